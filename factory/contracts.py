@@ -1,0 +1,202 @@
+"""The factory's contracts: what the weekly DAG hands to each Prefect deployment, and what comes back.
+
+Both environments import this module, so that a parameter or a result has one definition. Field names are those of the
+flows' own arguments. Every result tells its facts and reservations (`bridge.contracts.Reportable`).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bridge.contracts import Deployment
+
+
+class _Contract(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class FileRef(_Contract):
+    """A Parquet file behind an fsspec URI; `sha256` is verified on every read."""
+
+    uri: str
+    sha256: str
+    rows: int = Field(ge=0)
+
+
+class DatasetRef(FileRef):
+    """One week's snapshot: every product of the week, both sides of the split, and the frozen test set beside it.
+
+    `rows` counts the whole week; `train_rows` those that may be trained on; `arrivals` those that are new this week.
+    """
+
+    use_case: str
+    week: int = Field(ge=1)
+    as_of: datetime
+    revision: int = Field(default=1, ge=1)
+    train_rows: int = Field(ge=0)
+    arrivals: int = Field(ge=0)
+    classes: int = Field(ge=0)
+    test: FileRef
+    test_version: str
+
+    def facts(self) -> dict[str, str]:
+        return {"Week": str(self.week), "Rows": f"{self.rows:,}", "Classes": str(self.classes)}
+
+    def reservations(self) -> list[str]:
+        return []
+
+
+class TrainingParams(_Contract):
+    """Without `dataset` the flow takes that of `dataset_run_id`, else the snapshot of `week_number`."""
+
+    use_case: str = "products"
+    dataset: DatasetRef | None = None
+    dataset_run_id: str | None = None
+    week_number: int = Field(default=1, ge=1)
+    max_features: int = Field(default=5000, ge=1)
+    C: float = Field(default=1.0, gt=0)
+    auto_promote_threshold: float | None = Field(default=0.75, ge=0, le=1)
+
+
+class TrainingResult(_Contract):
+    """`metrics` holds f1_weighted, f1_macro and accuracy on the frozen test set; `dataset_run_id` is the MLflow run
+    that logged the dataset."""
+
+    run_id: str
+    metrics: dict[str, float]
+    promoted: bool
+    dataset_run_id: str
+    week_number: int
+    use_case: str
+    model_version: str
+    reason: str
+    mlflow_url: str | None = None
+
+    def facts(self) -> dict[str, str]:
+        return {
+            "Challenger": f"v{self.model_version}",
+            "Weighted F1": f"{self.metrics['f1_weighted']:.4f}",
+            "Macro F1": f"{self.metrics['f1_macro']:.4f}",
+        }
+
+    def reservations(self) -> list[str]:
+        return []
+
+
+class PromotionParams(_Contract):
+    """Without `model_version` the version under alias `challenger` is judged. `rollback` gives the alias back."""
+
+    use_case: str = "products"
+    model_version: str | None = None
+    threshold: float = Field(default=0.75, ge=0, le=1)
+    rollback: bool = False
+
+
+class PromotionResult(_Contract):
+    """One decision. Metrics are f1_weighted and f1_macro, both models on the same frozen test set."""
+
+    use_case: str
+    promoted: bool
+    reason: str
+    challenger_version: str
+    challenger_metrics: dict[str, float]
+    champion_version: str | None
+    """The champion after the decision."""
+    previous_champion_version: str | None
+    previous_champion_metrics: dict[str, float] | None
+    threshold: float
+    test_version: str
+    test_rows: int
+    mlflow_url: str | None = None
+
+    def facts(self) -> dict[str, str]:
+        return {"Champion": f"v{self.champion_version}" if self.champion_version else "none"}
+
+    def reservations(self) -> list[str]:
+        return [] if self.promoted else [f"Not promoted: {self.reason}"]
+
+
+class ScoreParams(_Contract):
+    """Without `dataset` the snapshot of `week_number` is scored."""
+
+    use_case: str = "products"
+    dataset: DatasetRef | None = None
+    week_number: int = Field(default=1, ge=1)
+
+
+class ScoreResult(_Contract):
+    """`rows` counts the predictions that stand in the inference log for this week and this model version."""
+
+    status: Literal["scored", "skipped"]
+    reason: str
+    use_case: str
+    week_number: int
+    rows: int
+    model_version: str | None
+    mean_confidence: float | None
+
+    def facts(self) -> dict[str, str]:
+        return {"Scored": f"{self.rows:,}"}
+
+    def reservations(self) -> list[str]:
+        return [f"Scoring skipped: {self.reason}"] if self.status == "skipped" else []
+
+
+class MonitorParams(_Contract):
+    """`as_of` ends the windows of 7 and 30 days; without it the newest logged prediction does."""
+
+    use_case: str = "products"
+    inference_log_path: str | None = None
+    force_retrain: bool = False
+    as_of: datetime | None = None
+
+
+class MonitorResult(_Contract):
+    """`drift_score` is the share of drifted columns; `drift_metrics` holds PSI and p-value by column."""
+
+    status: Literal["ok", "drift", "skipped"]
+    reason: str
+    drift_detected: bool
+    drift_score: float | None
+    threshold: float
+    retrained: bool
+    drift_metrics: dict[str, Any]
+    retrain_result: dict[str, Any] | None
+    notification: str
+    use_case: str
+    samples: int
+    report_url: str | None = None
+
+    def facts(self) -> dict[str, str]:
+        if self.drift_score is None:
+            return {"Drift": "not measured"}
+        return {"Drift": f"{self.drift_score:.2f} (alarm above {self.threshold:.2f})"}
+
+    def reservations(self) -> list[str]:
+        if self.status == "skipped":
+            return [f"Monitoring skipped: {self.reason}"]
+        said = [f"Drift: {self.reason}"] if self.drift_detected else []
+        return [*said, "Retrained"] if self.retrained else said
+
+
+def score(use_case: str) -> Deployment[ScoreParams, ScoreResult]:
+    """The deployment in which the standing champion predicts this week's arrivals."""
+    return Deployment(f"score/{use_case}", ScoreParams, ScoreResult)
+
+
+def training(use_case: str) -> Deployment[TrainingParams, TrainingResult]:
+    """The deployment that trains a challenger."""
+    return Deployment(f"training-pipeline/{use_case}", TrainingParams, TrainingResult)
+
+
+def promotion(use_case: str) -> Deployment[PromotionParams, PromotionResult]:
+    """The deployment that decides between challenger and champion."""
+    return Deployment(f"promotion/{use_case}", PromotionParams, PromotionResult)
+
+
+def monitor(use_case: str) -> Deployment[MonitorParams, MonitorResult]:
+    """The deployment that watches for drift and retrains where there is reason and newer data."""
+    return Deployment(f"monitor-and-retrain/{use_case}", MonitorParams, MonitorResult)

@@ -1,0 +1,112 @@
+"""The factory's settings, read once from the environment at an entry point.
+
+Owns names and defaults of the environment variables. Opens nothing; a wrong value is one error that names the variable.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import quote
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+HOME = Path(__file__).resolve().parents[1] / ".stack" / "standalone"
+"""Where everything lies when no setting says otherwise: a flow called as a plain function needs no service."""
+
+
+class SettingsError(ValueError):
+    """A setting holds a value that cannot be used."""
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+class WeekPlan(BaseModel):
+    """How the catalogue grows by the week; shares are fractions of all products."""
+
+    model_config = ConfigDict(frozen=True)
+
+    epoch: Annotated[datetime, AfterValidator(_aware)] = datetime(2026, 1, 5, tzinfo=UTC)
+    first_share: float = Field(default=0.40, gt=0, le=1)
+    weekly_share: float = Field(default=0.03, ge=0, le=1)
+    test_share: float = Field(default=0.20, gt=0, lt=1)
+    seed: int = 42
+
+
+class Settings(BaseModel):
+    """Everything that the factory reads from its surroundings."""
+
+    model_config = ConfigDict(frozen=True)
+
+    database_url: str
+    snapshot_uri: str
+    mlflow_tracking_uri: str
+    inference_log_path: str | None = None
+    drift_threshold: float = Field(default=0.3, ge=0, le=1)
+    min_samples_for_drift: int = Field(default=100, ge=1)
+    airflow_ui_url: str | None = None
+    prefect_ui_url: str | None = None
+    mlflow_ui_url: str | None = None
+    weeks: WeekPlan = WeekPlan()
+
+
+_VARIABLES = {
+    "snapshot_uri": "SNAPSHOT_URI",
+    "mlflow_tracking_uri": "MLFLOW_TRACKING_URI",
+    "inference_log_path": "INFERENCE_LOG_PATH",
+    "drift_threshold": "DRIFT_THRESHOLD",
+    "min_samples_for_drift": "MIN_SAMPLES_FOR_DRIFT",
+    "airflow_ui_url": "AIRFLOW_UI_URL",
+    "prefect_ui_url": "PREFECT_UI_URL",
+    "mlflow_ui_url": "MLFLOW_UI_URL",
+}
+_WEEK_VARIABLES = {
+    "epoch": "WEEK_EPOCH",
+    "first_share": "WEEK_FIRST_SHARE",
+    "weekly_share": "WEEK_WEEKLY_SHARE",
+    "test_share": "WEEK_TEST_SHARE",
+    "seed": "WEEK_SEED",
+}
+
+
+def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of this process.
+
+    Raises SettingsError naming the variable and what is wrong with it. An empty variable counts as not set.
+    """
+    given = {field: environ[name] for field, name in _VARIABLES.items() if environ.get(name)}
+    weeks = {field: environ[name] for field, name in _WEEK_VARIABLES.items() if environ.get(name)}
+    values = {
+        "database_url": database_url(environ),
+        "snapshot_uri": (HOME / "snapshots").as_uri(),
+        "mlflow_tracking_uri": f"sqlite:///{HOME / 'mlflow.sqlite'}",
+        **given,
+    }
+    try:
+        return Settings.model_validate({**values, "weeks": weeks})
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from error
+
+
+def database_url(environ: Mapping[str, str]) -> str:
+    """The catalogue's SQLAlchemy URL: DATABASE_URL, else POSTGRES_*, else a SQLite file under HOME."""
+    if url := environ.get("DATABASE_URL"):
+        return url
+    if host := environ.get("POSTGRES_HOST"):
+        user = quote(environ.get("POSTGRES_USER", "postgres"), safe="")
+        password = quote(environ.get("POSTGRES_PASSWORD", ""), safe="")
+        port = environ.get("POSTGRES_PORT", "5432")
+        name = quote(environ.get("POSTGRES_DB", "postgres"), safe="")
+        return f"postgresql+psycopg2://{user}:{password}@{host}:{port}/{name}"
+    return f"sqlite:///{HOME / 'catalogue.sqlite'}"
+
+
+def _explain(error: ValidationError) -> str:
+    names = {**_VARIABLES, **_WEEK_VARIABLES}
+    parts = [f"{names.get(str(e['loc'][-1]), e['loc'])}={e['input']!r}: {e['msg']}" for e in error.errors()]
+    return "; ".join(parts)
