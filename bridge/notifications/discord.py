@@ -1,0 +1,118 @@
+"""How a notification reaches Discord: bounded in time, never raising, its address never shown.
+
+Owns the sending and its failures. What is said is `bridge.notifications.message`'s business.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bridge.notifications.message import Message
+
+if TYPE_CHECKING:
+    from requests import Response
+
+BUDGET_SECONDS = 10.0
+"""No pipeline waits longer than this for a message, whatever Discord does."""
+
+REQUEST_TIMEOUT_SECONDS = 4.0
+PAUSE_SECONDS = 0.5
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of a message; `problem` is empty when it was sent."""
+
+    sent: bool
+    problem: str = ""
+
+
+def send(message: Message, webhook_url: str | None, *, budget_seconds: float = BUDGET_SECONDS) -> Delivery:
+    """Send the message, or log it when there is no address.
+
+    Gives up after `budget_seconds` and never raises: a notification must not fail the pipeline that it speaks of.
+    429 (honouring `retry_after`), 5xx and network errors are repeated within the budget; a refusal (4xx) is not.
+    """
+    if not webhook_url:
+        log.info("No Discord address is configured; this would have been sent:\n%s", message.as_text())
+        return Delivery(sent=False, problem="no address is configured")
+    outcome: list[Delivery] = []
+    deadline = time.monotonic() + budget_seconds
+
+    def attempt() -> None:
+        outcome.append(_send_until(deadline, message, webhook_url))
+
+    # A request's own timeout does not bound an answer that drips in byte by byte; a thread that is left behind does.
+    thread = threading.Thread(target=attempt, name="discord", daemon=True)
+    thread.start()
+    thread.join(budget_seconds)
+    delivery = outcome[0] if outcome else Delivery(sent=False, problem=f"no answer within {budget_seconds:g} s")
+    if not delivery.sent:
+        log.warning("Discord was not told (%s); this would have been sent:\n%s", delivery.problem, message.as_text())
+    return delivery
+
+
+def _send_until(deadline: float, message: Message, webhook_url: str) -> Delivery:
+    from requests import RequestException  # deferred: two thirds of this package's import time
+
+    problem = "no attempt fitted into the time"
+    while (left := deadline - time.monotonic()) > 0:
+        pause = PAUSE_SECONDS
+        try:
+            with _quiet_libraries():
+                response = _post(message, webhook_url, min(left, REQUEST_TIMEOUT_SECONDS))
+        except RequestException as error:
+            problem = type(error).__name__  # its text holds the address
+        else:
+            if response.ok:
+                return Delivery(sent=True)
+            problem = f"HTTP {response.status_code}"
+            if response.status_code == 429:
+                pause = _retry_after_seconds(response)
+            elif response.status_code < 500:
+                return Delivery(sent=False, problem=f"refused with {problem}")
+        if time.monotonic() + pause >= deadline:
+            break
+        time.sleep(pause)
+    return Delivery(sent=False, problem=problem)
+
+
+def _post(message: Message, webhook_url: str, timeout_seconds: float) -> Response:
+    from discord_webhook import DiscordWebhook
+
+    # api_post_request, not execute: execute parses the body as JSON, which a 204 or a proxy's page is not.
+    webhook = DiscordWebhook(webhook_url, timeout=timeout_seconds, embeds=[message.as_embed()])
+    return webhook.api_post_request()
+
+
+def _retry_after_seconds(response: Response) -> float:
+    try:
+        return float(response.json()["retry_after"])
+    except (ValueError, KeyError, TypeError):
+        try:
+            return float(response.headers.get("Retry-After", PAUSE_SECONDS))
+        except ValueError:
+            return PAUSE_SECONDS
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Keep the address out of the log: urllib3 prints request paths, and with them the webhook's token, at DEBUG."""
+    logger = logging.getLogger("urllib3.connectionpool")
+
+    def refuse(_: logging.LogRecord) -> bool:
+        return False
+
+    logger.addFilter(refuse)
+    try:
+        yield
+    finally:
+        logger.removeFilter(refuse)
