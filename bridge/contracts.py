@@ -45,8 +45,8 @@ class Deployment(Generic[Params, Result]):
             raise ValueError(f"{self.name!r} does not name a deployment: write '<flow name>/<deployment name>'")
 
     def encode(self, params: Params) -> dict[str, Any]:
-        """The parameters as the JSON object that Prefect takes."""
-        return params.model_dump(mode="json")
+        """What the caller said, as the JSON object that Prefect takes; the rest is the deployment's to default."""
+        return params.model_dump(mode="json", exclude_unset=True)
 
     def decode(self, document: Mapping[str, Any]) -> Result:
         """The typed result; raises pydantic.ValidationError when the flow published something else."""
@@ -62,3 +62,6 @@ class Reportable(Protocol):
 
     def reservations(self) -> list[str]:
         """Sentences on what a person should know although the run succeeded; empty when all is well."""
+
+    def links(self) -> dict[str, str]:
+        """Addresses of what the run made, by the text to show; empty when there is nothing to open."""

@@ -18,6 +18,19 @@ class _Contract(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
+class _Result(_Contract):
+    """A result with nothing to tell but what it overrides."""
+
+    def facts(self) -> dict[str, str]:
+        return {}
+
+    def reservations(self) -> list[str]:
+        return []
+
+    def links(self) -> dict[str, str]:
+        return {}
+
+
 class FileRef(_Contract):
     """A Parquet file behind an fsspec URI; `sha256` is verified on every read."""
 
@@ -26,7 +39,7 @@ class FileRef(_Contract):
     rows: int = Field(ge=0)
 
 
-class DatasetRef(FileRef):
+class DatasetRef(FileRef, _Result):
     """One week's snapshot: every product of the week, both sides of the split, and the frozen test set beside it.
 
     `rows` counts the whole week; `train_rows` those that may be trained on; `arrivals` those that are new this week.
@@ -45,9 +58,6 @@ class DatasetRef(FileRef):
     def facts(self) -> dict[str, str]:
         return {"Week": str(self.week), "Rows": f"{self.rows:,}", "Classes": str(self.classes)}
 
-    def reservations(self) -> list[str]:
-        return []
-
 
 class TrainingParams(_Contract):
     """Without `dataset` the flow takes that of `dataset_run_id`, else the snapshot of `week_number`."""
@@ -61,7 +71,7 @@ class TrainingParams(_Contract):
     auto_promote_threshold: float | None = Field(default=0.75, ge=0, le=1)
 
 
-class TrainingResult(_Contract):
+class TrainingResult(_Result):
     """`metrics` holds f1_weighted, f1_macro and accuracy on the frozen test set; `dataset_run_id` is the MLflow run
     that logged the dataset."""
 
@@ -82,8 +92,8 @@ class TrainingResult(_Contract):
             "Macro F1": f"{self.metrics['f1_macro']:.4f}",
         }
 
-    def reservations(self) -> list[str]:
-        return []
+    def links(self) -> dict[str, str]:
+        return {"MLflow": self.mlflow_url} if self.mlflow_url else {}
 
 
 class PromotionParams(_Contract):
@@ -95,7 +105,7 @@ class PromotionParams(_Contract):
     rollback: bool = False
 
 
-class PromotionResult(_Contract):
+class PromotionResult(_Result):
     """One decision. Metrics are f1_weighted and f1_macro, both models on the same frozen test set."""
 
     use_case: str
@@ -127,7 +137,7 @@ class ScoreParams(_Contract):
     week_number: int = Field(default=1, ge=1)
 
 
-class ScoreResult(_Contract):
+class ScoreResult(_Result):
     """`rows` counts the predictions that stand in the inference log for this week and this model version."""
 
     status: Literal["scored", "skipped"]
@@ -154,7 +164,7 @@ class MonitorParams(_Contract):
     as_of: datetime | None = None
 
 
-class MonitorResult(_Contract):
+class MonitorResult(_Result):
     """`drift_score` is the share of drifted columns; `drift_metrics` holds PSI and p-value by column."""
 
     status: Literal["ok", "drift", "skipped"]
@@ -180,6 +190,9 @@ class MonitorResult(_Contract):
             return [f"Monitoring skipped: {self.reason}"]
         said = [f"Drift: {self.reason}"] if self.drift_detected else []
         return [*said, "Retrained"] if self.retrained else said
+
+    def links(self) -> dict[str, str]:
+        return {"Drift report": self.report_url} if self.report_url else {}
 
 
 def score(use_case: str) -> Deployment[ScoreParams, ScoreResult]:

@@ -90,7 +90,8 @@ def _post(message: Message, webhook_url: str, timeout_seconds: float) -> Respons
 
     # api_post_request, not execute: execute parses the body as JSON, which a 204 or a proxy's page is not.
     webhook = DiscordWebhook(webhook_url, timeout=timeout_seconds, embeds=[message.as_embed()])
-    return webhook.api_post_request()
+    response: Response = webhook.api_post_request()
+    return response
 
 
 def _retry_after_seconds(response: Response) -> float:

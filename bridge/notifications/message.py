@@ -57,20 +57,16 @@ class Message:
         links = " · ".join(f"[{text}]({url})" for text, url in self.links.items())
         room = DESCRIPTION_CHARACTERS - len(links) - 2
         description = "\n\n".join(part for part in (_cut("\n".join(self.sentences), room), links) if part)
-        embed: dict[str, Any] = {"title": _cut(f"{self.level.mark} {self.title}", TITLE_CHARACTERS)}
-        embed |= {"description": description, "color": self.level.value, "fields": []}
-        used = len(embed["title"]) + len(description)
+        title = _cut(f"{self.level.mark} {self.title}", TITLE_CHARACTERS)
+        fields: list[dict[str, Any]] = []
+        used = len(title) + len(description)
         for name, value in list(self.facts.items())[:FIELDS]:
-            entry = {
-                "name": _cut(name, FIELD_NAME_CHARACTERS),
-                "value": _cut(value, FIELD_VALUE_CHARACTERS) or "–",
-                "inline": True,
-            }
-            used += len(entry["name"]) + len(entry["value"])
+            label, text = _cut(name, FIELD_NAME_CHARACTERS), _cut(value, FIELD_VALUE_CHARACTERS) or "–"
+            used += len(label) + len(text)
             if used > EMBED_CHARACTERS:
                 break
-            embed["fields"].append(entry)
-        return embed
+            fields.append({"name": label, "value": text, "inline": True})
+        return {"title": title, "description": description, "color": self.level.value, "fields": fields}
 
 
 def compose(
@@ -83,7 +79,7 @@ def compose(
     """The message for one run.
 
     Red with the reason when `failure` is given; yellow when a result has reservations; green otherwise. Facts come in
-    the order of `results`; a later result's fact of the same name wins.
+    the order of `results`, and so do their links behind those given; a later one of the same name wins.
     """
     facts = {name: value for result in results for name, value in result.facts().items()}
     reservations = [sentence for result in results for sentence in result.reservations()]
@@ -91,7 +87,8 @@ def compose(
         level, sentences = Level.FAILURE, [failure, *reservations]
     else:
         level, sentences = (Level.WARNING if reservations else Level.SUCCESS), reservations
-    return Message(level, title, tuple(sentences), facts, dict(links or {}))
+    opened = dict(links or {}) | {text: url for result in results for text, url in result.links().items()}
+    return Message(level, title, tuple(sentences), facts, opened)
 
 
 def _cut(text: str, limit: int) -> str:

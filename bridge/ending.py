@@ -1,0 +1,96 @@
+"""From a run that has ended to its result, or to the typed error that says why there is none.
+
+Without I/O, as `wire`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from bridge.errors import FlowRunNeverStarted, FlowRunTimedOut, ResultInvalid
+from bridge.prefect_api import wire
+from bridge.prefect_api.records import FlowRun
+from bridge.prefect_api.wire import Operation
+from bridge.verdict import Completed, Ended, judge
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A success: the published result as JSON (None where the flow publishes none), and the reason of a skip."""
+
+    result: Mapping[str, Any] | None
+    skipped_because: str | None = None
+
+
+def conclude(run: FlowRun, url: str, model: type[BaseModel] | None = None) -> Operation[Outcome]:
+    """The outcome of a run that has ended.
+
+    Raises the run's `FlowRunError` when it did not complete, ResultInvalid when `model` is given and the published
+    result is missing or does not fit it.
+    """
+    verdict = judge(run, url)
+    if isinstance(verdict, Ended):
+        raise verdict.error
+    if not isinstance(verdict, Completed):
+        raise RuntimeError(f"flow run {run.id} is {run.state_type}; only a run that has ended can be concluded")
+    result = yield from wire.read_result(run.id)
+    if model is not None:
+        _check_result(run, url, result, model)
+    return Outcome(result, verdict.skipped_because)
+
+
+def _check_result(run: FlowRun, url: str, result: Mapping[str, Any] | None, model: type[BaseModel]) -> None:
+    if result is None:
+        raise ResultInvalid(
+            f"Flow run {run.name!r} completed, but published no result; its contract promises a {model.__name__}. {url}",
+            flow_run_id=run.id,
+            url=url,
+        )
+    try:
+        model.model_validate(result)
+    except ValidationError as error:
+        raise ResultInvalid(
+            f"Flow run {run.name!r} completed, but its result is no {model.__name__}: {error}. "
+            f"Do flow and DAG use the same version of the contract? {url}",
+            flow_run_id=run.id,
+            url=url,
+        ) from error
+
+
+def never_started(run: FlowRun, url: str, waited_seconds: float) -> Operation[FlowRunNeverStarted]:
+    """The error for a run whose start timeout has passed, naming pool, queue and last worker heartbeat."""
+    pool = run.work_pool_name
+    if pool is None:
+        place = "its deployment has no work pool; is the process that serves it up?"
+    else:
+        workers = yield from wire.list_workers(pool)
+        place = f"work pool {pool!r}, queue {run.work_queue_name!r}: {_describe(workers)}"
+    return FlowRunNeverStarted(
+        f"Flow run {run.name!r} did not start within {waited_seconds:.0f} s ({run.state_name}); {place}. {url}",
+        flow_run_id=run.id,
+        url=url,
+    )
+
+
+def timed_out(run: FlowRun, url: str, waited_seconds: float) -> FlowRunTimedOut:
+    """The error for a run whose run timeout has passed."""
+    return FlowRunTimedOut(
+        f"Flow run {run.name!r} did not end within {waited_seconds:.0f} s; it was {run.state_name} when last read. "
+        f"A run that says RUNNING for ever has often lost its process. {url}",
+        flow_run_id=run.id,
+        url=url,
+    )
+
+
+def _describe(workers: list[wire.Worker]) -> str:
+    beats = [worker.last_heartbeat for worker in workers if worker.last_heartbeat is not None]
+    if not beats:
+        return "no worker has ever polled it; start one with: prefect worker start --pool <pool>"
+    ago = (datetime.now(UTC) - max(beats)).total_seconds()
+    online = sum(worker.status == "ONLINE" for worker in workers)
+    return f"{online} worker(s) online, last heartbeat {ago:.0f} s ago"

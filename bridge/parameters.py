@@ -1,0 +1,57 @@
+"""Parameters are checked before anything is started. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError, best_match
+
+from bridge.errors import ParametersRejected
+from bridge.prefect_api.records import DeploymentRecord
+
+TEMPLATE_MARK = "__prefect_kind"
+"""Prefect's server renders an object with this key as a template, with access to its variables."""
+
+
+def check_parameters(parameters: Mapping[str, Any], record: DeploymentRecord, deployment: str) -> None:
+    """Raise ParametersRejected, naming the field and the deployment, unless the parameters fit.
+
+    They are checked as the server will see them: over the deployment's own defaults, by its schema. Values that are
+    no JSON, and template objects (which could read Prefect's variables and come from `dag_run.conf`), are refused.
+    """
+    try:
+        json.dumps(parameters, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ParametersRejected(f"Parameters for {deployment!r} are not plain JSON: {error}") from error
+    _refuse_templates(parameters, deployment, "parameters")
+    schema = record.parameter_schema
+    if not schema:
+        return
+    unknown = sorted(set(parameters) - set(schema.get("properties", {})))
+    if unknown:
+        known = ", ".join(schema.get("properties", {})) or "none"
+        raise ParametersRejected(f"Deployment {deployment!r} takes no parameter {unknown[0]!r}; it takes: {known}")
+    try:
+        problem = best_match(Draft202012Validator(schema).iter_errors({**record.parameters, **parameters}))
+    except SchemaError as error:
+        raise ParametersRejected(f"The parameter schema of {deployment!r} is broken: {error.message}") from error
+    if problem is not None:
+        field = ".".join(str(part) for part in problem.absolute_path) or "parameters"
+        raise ParametersRejected(f"Parameter {field!r} of deployment {deployment!r}: {problem.message}")
+
+
+def _refuse_templates(value: Any, deployment: str, path: str) -> None:
+    if isinstance(value, Mapping):
+        if TEMPLATE_MARK in value:
+            raise ParametersRejected(
+                f"{path} for {deployment!r} holds a template object ({TEMPLATE_MARK!r}), which Prefect's server would "
+                "render; pass the value itself"
+            )
+        for key, inner in value.items():
+            _refuse_templates(inner, deployment, f"{path}.{key}")
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            _refuse_templates(inner, deployment, f"{path}[{index}]")

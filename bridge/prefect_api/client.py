@@ -1,0 +1,152 @@
+"""Two thin clients that drive the protocol over httpx, one blocking, one for an event loop.
+
+Transport errors are translated here and nowhere else. Nothing here knows what a request is for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import time
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from bridge.errors import ConnectionMisconfigured
+from bridge.prefect_api.connection import PrefectConnection
+from bridge.prefect_api.retrying import Fault, Pause, RetryPolicy, persistently
+from bridge.prefect_api.wire import Answer, Operation, Request
+
+T = TypeVar("T")
+
+# Below the five seconds after which Prefect's server closes an idle connection: a pooled one that is older may be dead.
+KEEPALIVE_SECONDS = 4.0
+
+_UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
+
+class PrefectClient:
+    """Blocking client; a context manager."""
+
+    def __init__(self, connection: PrefectConnection, retry: RetryPolicy | None = None) -> None:
+        self.connection = connection
+        self._retry = retry or RetryPolicy()
+        self._http = httpx.Client(**_options(connection))
+
+    def run(self, operation: Operation[T]) -> T:
+        """What the operation returns; raises the tree of `bridge.errors`."""
+        steps = persistently(operation, self._retry, self.connection.api_url)
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, Pause):
+                    time.sleep(step.seconds)
+                    step = steps.send(None)
+                else:
+                    step = steps.send(self._send(step))
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    def _send(self, request: Request) -> Answer | Fault:
+        try:
+            return _answer(self._http.request(request.method, request.path, json=request.json))
+        except httpx.HTTPError as error:
+            return _fault(error)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncPrefectClient:
+    """The same for an event loop; an async context manager."""
+
+    def __init__(self, connection: PrefectConnection, retry: RetryPolicy | None = None) -> None:
+        self.connection = connection
+        self._retry = retry or RetryPolicy()
+        self._http = httpx.AsyncClient(**_options(connection))
+
+    async def run(self, operation: Operation[T]) -> T:
+        """What the operation returns; raises the tree of `bridge.errors`."""
+        steps = persistently(operation, self._retry, self.connection.api_url)
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, Pause):
+                    await asyncio.sleep(step.seconds)
+                    step = steps.send(None)
+                else:
+                    step = steps.send(await self._send(step))
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    async def _send(self, request: Request) -> Answer | Fault:
+        try:
+            return _answer(await self._http.request(request.method, request.path, json=request.json))
+        except httpx.HTTPError as error:
+            return _fault(error)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def tls_context(connection: PrefectConnection) -> ssl.SSLContext | bool:
+    """How to check the server's certificate; raises ConnectionMisconfigured when a file cannot be read."""
+    if connection.verify is False:
+        return False
+    authorities = connection.verify if isinstance(connection.verify, str) else None
+    try:
+        context = ssl.create_default_context(cafile=authorities)
+        if isinstance(connection.client_certificate, tuple):
+            context.load_cert_chain(*connection.client_certificate)
+        elif connection.client_certificate:
+            context.load_cert_chain(connection.client_certificate)
+    except OSError as error:
+        raise ConnectionMisconfigured(f"TLS files of the Prefect connection cannot be used: {error}") from error
+    return context
+
+
+def _options(connection: PrefectConnection) -> dict[str, Any]:
+    secure = connection.api_url.startswith("https")
+    return {
+        "base_url": connection.api_url,
+        "headers": connection.request_headers,
+        "verify": tls_context(connection) if secure else False,
+        "proxy": connection.proxy,
+        "trust_env": connection.trust_environment,
+        "timeout": connection.timeout_seconds,
+        "limits": httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS),
+    }
+
+
+def _answer(response: httpx.Response) -> Answer:
+    try:
+        body = response.json() if response.content else None
+    except json.JSONDecodeError:
+        # A proxy's page with status 200 is not Prefect's word; 502 makes it a passing fault.
+        status = 502 if response.is_success else response.status_code
+        return Answer(status, response.text[:300], dict(response.headers))
+    return Answer(response.status_code, body, dict(response.headers))
+
+
+def _fault(error: httpx.HTTPError) -> Fault:
+    return Fault(f"{type(error).__name__}: {error}".rstrip(": "), sent=not isinstance(error, _UNSENT))

@@ -1,0 +1,129 @@
+"""What Prefect tells of its things, as far as the bridge reads it: frozen records parsed from JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRun:
+    """A flow run as it stood when it was read. `run_seconds` is Prefect's total run time."""
+
+    id: str
+    name: str
+    state_type: str
+    state_name: str
+    state_message: str
+    deployment_id: str | None
+    parameters: Mapping[str, Any]
+    tags: tuple[str, ...]
+    idempotency_key: str | None
+    work_pool_name: str | None
+    work_queue_name: str | None
+    created: datetime | None
+    expected_start_time: datetime | None
+    start_time: datetime | None
+    end_time: datetime | None
+    state_timestamp: datetime | None
+    run_seconds: float
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> FlowRun:
+        """Raises KeyError where the document is no flow run."""
+        state = document.get("state") or {}
+        return cls(
+            id=document["id"],
+            name=document["name"],
+            state_type=document.get("state_type") or state.get("type") or "SCHEDULED",
+            state_name=document.get("state_name") or state.get("name") or "Scheduled",
+            state_message=state.get("message") or "",
+            deployment_id=document.get("deployment_id"),
+            parameters=document.get("parameters") or {},
+            tags=tuple(document.get("tags") or ()),
+            idempotency_key=document.get("idempotency_key"),
+            work_pool_name=document.get("work_pool_name"),
+            work_queue_name=document.get("work_queue_name"),
+            created=moment(document.get("created")),
+            expected_start_time=moment(document.get("expected_start_time")),
+            start_time=moment(document.get("start_time")),
+            end_time=moment(document.get("end_time")),
+            state_timestamp=moment(state.get("timestamp")),
+            run_seconds=float(document.get("total_run_time") or 0.0),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentRecord:
+    """A deployment on the server; `name` is the part behind the slash, `flow_id` names the flow before it."""
+
+    id: str
+    name: str
+    flow_id: str
+    parameters: Mapping[str, Any]
+    parameter_schema: Mapping[str, Any]
+    work_pool_name: str | None
+    work_queue_name: str | None
+    paused: bool
+    status: str
+    tags: tuple[str, ...]
+    schedules: tuple[Mapping[str, Any], ...]
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> DeploymentRecord:
+        """Raises KeyError where the document is no deployment."""
+        return cls(
+            id=document["id"],
+            name=document["name"],
+            flow_id=document["flow_id"],
+            parameters=document.get("parameters") or {},
+            parameter_schema=document.get("parameter_openapi_schema") or {},
+            work_pool_name=document.get("work_pool_name"),
+            work_queue_name=document.get("work_queue_name"),
+            paused=bool(document.get("paused")),
+            status=document.get("status") or "UNKNOWN",
+            tags=tuple(document.get("tags") or ()),
+            schedules=tuple(document.get("schedules") or ()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker of a pool; `status` is ONLINE or OFFLINE as the server sees it."""
+
+    name: str
+    status: str
+    last_heartbeat: datetime | None
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Worker:
+        return cls(
+            name=document["name"],
+            status=document.get("status") or "OFFLINE",
+            last_heartbeat=moment(document.get("last_heartbeat_time")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a flow run's log; `level` is that of Python's logging."""
+
+    id: str
+    timestamp: datetime
+    level: int
+    logger: str
+    message: str
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> LogLine:
+        timestamp = moment(document["timestamp"])
+        if timestamp is None:
+            raise KeyError("timestamp")
+        return cls(document["id"], timestamp, int(document["level"]), document["name"], document["message"])
+
+
+def moment(text: str | None) -> datetime | None:
+    """An ISO 8601 time of Prefect's as an aware datetime."""
+    return datetime.fromisoformat(text) if text else None

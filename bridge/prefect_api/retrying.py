@@ -1,0 +1,103 @@
+"""When to ask again: one policy over the protocol, without I/O.
+
+`persistently` wraps an operation; it yields requests to send and pauses to take, and is sent an `Answer` or a `Fault`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from bridge.errors import PrefectUnreachable
+from bridge.prefect_api.wire import Answer, Operation, Request
+
+T = TypeVar("T")
+
+PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Answers that say nothing about the request; 503 is what Prefect on SQLite says while its database is locked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Take a break of so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """No answer came; `sent` is False when the request certainly did not reach the server."""
+
+    reason: str
+    sent: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Exponential backoff with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015)."""
+
+    attempts: int = 8
+    first_pause_seconds: float = 0.2
+    longest_pause_seconds: float = 10.0
+    longest_retry_after_seconds: float = 60.0
+
+    def pause(self, attempt: int) -> float:
+        """Seconds before attempt `attempt + 1`; attempts count from 1."""
+        ceiling = min(self.longest_pause_seconds, self.first_pause_seconds * 2**attempt)
+        return random.uniform(ceiling / 10, ceiling)  # noqa: S311 — spreads load, guards nothing
+
+
+Step = Generator[Request | Pause, Answer | Fault | None, T]
+
+
+def persistently(operation: Operation[T], policy: RetryPolicy, where: str) -> Step[T]:
+    """Drive `operation`, repeating requests that met a passing fault.
+
+    `where` names the API in errors. Raises PrefectUnreachable when the attempts are used up, or at once when a request
+    that must not be repeated may have reached the server.
+    """
+    try:
+        request = next(operation)
+        while True:
+            answer = yield from _exchange(request, policy, where)
+            request = operation.send(answer)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+def _exchange(request: Request, policy: RetryPolicy, where: str) -> Step[Answer]:
+    for attempt in range(1, policy.attempts + 1):
+        outcome = yield request
+        if isinstance(outcome, Answer) and outcome.status not in PASSING_STATUSES:
+            return outcome
+        reason = outcome.reason if isinstance(outcome, Fault) else f"HTTP {_status(outcome)}"
+        maybe_done = (isinstance(outcome, Fault) and outcome.sent) or _status(outcome) in {500, 502, 504}
+        if maybe_done and not request.repeatable:
+            raise PrefectUnreachable(
+                f"{where} did not answer a request that must not be repeated ({reason}); "
+                "it may have been carried out: look before you start it again"
+            )
+        if attempt < policy.attempts:
+            yield Pause(_retry_after(outcome, policy) or policy.pause(attempt))
+    raise PrefectUnreachable(
+        f"{where} cannot be reached: {reason}, {policy.attempts} times in a row. "
+        "Is the server up and the address right? Check with: bridge doctor"
+    )
+
+
+def _status(outcome: Answer | Fault | None) -> int:
+    return outcome.status if isinstance(outcome, Answer) else 0
+
+
+def _retry_after(outcome: Answer | Fault | None, policy: RetryPolicy) -> float | None:
+    """Seconds that the server asked for; the HTTP-date form is rare enough to be met with our own backoff."""
+    if not isinstance(outcome, Answer):
+        return None
+    value = {name.lower(): text for name, text in outcome.headers.items()}.get("retry-after", "")
+    try:
+        return min(float(value), policy.longest_retry_after_seconds)
+    except ValueError:
+        return None

@@ -1,0 +1,248 @@
+"""The protocol, written once and without I/O: what to ask Prefect and how to read its answers.
+
+Each operation is a generator that yields a `Request`, is sent the `Answer`, and returns what it learned. Clients drive
+it (`bridge.prefect_api.client`); retries are `bridge.prefect_api.retrying`'s business. Endpoints as in Prefect 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import quote
+
+from bridge.contracts import RESULT_ARTIFACT_KEY
+from bridge.errors import (
+    DeploymentNotFound,
+    FlowRunNotFound,
+    ParametersRejected,
+    PrefectApiError,
+    PrefectUnauthorised,
+    UnexpectedAnswer,
+)
+from bridge.prefect_api.records import DeploymentRecord, FlowRun, LogLine, Worker
+
+PAGE = 200
+"""Prefect refuses a filter of more ids, or a page of more rows, with 422."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`repeatable`: asking twice has the effect of asking once, so that a lost answer may be asked for again."""
+
+    method: str
+    path: str
+    json: Mapping[str, Any] | None = None
+    repeatable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`body` is the decoded JSON, or the text where it is none."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Operation = Generator[Request, Answer, T]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What starts a flow run. Without `idempotency_key` a lost answer cannot be asked for again."""
+
+    parameters: Mapping[str, Any]
+    idempotency_key: str | None = None
+    name: str | None = None
+    tags: Sequence[str] = ()
+    labels: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+
+
+def find_deployment(name: str) -> Operation[DeploymentRecord]:
+    """The deployment `<flow>/<deployment>`; raises DeploymentNotFound."""
+    flow, _, deployment = name.partition("/")
+    answer = yield Request("GET", f"/deployments/name/{quote(flow, safe='')}/{quote(deployment, safe='')}")
+    if answer.status == 404:
+        raise DeploymentNotFound(
+            f"Prefect has no deployment {name!r}. Deploy it (prefect deploy --all), "
+            "or see what there is with: bridge deployments"
+        )
+    return _parsed(answer, DeploymentRecord.parse)
+
+
+def list_deployments() -> Operation[list[tuple[str, DeploymentRecord]]]:
+    """Every deployment with its full name `<flow>/<deployment>`, by name."""
+    records = yield from _pages("/deployments/filter", {}, DeploymentRecord.parse)
+    flow_names = yield from _flow_names({record.flow_id for record in records})
+    return sorted((f"{flow_names.get(record.flow_id, '?')}/{record.name}", record) for record in records)
+
+
+def _flow_names(flow_ids: Iterable[str]) -> Operation[dict[str, str]]:
+    ids = sorted(flow_ids)
+    names: dict[str, str] = {}
+    for start in range(0, len(ids), PAGE):
+        asked = {"flows": {"id": {"any_": ids[start : start + PAGE]}}, "limit": PAGE}
+        answer = yield Request("POST", "/flows/filter", asked)
+        names |= {document["id"]: document["name"] for document in _rows(answer)}
+    return names
+
+
+def create_flow_run(deployment: DeploymentRecord, submission: Submission, label: str) -> Operation[FlowRun]:
+    """Start a run, or be handed the one that bears the key already. `label` names the deployment in errors.
+
+    Raises ParametersRejected with the server's words (409 from its schema check, 400 from hydration).
+    """
+    document: dict[str, Any] = {
+        "parameters": dict(submission.parameters),
+        "tags": list(submission.tags),
+        "labels": dict(submission.labels),
+        "state": {"type": "SCHEDULED", "message": "Started by bridge"},
+    }
+    if submission.name:
+        document["name"] = submission.name
+    if submission.idempotency_key:
+        document["idempotency_key"] = submission.idempotency_key
+    answer = yield Request(
+        "POST",
+        f"/deployments/{deployment.id}/create_flow_run",
+        document,
+        repeatable=submission.idempotency_key is not None,
+    )
+    if answer.status == 404:
+        raise DeploymentNotFound(f"Deployment {label!r} was deleted while a run of it was to start; deploy it again")
+    if answer.status in {400, 409, 422}:
+        raise ParametersRejected(f"Prefect refused the parameters for {label!r}: {_detail(answer)}")
+    return _parsed(answer, FlowRun.parse)
+
+
+def read_flow_run(flow_run_id: str) -> Operation[FlowRun]:
+    """One run; raises FlowRunNotFound."""
+    answer = yield Request("GET", f"/flow_runs/{flow_run_id}")
+    if answer.status in {404, 422}:
+        raise FlowRunNotFound(f"Prefect has no flow run {flow_run_id}; it may have been deleted")
+    return _parsed(answer, FlowRun.parse)
+
+
+def read_flow_runs(flow_run_ids: Iterable[str]) -> Operation[dict[str, FlowRun]]:
+    """Many runs in as few requests as Prefect allows, by id; runs that are gone are absent."""
+    ids = list(flow_run_ids)
+    runs: dict[str, FlowRun] = {}
+    for start in range(0, len(ids), PAGE):
+        wanted = {"flow_runs": {"id": {"any_": ids[start : start + PAGE]}}, "limit": PAGE}
+        answer = yield Request("POST", "/flow_runs/filter", wanted)
+        runs |= {run.id: run for run in _parsed_rows(answer, FlowRun.parse)}
+    return runs
+
+
+def find_flow_runs_by_keys(keys: Sequence[str]) -> Operation[dict[str, FlowRun]]:
+    """The runs that bear one of these idempotency keys, by key."""
+    wanted = {"flow_runs": {"idempotency_key": {"any_": list(keys)}}, "limit": PAGE}
+    answer = yield Request("POST", "/flow_runs/filter", wanted)
+    return {run.idempotency_key: run for run in _parsed_rows(answer, FlowRun.parse) if run.idempotency_key}
+
+
+def cancel_flow_run(flow_run_id: str) -> Operation[FlowRun]:
+    """Ask for cancellation and say how the run stands afterwards.
+
+    A scheduled run's request is answered REJECT although the run becomes CANCELLED, and a run that has ended answers
+    ABORT: only reading it again tells.
+    """
+    state = {"type": "CANCELLING", "name": "Cancelling", "message": "Cancelled by bridge"}
+    answer = yield Request("POST", f"/flow_runs/{flow_run_id}/set_state", {"state": state, "force": False})
+    if answer.status in {404, 422}:
+        raise FlowRunNotFound(f"Prefect has no flow run {flow_run_id}; there is nothing to cancel")
+    _body(answer)
+    return (yield from read_flow_run(flow_run_id))
+
+
+def read_result(flow_run_id: str) -> Operation[Mapping[str, Any] | None]:
+    """The result that the run published last as an artifact, or None."""
+    wanted = {
+        "artifacts": {"flow_run_id": {"any_": [flow_run_id]}, "key": {"any_": [RESULT_ARTIFACT_KEY]}},
+        "sort": "UPDATED_DESC",
+        "limit": 1,
+    }
+    answer = yield Request("POST", "/artifacts/filter", wanted)
+    rows = _rows(answer)
+    if not rows:
+        return None
+    data = rows[0].get("data")
+    if not isinstance(data, dict):
+        raise UnexpectedAnswer(f"Artifact {RESULT_ARTIFACT_KEY!r} of flow run {flow_run_id} holds no JSON object")
+    return data
+
+
+def read_logs(flow_run_id: str, *, after: datetime | None = None, offset: int = 0) -> Operation[list[LogLine]]:
+    """One page (at most PAGE lines) of a run's log, oldest first, from `after` on (inclusive)."""
+    wanted: dict[str, Any] = {"flow_run_id": {"any_": [flow_run_id]}}
+    if after is not None:
+        wanted["timestamp"] = {"after_": after.isoformat()}
+    body = {"logs": wanted, "sort": "TIMESTAMP_ASC", "limit": PAGE, "offset": offset}
+    answer = yield Request("POST", "/logs/filter", body)
+    return _parsed_rows(answer, LogLine.parse)
+
+
+def list_workers(work_pool_name: str) -> Operation[list[Worker]]:
+    """The workers that a pool has seen; an unknown pool has none."""
+    answer = yield Request("POST", f"/work_pools/{quote(work_pool_name, safe='')}/workers/filter", {"limit": PAGE})
+    return [] if answer.status == 404 else _parsed_rows(answer, Worker.parse)
+
+
+def read_server_version() -> Operation[str]:
+    """The server's version."""
+    answer = yield Request("GET", "/admin/version")
+    return str(_body(answer))
+
+
+def _pages(path: str, wanted: Mapping[str, Any], parse: Callable[[Mapping[str, Any]], T]) -> Operation[list[T]]:
+    found: list[T] = []
+    while True:
+        answer = yield Request("POST", path, {**wanted, "limit": PAGE, "offset": len(found)})
+        page = _parsed_rows(answer, parse)
+        found += page
+        if len(page) < PAGE:
+            return found
+
+
+def _parsed(answer: Answer, parse: Callable[[Mapping[str, Any]], T]) -> T:
+    body = _body(answer)
+    try:
+        return parse(body)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnexpectedAnswer(f"Prefect's answer lacks what was expected ({error!r}): {str(body)[:300]}") from error
+
+
+def _parsed_rows(answer: Answer, parse: Callable[[Mapping[str, Any]], T]) -> list[T]:
+    return [_parsed(Answer(answer.status, row), parse) for row in _rows(answer)]
+
+
+def _rows(answer: Answer) -> list[dict[str, Any]]:
+    body = _body(answer)
+    if not isinstance(body, list):
+        raise UnexpectedAnswer(f"Prefect answered with something else than a list: {str(body)[:300]}")
+    return body
+
+
+def _body(answer: Answer) -> Any:
+    if not 200 <= answer.status < 300:
+        _refuse(answer)
+    return answer.body
+
+
+def _refuse(answer: Answer) -> NoReturn:
+    if answer.status in {401, 403}:
+        raise PrefectUnauthorised(
+            f"Prefect refused the credentials (HTTP {answer.status}). Check the connection's key or user:password"
+        )
+    raise PrefectApiError(f"Prefect answered HTTP {answer.status}: {_detail(answer)}")
+
+
+def _detail(answer: Answer) -> str:
+    body = answer.body
+    if isinstance(body, dict):
+        body = body.get("detail") or body.get("exception_message") or body
+    return str(body)[:1000]

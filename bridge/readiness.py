@@ -1,0 +1,59 @@
+"""Whether Prefect is ready to run certain deployments: the API answers, they exist, a worker polls their pools.
+
+Without I/O, as `wire`. Asked by `bridge doctor` and by the sensor at the head of a DAG.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bridge.prefect_api import wire
+from bridge.prefect_api.records import DeploymentRecord, Worker
+from bridge.prefect_api.wire import Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at; `remedy` says what to do where it is not in order."""
+
+    subject: str
+    in_order: bool
+    detail: str
+    remedy: str = ""
+
+
+def examine(deployments: Sequence[str] = ()) -> Operation[list[Finding]]:
+    """What stands in the way of running `deployments` (`<flow>/<deployment>`), or any deployment when none is named.
+
+    Raises PrefectUnreachable or PrefectUnauthorised where nothing can be found out.
+    """
+    version = yield from wire.read_server_version()
+    findings = [Finding("API", in_order=True, detail=f"Prefect {version}")]
+    present = dict((yield from wire.list_deployments()))
+    findings += [_presence(name, present) for name in deployments]
+    if not deployments:
+        detail = f"{len(present)} present"
+        findings.append(Finding("deployments", bool(present), detail, "" if present else "prefect deploy --all"))
+    wanted = [present[name] for name in deployments or present if name in present]
+    for pool in sorted({record.work_pool_name for record in wanted if record.work_pool_name}):
+        workers = yield from wire.list_workers(pool)
+        findings.append(_attendance(pool, workers))
+    return findings
+
+
+def _presence(name: str, present: dict[str, DeploymentRecord]) -> Finding:
+    if name not in present:
+        return Finding(f"deployment {name}", in_order=False, detail="absent", remedy="prefect deploy --all")
+    if present[name].paused:
+        return Finding(f"deployment {name}", in_order=False, detail="paused", remedy="resume it in Prefect")
+    return Finding(f"deployment {name}", in_order=True, detail="present")
+
+
+def _attendance(pool: str, workers: list[Worker]) -> Finding:
+    online = [worker for worker in workers if worker.status == "ONLINE"]
+    beats = [worker.last_heartbeat for worker in workers if worker.last_heartbeat is not None]
+    ago = f", last heartbeat {(datetime.now(UTC) - max(beats)).total_seconds():.0f} s ago" if beats else ""
+    remedy = "" if online else f"prefect worker start --pool {pool}"
+    return Finding(f"work pool {pool}", bool(online), f"{len(online)} worker(s) online{ago}", remedy)

@@ -1,0 +1,70 @@
+"""How a flow run stands, judged once for everybody: operator, trigger, sensor, command line and page.
+
+Pure. Only COMPLETED is a success; a state type that is not known here is an error, never a success.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bridge.contracts import SKIPPED_STATE_NAME
+from bridge.errors import (
+    FlowRunCancelled,
+    FlowRunCrashed,
+    FlowRunError,
+    FlowRunFailed,
+    UnknownState,
+)
+from bridge.prefect_api.records import FlowRun
+
+WAITING_TYPES = frozenset({"SCHEDULED", "PENDING"})
+"""State types of a run that has not started."""
+
+LIVE_TYPES = WAITING_TYPES | {"RUNNING", "PAUSED", "CANCELLING"}
+"""State types of a run that has not ended."""
+
+_ENDINGS: dict[str, tuple[type[FlowRunError], str, str]] = {
+    "FAILED": (FlowRunFailed, "failed", "Look at its log, mend the flow or its input, and run it again."),
+    "CRASHED": (FlowRunCrashed, "crashed", "Its process or machine went away; look at the worker's log."),
+    "CANCELLED": (FlowRunCancelled, "was cancelled", "Start it again if that was not meant."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The run has not ended; `started` tells whether it has begun."""
+
+    started: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The run succeeded; `skipped_because` is the flow's reason when it had nothing to do."""
+
+    skipped_because: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The run ended otherwise; `error` says how and is ready to be raised."""
+
+    error: FlowRunError
+
+
+Verdict = Live | Completed | Ended
+
+
+def judge(run: FlowRun, url: str = "") -> Verdict:
+    """How `run` stands; `url` is where people look at it and goes into the message."""
+    if run.state_type in LIVE_TYPES:
+        return Live(started=run.state_type not in WAITING_TYPES)
+    if run.state_type == "COMPLETED":
+        if run.state_name == SKIPPED_STATE_NAME:
+            return Completed(skipped_because=run.state_message or "the flow gave no reason")
+        return Completed()
+    kind, verb, advice = _ENDINGS.get(
+        run.state_type, (UnknownState, f"is in the unknown state {run.state_type!r}", "Update the bridge.")
+    )
+    said = f" Prefect says: {run.state_message}" if run.state_message else ""
+    where = f" {url}" if url else ""
+    return Ended(kind(f"Flow run {run.name!r} {verb}.{said} {advice}{where}", flow_run_id=run.id, url=url))
