@@ -1,0 +1,211 @@
+"""The catalogue: its tables, how to open it, and a lock that lives in it.
+
+Owns the schema and the differences between PostgreSQL and SQLite. Knows nothing of weeks, files or use cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    create_engine,
+    inspect,
+    make_url,
+    text,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.pool import NullPool
+
+from factory.errors import CatalogueBusy, CatalogueUnreachable
+
+LOCK_WAIT_SECONDS = 300
+_CREATION_LOCK = 7_105_022_217_044_681  # any number, the same in every process: PostgreSQL's advisory lock
+
+# The order of ids must not depend on the database's locale: snapshots are written in it.
+_Id = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+
+
+class _Moment(TypeDecorator[datetime]):
+    """A moment in UTC; SQLite, which knows no time zones, holds it without one."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        value = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+tables = MetaData()
+
+products = Table(
+    "products",
+    tables,
+    Column("productid", _Id, primary_key=True),
+    Column("designation", Text),
+    Column("description", Text),
+    Column("imageid", Text),
+    Column("created_at", _Moment, nullable=False),
+    Column("group_id", Text),
+)
+labels = Table(
+    "labels",
+    tables,
+    Column("productid", _Id, ForeignKey("products.productid"), primary_key=True),
+    Column("prdtypecode", Text),
+)
+sources = Table(
+    "sources",
+    tables,
+    Column("name", Text, primary_key=True),
+    Column("loaded_at", _Moment, nullable=False),
+)
+data_loads = Table(
+    "data_loads",
+    tables,
+    Column("batch_name", Text, primary_key=True),
+    Column("week", Integer, nullable=False),
+    Column("percentage", Float, nullable=False),
+    Column("total_rows", Integer),
+    Column("started_at", _Moment, nullable=False),
+    Column("completed_at", _Moment),
+    Column("status", Text, nullable=False),
+    Column("metadata", JSON(none_as_null=True)),
+)
+inference_log = Table(
+    "inference_log",
+    tables,
+    Column("prediction_id", Text, primary_key=True),
+    Column("timestamp", _Moment, nullable=False),
+    Column("scored_at", _Moment, nullable=False),
+    Column("productid", _Id),
+    Column("predicted_class", Text, nullable=False),
+    Column("confidence", Float, nullable=False),
+    Column("text_length", Integer, nullable=False),
+    Column("model_version", Text, nullable=False),
+    Column("use_case", Text, nullable=False),
+)
+Index("inference_log_window", inference_log.c.use_case, inference_log.c.timestamp)
+locks = Table(
+    "locks",
+    tables,
+    Column("name", Text, primary_key=True),
+    Column("taken_at", _Moment, nullable=False),
+)
+
+
+def open_engine(url: str) -> Engine:
+    """An engine on the catalogue that was proven to answer; a SQLite file's folder is made where it is missing.
+
+    Connections are not pooled: the factory opens few, and processes that fork share none.
+    Raises CatalogueUnreachable.
+    """
+    address = _address(url)
+    try:
+        if address.drivername.startswith("sqlite") and address.database:
+            Path(address.database).parent.mkdir(parents=True, exist_ok=True)
+        waits = {"timeout": LOCK_WAIT_SECONDS} if address.drivername.startswith("sqlite") else {}
+        engine = create_engine(address, poolclass=NullPool, connect_args=waits)
+        with engine.connect():
+            return engine
+    except (OperationalError, OSError) as error:
+        cause = error.orig if isinstance(error, OperationalError) else error
+        raise CatalogueUnreachable(
+            f"no catalogue at {address.render_as_string()}: {str(cause).strip()}. "
+            "Start the database, or set DATABASE_URL to one that runs."
+        ) from error
+
+
+def create_tables(engine: Engine) -> None:
+    """Every table, made where it is missing; several processes may do so at once."""
+    with engine.connect() as connection:
+        if set(tables.tables) <= set(inspect(connection).get_table_names()):
+            return
+    with engine.begin() as connection:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATION_LOCK})
+        tables.create_all(connection)
+
+
+def open_catalogue(url: str) -> Engine:
+    """An engine on a catalogue that has its tables; raises CatalogueUnreachable."""
+    engine = open_engine(url)
+    create_tables(engine)
+    return engine
+
+
+@contextmanager
+def exclusive(engine: Engine, name: str) -> Iterator[Connection]:
+    """A lock of that name: one holder at a time over all processes, released at the end or by the holder's death.
+
+    Gives a connection whose open transaction is the lock; what is written through it is committed when the block
+    ends, or rolled back by an error. On SQLite every writer waits for the holder, so write through this connection
+    alone. Raises CatalogueBusy after LOCK_WAIT_SECONDS.
+    """
+    with engine.begin() as connection:
+        try:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT_SECONDS}s'"))
+            insert = upsert(connection, locks).values(name=name, taken_at=datetime.now(UTC))
+            connection.execute(
+                insert.on_conflict_do_update(index_elements=["name"], set_={"taken_at": insert.excluded.taken_at})
+            )
+        except OperationalError as error:
+            raise CatalogueBusy(
+                f"the lock {name!r} was not free within {LOCK_WAIT_SECONDS} s ({str(error.orig).strip()}): "
+                "wait for the process that holds it, or end it"
+            ) from error
+        yield connection
+
+
+def upsert(connection: Connection, table: Table) -> Any:
+    """An INSERT of this connection's dialect, for `on_conflict_do_nothing` and `on_conflict_do_update`."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return dialect.insert(table)
+
+
+def _address(url: str) -> URL:
+    try:
+        address = make_url(url)
+        if address.drivername in ("postgres", "postgresql"):  # psycopg2 is the driver that is installed
+            address = address.set(drivername="postgresql+psycopg2")
+        dialect = address.get_dialect().name
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise CatalogueUnreachable(
+            "DATABASE_URL is not an address of a database that the catalogue knows: write "
+            "postgresql://user:password@host:port/name or sqlite:////absolute/path"
+        ) from error
+    if dialect not in ("postgresql", "sqlite") or (dialect == "sqlite" and address.database in (None, "", ":memory:")):
+        raise CatalogueUnreachable(
+            f"the catalogue needs PostgreSQL or a SQLite file, not {address.render_as_string()}: set DATABASE_URL"
+        )
+    return address

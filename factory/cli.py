@@ -1,0 +1,139 @@
+"""The factory's command line: load products, cut a week, show what is there.
+
+Owns words and exit codes alone; everything else is called.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import func, select
+
+from factory import ledger, sources
+from factory.catalogue import labels, open_catalogue, products
+from factory.catalogue import sources as sources_table
+from factory.checking import check_week
+from factory.cutting import cut_week
+from factory.errors import FactoryError, WeekUnknown
+from factory.loading import load
+from factory.settings import SettingsError, read_settings
+from factory.weeks import start_of
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The data side of the model factory.")
+loading = typer.Typer(no_args_is_help=True, help="Append products and labels to the catalogue.")
+app.add_typer(loading, name="load")
+
+UseCaseOption = Annotated[str, typer.Option("--use-case", help="Whose weeks.")]
+AppendOption = Annotated[bool, typer.Option("--append", help="Add to the products of another source.")]
+
+
+@loading.command("sample")
+def load_sample(append: AppendOption = False) -> None:
+    """5,612 real goods descriptions in 21 sections, shipped with the installation."""
+    _load(sources.read_sample(), "the sample", append=append)
+
+
+@loading.command("rakuten")
+def load_rakuten(folder: Path, append: AppendOption = False) -> None:
+    """Rakuten France's X_train*.csv and Y_train*.csv in FOLDER."""
+    _load(sources.read_rakuten(folder), "Rakuten", append=append)
+
+
+@loading.command("file")
+def load_file(
+    path: Path,
+    id_column: Annotated[str, typer.Option("--id", help="Column of the product's id.")],
+    text_column: Annotated[str, typer.Option("--text", help="Column of the text.")],
+    label_column: Annotated[str, typer.Option("--label", help="Column of the class.")],
+    group: Annotated[str | None, typer.Option(help="Column whose equal values stay on one side of the split.")] = None,
+    description: Annotated[str | None, typer.Option(help="Column of further text.")] = None,
+    columns: Annotated[str | None, typer.Option(help="Names for a CSV without header: a,b,c.")] = None,
+    no_header: Annotated[bool, typer.Option("--no-header", help="A CSV without header: c0, c1, …")] = False,
+    append: AppendOption = False,
+) -> None:
+    """Any CSV or Parquet file."""
+    names = tuple(name.strip() for name in columns.split(",")) if columns else None
+    mapping = sources.Mapping(id_column, text_column, label_column, group, description, names, headerless=no_header)
+    _load(sources.read_file(path, mapping), path.name, append=append)
+
+
+@app.command()
+def cut(
+    week: Annotated[int, typer.Option(help="Which week, from 1.")],
+    as_of: Annotated[datetime | None, typer.Option(help="Products created until then; else the week's Monday.")] = None,
+    use_case: UseCaseOption = "products",
+) -> None:
+    """Cut a week's snapshot and check it."""
+    settings = read_settings()
+    moment = as_of or start_of(week, settings.weeks.epoch)
+    dataset = check_week(settings, cut_week(settings, use_case, as_of=moment, week=week))
+    typer.echo(
+        f"{ledger.batch_name(use_case, dataset.week, dataset.revision)} accepted: {dataset.rows:,} rows "
+        f"({dataset.train_rows:,} to train on, {dataset.arrivals:,} new), {dataset.classes} classes; "
+        f"test set {dataset.test_version} of {dataset.test.rows:,} rows\n{dataset.uri}"
+    )
+
+
+@app.command()
+def accept(
+    week: Annotated[int, typer.Option(help="Which week, from 1.")], use_case: UseCaseOption = "products"
+) -> None:
+    """Accept a week whose findings are meant: new, vanished or small classes, products that are gone."""
+    settings = read_settings()
+    with open_catalogue(settings.database_url).connect() as connection:
+        dataset = ledger.newest(ledger.read_entries(connection, use_case, week), "cut", "rejected", "accepted")
+    if dataset is None:
+        raise WeekUnknown(f"week {week} was not cut yet: run `python -m factory cut --week {week}`")
+    check_week(settings, dataset, overrule=True)
+    typer.echo(f"{ledger.batch_name(use_case, week, dataset.revision)} accepted")
+
+
+@app.command()
+def show(use_case: UseCaseOption = "products") -> None:
+    """What the catalogue holds, and its weeks."""
+    with open_catalogue(read_settings().database_url).connect() as connection:
+        rows = connection.scalar(select(func.count()).select_from(products))
+        classes = connection.scalar(select(func.count(labels.c.prdtypecode.distinct())))
+        names = ", ".join(sorted(connection.scalars(select(sources_table.c.name)))) or "nothing"
+        entries = ledger.read_entries(connection, use_case)
+    typer.echo(f"{rows:,} products in {classes} classes, from {names}")
+    if entries:
+        Console().print(_weeks(entries))
+
+
+def main() -> None:
+    """The entry point: a FactoryError or a wrong setting is one message and exit code 1."""
+    try:
+        app(prog_name="python -m factory")
+    except (FactoryError, SettingsError, ValueError) as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+
+
+def _load(batches: Iterator[sources.pd.DataFrame], source: str, *, append: bool) -> None:
+    settings = read_settings()
+    engine = open_catalogue(settings.database_url)
+    loaded = load(engine, batches, source=source, created_at=settings.weeks.epoch, append=append)
+    typer.echo(f"{source}: {loaded.new:,} products loaded, {loaded.known:,} were there already")
+
+
+def _weeks(entries: list[ledger.Entry]) -> Table:
+    table = Table("week", "share", "rows", "train", "new", "classes", "status", "findings")
+    for entry in entries:
+        dataset = entry.dataset
+        counts = [dataset.rows, dataset.train_rows, dataset.arrivals, dataset.classes] if dataset else [0, 0, 0, 0]
+        table.add_row(
+            entry.batch_name,
+            f"{entry.share:.0%}",
+            *(f"{count:,}" if dataset else "-" for count in counts),
+            entry.status,
+            "\n".join(entry.findings),
+        )
+    return table

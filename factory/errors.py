@@ -1,0 +1,78 @@
+"""Everything that can go wrong with the factory's data, as one tree.
+
+    FactoryError
+    ├── CatalogueUnreachable    no database under that URL
+    ├── CatalogueBusy           somebody else held the lock for too long
+    ├── CatalogueEmpty          there is nothing to cut
+    ├── SourceUnreadable        a file or folder is not what it should be
+    ├── ProductConflict         a product comes twice, and differently
+    ├── ForeignProducts         the catalogue holds the products of another source
+    ├── SnapshotStoreUnusable   the snapshot folder cannot be opened
+    ├── SnapshotCorrupt         a file is missing or is not the one that was written
+    ├── WeekUnknown             no such week was cut
+    ├── WeekRejected            the checks found something
+    └── InferenceLogInvalid     predictions that cannot be logged or read
+
+Every message says what happened, to what, and what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class FactoryError(Exception):
+    """Root of the tree: catch it at an entry point and show its message."""
+
+
+class CatalogueUnreachable(FactoryError):
+    """No database answers under the catalogue's URL."""
+
+
+class CatalogueBusy(FactoryError):
+    """Another process held the catalogue's lock for longer than the wait allows."""
+
+
+class CatalogueEmpty(FactoryError):
+    """The catalogue holds no product that could be cut."""
+
+
+class SourceUnreadable(FactoryError):
+    """A source of products is missing, has another layout, or holds rubbish."""
+
+
+class ProductConflict(FactoryError):
+    """One productid stands for two different products."""
+
+
+class ForeignProducts(FactoryError):
+    """The catalogue already holds the products of another source."""
+
+
+class SnapshotStoreUnusable(FactoryError):
+    """The snapshot URI names a filesystem that cannot be opened or written."""
+
+
+class SnapshotCorrupt(FactoryError):
+    """A snapshot is missing or its bytes are not those that were recorded."""
+
+
+class WeekUnknown(FactoryError):
+    """The catalogue knows no such week."""
+
+
+class WeekRejected(FactoryError):
+    """The checks of a week found something; `findings` holds one sentence each."""
+
+    def __init__(self, batch_name: str, findings: Sequence[str]) -> None:
+        self.batch_name = batch_name
+        self.findings = tuple(findings)
+        listed = "\n".join(f"- {finding}" for finding in self.findings)
+        super().__init__(
+            f"{batch_name} was rejected:\n{listed}\n"
+            "Mend the rows in the catalogue and cut the week again (it becomes the next revision)."
+        )
+
+
+class InferenceLogInvalid(FactoryError):
+    """Predictions lack a column or hold values that cannot be used."""

@@ -1,0 +1,120 @@
+"""Appending products and labels to the catalogue.
+
+Owns what happens when a product is already there. Knows nothing of file formats (see sources) or of weeks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Connection, Engine, insert, select
+
+from factory.catalogue import exclusive, labels, products, sources, upsert
+from factory.errors import ForeignProducts, ProductConflict, SourceUnreadable
+from factory.sources import COLUMNS
+
+CATALOGUE_LOCK = "catalogue"
+"""Held while products come in or a week is cut: no week holds half a load."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """How many products came in, and how many were there already."""
+
+    new: int
+    known: int
+
+
+def load(
+    engine: Engine, batches: Iterable[pd.DataFrame], *, source: str, created_at: datetime, append: bool = False
+) -> Loaded:
+    """The batches' products appended, all or none; one that is already there is left as it is and counted.
+
+    `source` names where they come from: a catalogue takes more of its own source, another's only with `append`.
+    Raises ForeignProducts, ProductConflict when one id stands for two different products, SourceUnreadable.
+    """
+    new = known = 0
+    with exclusive(engine, CATALOGUE_LOCK) as connection:
+        _claim(connection, source, append=append)
+        for batch in batches:
+            fresh, there = _sorted_out(connection, batch)
+            if fresh:
+                _insert(connection, fresh, created_at)
+            new += len(fresh)
+            known += there
+        if new + known == 0:
+            raise SourceUnreadable(f"{source} holds no products")
+    return Loaded(new=new, known=known)
+
+
+def _claim(connection: Connection, source: str, *, append: bool) -> None:
+    others = [name for name in connection.scalars(select(sources.c.name)) if name != source]
+    unnamed = not others and _known(connection, source) is None and _any_product(connection)
+    if (others or unnamed) and not append:
+        raise ForeignProducts(
+            f"the catalogue already holds the products of {', '.join(others) or 'an unnamed source'}, not of {source}: "
+            "set DATABASE_URL (and SNAPSHOT_URI) to another catalogue, or append to this one with --append"
+        )
+    row = upsert(connection, sources).values(name=source, loaded_at=datetime.now(UTC))
+    connection.execute(
+        row.on_conflict_do_update(index_elements=["name"], set_={"loaded_at": row.excluded.loaded_at})
+    )
+
+
+def _known(connection: Connection, source: str) -> str | None:
+    return connection.scalar(select(sources.c.name).where(sources.c.name == source))
+
+
+def _any_product(connection: Connection) -> bool:
+    return connection.scalar(select(products.c.productid).limit(1)) is not None
+
+
+def _sorted_out(connection: Connection, batch: pd.DataFrame) -> tuple[list[dict[str, Any]], int]:
+    """The batch's rows that are new, and the number of those that are there already."""
+    rows = batch.to_dict("records")
+    there = _existing(connection, [row["productid"] for row in rows])
+    fresh: list[dict[str, Any]] = []
+    conflicts: list[str] = []
+    for row in rows:
+        row = {column: row[column] for column in COLUMNS}
+        seen = there.get(row["productid"])
+        if seen is None:
+            there[row["productid"]] = row
+            fresh.append(row)
+        elif seen != row:
+            conflicts.append(_difference(seen, row))
+    if conflicts:
+        raise ProductConflict(
+            f"{len(conflicts)} products differ from those of the same id that are already there; nothing was loaded. "
+            f"The first: {'; '.join(conflicts[:3])}. Give them ids of their own, or mend the file."
+        )
+    return fresh, len(rows) - len(fresh)
+
+
+def _existing(connection: Connection, ids: list[str]) -> dict[str, dict[str, Any]]:
+    columns = [labels.c.prdtypecode if name == "prdtypecode" else products.c[name] for name in COLUMNS]
+    query = select(*columns).select_from(products.outerjoin(labels)).where(products.c.productid.in_(ids))
+    return {row["productid"]: dict(row) for row in connection.execute(query).mappings()}
+
+
+def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
+    column = next(name for name in COLUMNS if old[name] != new[name])
+    return f"{new['productid']!r} has {column} {_short(old[column])} there and {_short(new[column])} here"
+
+
+def _short(value: str | None) -> str:
+    return repr(value if value is None or len(value) <= 40 else f"{value[:40]}…")
+
+
+def _insert(connection: Connection, rows: list[dict[str, Any]], created_at: datetime) -> None:
+    fields = [column.name for column in products.columns if column.name != "created_at"]
+    connection.execute(
+        insert(products), [{**{name: row[name] for name in fields}, "created_at": created_at} for row in rows]
+    )
+    connection.execute(
+        insert(labels), [{"productid": row["productid"], "prdtypecode": row["prdtypecode"]} for row in rows]
+    )

@@ -1,0 +1,149 @@
+"""Snapshots: Parquet files behind an fsspec URI, written whole or not at all and verified on every read.
+
+Owns how a file is named, published and checked. Knows nothing of weeks or of the catalogue.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Any, Protocol
+from uuid import uuid4
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.core import url_to_fs
+
+from factory.contracts import FileRef
+from factory.errors import SnapshotCorrupt, SnapshotStoreUnusable
+
+ROW_GROUP_ROWS = 20_000
+_PARTIAL = ".partial"
+
+
+class _Sink(Protocol):
+    def write(self, data: bytes, /) -> int: ...
+    def flush(self) -> None: ...
+
+
+class _Hashing(io.RawIOBase):
+    """Passes on what is written and keeps its checksum; Parquet is written front to back."""
+
+    def __init__(self, sink: _Sink) -> None:
+        self._sink = sink
+        self.sha256 = sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        chunk = bytes(data)
+        self.sha256.update(chunk)
+        self._sink.write(chunk)
+        return len(chunk)
+
+
+def write_rows(folder_uri: str, stem: str, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> FileRef:
+    """The rows as `<folder_uri>/<stem>-<checksum>.parquet`, published by one rename after the last byte.
+
+    The same rows in the same order give the same bytes. The checksum in the name means that a published file is never
+    replaced by another. At most ROW_GROUP_ROWS rows are held in memory. Only one process may write one stem at a time:
+    what an interrupted one left behind is removed. Raises SnapshotStoreUnusable.
+    """
+    filesystem, folder = _filesystem(folder_uri)
+    with _explained(folder_uri):
+        filesystem.makedirs(folder, exist_ok=True)
+        _remove_partial(filesystem, folder, stem)
+        partial = f"{folder}/{stem}-{uuid4().hex}{_PARTIAL}"
+        try:
+            checksum, count = _write(filesystem, partial, schema, rows)
+        except BaseException:
+            filesystem.rm_file(partial)
+            raise
+        final = f"{folder}/{stem}-{checksum[:12]}.parquet"
+        filesystem.mv(partial, final)
+        return FileRef(uri=filesystem.unstrip_protocol(final), sha256=checksum, rows=count)
+
+
+def read_frame(ref: FileRef, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """The file's rows, or the named columns of them, after its checksum was verified.
+
+    Raises SnapshotCorrupt when it is missing or altered, SnapshotStoreUnusable when its store cannot be reached.
+    """
+    filesystem, path = _filesystem(ref.uri)
+    try:
+        with _explained(ref.uri):
+            content = filesystem.cat_file(path)
+    except FileNotFoundError as error:
+        raise SnapshotCorrupt(f"{ref.uri} is missing: restore it, or cut the week again from the catalogue") from error
+    found = sha256(content).hexdigest()
+    if found != ref.sha256:
+        raise SnapshotCorrupt(
+            f"{ref.uri} is not the file that was written (sha256 {found[:12]}…, recorded {ref.sha256[:12]}…): "
+            "restore it; a snapshot must never be edited"
+        )
+    return pq.read_table(io.BytesIO(content), columns=list(columns) if columns is not None else None).to_pandas()
+
+
+def _write(filesystem: Any, path: str, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> tuple[str, int]:
+    count = 0
+    with filesystem.open(path, "wb") as sink:
+        hashing = _Hashing(sink)
+        with pq.ParquetWriter(hashing, schema, compression="zstd") as writer:
+            for group in _groups(rows):
+                count += len(group)
+                writer.write_table(pa.Table.from_pylist(group, schema=schema), row_group_size=ROW_GROUP_ROWS)
+        sink.flush()
+        if "file" in _protocols(filesystem):  # a power cut after the rename must not leave an empty file
+            os.fsync(sink.fileno())
+    return hashing.sha256.hexdigest(), count
+
+
+def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    # Full groups whatever the source's batches were: the layout, and so the checksum, follows from the rows alone.
+    group: list[dict[str, Any]] = []
+    for row in rows:
+        group.append(row)
+        if len(group) == ROW_GROUP_ROWS:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _remove_partial(filesystem: Any, folder: str, stem: str) -> None:
+    for path in filesystem.ls(folder, detail=False, refresh=True):
+        name = path.rsplit("/", 1)[-1]
+        if name.startswith(f"{stem}-") and name.endswith(_PARTIAL):
+            filesystem.rm_file(path)
+
+
+def _protocols(filesystem: Any) -> tuple[str, ...]:
+    protocol = filesystem.protocol
+    return (protocol,) if isinstance(protocol, str) else tuple(protocol)
+
+
+def _filesystem(uri: str) -> tuple[Any, str]:
+    try:
+        filesystem, path = url_to_fs(uri)
+    except (ImportError, ValueError) as error:
+        raise SnapshotStoreUnusable(
+            f"{uri} cannot be opened: {error}. Set SNAPSHOT_URI to a folder, or install the filesystem it names."
+        ) from error
+    return filesystem, path.rstrip("/")
+
+
+@contextmanager
+def _explained(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise SnapshotStoreUnusable(
+            f"the snapshot store at {uri} refused: {error}. Look at its space and permissions, or set SNAPSHOT_URI."
+        ) from error

@@ -1,0 +1,62 @@
+"""Which week a moment falls into, which products a week holds, and on which side of the split a product stands.
+
+Pure: every answer follows from the arguments alone, on any machine and database. A product's share never changes, so
+a week holds every earlier week's products and appending products moves none.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import Literal
+
+from factory.settings import WeekPlan
+from factory.text import group_of
+
+__all__ = ["aware", "group_of", "share_of", "side_of", "start_of", "threshold", "week_of"]
+
+WEEK = timedelta(days=7)
+
+
+def aware(moment: datetime) -> datetime:
+    """The moment in UTC; one without a zone is taken to be UTC."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def week_of(as_of: datetime, epoch: datetime) -> int:
+    """The number of the week, 1 for the seven days that begin with the epoch; raises ValueError before it."""
+    if aware(as_of) < aware(epoch):
+        raise ValueError(
+            f"{aware(as_of):%Y-%m-%d} lies before the first week, which begins on {aware(epoch):%Y-%m-%d}: "
+            "name a week, or set WEEK_EPOCH to an earlier day"
+        )
+    return (aware(as_of) - aware(epoch)) // WEEK + 1
+
+
+def start_of(week: int, epoch: datetime) -> datetime:
+    """The first moment of the week, in UTC; raises ValueError for a week below 1."""
+    if week < 1:
+        raise ValueError(f"there is no week {week}: weeks count from 1")
+    return aware(epoch) + (week - 1) * WEEK
+
+
+def threshold(plan: WeekPlan, week: int) -> float:
+    """The share of all products (0 to 1) that the week holds; raises ValueError for a week below 1."""
+    if week < 1:
+        raise ValueError(f"there is no week {week}: weeks count from 1")
+    return min(1.0, plan.first_share + plan.weekly_share * (week - 1))
+
+
+def share_of(productid: str, seed: int) -> float:
+    """Where the product stands between 0 (in from the first week) and 1 (exclusive); evenly spread over products."""
+    return _fraction(f"{seed}:{productid}")
+
+
+def side_of(group: str, *, seed: int, test_share: float) -> Literal["train", "test"]:
+    """The side on which a whole group stands, whatever the week; independent of its products' shares."""
+    return "test" if _fraction(f"{seed}:side:{group}") < test_share else "train"
+
+
+def _fraction(text: str) -> float:
+    digest = blake2b(text.encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> 11) / 2**53  # 53 bits: exact in a float, and never 1.0
