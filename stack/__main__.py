@@ -1,0 +1,136 @@
+"""The command line of the stack; the Makefile's targets call it.
+
+Owns arguments, what is printed and exit codes: 0 as asked, 1 with one message on what to mend, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from stack.lifecycle import follow, running, start, stop
+from stack.settings import StackError, StackSettings, read_stack_settings
+from stack.state import ProcessRecord, ServiceState, read_state
+from stack.status import status_lines
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; gives the exit code."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        return int(chosen.run(read_stack_settings(), chosen) or 0)
+    except StackError as error:
+        sys.stdout.flush()
+        print(f"stack: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _up(settings: StackSettings, _: argparse.Namespace) -> int:
+    state = running(settings.home)
+    if state and state.phase == "ready":
+        print("the stack runs already")
+    elif state and state.phase == "starting":
+        follow(settings.home, None, say_ready)
+    else:
+        _start_or_undo(settings)
+    print(*status_lines(settings.home), sep="\n")
+    print(f"\nlogins: make status · shells: source {os.path.relpath(settings.home.environment_file)} · end it: make down")
+    return 0
+
+
+def _start_or_undo(settings: StackSettings) -> None:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    began = time.monotonic()
+    try:
+        start(settings, say_ready)
+    except KeyboardInterrupt:
+        print("\ninterrupted: stopping what was started", flush=True)
+        stop(settings.home)
+        raise
+    print(f"up in {time.monotonic() - began:.1f} s", flush=True)
+
+
+def say_ready(name: str, service: ServiceState) -> None:
+    """One line for a service that became ready, or a step that is done."""
+    print(f"  {service.phase:<6}{name:<24}{service.seconds:>6.1f} s  {service.address or ''}".rstrip(), flush=True)
+
+
+def _interrupt(number: int, _: object) -> None:
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+def _down(settings: StackSettings, _: argparse.Namespace) -> int:
+    alive = running(settings.home)
+    began = time.monotonic()
+    orphans = stop(settings.home)
+    if alive:
+        print(f"down in {time.monotonic() - began:.1f} s")
+    elif orphans:
+        print(f"no supervisor ran; ended {orphans} processes that it had left behind")
+    else:
+        print("nothing runs")
+    return 0
+
+
+def _status(settings: StackSettings, _: argparse.Namespace) -> int:
+    print(*status_lines(settings.home), sep="\n")
+    return 0 if running(settings.home) else 3
+
+
+def _logs(settings: StackSettings, chosen: argparse.Namespace) -> int:
+    there = sorted(log.stem for log in settings.home.logs.glob("*.log"))
+    if chosen.service and chosen.service not in there:
+        raise StackError(f"no log of {chosen.service!r} in {settings.home.logs}; there are: {', '.join(there) or 'none'}")
+    if not there:
+        raise StackError(f"no logs in {settings.home.logs}: nothing was started yet")
+    names = [chosen.service] if chosen.service else there
+    follows = ["-F"] if sys.stdout.isatty() else []
+    return subprocess.run(["tail", "-n", "40", *follows, *(str(settings.home.log(name)) for name in names)]).returncode
+
+
+def _demo(settings: StackSettings, chosen: argparse.Namespace) -> int:
+    from stack.demo import run_demo
+
+    return run_demo(settings, once=chosen.once, weeks=chosen.weeks)
+
+
+def _supervise(settings: StackSettings, chosen: argparse.Namespace) -> int:
+    from stack.supervisor import supervise
+
+    owner = ProcessRecord.model_validate_json(chosen.owner) if chosen.owner else None
+    code = supervise(settings, owner)
+    failed = read_state(settings.home)
+    if failed and failed.error:
+        print(failed.error)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m stack", description="The embedded stack: real services, one command.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def add(name: str, run: object, text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(run=run)
+        return command
+
+    add("up", _up, "start every service and leave them running")
+    add("down", _down, "end every service, orphans of an earlier run included")
+    add("status", _status, "services with state, memory, CPU and address (exit code 3 when nothing runs)")
+    add("logs", _logs, "the services' logs").add_argument("service", nargs="?", help="one service instead of all")
+    demo = add("demo", _demo, "run three weeks of weekly_ml_pipeline; a stack that runs already is used and left running")
+    demo.add_argument("--once", action="store_true", help="stop what was started and exit instead of staying up")
+    demo.add_argument("--weeks", type=int, default=3, help="how many weeks to run (default 3)")
+    add("supervise", _supervise, "(internal) own a running stack").add_argument("--owner", default="")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

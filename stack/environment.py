@@ -1,0 +1,146 @@
+"""The environment of each service: deliberate, whole, and nothing else of the user's shell.
+
+Pure: settings, identity and database URLs in, variables out. Airflow never sees a PREFECT_* of the user's, nor the
+other way round. Opens nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+
+from stack.database import DatabaseUrls
+from stack.identity import ADMIN, Identity
+from stack.settings import CHECKOUT, StackSettings
+
+MARK = "STACK_SERVICE_OF"
+"""Every process of a stack bears its folder under this name, so that orphans can be found."""
+
+WORK_POOL = "models"
+
+_QUIET = {"DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+_LEAN = {"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2"}
+
+
+def airflow_environment(settings: StackSettings, identity: Identity, urls: DatabaseUrls) -> dict[str, str]:
+    """For Airflow's four services and its command line."""
+    home = settings.home.path
+    return {
+        **_base(settings, ".venv-airflow"),
+        **factory_environment(settings, identity, urls),
+        "AIRFLOW_HOME": str(home / "airflow"),
+        "AIRFLOW_CONN_PREFECT_DEFAULT": json.dumps(prefect_connection(settings)),
+        "AIRFLOW_SCHEDULE": settings.airflow_schedule,
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": urls.airflow,
+        "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(CHECKOUT / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{settings.airflow_url}/execution/",
+        "AIRFLOW__CORE__FERNET_KEY": identity.fernet_key,
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(settings.home.passwords_file),
+        "AIRFLOW__API__BASE_URL": settings.airflow_url,
+        "AIRFLOW__API__PORT": str(settings.airflow_port),
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API__SECRET_KEY": identity.api_secret,
+        "AIRFLOW__API_AUTH__JWT_SECRET": identity.jwt_secret,
+        "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+        "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
+        **_AIRFLOW_PACE,
+    }
+
+
+_AIRFLOW_PACE = {
+    "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "120",
+    "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "60",
+    "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "10",
+    "AIRFLOW__DAG_PROCESSOR__PRINT_STATS_INTERVAL": "600",
+}
+
+
+def prefect_environment(settings: StackSettings, identity: Identity, urls: DatabaseUrls) -> dict[str, str]:
+    """For Prefect's server and worker, its command line, and the flows that the worker starts."""
+    return {
+        **_base(settings, ".venv-ml"),
+        **factory_environment(settings, identity, urls),
+        "PREFECT_HOME": str(settings.home.path / "prefect"),
+        "PREFECT_API_URL": f"{settings.prefect_url}/api",
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": urls.prefect,
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": "30",
+        "PREFECT_LOGGING_COLORS": "false",
+    }
+
+
+def mlflow_environment(settings: StackSettings, urls: DatabaseUrls) -> dict[str, str]:
+    """For the MLflow server; without its job executor it needs a third of the memory.
+
+    The database's URL stands here rather than among the arguments, where every user of the machine could read it.
+    """
+    return {
+        **_base(settings, ".venv-ml"),
+        "MLFLOW_BACKEND_STORE_URI": urls.mlflow,
+        "MLFLOW_ARTIFACTS_DESTINATION": str(settings.home.path / "artifacts"),
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+
+
+def factory_environment(settings: StackSettings, identity: Identity, urls: DatabaseUrls) -> dict[str, str]:
+    """What `factory.settings` reads, the same for both sides, and the address for notifications if there is one."""
+    discord = {"DISCORD_WEBHOOK_URL": settings.discord_webhook_url} if settings.discord_webhook_url else {}
+    return {
+        **settings.factory,
+        **discord,
+        "DATABASE_URL": urls.catalogue,
+        "SNAPSHOT_URI": (settings.home.path / "snapshots").as_uri(),
+        "MLFLOW_TRACKING_URI": settings.mlflow_url,
+        "WEEK_EPOCH": identity.week_epoch,
+        "AIRFLOW_UI_URL": settings.airflow_url,
+        "PREFECT_UI_URL": settings.prefect_url,
+        "MLFLOW_UI_URL": settings.mlflow_url,
+    }
+
+
+def prefect_connection(settings: StackSettings) -> dict[str, object]:
+    """Airflow's connection `prefect_default`."""
+    return {
+        "conn_type": "prefect",
+        "host": f"{settings.prefect_url}/api",
+        "extra": {"ui_url": settings.prefect_url},
+    }
+
+
+def shell_exports(settings: StackSettings, identity: Identity, urls: DatabaseUrls) -> str:
+    """A file to `source`, after which bridge, prefect, mlflow and the factory's commands speak to this stack."""
+    variables = {
+        **factory_environment(settings, identity, urls),
+        **_QUIET,
+        "PREFECT_API_URL": f"{settings.prefect_url}/api",
+        "PREFECT_HOME": str(settings.home.path / "prefect"),
+    }
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(variables.items()))
+
+
+def _base(settings: StackSettings, environment: str) -> dict[str, str]:
+    path = f"{CHECKOUT / environment / 'bin'}:{settings.passed.get('PATH', '/usr/local/bin:/usr/bin:/bin')}"
+    return {
+        **settings.passed,
+        **_loopback_without_proxy(settings.passed),
+        **_QUIET,
+        **_LEAN,
+        "PATH": path,
+        MARK: str(settings.home.path),
+    }
+
+
+def _loopback_without_proxy(passed: Mapping[str, str]) -> dict[str, str]:
+    """A proxy for the outer world must not be asked for 127.0.0.1."""
+    if not any(name.lower().endswith("_proxy") for name in passed):
+        return {}
+    beside = passed.get("NO_PROXY") or passed.get("no_proxy")
+    value = ",".join(filter(None, [beside, "127.0.0.1", "localhost"]))
+    return {"NO_PROXY": value, "no_proxy": value}

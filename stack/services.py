@@ -1,0 +1,124 @@
+"""The services of the stack and the steps between them: what is run, after what, and when it counts as ready.
+
+Declarative: starts nothing. The supervisor runs what stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from stack.database import DatabaseUrls
+from stack.environment import WORK_POOL, airflow_environment, mlflow_environment, prefect_environment
+from stack.identity import Identity
+from stack.probes import Probe, answers, beats, polls
+from stack.settings import CHECKOUT, StackSettings
+
+ML = CHECKOUT / ".venv-ml" / "bin"
+AIRFLOW = CHECKOUT / ".venv-airflow" / "bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One process. Without a probe it is a step: it counts as ready once it has ended with 0."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+    after: tuple[str, ...] = ()
+    probe: Callable[[], Probe] | None = None
+    """Makes the probe at the moment of the start, so that an earlier start's heartbeats do not count."""
+    address: str | None = None
+
+    @property
+    def is_step(self) -> bool:
+        return self.probe is None
+
+
+def all_services(settings: StackSettings, identity: Identity, urls: DatabaseUrls) -> list[Service]:
+    """Every service in an order that a person can read; `after` is what the supervisor goes by."""
+    return [
+        *_prefect(settings, prefect_environment(settings, identity, urls)),
+        _mlflow(settings, urls),
+        *_airflow(settings, airflow_environment(settings, identity, urls)),
+    ]
+
+
+def _prefect(settings: StackSettings, environment: Mapping[str, str]) -> list[Service]:
+    api = f"{settings.prefect_url}/api"
+    server = ("server", "start", "--host", "127.0.0.1", "--port", str(settings.prefect_port))
+    worker = ("worker", "start", "--pool", WORK_POOL, "--type", "process", "--install-policy", "never")
+    prefect = str(ML / "prefect")
+    return [
+        Service(
+            "prefect-server",
+            (prefect, *server),
+            environment,
+            probe=lambda: answers(f"{api}/health"),
+            address=settings.prefect_url,
+        ),
+        Service(
+            "prefect-pool",
+            (str(ML / "python"), "-m", "stack.work_pool", api, WORK_POOL),
+            environment,
+            after=("prefect-server",),
+        ),
+        Service("prefect-deploy", (prefect, "--no-prompt", "deploy", "--all"), environment, after=("prefect-pool",)),
+        Service(
+            "prefect-worker",
+            (prefect, *worker),
+            environment,
+            after=("prefect-pool",),
+            probe=lambda: polls(api, WORK_POOL),
+        ),
+    ]
+
+
+def _mlflow(settings: StackSettings, urls: DatabaseUrls) -> Service:
+    where = ("--host", "127.0.0.1", "--port", str(settings.mlflow_port), "--workers", "1")
+    return Service(
+        "mlflow",
+        (str(ML / "mlflow"), "server", *where),
+        mlflow_environment(settings, urls),
+        probe=lambda: answers(f"{settings.mlflow_url}/health"),
+        address=settings.mlflow_url,
+    )
+
+
+def _airflow(settings: StackSettings, environment: Mapping[str, str]) -> list[Service]:
+    airflow = str(AIRFLOW / "airflow")
+    url = settings.airflow_url
+    where = ("--host", "127.0.0.1", "--port", str(settings.airflow_port))
+    migrated = ("airflow-migrate",)
+    return [
+        Service("airflow-migrate", (airflow, "db", "migrate"), environment),
+        Service(
+            "airflow-api-server",
+            (airflow, "api-server", *where, "--workers", "1"),
+            environment,
+            after=migrated,
+            probe=lambda: answers(f"{url}/api/v2/monitor/health"),
+            address=url,
+        ),
+        Service(
+            "airflow-scheduler",
+            (airflow, "scheduler", "--skip-serve-logs"),
+            environment,
+            after=migrated,
+            probe=lambda: beats(url, "scheduler"),
+        ),
+        Service(
+            "airflow-dag-processor",
+            (airflow, "dag-processor"),
+            environment,
+            after=migrated,
+            probe=lambda: beats(url, "dag_processor"),
+        ),
+        Service(
+            "airflow-triggerer",
+            (airflow, "triggerer", "--skip-serve-logs"),
+            environment,
+            after=migrated,
+            probe=lambda: beats(url, "triggerer"),
+        ),
+    ]

@@ -1,0 +1,147 @@
+"""The stack's settings, read once from the environment by the command line.
+
+Owns names and defaults of the variables and the layout of the stack's folder. Starts nothing, opens no connection.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+PORTS = {"PREFECT_PORT": 4200, "MLFLOW_PORT": 5000, "AIRFLOW_PORT": 8080}
+
+_PASSED = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|XDG_RUNTIME_DIR|LD_LIBRARY_PATH"
+    r"|SSL_CERT_FILE|SSL_CERT_DIR|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE"
+    r"|(HTTP|HTTPS|ALL|NO)_PROXY|(http|https|all|no)_proxy"
+)
+_FACTORY = re.compile(r"DRIFT_THRESHOLD|MIN_SAMPLES_FOR_DRIFT|INFERENCE_LOG_PATH|WEEK_(FIRST_SHARE|WEEKLY_SHARE|TEST_SHARE|SEED)")
+
+
+class StackError(Exception):
+    """Something that a person can mend; the message names the cause and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where everything of one stack lies; a second stack needs only a second folder (STACK_HOME)."""
+
+    path: Path
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def state_file(self) -> Path:
+        return self.path / "stack.json"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.path / "lock"
+
+    @property
+    def identity_file(self) -> Path:
+        return self.path / "identity.json"
+
+    @property
+    def passwords_file(self) -> Path:
+        return self.path / "airflow-passwords.json"
+
+    @property
+    def environment_file(self) -> Path:
+        return self.path / "env"
+
+    def log(self, service: str) -> Path:
+        return self.logs / f"{service}.log"
+
+    def make(self) -> None:
+        """Create the folder and the one for logs."""
+        self.logs.mkdir(parents=True, exist_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class StackSettings:
+    """`database` is `embedded`, `sqlite` or a PostgreSQL URL; `passed` is what services get of the user's shell."""
+
+    home: Home
+    prefect_port: int
+    mlflow_port: int
+    airflow_port: int
+    database: str
+    airflow_schedule: str
+    discord_webhook_url: str | None = None
+    passed: Mapping[str, str] = field(default_factory=dict)
+    factory: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Port by the variable that sets it."""
+        return dict(zip(PORTS, (self.prefect_port, self.mlflow_port, self.airflow_port), strict=True))
+
+    @property
+    def prefect_url(self) -> str:
+        return f"http://127.0.0.1:{self.prefect_port}"
+
+    @property
+    def mlflow_url(self) -> str:
+        return f"http://127.0.0.1:{self.mlflow_port}"
+
+    @property
+    def airflow_url(self) -> str:
+        return f"http://127.0.0.1:{self.airflow_port}"
+
+
+def read_stack_settings(environ: Mapping[str, str] = os.environ) -> StackSettings:
+    """The settings of this process; FREE_PORTS=1 takes free ports wherever none is named.
+
+    Raises StackError naming the variable whose value cannot be used. An empty variable counts as not set.
+    """
+    home = Path(environ.get("STACK_HOME") or CHECKOUT / ".stack").absolute()
+    free = iter(free_ports(len(PORTS)) if environ.get("FREE_PORTS") else PORTS.values())
+    ports = {name: _port(name, environ.get(name), default) for name, default in zip(PORTS, free, strict=True)}
+    if len(set(ports.values())) < len(ports):
+        raise StackError("two services would share a port: " + ", ".join(f"{k}={v}" for k, v in ports.items()))
+    return StackSettings(
+        home=Home(home),
+        prefect_port=ports["PREFECT_PORT"],
+        mlflow_port=ports["MLFLOW_PORT"],
+        airflow_port=ports["AIRFLOW_PORT"],
+        database=_database(environ.get("DATABASE") or "embedded"),
+        airflow_schedule=environ.get("AIRFLOW_SCHEDULE") or "none",
+        discord_webhook_url=environ.get("DISCORD_WEBHOOK_URL") or None,
+        passed={name: value for name, value in environ.items() if _PASSED.fullmatch(name)},
+        factory={name: value for name, value in environ.items() if value and _FACTORY.fullmatch(name)},
+    )
+
+
+def free_ports(count: int) -> list[int]:
+    """That many different TCP ports of 127.0.0.1 which nobody listens on at this moment."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def _port(name: str, text: str | None, default: int) -> int:
+    if not text:
+        return default
+    if text.isdecimal() and 0 < int(text) < 65536:
+        return int(text)
+    raise StackError(f"{name}={text!r} is no port: give a number from 1 to 65535")
+
+
+def _database(text: str) -> str:
+    if text in {"embedded", "sqlite"} or re.match(r"postgres(ql)?(\+\w+)?://", text):
+        return text
+    raise StackError("DATABASE must be 'embedded', 'sqlite' or the URL of a PostgreSQL server (postgresql://…)")

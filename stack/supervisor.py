@@ -1,0 +1,207 @@
+"""The process that owns a running stack: starts every service in order, and ends all of them with any of them.
+
+Owns the children, the embedded database's life and `stack.json`. A thread a service keeps the order readable: wait
+for what comes before, start, probe until ready, then wait for an end that should not come.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from stack.database import start_databases, stop_embedded
+from stack.environment import shell_exports
+from stack.identity import load_identity, write_private
+from stack.processes import end_processes, find_processes
+from stack.services import Service, all_services
+from stack.settings import CHECKOUT, StackError, StackSettings
+from stack.state import ProcessRecord, ServiceState, StackState, write_state
+
+READY_SECONDS = 120
+PROBE_SECONDS = 0.25
+END_SECONDS = 20
+OWNER_SECONDS = 1.0
+TAIL_LINES = 15
+
+
+def supervise(settings: StackSettings, owner: ProcessRecord | None) -> int:
+    """Run the stack until a signal, the owner's end or a service's end; gives the exit code.
+
+    Raises StackError when another supervisor owns this folder.
+    """
+    home = settings.home
+    home.make()
+    with home.lock_file.open("a") as lock:
+        try:
+            # A record lock: a child that inherits the file does not hold it on.
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StackError(f"another stack is starting or running in {home.path}") from error
+        return Supervisor(settings, owner).run()
+
+
+class Supervisor:
+    """One run of the stack."""
+
+    def __init__(self, settings: StackSettings, owner: ProcessRecord | None) -> None:
+        self._settings = settings
+        self._home = settings.home
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._ready: dict[str, threading.Event] = {}
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._state = StackState(
+            supervisor=ProcessRecord.of(os.getpid()),
+            owner=owner,
+            database="PostgreSQL" if "://" in settings.database else settings.database,
+            ports=settings.ports,
+        )
+
+    def run(self) -> int:
+        """Start everything, wait for the end, end everything."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: self._stop.set())
+        self._note()
+        try:
+            self._start()
+            self._wait()
+        except StackError as error:
+            self._fail(str(error))
+        finally:
+            self._end()
+        return 1 if self._state.error else 0
+
+    def _start(self) -> None:
+        identity = load_identity(self._home)
+        urls = start_databases(self._settings)
+        write_private(self._home.environment_file, shell_exports(self._settings, identity, urls))
+        services = all_services(self._settings, identity, urls)
+        for service in services:
+            self._ready[service.name] = threading.Event()
+            self._state.services[service.name] = ServiceState(is_step=service.is_step, address=service.address)
+        self._note()
+        for service in services:
+            threading.Thread(target=self._run_service, args=(service,), name=service.name, daemon=True).start()
+
+    def _wait(self) -> None:
+        owner = self._state.owner
+        while not self._stop.wait(OWNER_SECONDS if owner else None):
+            if owner and owner.process() is None:
+                return
+
+    def _run_service(self, service: Service) -> None:
+        for name in service.after:
+            self._ready[name].wait()
+        started = time.monotonic()
+        probe = service.probe() if service.probe else None
+        child = self._spawn(service)
+        if child is None:
+            return
+        while probe and child.poll() is None and not probe():
+            if time.monotonic() - started > READY_SECONDS:
+                self._fail_service(service, f"was not ready within {READY_SECONDS} s")
+                return
+            time.sleep(PROBE_SECONDS)
+        if probe and child.returncode is None:
+            self._mark_ready(service, time.monotonic() - started)
+        code = child.wait()
+        if service.is_step and code == 0:
+            self._mark_ready(service, time.monotonic() - started)
+        else:
+            self._fail_service(service, f"ended with exit code {code}")
+
+    def _spawn(self, service: Service) -> subprocess.Popen[bytes] | None:
+        """Start the process in a session of its own; None once the stack is ending, so that nothing is born late."""
+        log = self._home.log(service.name)
+        if log.exists():
+            log.replace(log.with_suffix(".log.1"))
+        with self._lock, log.open("wb") as output:
+            if self._stop.is_set():
+                return None
+            child = subprocess.Popen(
+                service.command,
+                env=dict(service.environment),
+                cwd=CHECKOUT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            self._children[service.name] = child
+            state = self._state.services[service.name]
+            state.phase = "starting"
+            with suppress(psutil.NoSuchProcess):
+                state.process = ProcessRecord.of(child.pid)
+            write_state(self._home, self._state)
+        return child
+
+    def _mark_ready(self, service: Service, seconds: float) -> None:
+        with self._lock:
+            state = self._state.services[service.name]
+            state.phase = "done" if service.is_step else "ready"
+            state.seconds = round(seconds, 1)
+            if all(each.phase in {"ready", "done"} for each in self._state.services.values()):
+                self._state.phase = "ready"
+            if not self._stop.is_set():
+                write_state(self._home, self._state)
+        self._ready[service.name].set()
+
+    def _fail_service(self, service: Service, what: str) -> None:
+        with self._lock:
+            if self._stop.is_set():
+                return
+            self._state.services[service.name].phase = "failed"
+        log = self._home.log(service.name)
+        self._fail(
+            f"{service.name} {what}; its last lines:\n\n{tail(log, TAIL_LINES)}\n\n"
+            f"  log file: {log}\n"
+            "  remedy:   mend what it says and start again; everything else was stopped"
+        )
+
+    def _fail(self, message: str) -> None:
+        with self._lock:
+            self._state.error = self._state.error or message
+        self._stop.set()
+
+    def _end(self) -> None:
+        """End every child by its group, then whatever left its group, then the database."""
+        self._stop.set()
+        with self._lock:
+            self._state.phase = "stopping"
+            write_state(self._home, self._state)
+        for child in self._children.values():
+            if child.poll() is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGTERM)
+        deadline = time.monotonic() + END_SECONDS
+        for child in self._children.values():
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(max(0.0, deadline - time.monotonic()))
+        end_processes(find_processes(self._home, self._state), patience_seconds=2)
+        stop_embedded(self._home)
+        if self._state.error:
+            self._state.phase = "failed"
+            write_state(self._home, self._state)
+        else:
+            self._home.state_file.unlink(missing_ok=True)
+
+    def _note(self) -> None:
+        with self._lock:
+            write_state(self._home, self._state)
+
+
+def tail(log: Path, lines: int) -> str:
+    """The last lines of a log, indented; says so when there are none."""
+    try:
+        text = log.read_text(errors="replace").rstrip()
+    except FileNotFoundError:
+        text = ""
+    return "\n".join(f"    {line}" for line in text.splitlines()[-lines:]) or "    (it wrote nothing)"
