@@ -47,7 +47,7 @@ def conclude(run: FlowRun, url: str, model: type[BaseModel] | None = None) -> Op
 def _check_result(run: FlowRun, url: str, result: Mapping[str, Any] | None, model: type[BaseModel]) -> None:
     if result is None:
         raise ResultInvalid(
-            f"Flow run {run.name!r} completed, but published no result; its contract promises a {model.__name__}. {url}",
+            f"Flow run {run.name!r} completed, but published no result; a {model.__name__} was promised. {url}",
             flow_run_id=run.id,
             url=url,
         )

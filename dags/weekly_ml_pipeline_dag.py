@@ -72,7 +72,11 @@ with DAG(
 
     cut = cut_week()
     dataset = check_week(cut)
-    score = RunPrefectDeployment(task_id="score", deployment=contracts.score(USE_CASE.name), parameters={"dataset": dataset})
+    score = RunPrefectDeployment(
+        task_id="score",
+        deployment=contracts.score(USE_CASE.name),
+        parameters={"dataset": dataset},
+    )
     train = RunPrefectDeployment(
         task_id="train",
         deployment=contracts.training(USE_CASE.name),

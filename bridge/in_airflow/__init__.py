@@ -1,1 +1,1 @@
-"""The bridge as an Airflow provider: hook, operator, trigger, link and notifier. Nothing here knows Prefect's library."""
+"""The bridge as an Airflow provider. Nothing here knows Prefect's library."""

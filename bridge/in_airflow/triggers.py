@@ -26,6 +26,7 @@ from bridge.prefect_api.records import FlowRun
 from bridge.prefect_api.waiting import shared_waiting
 from bridge.verdict import Completed, Live, judge
 
+
 class FlowRunTrigger(BaseTrigger):
     """Fires when the flow run has ended, or when a deadline has passed.
 
@@ -40,8 +41,8 @@ class FlowRunTrigger(BaseTrigger):
         start_deadline: str | None = None,
         run_deadline: str | None = None,
         result_model: str | None = None,
-        end_from_trigger: bool = False,  # noqa: FBT001, FBT002 — Airflow's own name for it
-        push_result: bool = True,  # noqa: FBT001, FBT002
+        end_from_trigger: bool = False,
+        push_result: bool = True,
     ) -> None:
         super().__init__()
         self.prefect_conn_id = prefect_conn_id

@@ -40,8 +40,8 @@ async def state_changes(
 ) -> AsyncIterator[StateChange]:
     """The state changes of all flow runs, as they happen; with `since`, first those that were missed.
 
-    `on_open` is called once the subscription stands. Runs until the socket closes. Raises PrefectUnauthorised when the token is refused, PrefectUnreachable when the
-    socket cannot be opened or breaks.
+    `on_open` is called once the subscription stands. Runs until the socket closes. Raises PrefectUnauthorised when the
+    token is refused, PrefectUnreachable when the socket cannot be opened or breaks.
     """
     try:
         async with _socket(connection) as socket:

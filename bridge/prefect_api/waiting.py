@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -70,7 +70,7 @@ class SharedWaiting:
         self._last_event: datetime | None = None
         self._service: asyncio.Task[None] | None = None
 
-    async def follow(self, flow_run_id: str) -> AsyncIterator[FlowRun]:
+    async def follow(self, flow_run_id: str) -> AsyncGenerator[FlowRun, None]:
         """The run as it stands now, then again whenever its state has changed; the caller stops when it has enough.
 
         Raises FlowRunLost when the run was deleted, PrefectUnreachable when the API stayed away for too long,

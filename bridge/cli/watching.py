@@ -1,0 +1,57 @@
+"""Following one run from the command line: its state and its log, until it has ended."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+from bridge.cli.display import Display
+from bridge.prefect_api import wire
+from bridge.prefect_api.client import PrefectClient
+from bridge.prefect_api.records import FlowRun, LogLine
+from bridge.verdict import Live, judge
+
+POLL_SECONDS = 1.0
+
+
+def watch(client: PrefectClient, flow_run_id: str, display: Display) -> FlowRun:
+    """The run once it has ended; state changes and log lines are shown meanwhile, each line once and in order."""
+    tail = LogTail(client, flow_run_id)
+    shown = ""
+    with display.live() as live:
+        while True:
+            run = client.run(wire.read_flow_run(flow_run_id))
+            live.state(run)
+            if run.state_name != shown:
+                shown = run.state_name
+                display.state(run)
+            for line in tail.new_lines():
+                display.log(line)
+            if not isinstance(judge(run), Live):
+                return run
+            time.sleep(POLL_SECONDS)
+
+
+class LogTail:
+    """The growing log of one run; Prefect's clients send lines in batches, so late ones are looked for again."""
+
+    def __init__(self, client: PrefectClient, flow_run_id: str) -> None:
+        self._client = client
+        self._flow_run_id = flow_run_id
+        self._from: datetime | None = None
+        self._seen: set[str] = set()
+
+    def new_lines(self) -> list[LogLine]:
+        """The lines that came since the last call, oldest first."""
+        fresh: list[LogLine] = []
+        offset = 0
+        while True:
+            page = self._client.run(wire.read_logs(self._flow_run_id, after=self._from, offset=offset))
+            fresh += [line for line in page if line.id not in self._seen]
+            offset += len(page)
+            if len(page) < wire.PAGE:
+                break
+        self._seen.update(line.id for line in fresh)
+        if fresh:
+            self._from = fresh[-1].timestamp
+        return fresh
