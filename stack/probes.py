@@ -56,10 +56,11 @@ def beats(airflow_url: str, component: str) -> Probe:
 
 
 def polls(prefect_api: str, pool: str) -> Probe:
-    """Ready when a worker polls that work pool."""
+    """Ready when a worker has polled that work pool since this probe was made; an earlier one counts as online long."""
+    since = datetime.now(UTC)
 
     def probe() -> bool:
         workers = ask(f"{prefect_api}/work_pools/{pool}/workers/filter", body={}) or []
-        return any(worker["status"] == "ONLINE" for worker in workers)
+        return any(datetime.fromisoformat(worker["last_heartbeat_time"]) > since for worker in workers)
 
     return probe

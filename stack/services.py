@@ -47,7 +47,7 @@ def all_services(settings: StackSettings, identity: Identity, urls: DatabaseUrls
 def _prefect(settings: StackSettings, environment: Mapping[str, str]) -> list[Service]:
     api = f"{settings.prefect_url}/api"
     server = ("server", "start", "--host", "127.0.0.1", "--port", str(settings.prefect_port))
-    worker = ("worker", "start", "--pool", WORK_POOL, "--type", "process", "--install-policy", "never")
+    worker = ("worker", "start", "--name", "stack", "--pool", WORK_POOL, "--type", "process")
     prefect = str(ML / "prefect")
     return [
         Service(
@@ -66,7 +66,7 @@ def _prefect(settings: StackSettings, environment: Mapping[str, str]) -> list[Se
         Service("prefect-deploy", (prefect, "--no-prompt", "deploy", "--all"), environment, after=("prefect-pool",)),
         Service(
             "prefect-worker",
-            (prefect, *worker),
+            (prefect, *worker, "--install-policy", "never"),
             environment,
             after=("prefect-pool",),
             probe=lambda: polls(api, WORK_POOL),

@@ -1,0 +1,75 @@
+# Two commands matter: `make demo` and `make test`. `make help` lists the others.
+.DEFAULT_GOAL := help
+.PHONY: help install install-test demo up down status logs test lint env lock wheel clean python installed
+
+PYTHON ?= python3
+ML := .venv-ml/bin
+AIRFLOW := .venv-airflow/bin
+UV := .venv-tools/bin/uv
+STACK := exec $(ML)/python -m stack
+
+# Telemetry is off in everything that is started from here.
+export DO_NOT_TRACK := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export MLFLOW_DISABLE_TELEMETRY := true
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@echo
+	@echo "  PYTHON=python3.11           the Python to install with (3.11, 3.12 or 3.13)"
+	@echo "  DATABASE=embedded           or sqlite, or postgresql://user:password@host:5432/postgres"
+	@echo "  PREFECT_PORT=4200 MLFLOW_PORT=5000 AIRFLOW_PORT=8080; FREE_PORTS=1 takes whatever is free"
+	@echo "  STACK_HOME=.stack           where databases, logs and files lie; a second folder is a second stack"
+	@echo "  AIRFLOW_SCHEDULE=none       a cron expression lets the weekly DAG run by itself"
+	@echo "  DISCORD_WEBHOOK_URL=        where notifications go; without it they are logged"
+
+python:
+	@command -v $(PYTHON) >/dev/null || { echo "install: there is no $(PYTHON); install Python 3.11, 3.12 or 3.13, or name one: make PYTHON=..." >&2; exit 1; }
+
+install: python ## install both environments (nothing, when they are as the requirements say)
+	@exec $(PYTHON) stack/install.py run
+
+install-test: python
+	@exec $(PYTHON) stack/install.py test
+
+demo: install ## run three weeks on the real stack; a running stack is used and stays (ONCE=1: stop and exit at the end)
+	@$(STACK) demo $(if $(ONCE),--once)
+
+up: install ## start the stack and leave it running
+	@$(STACK) up
+
+down: installed ## end the stack, and whatever an earlier one left behind
+	@$(STACK) down
+
+status: installed ## services with state, memory, CPU and address
+	@$(STACK) status
+
+logs: installed ## the services' logs (SERVICE=mlflow for one)
+	@$(STACK) logs $(SERVICE)
+
+installed:
+	@[ -x $(ML)/python ] || { echo "nothing is installed here yet: make install" >&2; exit 1; }
+
+test: install-test ## every test, in the environment it belongs to
+	@exec sh stack/run_tests.sh
+
+lint: install-test ## ruff, mypy and the import rules
+	$(ML)/ruff check .
+	$(ML)/ruff format --check .
+	$(ML)/mypy
+	$(ML)/lint-imports
+
+env: python ## write .env with random secrets for docker compose
+	@exec $(PYTHON) docker/make_env.py
+
+lock: python ## resolve pyproject.toml anew and export requirements/*.txt
+	@$(PYTHON) stack/install.py tools
+	@exec sh stack/lock.sh $(UV)
+
+wheel: python ## build the wheel of the bridge into dist/
+	@$(PYTHON) stack/install.py tools
+	$(UV) build --wheel
+
+clean: ## end the stack, then remove environments, databases and caches
+	@if [ -x $(ML)/python ]; then $(ML)/python -m stack down; fi
+	rm -rf .venv-tools .venv-airflow .venv-ml $(or $(STACK_HOME),.stack) dist .mypy_cache .ruff_cache .pytest_cache
