@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from bridge.errors import FlowRunNeverStarted, FlowRunTimedOut, ResultInvalid
 from bridge.prefect_api import wire
-from bridge.prefect_api.records import FlowRun
+from bridge.prefect_api.records import FlowRun, Worker
 from bridge.prefect_api.wire import Operation
 from bridge.verdict import Completed, Ended, judge
 
@@ -87,7 +87,7 @@ def timed_out(run: FlowRun, url: str, waited_seconds: float) -> FlowRunTimedOut:
     )
 
 
-def _describe(workers: list[wire.Worker]) -> str:
+def _describe(workers: list[Worker]) -> str:
     beats = [worker.last_heartbeat for worker in workers if worker.last_heartbeat is not None]
     if not beats:
         return "no worker has ever polled it; start one with: prefect worker start --pool <pool>"

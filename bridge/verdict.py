@@ -65,6 +65,6 @@ def judge(run: FlowRun, url: str = "") -> Verdict:
     kind, verb, advice = _ENDINGS.get(
         run.state_type, (UnknownState, f"is in the unknown state {run.state_type!r}", "Update the bridge.")
     )
-    said = f" Prefect says: {run.state_message}" if run.state_message else ""
+    said = f" Prefect says: {run.state_message.rstrip('.')}." if run.state_message else ""
     where = f" {url}" if url else ""
     return Ended(kind(f"Flow run {run.name!r} {verb}.{said} {advice}{where}", flow_run_id=run.id, url=url))

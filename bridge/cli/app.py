@@ -23,6 +23,7 @@ from bridge.intention import Intention
 from bridge.parameters import check_parameters
 from bridge.prefect_api import wire
 from bridge.prefect_api.client import PrefectClient
+from bridge.prefect_api.retrying import RetryPolicy
 from bridge.prefect_api.wire import Submission
 from bridge.profiles import find_connection
 from bridge.readiness import examine
@@ -61,7 +62,8 @@ def _leave(error: BridgeError, code: int) -> None:
 
 
 def _client(api_url: str | None, profile: str | None) -> PrefectClient:
-    return PrefectClient(find_connection(api_url=api_url, profile=profile))
+    # A person waits: some three seconds of trying are enough.
+    return PrefectClient(find_connection(api_url=api_url, profile=profile), RetryPolicy(attempts=5))
 
 
 @app.command()

@@ -28,8 +28,11 @@ def watch(client: PrefectClient, flow_run_id: str, display: Display) -> FlowRun:
             for line in tail.new_lines():
                 display.log(line)
             if not isinstance(judge(run), Live):
-                return run
+                break
             time.sleep(POLL_SECONDS)
+    for line in tail.last_lines():
+        display.log(line)
+    return run
 
 
 class LogTail:
@@ -40,6 +43,17 @@ class LogTail:
         self._flow_run_id = flow_run_id
         self._from: datetime | None = None
         self._seen: set[str] = set()
+
+    def last_lines(self) -> list[LogLine]:
+        """The lines of a run that has ended which were still under way: until two looks find nothing new."""
+        found: list[LogLine] = []
+        quiet = 0
+        while quiet < 2:
+            time.sleep(POLL_SECONDS / 2)
+            fresh = self.new_lines()
+            found += fresh
+            quiet = 0 if fresh else quiet + 1
+        return found
 
     def new_lines(self) -> list[LogLine]:
         """The lines that came since the last call, oldest first."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import BaseOperatorLink, XCom
+from airflow.sdk import BaseOperatorLink
+from airflow.sdk.execution_time.xcom import XCom
 
 FLOW_RUN_URL_KEY = "prefect_flow_run_url"
 FLOW_RUN_ID_KEY = "prefect_flow_run_id"

@@ -134,6 +134,7 @@ class FlowRunTrigger(BaseTrigger):
         model = await self._result_model()
         async with AsyncPrefectClient(connection) as client:
             outcome: Outcome = await client.run(conclude(run, connection.flow_run_url(run.id), model))
+        xcoms: dict[str, Any] | None
         xcoms = {"return_value": dict(outcome.result)} if self.push_result and outcome.result is not None else None
         if outcome.skipped_because is not None:
             self.log.info("Skipped: %s", outcome.skipped_because)

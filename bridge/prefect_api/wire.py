@@ -6,7 +6,9 @@ it (`bridge.prefect_api.client`); retries are `bridge.prefect_api.retrying`'s bu
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NoReturn, TypeVar
@@ -171,6 +173,9 @@ def read_result(flow_run_id: str) -> Operation[Mapping[str, Any] | None]:
     if not rows:
         return None
     data = rows[0].get("data")
+    if isinstance(data, str):  # Prefect's own Artifact class stores an object as its JSON text
+        with suppress(json.JSONDecodeError):
+            data = json.loads(data)
     if not isinstance(data, dict):
         raise UnexpectedAnswer(f"Artifact {RESULT_ARTIFACT_KEY!r} of flow run {flow_run_id} holds no JSON object")
     return data
