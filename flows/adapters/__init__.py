@@ -1,0 +1,1 @@
+"""Where the flows touch the world: MLflow, Evidently, pictures, Prefect's artifacts, Discord."""

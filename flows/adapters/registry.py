@@ -1,0 +1,188 @@
+"""MLflow's model registry: versions of a model, who is champion and challenger, and what is written on them.
+
+Owns names of aliases and tags, and how a model lies on disk (skops: loading one runs no code of its own). Must not
+know how a model is fitted or when it deserves promotion. Every call names the tracking address: nothing global is
+relied on.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from factory.contracts import DatasetRef
+from flows.core.policy import Snapshot
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+    from sklearn.pipeline import Pipeline
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+DATASET_TAG = "dataset"
+MODEL_FILE = "model.skops"
+HTTP_RETRIES = "2"
+
+
+class RegistryError(RuntimeError):
+    """The registry does not hold what was asked for; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One registered version; `dataset` is what it was trained on."""
+
+    model: str
+    number: str
+    run_id: str
+    source: str
+    dataset: DatasetRef
+    tags: Mapping[str, str]
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The age of the data it was trained on."""
+        return Snapshot(self.dataset.week, self.dataset.revision)
+
+
+def connect(tracking_uri: str) -> MlflowClient:
+    """A client of the tracking server and registry at that address.
+
+    MLflow's own retries are cut short: tasks repeat, with backoff and in sight, and both together would take minutes.
+    """
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", HTTP_RETRIES)
+    _make_folder(tracking_uri)
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+
+
+def experiment_id(client: MlflowClient, name: str) -> str:
+    """The experiment of that name, created where there is none."""
+    from mlflow.exceptions import MlflowException
+
+    if found := client.get_experiment_by_name(name):
+        return str(found.experiment_id)
+    try:
+        return str(client.create_experiment(name, artifact_location=_local_artifacts(client)))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    found = client.get_experiment_by_name(name)  # somebody was quicker
+    if found is None:
+        raise RegistryError(f"MLflow's experiment {name!r} was deleted: restore it or remove it for good")
+    return str(found.experiment_id)
+
+
+def register(
+    client: MlflowClient, model: str, *, run_id: str, model_id: str, dataset: DatasetRef, tags: Mapping[str, str]
+) -> str:
+    """Register a run's model as a version and give it the alias `challenger`; gives the version's number.
+
+    Registering the same run twice gives the version that stands, so the call may be repeated.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(model)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    standing = client.search_model_versions(f"name='{model}' and run_id='{run_id}'")
+    if standing:
+        number = str(standing[0].version)
+    else:
+        written = {**tags, DATASET_TAG: dataset.model_dump_json()}
+        source = f"models:/{model_id}"
+        number = str(client.create_model_version(model, source, run_id, written, model_id=model_id).version)
+    client.set_registered_model_alias(model, CHALLENGER, number)
+    return number
+
+
+def find_version(client: MlflowClient, model: str, alias: str) -> Version | None:
+    """The version that bears the alias, None when no version does."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _version(client.get_model_version_by_alias(model, alias))
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def get_version(client: MlflowClient, model: str, number: str) -> Version:
+    """The version of that number; raises RegistryError when there is none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _version(client.get_model_version(model, number))
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise RegistryError(f"MLflow holds no version {number!r} of model {model!r}") from error
+        raise
+
+
+def trained_snapshots(client: MlflowClient, model: str) -> list[Snapshot]:
+    """The snapshots that versions of the model were trained on."""
+    return [_version(found).snapshot for found in client.search_model_versions(f"name='{model}'")]
+
+
+def give_alias(client: MlflowClient, version: Version, alias: str) -> None:
+    """The alias to this version; whichever bore it before loses it."""
+    client.set_registered_model_alias(version.model, alias, version.number)
+
+
+def tag(client: MlflowClient, version: Version, tags: Mapping[str, Any]) -> None:
+    """Write tags on a version; values become text, None an empty one."""
+    for key, value in tags.items():
+        client.set_model_version_tag(version.model, version.number, key, "" if value is None else str(value))
+
+
+def load_model(client: MlflowClient, version: Version) -> Pipeline:
+    """The version's fitted pipeline.
+
+    skops is told to trust no type beyond scikit-learn's own, so that a file which holds another one is refused rather
+    than run.
+    """
+    import skops.io
+    from mlflow.artifacts import download_artifacts
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = download_artifacts(artifact_uri=version.source, dst_path=folder, tracking_uri=client.tracking_uri)
+        return skops.io.load(f"{path}/{MODEL_FILE}", trusted=[])
+
+
+def _version(found: ModelVersion) -> Version:
+    tags = dict(found.tags)
+    if DATASET_TAG not in tags:
+        raise RegistryError(
+            f"version {found.version} of model {found.name!r} has no tag {DATASET_TAG!r}: it was not registered by the "
+            "training pipeline, delete it or take the alias from it"
+        )
+    dataset = DatasetRef.model_validate_json(tags[DATASET_TAG])
+    return Version(found.name, str(found.version), str(found.run_id), str(found.source), dataset, tags)
+
+
+def _make_folder(tracking_uri: str) -> None:
+    from sqlalchemy.engine import make_url
+
+    if tracking_uri.startswith("sqlite"):
+        from pathlib import Path
+
+        Path(str(make_url(tracking_uri).database)).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _local_artifacts(client: MlflowClient) -> str | None:
+    """Beside the database where the registry is a SQLite file: MLflow's own default is the working directory."""
+    if not client.tracking_uri.startswith("sqlite"):
+        return None
+    from pathlib import Path
+
+    from sqlalchemy.engine import make_url
+
+    return (Path(str(make_url(client.tracking_uri).database)).parent / "mlartifacts").absolute().as_uri()

@@ -1,0 +1,209 @@
+"""MLflow's runs: what a training and a monitoring leave behind, and where to look at it.
+
+Owns the layout of a run's artifacts. Versions and aliases are `flows.adapters.registry`'s business.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from factory.contracts import DatasetRef
+from flows.adapters.registry import Version, experiment_id
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+    from sklearn.pipeline import Pipeline
+
+DATASET_FILE = "dataset.json"
+REFERENCE_FILE = "reference.parquet"
+REPORT_FILE = "drift_report.html"
+MODEL_NEEDS = ("scikit-learn", "skops", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """Everything that one training has to tell.
+
+    `reference` holds the model's predictions on the frozen test set, `near_duplicates` is the share (0 to 1) of that
+    set's rows which nearly equal a training row.
+    """
+
+    use_case: str
+    dataset: DatasetRef
+    params: Mapping[str, Any]
+    model: Pipeline
+    metrics: Mapping[str, float]
+    near_duplicates: float
+    confusion: pd.DataFrame
+    train_labels: pd.Series
+    test_labels: pd.Series
+    reference: pd.DataFrame
+    flow_run_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A run that was written, the id of the model in it, and where a person looks at the run."""
+
+    run_id: str
+    model_id: str
+    url: str | None
+
+
+def log_training(client: MlflowClient, experiment: str, training: Training, *, ui_url: str | None) -> Logged:
+    """Write the training as a new run.
+
+    A run that could not be written whole ends as FAILED, so that what is FINISHED can be relied on.
+    """
+    dataset = training.dataset
+    name = f"{training.use_case} week {dataset.week}"
+    tags = {"use_case": training.use_case, "week": str(dataset.week), "kind": "training"}
+    tags |= _origin(training.flow_run_url)
+    run_id = _start(client, experiment, name, tags)
+    try:
+        numbers = {**training.metrics, "near_duplicate_share": training.near_duplicates}
+        _log_numbers(client, run_id, {**training.params, **_dataset_params(dataset)}, numbers)
+        _log_input(client, run_id, dataset)
+        with tempfile.TemporaryDirectory() as folder:
+            _write_files(training, Path(folder))
+            client.log_artifacts(run_id, folder)
+        model_id = _log_model(client, run_id, training.model)
+    except BaseException:
+        client.set_terminated(run_id, "FAILED")
+        raise
+    client.set_terminated(run_id)
+    return Logged(run_id, model_id, run_url(client, ui_url, run_id))
+
+
+def log_monitoring(
+    client: MlflowClient,
+    experiment: str,
+    *,
+    watched: Version,
+    metrics: Mapping[str, float],
+    tags: Mapping[str, str],
+    report: str,
+) -> str:
+    """Write one look at drift as a run, with the report's HTML; gives the run's id."""
+    name = f"drift of {watched.model} v{watched.number}"
+    run_id = _start(client, experiment, name, {"kind": "monitoring", "model_version": watched.number, **tags})
+    _log_numbers(client, run_id, {}, metrics)
+    client.log_text(run_id, report, REPORT_FILE)
+    client.set_terminated(run_id)
+    return run_id
+
+
+def read_dataset(client: MlflowClient, run_id: str) -> DatasetRef:
+    """The dataset that a training run logged."""
+    return DatasetRef.model_validate_json(Path(_download(client, run_id, DATASET_FILE)).read_bytes())
+
+
+def read_reference(client: MlflowClient, watched: Version) -> pd.DataFrame:
+    """The version's predictions on the frozen test set: text, predicted_class, confidence, text_length."""
+    import pandas as pd
+
+    return pd.read_parquet(_download(client, watched.run_id, REFERENCE_FILE))
+
+
+def read_params(client: MlflowClient, run_id: str) -> dict[str, str]:
+    """The parameters of a run, as text."""
+    return dict(client.get_run(run_id).data.params)
+
+
+def run_url(client: MlflowClient, ui_url: str | None, run_id: str, artifact: str = "") -> str | None:
+    """Where a person looks at the run, or at one of its artifacts; None when no web interface is known."""
+    if ui_url is None:
+        return None
+    experiment = client.get_run(run_id).info.experiment_id
+    page = f"{ui_url.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
+    return f"{page}/artifacts/{artifact}" if artifact else page
+
+
+def git_revision() -> str | None:
+    """The checkout's revision, with `-dirty` when files differ from it; None outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _start(client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]) -> str:
+    return str(client.create_run(experiment_id(client, experiment), run_name=name, tags=dict(tags)).info.run_id)
+
+
+def _origin(flow_run_url: str | None) -> dict[str, str]:
+    found = {"mlflow.source.git.commit": git_revision(), "prefect.flow_run_url": flow_run_url}
+    return {key: value for key, value in found.items() if value}
+
+
+def _dataset_params(dataset: DatasetRef) -> dict[str, Any]:
+    return {
+        "week": dataset.week,
+        "revision": dataset.revision,
+        "rows": dataset.rows,
+        "train_rows": dataset.train_rows,
+        "test_version": dataset.test_version,
+    }
+
+
+def _log_numbers(client: MlflowClient, run_id: str, params: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+    from mlflow.entities import Metric, Param
+
+    now_ms = int(time.time() * 1000)
+    client.log_batch(
+        run_id,
+        metrics=[Metric(key, float(value), now_ms, 0) for key, value in metrics.items()],
+        params=[Param(key, str(value)) for key, value in params.items()],
+    )
+
+
+def _log_input(client: MlflowClient, run_id: str, dataset: DatasetRef) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    profile = json.dumps({"rows": dataset.rows, "train_rows": dataset.train_rows, "classes": dataset.classes})
+    entry = Dataset(
+        name=f"{dataset.use_case} week {dataset.week} r{dataset.revision}",
+        digest=dataset.sha256[:32],  # the column takes 36 characters; dataset.json holds all of it
+        source_type="fsspec",
+        source=json.dumps({"uri": dataset.uri, "sha256": dataset.sha256}),
+        profile=profile,
+    )
+    client.log_inputs(run_id, datasets=[DatasetInput(entry, [InputTag("mlflow.data.context", "training")])])
+
+
+def _write_files(training: Training, folder: Path) -> None:
+    from flows.adapters.figures import draw_classes, draw_confusion
+
+    (folder / DATASET_FILE).write_text(training.dataset.model_dump_json(indent=2))
+    training.reference.to_parquet(folder / REFERENCE_FILE, index=False)
+    draw_confusion(training.confusion, folder / "confusion_matrix.png")
+    draw_classes(training.train_labels, training.test_labels, folder / "class_distribution.png")
+
+
+def _log_model(client: MlflowClient, run_id: str, model: Pipeline) -> str:
+    import mlflow.sklearn
+
+    mlflow.set_tracking_uri(client.tracking_uri)  # log_model takes no client
+    logged = mlflow.sklearn.log_model(
+        model,
+        name="model",
+        run_id=run_id,
+        serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
+        pip_requirements=[f"{name}=={version(name)}" for name in MODEL_NEEDS],  # inferring them takes 4 s
+    )
+    return str(logged.model_id)
+
+
+def _download(client: MlflowClient, run_id: str, path: str) -> str:
+    return str(client.download_artifacts(run_id, path))

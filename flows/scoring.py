@@ -1,0 +1,130 @@
+"""`score`: the standing champion predicts the products that arrived this week.
+
+Owns what a logged prediction holds. The log itself is `factory.inference_log`, the model `flows.adapters.registry`.
+
+    python -m flows.scoring --week 3
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_URL, uuid5
+
+from prefect import flow, get_run_logger, task
+from prefect.client.schemas.objects import State
+
+from factory import use_cases
+from factory.contracts import DatasetRef, ScoreResult
+from factory.settings import Settings, read_settings
+from flows.adapters.announcement import announce_failure, announce_result
+from flows.adapters.publication import publish, publish_skip
+from flows.adapters.registry import Version
+from flows.adapters.retries import NETWORK
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@flow(
+    name="score",
+    on_completion=[announce_result(ScoreResult)],
+    on_failure=[announce_failure],
+    on_crashed=[announce_failure],
+)
+def score(
+    use_case: str = "products", dataset: DatasetRef | None = None, week_number: int = 1
+) -> dict[str, Any] | State[dict[str, Any]]:
+    """Let the champion predict the week's arrivals and append them to the inference log.
+
+    The snapshot is `dataset`, else that of the week, which is cut where it is missing. Skips when there is no champion,
+    and when it was trained on this week's rows: it would only recite them. May be repeated: a prediction's id follows
+    from week, version and product. Gives `ScoreResult` as a dict.
+    """
+    settings = read_settings()
+    champion = find_champion(settings, use_case)
+    week = dataset.week if dataset else week_number
+    if champion is None:
+        return _skip(use_case, week, None, "there is no champion yet")
+    chosen = dataset or find_dataset(settings, use_case, week_number)
+    if champion.dataset.week >= chosen.week:
+        trained = f"champion v{champion.number} was trained on week {champion.dataset.week}"
+        return _skip(use_case, week, champion.number, f"{trained}: arrivals of week {week} are no news to it")
+    predictions = predict_arrivals(settings, champion, chosen)
+    append_predictions(settings, predictions)
+    get_run_logger().info("champion v%s predicted %d arrivals of week %d", champion.number, len(predictions), week)
+    result = ScoreResult(
+        status="scored",
+        reason=f"champion v{champion.number} predicted the arrivals of week {week}",
+        use_case=use_case,
+        week_number=week,
+        rows=len(predictions),
+        model_version=champion.number,
+        mean_confidence=float(predictions["confidence"].mean()) if len(predictions) else None,
+    )
+    return publish(result)
+
+
+@task(**NETWORK)
+def find_champion(settings: Settings, use_case: str) -> Version | None:
+    """The version under the alias `champion`, None when there is none."""
+    from flows.adapters import registry
+
+    client = registry.connect(settings.mlflow_tracking_uri)
+    return registry.find_version(client, use_cases.get(use_case).model_name, registry.CHAMPION)
+
+
+@task(**NETWORK)
+def find_dataset(settings: Settings, use_case: str, week: int) -> DatasetRef:
+    """The week's snapshot, cut and checked where there is none."""
+    from flows.adapters import datasets
+
+    return datasets.find_week(settings, use_case, week)
+
+
+@task(**NETWORK)
+def predict_arrivals(settings: Settings, champion: Version, dataset: DatasetRef) -> pd.DataFrame:
+    """One row an arrival, as the inference log takes them; `timestamp` is the snapshot's moment, not today's."""
+    from flows.adapters import datasets, registry
+    from flows.core import models
+
+    arrivals = datasets.read_arrivals(dataset)
+    model = registry.load_model(registry.connect(settings.mlflow_tracking_uri), champion)
+    key = f"{dataset.use_case}/week-{dataset.week}/r{dataset.revision}/{champion.model}-v{champion.number}"
+    return models.predict(model, arrivals["text"]).assign(
+        timestamp=dataset.as_of,
+        scored_at=datetime.now(UTC),
+        prediction_id=[str(uuid5(NAMESPACE_URL, f"{key}/{productid}")) for productid in arrivals["productid"]],
+        productid=arrivals["productid"],
+        text_length=arrivals["text"].str.len(),
+        model_version=champion.number,
+        use_case=dataset.use_case,
+    )
+
+
+@task(**NETWORK)
+def append_predictions(settings: Settings, predictions: pd.DataFrame) -> None:
+    """Write the predictions into the catalogue's inference log; those that stand already stay as they are."""
+    from factory.catalogue import open_catalogue
+    from factory.inference_log import append
+
+    append(open_catalogue(settings.database_url), predictions)
+
+
+def _skip(use_case: str, week: int, version: str | None, reason: str) -> State[dict[str, Any]]:
+    result = ScoreResult(
+        status="skipped",
+        reason=reason,
+        use_case=use_case,
+        week_number=week,
+        rows=0,
+        model_version=version,
+        mean_confidence=None,
+    )
+    return publish_skip(result, reason)
+
+
+if __name__ == "__main__":
+    from flows.command_line import run
+
+    run(score)
