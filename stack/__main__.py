@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import subprocess
 import sys
 import time
 
+from stack.interruption import interruptible, shielded
 from stack.lifecycle import follow, running, start, stop
+from stack.progress import say_ready
 from stack.settings import StackError, StackSettings, read_stack_settings
-from stack.state import ProcessRecord, ServiceState, read_state
+from stack.state import ProcessRecord, read_state
 from stack.status import status_lines
 
 
@@ -40,30 +41,23 @@ def _up(settings: StackSettings, _: argparse.Namespace) -> int:
     else:
         _start_or_undo(settings)
     print(*status_lines(settings.home), sep="\n")
-    print(f"\nlogins: make status · shells: source {os.path.relpath(settings.home.environment_file)} · end it: make down")
+    print(
+        f"\nlogins: make status · shells: source {os.path.relpath(settings.home.environment_file)} · end it: make down"
+    )
     return 0
 
 
 def _start_or_undo(settings: StackSettings) -> None:
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
     began = time.monotonic()
-    try:
-        start(settings, say_ready)
-    except KeyboardInterrupt:
-        print("\ninterrupted: stopping what was started", flush=True)
-        stop(settings.home)
-        raise
+    with interruptible():
+        try:
+            start(settings, say_ready)
+        except KeyboardInterrupt:
+            with shielded():
+                print("\ninterrupted: stopping what was started", flush=True)
+                stop(settings.home)
+            raise
     print(f"up in {time.monotonic() - began:.1f} s", flush=True)
-
-
-def say_ready(name: str, service: ServiceState) -> None:
-    """One line for a service that became ready, or a step that is done."""
-    print(f"  {service.phase:<6}{name:<24}{service.seconds:>6.1f} s  {service.address or ''}".rstrip(), flush=True)
-
-
-def _interrupt(number: int, _: object) -> None:
-    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def _down(settings: StackSettings, _: argparse.Namespace) -> int:
@@ -87,7 +81,9 @@ def _status(settings: StackSettings, _: argparse.Namespace) -> int:
 def _logs(settings: StackSettings, chosen: argparse.Namespace) -> int:
     there = sorted(log.stem for log in settings.home.logs.glob("*.log"))
     if chosen.service and chosen.service not in there:
-        raise StackError(f"no log of {chosen.service!r} in {settings.home.logs}; there are: {', '.join(there) or 'none'}")
+        raise StackError(
+            f"no log of {chosen.service!r} in {settings.home.logs}; there are: {', '.join(there) or 'none'}"
+        )
     if not there:
         raise StackError(f"no logs in {settings.home.logs}: nothing was started yet")
     names = [chosen.service] if chosen.service else there
@@ -113,7 +109,9 @@ def _supervise(settings: StackSettings, chosen: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m stack", description="The embedded stack: real services, one command.")
+    parser = argparse.ArgumentParser(
+        prog="python -m stack", description="The embedded stack: real services, one command."
+    )
     commands = parser.add_subparsers(required=True, metavar="command")
 
     def add(name: str, run: object, text: str) -> argparse.ArgumentParser:
@@ -125,7 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     add("down", _down, "end every service, orphans of an earlier run included")
     add("status", _status, "services with state, memory, CPU and address (exit code 3 when nothing runs)")
     add("logs", _logs, "the services' logs").add_argument("service", nargs="?", help="one service instead of all")
-    demo = add("demo", _demo, "run three weeks of weekly_ml_pipeline; a stack that runs already is used and left running")
+    demo = add(
+        "demo", _demo, "run three weeks of weekly_ml_pipeline; a stack that runs already is used and left running"
+    )
     demo.add_argument("--once", action="store_true", help="stop what was started and exit instead of staying up")
     demo.add_argument("--weeks", type=int, default=3, help="how many weeks to run (default 3)")
     add("supervise", _supervise, "(internal) own a running stack").add_argument("--owner", default="")

@@ -125,6 +125,12 @@ def shell_exports(settings: StackSettings, identity: Identity, urls: DatabaseUrl
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(variables.items()))
 
 
+def read_exports(text: str) -> dict[str, str]:
+    """The variables of such a file."""
+    words = shlex.split(text)
+    return dict(word.split("=", 1) for word in words if word != "export")
+
+
 def _base(settings: StackSettings, environment: str) -> dict[str, str]:
     path = f"{CHECKOUT / environment / 'bin'}:{settings.passed.get('PATH', '/usr/local/bin:/usr/bin:/bin')}"
     return {

@@ -42,7 +42,7 @@ def main(arguments):
         for requirements in PLANS[purpose]:
             install_environment(requirements)
     except InstallError as error:
-        print("install: {}".format(error), file=sys.stderr)
+        print(f"install: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -82,12 +82,12 @@ def install_environment(requirements):
     install_tools()
     uv = str(CHECKOUT / ".venv-tools" / "bin" / "uv")
     began = time.monotonic()
-    say("installing requirements/{}.txt into {} ...".format(requirements, folder.name))
+    say(f"installing requirements/{requirements}.txt into {folder.name} ...")
     if (folder / ".installed").exists():
         (folder / ".installed").unlink()
     python = str(folder / "bin" / "python")
-    if not (folder / "bin" / "python").exists():
-        run(name, [uv, "venv", "--no-project", "--python", sys.executable, str(folder)])
+    if not has_this_python(folder):
+        run(name, [uv, "venv", "--no-project", "--clear", "--python", sys.executable, str(folder)])
     listing = str(CHECKOUT / "requirements" / (requirements + ".txt"))
     sync = [uv, "pip", "sync", "--python", python, "--require-hashes", "--compile-bytecode", listing]
     run(name, sync)
@@ -96,11 +96,22 @@ def install_environment(requirements):
     stamp(folder, stamps, began)
 
 
+def has_this_python(folder):
+    """Whether the environment was made with the Python version that runs here."""
+    try:
+        said = (folder / "pyvenv.cfg").read_text()
+    except OSError:
+        return False
+    return re.search(r"(?m)^version(_info)? *= *{}\.{}\.".format(*sys.version_info[:2]), said) is not None
+
+
 def stamps_of(*names):
     """Fingerprint by requirements file, of its content and of what decides how it is installed."""
     declared = (CHECKOUT / "pyproject.toml").read_bytes()
     entry_points = re.search(rb"(?s)\[project\](.*?)\[dependency-groups\]", declared)
-    base = "{}.{} {}".format(*sys.version_info[:2], CHECKOUT).encode() + (entry_points.group(1) if entry_points else b"")
+    base = "{}.{} {}".format(*sys.version_info[:2], CHECKOUT).encode() + (
+        entry_points.group(1) if entry_points else b""
+    )
     return {
         name: hashlib.sha256(base + (CHECKOUT / "requirements" / (name + ".txt")).read_bytes()).hexdigest()
         for name in names
@@ -119,12 +130,12 @@ def is_installed(folder, stamps, wanted):
 def stamp(folder, stamps, began):
     """Remember what is installed, once everything is."""
     (folder / ".installed").write_text(json.dumps(stamps))
-    say("  done in {:.0f} s".format(time.monotonic() - began))
+    say(f"  done in {time.monotonic() - began:.0f} s")
 
 
 def run(name, command):
     """Run a command into the log; raises InstallError with the cause if it fails."""
-    log = CHECKOUT / ".stack" / "logs" / "install-{}.log".format(name)
+    log = CHECKOUT / ".stack" / "logs" / f"install-{name}.log"
     environment = dict(os.environ, UV_PYTHON_DOWNLOADS="never", UV_NO_PROGRESS="1", VIRTUAL_ENV="")
     with log.open("w") as output:
         output.write("$ {}\n".format(" ".join(command)))
@@ -140,14 +151,14 @@ def explain(text, log):
     if re.search(r"hash(es)?\b.*(mismatch|not match)|mismatch.*hash", text, re.IGNORECASE):
         cause, remedy = "a package is not the one that was pinned", "do not install it; compare with requirements/"
     elif re.search(r"No space left", text):
-        cause, remedy = "the disk is full", "free about 3 GB (this one has {:.1f} GB left)".format(free_gigabytes())
+        cause, remedy = "the disk is full", f"free about 3 GB (this one has {free_gigabytes():.1f} GB left)"
     elif UNREACHABLE.search(text):
         cause = "the package registry cannot be reached"
         remedy = "check the network, the proxy (HTTPS_PROXY) and the index (PIP_INDEX_URL and UV_DEFAULT_INDEX)"
     else:
         cause, remedy = "a requirement cannot be installed", "read the log, mend what it says, and call make again"
     last = "\n".join("    " + line for line in said[-4:])
-    return "{}\n{}\n  log file: {}\n  remedy:   {}".format(cause, last, log, remedy)
+    return f"{cause}\n{last}\n  log file: {log}\n  remedy:   {remedy}"
 
 
 def free_gigabytes():

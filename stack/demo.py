@@ -1,0 +1,197 @@
+"""The demo: the stack up, the sample loaded, three weeks of the weekly DAG run by Airflow's scheduler, and a table.
+
+Owns the order of these and what is said. A stack that it started ends with it, whatever the end; one that it found
+running stays.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from stack.airflow_api import AirflowApi, DagRun, TaskInstance
+from stack.environment import read_exports
+from stack.flow_runs import SeenFlowRun, flow_runs_by_task
+from stack.identity import Identity, load_identity
+from stack.interruption import interruptible, shielded
+from stack.lifecycle import follow, running, start, stop
+from stack.progress import say_ready
+from stack.screen import in_order, week_screen
+from stack.settings import CHECKOUT, Home, StackError, StackSettings
+from stack.state import StackState
+from stack.status import login_lines
+from stack.weeks import DAG_ID, RESULTS, WeekReport, report_week, reports_table, weeks_to_run
+
+LOOK_SECONDS = 0.5
+PARSE_SECONDS = 90
+WEEK_SECONDS = 900
+TABLE_WIDTH = 150
+
+
+def run_demo(settings: StackSettings, *, once: bool, weeks: int) -> int:
+    """Run the next weeks and say how they went; gives the exit code.
+
+    Raises StackError when something fails and KeyboardInterrupt when stopped half-way, with nothing left behind.
+    """
+    found = running(settings.home)
+    with interruptible():
+        try:
+            state = _stack(settings, found)
+            _run_weeks(settings.home, state, weeks)
+            if found is None and not once:
+                _stay_up(settings.home)
+        finally:
+            if found is None:
+                with shielded():
+                    _stop(settings.home)
+    return 0
+
+
+def _stack(settings: StackSettings, found: StackState | None) -> StackState:
+    if found is None:
+        print("Starting the stack", flush=True)
+        began = time.monotonic()
+        state = start(settings, say_ready, owned=True)
+        print(f"up in {time.monotonic() - began:.1f} s\n", flush=True)
+        return state
+    print("Using the stack that runs already; it stays up\n", flush=True)
+    return follow(settings.home, None, lambda *_: None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Demo:
+    """What every step needs."""
+
+    console: Console
+    identity: Identity
+    airflow: AirflowApi
+    airflow_url: str
+    prefect_url: str
+
+
+def _run_weeks(home: Home, state: StackState, count: int) -> None:
+    identity = load_identity(home)
+    airflow_url, prefect_url = (f"http://127.0.0.1:{state.ports[name]}" for name in ("AIRFLOW_PORT", "PREFECT_PORT"))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=TABLE_WIDTH)
+    _load_sample(home)
+    airflow = AirflowApi(airflow_url, identity.admin_password, DAG_ID)
+    try:
+        demo = _Demo(console, identity, airflow, airflow_url, prefect_url)
+        _wait_until_parsed(airflow)
+        airflow.unpause()
+        chosen = weeks_to_run(identity, airflow.runs(), count, datetime.now(UTC))
+        reports = [_run_week(demo, week) for week in chosen]
+    finally:
+        airflow.close()
+    if reports:
+        console.print(reports_table(reports))
+    else:
+        print("Every week whose Monday has passed was run before; `make clean` begins anew.")
+    print(*login_lines(home, state), sep="\n", flush=True)
+
+
+def _load_sample(home: Home) -> None:
+    """The sample catalogue, unless the catalogue holds products already (a user's own, or an earlier demo's)."""
+    from sqlalchemy import func, select
+
+    from factory.catalogue import open_catalogue, products
+
+    variables = read_exports(home.environment_file.read_text())
+    engine = open_catalogue(variables["DATABASE_URL"])
+    try:
+        with engine.connect() as connection:
+            present = connection.scalar(select(func.count()).select_from(products)) or 0
+    finally:
+        engine.dispose()
+    if present:
+        print(f"The catalogue holds {present:,} products", flush=True)
+        return
+    command = [sys.executable, "-m", "factory", "load", "sample"]
+    said = subprocess.run(command, cwd=CHECKOUT, env=variables, capture_output=True, text=True)
+    if said.returncode:
+        raise StackError(f"the sample catalogue could not be loaded:\n{said.stderr.strip()}")
+    print(said.stdout.strip(), flush=True)
+
+
+def _wait_until_parsed(airflow: AirflowApi) -> None:
+    deadline = time.monotonic() + PARSE_SECONDS
+    while not airflow.is_parsed():
+        if errors := airflow.import_errors():
+            raise StackError("Airflow cannot import a DAG file:\n" + "\n".join(errors))
+        if time.monotonic() > deadline:
+            raise StackError(f"Airflow did not find the DAG {DAG_ID} within {PARSE_SECONDS} s; see make logs")
+        time.sleep(LOOK_SECONDS)
+
+
+def _run_week(demo: _Demo, week: int) -> WeekReport:
+    run = _begin(demo, week)
+    deadline = time.monotonic() + WEEK_SECONDS
+    with week_screen(demo.console, week) as screen:
+        while True:
+            run = demo.airflow.run(run.run_id)
+            tasks = demo.airflow.tasks(run.run_id)
+            flow_runs = flow_runs_by_task(demo.prefect_url, DAG_ID, run.run_id)
+            screen.show(tasks, flow_runs)
+            if run.state in {"success", "failed"}:
+                break
+            if time.monotonic() > deadline:
+                raise StackError(f"week {week} did not end within {WEEK_SECONDS} s: {_run_link(demo, run)}")
+            time.sleep(LOOK_SECONDS)
+    if run.state == "failed":
+        raise StackError(_failure(demo, week, run, tasks, flow_runs))
+    return report_week({task: demo.airflow.result(run.run_id, task) for task in RESULTS})
+
+
+def _begin(demo: _Demo, week: int) -> DagRun:
+    """The week's run: triggered, or the failed tasks of an earlier attempt run again, or one that runs, joined."""
+    moment = demo.identity.week_moment(week)
+    present = next((run for run in demo.airflow.runs() if run.logical_date == moment), None)
+    if present is None:
+        return demo.airflow.trigger(moment)
+    if present.state == "failed":
+        demo.airflow.clear_failed(present.run_id)
+    return present
+
+
+def _failure(demo: _Demo, week: int, run: DagRun, tasks: list[TaskInstance], flow_runs: dict[str, SeenFlowRun]) -> str:
+    """Which task failed, in whose words, and where to look."""
+    failed = next((task for task in in_order(tasks) if task.state == "failed"), None)
+    if failed is None:
+        return f"week {week} failed: {_run_link(demo, run)}"
+    lines = [
+        f"week {week} failed in task {failed.task_id!r}:",
+        demo.airflow.error(run.run_id, failed),
+        f"  Airflow:  {_run_link(demo, run)}/tasks/{failed.task_id}",
+    ]
+    if behind := flow_runs.get(failed.task_id):
+        lines.append(f"  Prefect:  {behind.url}")
+    return "\n".join([*lines, "  remedy:   mend it, then call make demo again: it goes on with this week"])
+
+
+def _run_link(demo: _Demo, run: DagRun) -> str:
+    return f"{demo.airflow_url}/dags/{DAG_ID}/runs/{run.run_id}"
+
+
+def _stay_up(home: Home) -> None:
+    print("\nThe stack stays up until Ctrl-C.", flush=True)
+    with suppress(KeyboardInterrupt):
+        while running(home):
+            time.sleep(1)
+        raise StackError("the stack ended by itself: see make status and make logs")
+    print()
+
+
+def _stop(home: Home) -> None:
+    began = time.monotonic()
+    failed_before = running(home) is None
+    stop(home)
+    if not failed_before:
+        print(f"stopped in {time.monotonic() - began:.1f} s", flush=True)

@@ -1,0 +1,30 @@
+"""The Prefect run behind each task of a DAG run, found by the tags that the bridge gives it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bridge.contracts import AIRFLOW_TAG
+from stack.probes import ask
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFlowRun:
+    """A flow run as a person looks for it; `state` is Prefect's name of it."""
+
+    name: str
+    state: str
+    url: str
+
+
+def flow_runs_by_task(prefect_url: str, dag_id: str, run_id: str) -> dict[str, SeenFlowRun]:
+    """The newest flow run of each task; empty while Prefect does not answer."""
+    tags = [AIRFLOW_TAG, f"dag:{dag_id}", f"run:{run_id}"]
+    query = {"flow_runs": {"tags": {"all_": tags}}, "sort": "EXPECTED_START_TIME_ASC"}
+    seen = {}
+    for document in ask(f"{prefect_url}/api/flow_runs/filter", body=query) or []:
+        task = next((tag.removeprefix("task:") for tag in document["tags"] if tag.startswith("task:")), None)
+        if task:
+            url = f"{prefect_url}/runs/flow-run/{document['id']}"
+            seen[task] = SeenFlowRun(document["name"], document["state_name"] or "", url)
+    return seen

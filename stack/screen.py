@@ -1,0 +1,96 @@
+"""What a person sees while a week runs: a live table on a terminal, a line for each change in a pipe.
+
+Owns the look. Told what is; asks nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich import box
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from stack.airflow_api import TaskInstance
+from stack.flow_runs import SeenFlowRun
+from stack.weeks import TASKS
+
+STYLES = {"success": "green", "skipped": "dim", "running": "cyan", "deferred": "cyan", "up_for_retry": "yellow"}
+WORDS = {"deferred": "waiting for Prefect", "up_for_retry": "will be tried again", "upstream_failed": "not reached"}
+FAILED = {"failed", "upstream_failed"}
+
+
+class Screen(Protocol):
+    """Shows one week's tasks, each time as a whole."""
+
+    def show(self, tasks: Sequence[TaskInstance], flow_runs: Mapping[str, SeenFlowRun]) -> None: ...
+
+
+@contextmanager
+def week_screen(console: Console, week: int) -> Iterator[Screen]:
+    """The screen that suits where the output goes."""
+    if not console.is_terminal:
+        yield Lines(console, week)
+        return
+    with Live(console=console, refresh_per_second=4) as live:
+        yield LiveTable(live, week)
+
+
+class Lines:
+    """One line whenever a task or the flow run behind it changes its state."""
+
+    def __init__(self, console: Console, week: int) -> None:
+        self._console = console
+        self._week = week
+        self._said: dict[str, str] = {}
+
+    def show(self, tasks: Sequence[TaskInstance], flow_runs: Mapping[str, SeenFlowRun]) -> None:
+        for task in in_order(tasks):
+            behind = flow_runs.get(task.task_id)
+            line = f"  week {self._week}  {task.task_id:<14}{words(task):<22}{_flow_words(behind)}".rstrip()
+            if self._said.get(task.task_id) != line and task.state != "waiting":
+                self._said[task.task_id] = line
+                self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class LiveTable:
+    """The table of tasks, drawn anew in place."""
+
+    def __init__(self, live: Live, week: int) -> None:
+        self._live = live
+        self._week = week
+
+    def show(self, tasks: Sequence[TaskInstance], flow_runs: Mapping[str, SeenFlowRun]) -> None:
+        table = Table(box=box.SIMPLE_HEAD, title=f"Week {self._week}", title_justify="left", title_style="bold")
+        for heading in ("Airflow task", "state", "seconds", "Prefect flow run", "state"):
+            table.add_column(heading, min_width=10)
+        for task in in_order(tasks):
+            behind = flow_runs.get(task.task_id)
+            style = "red" if task.state in FAILED else STYLES.get(task.state, "")
+            table.add_row(
+                task.task_id,
+                f"[{style}]{words(task)}[/]" if style else words(task),
+                f"{task.seconds:.1f}" if task.seconds else "",
+                f"[link={behind.url}]{behind.name}[/link]" if behind else "",
+                behind.state if behind else "",
+            )
+        self._live.update(table)
+
+
+def in_order(tasks: Sequence[TaskInstance]) -> list[TaskInstance]:
+    """The tasks in the order in which the DAG runs them; unknown ones last."""
+    places = {name: place for place, name in enumerate(TASKS)}
+    return sorted(tasks, key=lambda task: places.get(task.task_id, len(places)))
+
+
+def words(task: TaskInstance) -> str:
+    """A task's state in words, with the attempt when it is not the first."""
+    attempt = f" (attempt {task.try_number})" if task.try_number > 1 else ""
+    return WORDS.get(task.state, task.state) + attempt
+
+
+def _flow_words(flow_run: SeenFlowRun | None) -> str:
+    return f"Prefect: {flow_run.name} {flow_run.state}" if flow_run else ""
