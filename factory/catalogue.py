@@ -138,7 +138,7 @@ def open_engine(url: str) -> Engine:
     except (OperationalError, OSError) as error:
         cause = error.orig if isinstance(error, OperationalError) else error
         raise CatalogueUnreachable(
-            f"no catalogue at {address.render_as_string()}: {str(cause).strip()}. "
+            f"no catalogue at {address.render_as_string()}: {_one_line(cause)}. "
             "Start the database, or set DATABASE_URL to one that runs."
         ) from error
 
@@ -181,7 +181,7 @@ def exclusive(engine: Engine, name: str) -> Iterator[Connection]:
             )
         except OperationalError as error:
             raise CatalogueBusy(
-                f"the lock {name!r} was not free within {LOCK_WAIT_SECONDS} s ({str(error.orig).strip()}): "
+                f"the lock {name!r} was not free within {LOCK_WAIT_SECONDS} s ({_one_line(error.orig)}): "
                 "wait for the process that holds it, or end it"
             ) from error
         yield connection
@@ -209,3 +209,7 @@ def _address(url: str) -> URL:
             f"the catalogue needs PostgreSQL or a SQLite file, not {address.render_as_string()}: set DATABASE_URL"
         )
     return address
+
+
+def _one_line(cause: object) -> str:
+    return " ".join(str(cause).split())

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -117,7 +118,7 @@ def main() -> None:
         sys.exit(1)
 
 
-def _load(batches: Iterator[sources.pd.DataFrame], source: str, *, append: bool) -> None:
+def _load(batches: Iterator[pd.DataFrame], source: str, *, append: bool) -> None:
     settings = read_settings()
     engine = open_catalogue(settings.database_url)
     loaded = load(engine, batches, source=source, created_at=settings.weeks.epoch, append=append)
@@ -125,7 +126,8 @@ def _load(batches: Iterator[sources.pd.DataFrame], source: str, *, append: bool)
 
 
 def _weeks(entries: list[ledger.Entry]) -> Table:
-    table = Table("week", "share", "rows", "train", "new", "classes", "status", "findings")
+    table = Table("batch", "share", "rows", "train", "new", "classes", "status", "findings")
+    table.columns[0].no_wrap = True
     for entry in entries:
         dataset = entry.dataset
         counts = [dataset.rows, dataset.train_rows, dataset.arrivals, dataset.classes] if dataset else [0, 0, 0, 0]

@@ -31,23 +31,24 @@ def append(engine: Engine, frame: pd.DataFrame) -> int:
     `frame` holds COLUMNS, of which `scored_at` is now where it is missing. Raises InferenceLogInvalid.
     """
     rows = _rows(frame)
+    new = 0
     with engine.begin() as connection:
         insert = upsert(connection, inference_log).on_conflict_do_nothing(index_elements=["prediction_id"])
-        before = connection.scalar(select(func.count()).select_from(inference_log))
         for start in range(0, len(rows), _WRITE_ROWS):
-            connection.execute(insert, rows[start : start + _WRITE_ROWS])
-        after = connection.scalar(select(func.count()).select_from(inference_log))
-    return int((after or 0) - (before or 0))
+            chunk = rows[start : start + _WRITE_ROWS]
+            new += len(connection.execute(insert.returning(inference_log.c.prediction_id), chunk).all())
+    return new
 
 
 def newest_timestamp(engine: Engine | None, use_case: str, path: str | None = None) -> datetime | None:
     """The data time of the last prediction, in UTC; None when there is none. Raises InferenceLogInvalid."""
     if path is not None:
         stamps = _read_file(path, use_case)["timestamp"]
-        return None if stamps.empty else stamps.max().to_pydatetime()
+        return None if stamps.empty else aware(stamps.max().to_pydatetime())
     query = select(func.max(inference_log.c.timestamp)).where(inference_log.c.use_case == use_case)
     with _required(engine).connect() as connection:
-        return connection.scalar(query)
+        newest: datetime | None = connection.scalar(query)
+    return newest
 
 
 def read_window(

@@ -60,9 +60,7 @@ def _claim(connection: Connection, source: str, *, append: bool) -> None:
             "set DATABASE_URL (and SNAPSHOT_URI) to another catalogue, or append to this one with --append"
         )
     row = upsert(connection, sources).values(name=source, loaded_at=datetime.now(UTC))
-    connection.execute(
-        row.on_conflict_do_update(index_elements=["name"], set_={"loaded_at": row.excluded.loaded_at})
-    )
+    connection.execute(row.on_conflict_do_update(index_elements=["name"], set_={"loaded_at": row.excluded.loaded_at}))
 
 
 def _known(connection: Connection, source: str) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from typing import overload
+from typing import Any
 
 import pandas as pd
 
@@ -17,15 +17,11 @@ _TAG = re.compile(r"</?[a-z][^<>]*>", re.IGNORECASE)
 _NOT_WORD = re.compile(r"[\W_]+")
 
 
-@overload
-def product_text(designation: pd.Series, description: pd.Series) -> pd.Series: ...
-@overload
-def product_text(designation: object, description: object) -> str: ...
-def product_text(designation: object, description: object) -> pd.Series | str:
+def product_text(designation: Any, description: Any) -> Any:
     """Designation and description as one line of plain text, for one product or for two equally long Series.
 
-    A missing part is empty; entities are resolved, markup is removed, white space becomes single spaces. Two Series
-    give a Series with the first one's index.
+    A missing part is empty; entities are resolved, markup is removed, white space becomes single spaces. Gives a str,
+    or for two Series a Series of texts with the first one's index.
     """
     if isinstance(designation, pd.Series):
         if not isinstance(description, pd.Series):

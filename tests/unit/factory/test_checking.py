@@ -1,0 +1,147 @@
+"""A bad week stops at its check, with everything that is wrong in one error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from sqlalchemy import Engine, delete, update
+
+from factory import ledger
+from factory.catalogue import labels, products
+from factory.checking import check_week, find_faults
+from factory.contracts import DatasetRef
+from factory.cutting import WEEK_SCHEMA, find_week
+from factory.errors import WeekRejected, WeekUnknown
+from factory.settings import Settings
+from factory.snapshots import read_frame, write_rows
+
+Batch = Callable[..., pd.DataFrame]
+Cut = Callable[[int], DatasetRef]
+Stock = Callable[..., object]
+
+
+@pytest.fixture
+def good(stock: Stock, goods: Batch, cut: Cut) -> DatasetRef:
+    stock(goods(400))
+    return cut(1)
+
+
+@pytest.fixture
+def altered(settings: Settings) -> Callable[..., DatasetRef]:
+    """The dataset with its rows passed through a function, as another file."""
+
+    def alter(
+        dataset: DatasetRef, change: Callable[[pd.DataFrame], pd.DataFrame], schema: pa.Schema = WEEK_SCHEMA
+    ) -> DatasetRef:
+        frame = change(read_frame(dataset)).astype(object)
+        rows: list[dict[str, Any]] = frame.where(frame.notna(), None).to_dict("records")
+        file = write_rows(f"{settings.snapshot_uri}/altered", "r1", schema, rows)
+        return dataset.model_copy(update=file.model_dump())
+
+    return alter
+
+
+def test_a_good_week_is_accepted_and_given_back(good: DatasetRef, settings: Settings) -> None:
+    assert check_week(settings, good) == good
+    assert find_week(settings, "products", 1) == good
+    assert check_week(settings, good) == good
+
+
+def test_every_finding_stands_in_one_error_and_in_data_loads(
+    good: DatasetRef, cut: Cut, settings: Settings, engine: Engine
+) -> None:
+    check_week(settings, good)
+    gone = read_frame(good)["productid"].iloc[0]
+    with engine.begin() as connection:
+        connection.execute(delete(labels).where(labels.c.productid == gone))
+        connection.execute(delete(products).where(products.c.productid == gone))
+        connection.execute(update(labels).where(labels.c.prdtypecode == "toys").values(prdtypecode="games"))
+        connection.execute(update(labels).where(labels.c.productid == "00006").values(prdtypecode=None))
+        connection.execute(update(products).where(products.c.productid == "00012").values(designation=None))
+    late = cut(30)
+    with pytest.raises(WeekRejected) as caught:
+        check_week(settings, late)
+    said = "\n".join(caught.value.findings)
+    for finding in (
+        "1 rows have no prdtypecode (such as '00006')",
+        "1 rows have no designation (such as '00012')",
+        "1 classes were never seen before: 'games'",
+        "1 classes of the week before have vanished: 'toys'",
+        f"1 products of the week before are gone (such as '{gone}')",
+    ):
+        assert finding in said
+        assert finding in str(caught.value)
+    with engine.connect() as connection:
+        entry = ledger.read_entries(connection, "products", 30)[-1]
+    assert (entry.status, entry.findings) == ("rejected", caught.value.findings)
+    with pytest.raises(WeekRejected):
+        check_week(settings, late)
+
+
+def test_doubts_may_be_overruled_and_faults_may_not(
+    good: DatasetRef, cut: Cut, settings: Settings, engine: Engine
+) -> None:
+    check_week(settings, good)
+    with engine.begin() as connection:
+        connection.execute(update(labels).where(labels.c.prdtypecode == "toys").values(prdtypecode="games"))
+    second = cut(2)
+    with pytest.raises(WeekRejected, match="never seen before"):
+        check_week(settings, second)
+    assert check_week(settings, second, overrule=True) == second
+    assert find_week(settings, "products", 2) == second
+    with engine.begin() as connection:
+        connection.execute(update(labels).where(labels.c.productid == "00006").values(prdtypecode=None))
+    with pytest.raises(WeekRejected, match="no prdtypecode"):
+        check_week(settings, cut(30), overrule=True)
+
+
+def test_a_class_with_too_few_rows_to_train_on_is_found(
+    stock: Stock, goods: Batch, batch: Batch, cut: Cut, settings: Settings
+) -> None:
+    rare = batch({"productid": "rare", "designation": "a single thing", "prdtypecode": "rare"})
+    stock(goods(400), rare)
+    with pytest.raises(WeekRejected, match=r"1 classes have fewer than 2 rows to train on: 'rare' \([01]\)"):
+        check_week(settings, cut(21))
+
+
+def test_a_catalogue_too_small_to_split_is_rejected(stock: Stock, batch: Batch, cut: Cut, settings: Settings) -> None:
+    stock(batch({"productid": "1", "designation": "one", "prdtypecode": "k"}))
+    with pytest.raises(WeekRejected) as caught:
+        check_week(settings, cut(21))
+    assert "the frozen test set is empty: the catalogue is too small to be split" in caught.value.findings
+
+
+@pytest.mark.parametrize(
+    ("change", "finding"),
+    [
+        (lambda frame: pd.concat([frame, frame[:2]]), "2 products stand there twice"),
+        (lambda frame: frame.assign(side="left"), "unknown sides of the split: 'left'"),
+        (lambda frame: frame.assign(side="held_out"), "no row may be trained on"),
+        (lambda frame: frame.assign(side="train"), "products stand on both sides"),
+        (lambda frame: frame.assign(side="train", productid=frame["productid"] + "x"), "texts stand on both sides"),
+    ],
+)
+def test_what_a_broken_cut_would_leave_is_found(
+    good: DatasetRef, altered: Callable[..., DatasetRef], change: Callable[[pd.DataFrame], pd.DataFrame], finding: str
+) -> None:
+    broken, _ = find_faults(altered(good, change), None)
+    assert finding in "\n".join(broken)
+
+
+def test_a_snapshot_with_other_columns_is_found(good: DatasetRef, altered: Callable[..., DatasetRef]) -> None:
+    schema = WEEK_SCHEMA.remove(WEEK_SCHEMA.get_field_index("arrived"))
+    broken, _ = find_faults(altered(good, lambda frame: frame.drop(columns="arrived"), schema), None)
+    assert broken[0].startswith("the week has the columns productid, designation")
+
+
+def test_a_week_that_this_catalogue_never_cut_is_refused(good: DatasetRef, settings: Settings) -> None:
+    foreign = good.model_copy(update={"sha256": "0" * 64})
+    with pytest.raises(WeekUnknown, match=r"did not cut products/week-01/r1 with checksum 0{12}…"):
+        check_week(settings, foreign)
+    with pytest.raises(WeekUnknown):
+        check_week(settings, good.model_copy(update={"week": 9, "as_of": datetime.fromisoformat("2026-03-02T00:00Z")}))

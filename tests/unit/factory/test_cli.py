@@ -1,0 +1,85 @@
+"""The commands as a person runs them: words on the terminal, and an exit code that tells."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from factory.settings import Settings
+
+Factory = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def factory(settings: Settings) -> Factory:
+    def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        settled = {"DATABASE_URL": settings.database_url, "SNAPSHOT_URI": settings.snapshot_uri, "COLUMNS": "200"}
+        return subprocess.run(
+            [sys.executable, "-m", "factory", *arguments],
+            env={**os.environ, **settled, **environ},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def test_from_nothing_to_two_accepted_weeks(factory: Factory) -> None:
+    assert "the sample: 5,612 products loaded, 0 were there already" in factory("load", "sample").stdout
+    assert "the sample: 0 products loaded, 5,612 were there already" in factory("load", "sample").stdout
+    first = factory("cut", "--week", "1")
+    assert "products/week-01/r1 accepted: 2,238 rows (1,803 to train on, 2,238 new), 21 classes" in first.stdout
+    assert factory("cut", "--week", "1").stdout == first.stdout
+    assert factory("cut", "--week", "2", "--as-of", "2026-02-01").returncode == 0
+    shown = factory("show").stdout
+    assert "5,612 products in 21 classes, from the sample" in shown
+    assert [line.split()[1] for line in shown.splitlines() if "week-" in line] == [
+        "products/week-01/r1",
+        "products/week-02/r1",
+    ]
+
+
+def test_a_file_without_header_and_with_groups_is_loaded(factory: Factory, tmp_path: Path) -> None:
+    lines = [f"{n},offer no {n},{n % 7},{n // 4},cluster,{n % 3},kind {n % 3}" for n in range(400)]
+    (tmp_path / "offers.csv").write_text("\n".join(lines))
+    options = ["--id", "c0", "--text", "c1", "--label", "c6", "--group", "c3"]
+    loaded = factory("load", "file", str(tmp_path / "offers.csv"), *options, "--no-header")
+    assert "offers.csv: 400 products loaded" in loaded.stdout
+    assert "3 classes" in factory("cut", "--week", "1").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "said"),
+    [
+        (["cut", "--week", "1"], {}, "error: the catalogue holds no products: run `python -m factory load sample`"),
+        (["cut", "--week", "0"], {}, "error: there is no week 0"),
+        (["load", "rakuten", "nowhere"], {}, "error: nowhere must hold exactly one X_train*.csv"),
+        (["accept", "--week", "1"], {}, "error: week 1 was not cut yet"),
+        (["show"], {"DATABASE_URL": "nonsense"}, "error: DATABASE_URL is not an address"),
+        (["show"], {"WEEK_SEED": "many"}, "error: WEEK_SEED='many'"),
+    ],
+)
+def test_a_mistake_is_one_message_and_exit_code_1(
+    factory: Factory, arguments: list[str], environ: dict[str, str], said: str
+) -> None:
+    outcome = factory(*arguments, **environ)
+    assert outcome.returncode == 1
+    assert outcome.stderr.startswith(said)
+    assert "Traceback" not in outcome.stderr
+
+
+def test_another_source_is_refused_with_the_remedy(factory: Factory, tmp_path: Path) -> None:
+    factory("load", "sample")
+    (tmp_path / "mine.csv").write_text("id,title,kind\n1,a,k\n")
+    command = ["load", "file", str(tmp_path / "mine.csv"), "--id", "id", "--text", "title", "--label", "kind"]
+    refused = factory(*command)
+    assert refused.returncode == 1
+    assert "the products of the sample, not of mine.csv" in refused.stderr
+    assert factory(*command, "--append").returncode == 0
+    assert "from mine.csv, the sample" in factory("show").stdout

@@ -1,0 +1,364 @@
+"""A week's snapshot: what it holds, that it never changes, and that it heals after a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from subprocess import Popen
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from sqlalchemy import Engine, select, update
+
+from factory import cutting, ledger, loading, sources
+from factory.catalogue import data_loads, labels, open_catalogue
+from factory.checking import check_week
+from factory.contracts import DatasetRef
+from factory.cutting import TEST_SCHEMA, WEEK_SCHEMA, cut_week, find_week, newest_week
+from factory.errors import CatalogueEmpty, SnapshotCorrupt, WeekRejected
+from factory.settings import Settings, WeekPlan
+from factory.snapshots import read_frame
+from factory.text import group_of, product_text
+from factory.weeks import share_of
+
+Batch = Callable[..., pd.DataFrame]
+Cut = Callable[[int], DatasetRef]
+Spawn = Callable[[str], Popen[str]]
+
+
+class Crash(BaseException):
+    """Stands for the death of the process at this very step."""
+
+
+def die(*args: object, **kwargs: object) -> None:
+    raise Crash
+
+
+def states(engine: Engine) -> dict[str, str]:
+    with engine.connect() as connection:
+        return {row.batch_name: row.status for row in connection.execute(select(data_loads))}
+
+
+def files(settings: Settings) -> list[str]:
+    folder = Path(settings.snapshot_uri.removeprefix("file://"))
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_week_holds_its_share_with_every_column(stock: Callable[..., object], goods: Batch, cut: Cut) -> None:
+    stock(goods(1000))
+    dataset = cut(1)
+    frame = read_frame(dataset)
+    assert frame.columns.tolist() == WEEK_SCHEMA.names
+    assert frame["productid"].tolist() == [f"{n:05d}" for n in range(1000) if share_of(f"{n:05d}", 42) < 0.4]
+    assert (dataset.rows, dataset.week, dataset.revision, dataset.classes) == (len(frame), 1, 1, 3)
+    assert dataset.train_rows == (frame["side"] == "train").sum()
+    assert dataset.arrivals == len(frame) == frame["arrived"].sum()
+    assert set(frame["side"]) == {"train", "test"}
+    assert dataset.uri.rsplit("/", 3)[1:3] == ["products", "week=01"]
+
+
+def test_the_test_set_is_the_whole_catalogues_test_side_and_stays(
+    stock: Callable[..., object], goods: Batch, cut: Cut
+) -> None:
+    stock(goods(1000))
+    first = cut(1)
+    test = read_frame(first.test)
+    assert test.columns.tolist() == TEST_SCHEMA.names
+    assert 0.1 < len(test) / 1000 < 0.3
+    stock(goods(1000, first=1000))
+    second = cut(2)
+    assert (second.test, second.test_version) == (first.test, "v1")
+    frame = read_frame(second).set_index("productid")
+    late = frame[frame.index >= "01000"]
+    assert set(late["side"]) == {"train", "held_out"}
+    assert set(frame.index[frame["side"] == "test"]) == set(frame.index) & set(test["productid"])
+
+
+def test_weeks_are_nested_and_arrivals_are_what_is_new(
+    stock: Callable[..., object], goods: Batch, cut: Cut, settings: Settings
+) -> None:
+    stock(goods(1000))
+    before = read_frame(check_week(settings, cut(1)))
+    for week in (2, 3):
+        dataset = check_week(settings, cut(week))
+        frame = read_frame(dataset)
+        assert set(before["productid"]) < set(frame["productid"])
+        assert set(frame.loc[frame["arrived"], "productid"]) == set(frame["productid"]) - set(before["productid"])
+        assert dataset.arrivals == frame["arrived"].sum() > 0
+        before = frame
+
+
+def test_products_that_came_late_arrive_in_the_next_week_cut(
+    stock: Callable[..., object], goods: Batch, cut: Cut, settings: Settings
+) -> None:
+    stock(goods(300))
+    check_week(settings, cut(1))
+    stock(goods(300, first=300))
+    frame = read_frame(cut(2))
+    late_but_early_share = [n for n in frame["productid"] if n >= "00300" and share_of(n, 42) < 0.4]
+    assert late_but_early_share
+    assert frame.set_index("productid").loc[late_but_early_share, "arrived"].all()
+
+
+def test_products_of_the_future_wait(stock: Callable[..., object], goods: Batch, cut: Cut, settings: Settings) -> None:
+    stock(goods(300))
+    stock(goods(300, first=300), created_at=settings.weeks.epoch + timedelta(days=7))
+    assert read_frame(cut(1))["productid"].max() < "00300"
+    assert read_frame(cut(2))["productid"].max() >= "00300"
+
+
+@pytest.mark.parametrize("as_of_days", [0, 6.9])
+def test_the_week_follows_from_as_of(
+    stock: Callable[..., object], goods: Batch, settings: Settings, as_of_days: float
+) -> None:
+    stock(goods(100))
+    assert cut_week(settings, "products", as_of=settings.weeks.epoch + timedelta(days=14 + as_of_days)).week == 3
+
+
+def test_a_week_cut_twice_is_the_same_even_after_more_was_loaded(
+    stock: Callable[..., object], goods: Batch, cut: Cut, settings: Settings, engine: Engine
+) -> None:
+    stock(goods(300))
+    first = cut(1)
+    stock(goods(300, first=300))
+    assert cut(1) == first
+    check_week(settings, first)
+    assert cut(1) == first
+    assert states(engine) == {"products/week-01/r1": "accepted"}
+
+
+def test_the_order_in_which_products_were_loaded_does_not_show(
+    goods: Batch, settings: Settings, engine: Engine, tmp_path: Path, stock: Callable[..., object], cut: Cut
+) -> None:
+    other = settings.model_copy(
+        update={"database_url": f"sqlite:///{tmp_path / 'other.sqlite'}", "snapshot_uri": str(tmp_path / "other")}
+    )
+    stock(goods(300))
+    shuffled = goods(300).sample(frac=1, random_state=1)
+    loading.load(
+        open_catalogue(other.database_url),
+        [shuffled[:100], shuffled[100:]],
+        source="invented goods",
+        created_at=settings.weeks.epoch,
+    )
+    here, there = cut(1), cut_week(other, "products", as_of=settings.weeks.epoch)
+    assert (here.sha256, here.test.sha256) == (there.sha256, there.test.sha256)
+
+
+def test_no_text_and_no_group_stands_on_both_sides(stock: Callable[..., object], batch: Batch, cut: Cut) -> None:
+    # Every text belongs to two product groups, which fall on different sides as they please.
+    rows = [
+        {"productid": f"{n}", "designation": f"Thing {n // 2}", "group_id": f"g{n % 100}", "prdtypecode": f"{n % 2}"}
+        for n in range(800)
+    ]
+    stock(batch(*rows))
+    dataset = cut(30)
+    frame, test = read_frame(dataset), read_frame(dataset.test)
+    train = frame[frame["side"] == "train"]
+    texts = [set(product_text(part["designation"], part["description"]).map(group_of)) for part in (train, test)]
+    assert len(train) > 100
+    assert not texts[0] & texts[1]
+    assert not set(train["group"]) & set(test["group"])
+    assert (frame["side"] == "held_out").any()
+
+
+def test_a_plan_that_changes_later_lets_no_test_row_into_training(
+    stock: Callable[..., object], goods: Batch, cut: Cut, settings: Settings
+) -> None:
+    stock(goods(500))
+    first = check_week(settings, cut(1))
+    changed = settings.model_copy(update={"weeks": WeekPlan(test_share=0.5, first_share=1.0)})
+    dataset = cut_week(changed, "products", as_of=settings.weeks.epoch, week=2)
+    frame, test = read_frame(dataset), read_frame(first.test)
+    train = frame[frame["side"] == "train"]
+    assert not set(train["group"]) & set(test["group"])
+
+
+def test_a_rejected_week_is_cut_again_from_the_mended_catalogue(
+    stock: Callable[..., object], goods: Batch, cut: Cut, settings: Settings, engine: Engine
+) -> None:
+    stock(goods(300))
+    with engine.begin() as connection:
+        connection.execute(update(labels).where(labels.c.productid < "00100").values(prdtypecode=None))
+    bad = cut(1)
+    with pytest.raises(WeekRejected):
+        check_week(settings, bad)
+    assert find_week(settings, "products", 1) is None
+    with engine.begin() as connection:
+        connection.execute(update(labels).where(labels.c.prdtypecode.is_(None)).values(prdtypecode="tools"))
+    good = check_week(settings, cut(1))
+    assert (good.revision, good.sha256 != bad.sha256) == (2, True)
+    assert read_frame(good.test)["prdtypecode"].notna().all()
+    assert states(engine) == {"products/week-01/r1": "rejected", "products/week-01/r2": "accepted"}
+    assert len(read_frame(bad)) == bad.rows
+
+
+def test_accepted_weeks_are_found_and_others_are_not(
+    stock: Callable[..., object], goods: Batch, cut: Cut, settings: Settings
+) -> None:
+    assert find_week(settings, "products", 1) is None
+    assert newest_week(settings, "products") is None
+    stock(goods(300))
+    first = check_week(settings, cut(1))
+    third = check_week(settings, cut(3))
+    second = cut(2)
+    assert find_week(settings, "products", 1) == first
+    assert find_week(settings, "products", 2) is None
+    assert newest_week(settings, "products") == third != second
+
+
+def test_data_loads_tells_share_rows_and_reference(
+    stock: Callable[..., object], goods: Batch, cut: Cut, engine: Engine
+) -> None:
+    stock(goods(300))
+    dataset = cut(3)
+    with engine.connect() as connection:
+        row = connection.execute(select(data_loads)).mappings().one()
+    assert (row["batch_name"], row["week"], row["percentage"]) == ("products/week-03/r1", 3, 46.0)
+    assert (row["total_rows"], row["status"]) == (dataset.rows, "cut")
+    assert row["started_at"] <= row["completed_at"]
+    assert DatasetRef.model_validate(row["metadata"]["dataset"]) == dataset
+
+
+def test_an_empty_catalogue_says_how_to_fill_it(cut: Cut, engine: Engine) -> None:
+    with pytest.raises(CatalogueEmpty, match="python -m factory load sample"):
+        cut(1)
+    assert states(engine) == {}
+
+
+def test_a_moment_before_every_product_is_an_error_that_leaves_no_week(
+    stock: Callable[..., object], goods: Batch, settings: Settings
+) -> None:
+    stock(goods(50))
+    with pytest.raises(CatalogueEmpty, match="week 1 as of 2025-01-01"):
+        cut_week(settings, "products", as_of=settings.weeks.epoch.replace(year=2025, day=1), week=1)
+    assert not [name for name in files(settings) if "week=" in name]
+
+
+def test_an_unknown_use_case_is_refused(settings: Settings) -> None:
+    with pytest.raises(KeyError, match="there are: products"):
+        cut_week(settings, "nothing", as_of=settings.weeks.epoch)
+
+
+def test_an_earlier_week_that_was_tampered_with_stops_the_cut(
+    stock: Callable[..., object], goods: Batch, cut: Cut, settings: Settings
+) -> None:
+    stock(goods(300))
+    first = check_week(settings, cut(1))
+    Path(first.test.uri.removeprefix("file://")).write_bytes(b"other")
+    with pytest.raises(SnapshotCorrupt):
+        cut(2)
+
+
+@given(
+    sizes=st.tuples(st.integers(50, 200), st.integers(1, 200)),
+    weeks=st.tuples(st.integers(1, 10), st.integers(1, 15)),
+)
+@examples(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_was_cut_stays_in_every_later_week_whatever_was_appended(
+    goods: Batch, tmp_path_factory: pytest.TempPathFactory, sizes: tuple[int, int], weeks: tuple[int, int]
+) -> None:
+    folder = tmp_path_factory.mktemp("catalogue")
+    settings = Settings(
+        database_url=f"sqlite:///{folder / 'c.sqlite'}", snapshot_uri=str(folder / "s"), mlflow_tracking_uri="sqlite://"
+    )
+    engine = open_catalogue(settings.database_url)
+    epoch = settings.weeks.epoch
+    loading.load(engine, [goods(sizes[0])], source="goods", created_at=epoch)
+    early = read_frame(cut_week(settings, "products", as_of=epoch, week=weeks[0])).set_index("productid")
+    loading.load(engine, [goods(sizes[1], first=sizes[0])], source="goods", created_at=epoch)
+    later = read_frame(cut_week(settings, "products", as_of=epoch, week=sum(weeks))).set_index("productid")
+    kept = later.loc[early.index]
+    assert kept.drop(columns="arrived").equals(early.drop(columns="arrived"))
+
+
+STEPS = {
+    "announced": (cutting, "_cut"),
+    "while the test set is written": (cutting, "side_of"),
+    "test set published": (cutting, "_WeekRows"),
+    "while the week is written": (cutting, "share_of"),
+    "week published": (ledger, "record_cut"),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_crash_at_any_step_is_healed_by_the_next_call(
+    stock: Callable[..., object],
+    goods: Batch,
+    cut: Cut,
+    settings: Settings,
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+) -> None:
+    stock(goods(200))
+    module, name = STEPS[step]
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, die)
+        with pytest.raises(Crash):
+            cut(1)
+    assert states(engine) == {"products/week-01/r1": "running"}
+    dataset = cut(1)
+    assert states(engine) == {"products/week-01/r1": "cut"}
+    assert len(read_frame(dataset)) == dataset.rows
+    assert len(files(settings)) == 2
+    check_week(settings, dataset)
+
+
+@pytest.mark.parametrize("step", ["_WeekRows._finished", "ledger.record_cut"])
+def test_a_killed_process_leaves_nothing_or_a_complete_snapshot(
+    stock: Callable[..., object], goods: Batch, cut: Cut, settings: Settings, engine: Engine, spawn: Spawn, step: str
+) -> None:
+    stock(goods(200))
+    killed = spawn(
+        "from factory import cutting\n"
+        f"cutting.{step} = lambda *args: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "cutting.cut_week(settings, 'products', as_of=settings.weeks.epoch)\n"
+    )
+    assert killed.wait(timeout=60) == -9
+    assert states(engine) == {"products/week-01/r1": "running"}
+    assert find_week(settings, "products", 1) is None
+    dataset = cut(1)
+    assert len(read_frame(dataset)) == dataset.rows
+    assert not [name for name in files(settings) if not name.endswith(".parquet")]
+    assert len(files(settings)) == 2
+
+
+def test_processes_that_cut_at_once_get_the_same_week(
+    stock: Callable[..., object], goods: Batch, cut: Cut, settings: Settings, engine: Engine, spawn: Spawn
+) -> None:
+    stock(goods(2000))
+    processes = [
+        spawn(
+            "from factory.cutting import cut_week\n"
+            "print('ready', flush=True); sys.stdin.readline()\n"
+            "print(cut_week(settings, 'products', as_of=settings.weeks.epoch).model_dump_json())\n"
+        )
+        for _ in range(3)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    answers = []
+    for process in processes:
+        output, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+        answers.append(DatasetRef.model_validate_json(output))
+    assert answers == [cut(1)] * 3
+    assert states(engine) == {"products/week-01/r1": "cut"}
+    assert len(files(settings)) == 2
+
+
+def test_the_sample_cuts_as_the_plan_says(stock: Callable[..., object], cut: Cut, settings: Settings) -> None:
+    stock(*sources.read_sample())
+    rows = [check_week(settings, cut(week)).rows for week in (1, 2, 3)]
+    assert rows == pytest.approx([0.40 * 5612, 0.43 * 5612, 0.46 * 5612], rel=0.02)
+    assert cut(3).classes == 21

@@ -1,0 +1,117 @@
+"""Predictions are logged once and read back by data time, from the table or from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from sqlalchemy import Engine
+
+from factory.errors import InferenceLogInvalid
+from factory.inference_log import COLUMNS, append, newest_timestamp, read_window
+
+MONDAY = datetime(2026, 1, 12, tzinfo=UTC)
+Batch = Callable[..., pd.DataFrame]
+
+
+def predictions(count: int, *, at: datetime = MONDAY, first: int = 0, use_case: str = "products") -> pd.DataFrame:
+    ids = [f"{n:05d}" for n in range(first, first + count)]
+    return pd.DataFrame(
+        {
+            "prediction_id": [f"{use_case}/{i}" for i in ids],
+            "timestamp": at,
+            "productid": ids,
+            "predicted_class": "tools",
+            "confidence": 0.5,
+            "text_length": 12,
+            "model_version": "1",
+            "use_case": use_case,
+        }
+    )
+
+
+def test_a_prediction_is_logged_once(engine: Engine) -> None:
+    assert append(engine, predictions(10)) == 10
+    assert append(engine, predictions(15).assign(predicted_class="toys")) == 5
+    classes = read_window(engine, "products", MONDAY, 7)["predicted_class"]
+    assert classes.value_counts().to_dict() == {"tools": 10, "toys": 5}
+
+
+def test_one_prediction_twice_in_one_call_is_one(engine: Engine) -> None:
+    assert append(engine, pd.concat([predictions(3), predictions(3)])) == 3
+
+
+def test_a_large_log_is_written_whole(engine: Engine) -> None:
+    assert append(engine, predictions(12_001)) == 12_001
+
+
+def test_no_predictions_are_no_error(engine: Engine) -> None:
+    assert append(engine, predictions(0)) == 0
+    assert newest_timestamp(engine, "products") is None
+    empty = read_window(engine, "products", MONDAY, 7)
+    assert empty.columns.tolist() == [*COLUMNS, "text"]
+    assert empty.empty
+
+
+def test_a_window_counts_back_from_data_time_and_bears_the_texts(
+    engine: Engine, stock: Callable[..., object], goods: Batch
+) -> None:
+    stock(goods(10))
+    for days in (0, 7, 8, -1):
+        append(engine, predictions(2, at=MONDAY - timedelta(days=days), first=10 + days))
+    append(engine, predictions(2, use_case="other"))
+    append(engine, predictions(2, at=MONDAY - timedelta(days=6)))
+    window = read_window(engine, "products", MONDAY, 7)
+    assert window["productid"].tolist() == ["00000", "00001", "00010", "00011"]
+    assert window["text"].tolist() == ["cordless drill no. 0 model 0", "plush bear no. 1", "", ""]
+    assert window["timestamp"].dt.tz is not None
+    assert newest_timestamp(engine, "products") == MONDAY + timedelta(days=1)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "csv.gz"])
+def test_a_file_stands_in_for_the_table(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"log.{suffix}"
+    frame = pd.concat([predictions(3), predictions(2, at=MONDAY - timedelta(days=30), first=9)])
+    frame = frame.drop(columns=["use_case", "model_version"]).assign(predicted_class="10")
+    if suffix == "parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path, index=False)
+    window = read_window(None, "products", MONDAY, 7, str(path))
+    assert window["productid"].tolist() == ["00000", "00001", "00002"]
+    assert window["predicted_class"].tolist() == ["10"] * 3
+    assert window["confidence"].tolist() == [0.5] * 3
+    assert "text" not in window.columns
+    assert newest_timestamp(None, "products", str(path)) == MONDAY
+
+
+def test_a_file_of_several_use_cases_gives_ours(tmp_path: Path) -> None:
+    pd.concat([predictions(2), predictions(3, use_case="other")]).to_csv(tmp_path / "log.csv", index=False)
+    assert len(read_window(None, "other", MONDAY, 7, str(tmp_path / "log.csv"))) == 3
+
+
+def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    with pytest.raises(InferenceLogInvalid, match="INFERENCE_LOG_PATH"):
+        read_window(None, "products", MONDAY, 7, str(path))
+    path.write_text("timestamp,predicted_class\n2026-01-12,x\n")
+    with pytest.raises(InferenceLogInvalid, match="lack the columns confidence, text_length"):
+        read_window(None, "products", MONDAY, 7, str(path))
+    path.write_text("timestamp,predicted_class,confidence,text_length\nyesterday,x,0.5,3\n")
+    with pytest.raises(InferenceLogInvalid, match="value in 'timestamp'"):
+        read_window(None, "products", MONDAY, 7, str(path))
+
+
+def test_predictions_with_missing_columns_or_values_are_refused(engine: Engine) -> None:
+    with pytest.raises(InferenceLogInvalid, match="lack the columns confidence"):
+        append(engine, predictions(2).drop(columns="confidence"))
+    with pytest.raises(InferenceLogInvalid, match="empty values in confidence"):
+        append(engine, predictions(2).assign(confidence=[0.5, None]))
+
+
+def test_without_catalogue_and_file_there_is_nothing_to_read() -> None:
+    with pytest.raises(InferenceLogInvalid, match="neither a catalogue nor a file"):
+        read_window(None, "products", MONDAY, 7)

@@ -1,0 +1,120 @@
+"""Snapshots are whole, verified, and the same bytes for the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pytest
+
+from factory import snapshots
+from factory.contracts import FileRef
+from factory.errors import SnapshotCorrupt, SnapshotStoreUnusable
+from factory.snapshots import read_frame, write_rows
+
+SCHEMA = pa.schema([("productid", pa.string()), ("number", pa.int64())])
+
+
+def rows(count: int) -> Iterator[dict[str, Any]]:
+    return ({"productid": f"{n:03d}", "number": n} for n in range(count))
+
+
+@pytest.fixture(params=["file", "memory"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "file":
+        yield (tmp_path / "snapshots").as_uri()
+        return
+    uri = f"memory://snapshots-{tmp_path.name}"
+    yield uri
+    filesystem = fsspec.filesystem("memory")
+    if filesystem.exists(uri):
+        filesystem.rm(uri, recursive=True)
+
+
+def names(folder: str) -> list[str]:
+    filesystem, path = fsspec.core.url_to_fs(folder)
+    return sorted(name.rsplit("/", 1)[-1] for name in filesystem.ls(path, detail=False))
+
+
+def test_what_was_written_is_read_back_on_any_filesystem(folder: str) -> None:
+    ref = write_rows(folder, "r1", SCHEMA, rows(5))
+    assert ref.rows == 5
+    assert read_frame(ref).values.tolist() == [[f"{n:03d}", n] for n in range(5)]
+    assert read_frame(ref, ["number"]).columns.tolist() == ["number"]
+
+
+def test_the_same_rows_give_the_same_file(folder: str) -> None:
+    first, second = write_rows(folder, "r1", SCHEMA, rows(5)), write_rows(folder, "r1", SCHEMA, rows(5))
+    assert first == second
+    assert names(folder) == [f"r1-{first.sha256[:12]}.parquet"]
+
+
+def test_other_rows_never_replace_a_published_file(folder: str) -> None:
+    first = write_rows(folder, "r1", SCHEMA, rows(5))
+    write_rows(folder, "r1", SCHEMA, rows(6))
+    assert len(read_frame(first)) == 5
+
+
+def test_memory_is_bounded_by_row_groups(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "ROW_GROUP_ROWS", 4)
+    ref = write_rows(folder, "r1", SCHEMA, rows(10))
+    filesystem, path = fsspec.core.url_to_fs(ref.uri)
+    with filesystem.open(path) as file:
+        metadata = pa.parquet.ParquetFile(file).metadata
+        assert [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)] == [4, 4, 2]
+
+
+def test_an_empty_snapshot_still_has_its_columns(folder: str) -> None:
+    frame = read_frame(write_rows(folder, "r1", SCHEMA, rows(0)))
+    assert frame.columns.tolist() == ["productid", "number"]
+    assert frame.empty
+
+
+def test_a_source_that_fails_leaves_no_file(folder: str) -> None:
+    def broken() -> Iterator[dict[str, Any]]:
+        yield from rows(3)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_rows(folder, "r1", SCHEMA, broken())
+    assert names(folder) == []
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next(folder: str) -> None:
+    filesystem, path = fsspec.core.url_to_fs(folder)
+    filesystem.makedirs(path, exist_ok=True)
+    for left in ("r1-0a.partial", "r2-0b.partial"):
+        filesystem.pipe_file(f"{path}/{left}", b"half")
+    ref = write_rows(folder, "r1", SCHEMA, rows(2))
+    assert names(folder) == [f"r1-{ref.sha256[:12]}.parquet", "r2-0b.partial"]
+
+
+def test_an_altered_file_is_refused(folder: str) -> None:
+    ref = write_rows(folder, "r1", SCHEMA, rows(5))
+    filesystem, path = fsspec.core.url_to_fs(ref.uri)
+    content = filesystem.cat_file(path)
+    filesystem.pipe_file(path, content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(SnapshotCorrupt, match="is not the file that was written"):
+        read_frame(ref)
+
+
+def test_a_missing_file_is_named(folder: str) -> None:
+    with pytest.raises(SnapshotCorrupt, match=r"gone\.parquet is missing"):
+        read_frame(FileRef(uri=f"{folder}/gone.parquet", sha256="0", rows=1))
+
+
+def test_a_plain_path_serves_and_the_reference_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    ref = write_rows("here", "r1", SCHEMA, rows(1))
+    assert ref.uri.startswith((tmp_path / "here").as_uri())
+
+
+def test_a_store_that_cannot_be_opened_or_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SnapshotStoreUnusable, match="SNAPSHOT_URI"):
+        write_rows("nosuch://bucket/x", "r1", SCHEMA, rows(1))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SnapshotStoreUnusable, match="SNAPSHOT_URI"):
+        write_rows(f"{tmp_path}/file/folder", "r1", SCHEMA, rows(1))

@@ -1,0 +1,151 @@
+"""What each source of products gives, and which of its faults are named."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from factory import sources
+from factory.errors import SourceUnreadable
+from factory.sources import COLUMNS, Mapping, read_file, read_rakuten, read_sample
+
+MAPPING = Mapping(id="id", text="title", label="kind")
+
+
+def together(batches: object) -> pd.DataFrame:
+    return pd.concat(list(batches), ignore_index=True)  # type: ignore[call-overload]
+
+
+def test_the_sample_is_5612_goods_in_21_sections() -> None:
+    frame = together(read_sample())
+    assert tuple(frame.columns) == COLUMNS
+    assert len(frame) == 5612
+    assert frame["prdtypecode"].nunique() == 21
+    assert frame["productid"].str.fullmatch(r"\d{6}").all()
+    assert frame["productid"].is_unique
+    assert frame.set_index("productid").loc["010121", "designation"] == "Horses; live, pure-bred breeding animals"
+
+
+def test_rakuten_files_are_joined_by_index_and_may_lack_descriptions(tmp_path: Path) -> None:
+    (tmp_path / "X_train_update.csv").write_text(
+        ",designation,description,productid,imageid\n"
+        "0,Olivia: carnet,,3804725264,1263597046\n"
+        '1,"Journal ""Arts"", n° 133",<p>Vu &amp; lu</p>,436067568,1008141237\n',
+        encoding="utf-8",
+    )
+    (tmp_path / "Y_train_CVw08PX.csv").write_text(",prdtypecode\n1,2280\n0,10\n")
+    first, second = together(read_rakuten(tmp_path)).to_dict("records")
+    assert first == {
+        "productid": "3804725264",
+        "designation": "Olivia: carnet",
+        "description": None,
+        "imageid": "1263597046",
+        "group_id": None,
+        "prdtypecode": "10",
+    }
+    assert second["designation"] == 'Journal "Arts", n° 133'
+    assert second["prdtypecode"] == "2280"
+
+
+def test_a_rakuten_product_without_label_is_named(tmp_path: Path) -> None:
+    (tmp_path / "X_train.csv").write_text(",designation,description,productid,imageid\n0,a,,1,1\n1,b,,2,2\n")
+    (tmp_path / "Y_train.csv").write_text(",prdtypecode\n0,10\n")
+    with pytest.raises(SourceUnreadable, match="1 products without prdtypecode, the first is row 2"):
+        together(read_rakuten(tmp_path))
+
+
+def test_a_folder_without_rakutens_files_says_what_it_needs(tmp_path: Path) -> None:
+    with pytest.raises(SourceUnreadable, match=r"exactly one X_train\*\.csv, found: none"):
+        together(read_rakuten(tmp_path))
+
+
+def test_texts_that_look_like_missing_values_stay_texts(tmp_path: Path) -> None:
+    (tmp_path / "goods.csv").write_text("id,title,kind\n001,NA,null\n002,nan,None\n")
+    frame = together(read_file(tmp_path / "goods.csv", MAPPING))
+    assert frame[["productid", "designation", "prdtypecode"]].values.tolist() == [
+        ["001", "NA", "null"],
+        ["002", "nan", "None"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "mapping",
+    [
+        Mapping(id="c0", text="c1", label="c3", group="c2", headerless=True),
+        Mapping(id="key", text="name", label="class", group="set", columns=("key", "name", "set", "class")),
+    ],
+)
+def test_a_file_without_header_has_numbered_or_given_columns(tmp_path: Path, mapping: Mapping) -> None:
+    path = tmp_path / "goods.csv.gz"
+    path.write_bytes(gzip.compress(b"1,drill,9,tools\n2,hammer,9,tools\n"))
+    frame = together(read_file(path, mapping))
+    assert frame["productid"].tolist() == ["1", "2"]
+    assert frame["group_id"].tolist() == ["9", "9"]
+    assert frame["prdtypecode"].tolist() == ["tools", "tools"]
+
+
+def test_parquet_reads_like_csv(tmp_path: Path) -> None:
+    pd.DataFrame({"id": [1, 2], "title": ["a", "b"], "kind": [10, 20], "other": [0.5, None]}).to_parquet(
+        tmp_path / "goods.parquet"
+    )
+    frame = together(read_file(tmp_path / "goods.parquet", MAPPING))
+    assert frame[["productid", "designation", "prdtypecode"]].values.tolist() == [["1", "a", "10"], ["2", "b", "20"]]
+    assert frame["imageid"].tolist() == [None, None]
+
+
+def test_batches_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "BATCH_ROWS", 3)
+    (tmp_path / "goods.csv").write_text("id,title,kind\n" + "".join(f"{i},t{i},k\n" for i in range(8)))
+    assert [len(batch) for batch in read_file(tmp_path / "goods.csv", MAPPING)] == [3, 3, 2]
+
+
+@pytest.mark.parametrize("name", ["goods.csv", "goods.parquet"])
+def test_a_missing_column_is_named_with_those_that_are_there(tmp_path: Path, name: str) -> None:
+    frame = pd.DataFrame({"id": ["1"], "name": ["a"]})
+    if name.endswith("csv"):
+        frame.to_csv(tmp_path / name, index=False)
+    else:
+        frame.to_parquet(tmp_path / name)
+    with pytest.raises(SourceUnreadable, match="no column 'title', 'kind'; there are: id, name"):
+        together(read_file(tmp_path / name, MAPPING))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"id,title,kind\n1,a,k\n ,b,k\n", "1 products without productid, the first is row 2"),
+        (b"id,title,kind\n1,,k\n2, ,k\n", "2 products without designation, the first is row 1"),
+        (b"id,title,kind\n1,\xff\xfe,k\n", "cannot be read as CSV in UTF-8"),
+        (b"id,title,kind\n1,a,k\n2,b,k,x,y\n", "cannot be read as CSV"),
+        (b"", "cannot be read as CSV"),
+    ],
+)
+def test_rubbish_in_a_file_is_one_clear_error(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "goods.csv").write_bytes(content)
+    with pytest.raises(SourceUnreadable, match=said):
+        together(read_file(tmp_path / "goods.csv", MAPPING))
+
+
+def test_a_text_that_no_database_takes_is_refused(tmp_path: Path) -> None:
+    pd.DataFrame({"id": ["1"], "title": ["a\x00b"], "kind": ["k"]}).to_parquet(tmp_path / "goods.parquet")
+    with pytest.raises(SourceUnreadable, match="NUL character in designation"):
+        together(read_file(tmp_path / "goods.parquet", MAPPING))
+
+
+def test_a_file_that_is_not_there_or_not_parquet_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceUnreadable, match="there is no such file"):
+        together(read_file(tmp_path / "goods.csv", MAPPING))
+    (tmp_path / "goods.parquet").write_text("id,title,kind")
+    with pytest.raises(SourceUnreadable, match="cannot be read as Parquet"):
+        together(read_file(tmp_path / "goods.parquet", MAPPING))
+
+
+def test_a_wrong_number_of_column_names_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "goods.csv").write_text("1,a,k\n")
+    with pytest.raises(SourceUnreadable, match="has 3 columns, 4 were named"):
+        together(
+            read_file(tmp_path / "goods.csv", Mapping("id", "title", "kind", columns=("id", "title", "kind", "x")))
+        )

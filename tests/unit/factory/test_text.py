@@ -1,0 +1,66 @@
+"""What a product's text is, and which texts are one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from factory.text import group_of, product_text
+
+
+@pytest.mark.parametrize(
+    ("designation", "description", "expected"),
+    [
+        ("Drill", "18 V", "Drill 18 V"),
+        ("Drill", None, "Drill"),
+        ("Drill", float("nan"), "Drill"),
+        ("Drill", pd.NA, "Drill"),
+        (None, None, ""),
+        ("nan", None, "nan"),
+        ("Caf&eacute; &amp; th&#233;", "", "Café & thé"),
+        ("d&amp;eacute;j&amp;agrave;", None, "déjà"),
+        ("A<br/>B", "<p class='x'>C</p><!-- no -->", "A B C"),
+        ("&lt;b&gt;bold&lt;/b&gt;", "<style>p { color: red }</style>shown", "bold shown"),
+        ("x < y and y > z", None, "x < y and y > z"),
+        (" two\u00a0 spaces\n", "\t", "two spaces"),
+    ],
+)
+def test_text_is_plain_and_never_says_nan(designation: object, description: object, expected: str) -> None:
+    assert product_text(designation, description) == expected
+
+
+def test_two_series_give_a_series_on_the_same_index() -> None:
+    frame = pd.DataFrame({"a": ["x", "y"], "b": [np.nan, "z&amp;"]}, index=[7, 3])
+    texts = product_text(frame["a"], frame["b"])
+    assert texts.to_dict() == {7: "x", 3: "y z&"}
+
+
+def test_empty_series_give_an_empty_series_of_texts() -> None:
+    empty = pd.Series([], dtype="str")
+    assert product_text(empty, empty).tolist() == []
+
+
+def test_a_series_beside_a_single_text_is_refused() -> None:
+    with pytest.raises(TypeError, match="must be one too"):
+        product_text(pd.Series(["x"]), "y")
+
+
+@given(st.text(), st.text())
+def test_a_cleaned_text_is_one_line_without_outer_spaces(designation: str, description: str) -> None:
+    text = product_text(designation, description)
+    assert text == " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    "twin", ["USB-C Cable, 2 m", "usb c cable 2 M", "  USB–C   CABLE (2 m) ", "ＵＳＢ-C cable 2 m"]
+)
+def test_case_punctuation_and_spacing_do_not_tell_texts_apart(twin: str) -> None:
+    assert group_of(twin) == "usb c cable 2 m"
+
+
+@given(st.text())
+def test_grouping_twice_changes_nothing(text: str) -> None:
+    assert group_of(group_of(text)) == group_of(text)
