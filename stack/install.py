@@ -31,7 +31,7 @@ class InstallError(Exception):
     """What stood in the way, with the log file and the remedy."""
 
 
-def main(arguments):
+def main(arguments: "list[str]") -> int:
     """Install what is missing for `run` (default) or `test`; gives the exit code."""
     try:
         check_python(sys.version_info[:2], sys.executable)
@@ -49,7 +49,7 @@ def main(arguments):
     return 0
 
 
-def check_python(version, executable):
+def check_python(version: "tuple[int, ...]", executable: str) -> None:
     """Raise InstallError unless this Python is one that every requirement has wheels for."""
     if not OLDEST <= tuple(version) < TOO_NEW:
         raise InstallError(
@@ -58,7 +58,7 @@ def check_python(version, executable):
         )
 
 
-def install_tools():
+def install_tools() -> int:
     """uv, in an environment of its own, by pip."""
     folder = CHECKOUT / ".venv-tools"
     stamps = stamps_of("tools")
@@ -72,7 +72,7 @@ def install_tools():
     return 0
 
 
-def install_environment(requirements):
+def install_environment(requirements: str) -> None:
     """One of the two environments, exactly as its requirements file says, and this checkout editable in it."""
     name = requirements.split("-")[0]
     folder = CHECKOUT / (".venv-" + name)
@@ -96,7 +96,7 @@ def install_environment(requirements):
     stamp(folder, stamps, began)
 
 
-def has_this_python(folder):
+def has_this_python(folder: Path) -> bool:
     """Whether the environment was made with the Python version that runs here."""
     try:
         said = (folder / "pyvenv.cfg").read_text()
@@ -105,35 +105,33 @@ def has_this_python(folder):
     return re.search(r"(?m)^version(_info)? *= *{}\.{}\.".format(*sys.version_info[:2]), said) is not None
 
 
-def stamps_of(*names):
+def stamps_of(*names: str) -> "dict[str, str]":
     """Fingerprint by requirements file, of its content and of what decides how it is installed."""
     declared = (CHECKOUT / "pyproject.toml").read_bytes()
-    entry_points = re.search(rb"(?s)\[project\](.*?)\[dependency-groups\]", declared)
-    base = "{}.{} {}".format(*sys.version_info[:2], CHECKOUT).encode() + (
-        entry_points.group(1) if entry_points else b""
-    )
+    project = re.search(rb"(?s)\[project\](.*?)\[dependency-groups\]", declared)
+    base = "{}.{} {}".format(*sys.version_info[:2], CHECKOUT).encode() + (project.group(1) if project else b"")
     return {
         name: hashlib.sha256(base + (CHECKOUT / "requirements" / (name + ".txt")).read_bytes()).hexdigest()
         for name in names
     }
 
 
-def is_installed(folder, stamps, wanted):
+def is_installed(folder: Path, stamps: "dict[str, str]", wanted: str) -> bool:
     """Whether the environment's stamp says that these very requirements are in it."""
     try:
         present = json.loads((folder / ".installed").read_text())
     except (OSError, ValueError):
         return False
-    return present.get(wanted) == stamps[wanted]
+    return bool(present.get(wanted) == stamps[wanted])
 
 
-def stamp(folder, stamps, began):
+def stamp(folder: Path, stamps: "dict[str, str]", began: float) -> None:
     """Remember what is installed, once everything is."""
     (folder / ".installed").write_text(json.dumps(stamps))
     say(f"  done in {time.monotonic() - began:.0f} s")
 
 
-def run(name, command):
+def run(name: str, command: "list[str]") -> None:
     """Run a command into the log; raises InstallError with the cause if it fails."""
     log = CHECKOUT / ".stack" / "logs" / f"install-{name}.log"
     environment = dict(os.environ, UV_PYTHON_DOWNLOADS="never", UV_NO_PROGRESS="1", VIRTUAL_ENV="")
@@ -145,7 +143,7 @@ def run(name, command):
         raise InstallError(explain(log.read_text(errors="replace"), log))
 
 
-def explain(text, log):
+def explain(text: str, log: Path) -> str:
     """One message of cause, log file and remedy, from what the installer said."""
     said = [line.strip() for line in text.splitlines()[1:] if line.strip()]
     if re.search(r"hash(es)?\b.*(mismatch|not match)|mismatch.*hash", text, re.IGNORECASE):
@@ -161,12 +159,12 @@ def explain(text, log):
     return f"{cause}\n{last}\n  log file: {log}\n  remedy:   {remedy}"
 
 
-def free_gigabytes():
+def free_gigabytes() -> float:
     """Free space beside the environments, in GB."""
     return shutil.disk_usage(str(CHECKOUT)).free / 1e9
 
 
-def say(text):
+def say(text: str) -> None:
     """A line of progress, at once."""
     print(text, flush=True)
 

@@ -77,7 +77,7 @@ def running_stack(settings: StackSettings) -> Iterator[StackState]:
 
 
 def follow(home: Home, supervisor: subprocess.Popen[bytes] | None, progress: Progress) -> StackState:
-    """Wait until a stack that is starting is ready, telling `progress` of each service; raises StackError if it fails."""
+    """Wait until a stack that starts is ready, telling `progress` of each service; raises StackError if it fails."""
     told: set[str] = set()
     began = time.monotonic()
     while True:
@@ -105,7 +105,8 @@ def _tell(state: StackState, told: set[str], progress: Progress) -> None:
 
 def _silent_end(home: Home) -> str:
     log = home.log("supervisor")
-    return f"the stack was stopped before it was ready; the supervisor's last lines:\n{tail(log, TAIL_LINES)}\n  log file: {log}"
+    said = tail(log, TAIL_LINES)
+    return f"the stack was stopped before it was ready; the supervisor's last lines:\n{said}\n  log file: {log}"
 
 
 def _spawn_supervisor(settings: StackSettings, owned: bool) -> subprocess.Popen[bytes]:

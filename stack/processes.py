@@ -82,7 +82,8 @@ def _belongs(process: psutil.Process, home: Home, sessions: set[int]) -> bool:
     try:
         if os.getsid(process.pid) in sessions:
             return True
-        return process.environ().get(MARK) == str(home.path)
+        marked: str | None = process.environ().get(MARK)
+        return marked == str(home.path)
     except (psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError, PermissionError):
         return False
 
@@ -93,5 +94,5 @@ def _child_ids(process: psutil.Process) -> list[int]:
 
 def _lives(process: psutil.Process) -> bool:
     with suppress(psutil.NoSuchProcess):
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
     return False
