@@ -10,11 +10,14 @@ import os
 from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, Param, task
+from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
+from bridge.errors import FlowRunFailed
 from bridge.in_airflow.notifier import BridgeNotifier
 from bridge.in_airflow.operators import RunPrefectDeployment
 from bridge.in_airflow.sensors import PrefectReady
 from factory import contracts
+from factory.errors import CatalogueEmpty, WeekRejected
 from factory.settings import read_settings
 from factory.use_cases import get
 
@@ -32,6 +35,11 @@ told = BridgeNotifier(
     },
     links={"MLflow registry": SETTINGS.mlflow_ui_url} if SETTINGS.mlflow_ui_url else {},
 )
+# What a person has to mend is not repeated; what may pass (a crash, a service that is away) is. A flow's own tasks
+# have repeated what was worth repeating by the time that it fails.
+worth_a_retry = ExceptionRetryPolicy(
+    rules=[RetryRule([FlowRunFailed, WeekRejected, CatalogueEmpty], RetryAction.FAIL, reason="a person has to mend it")]
+)
 
 with DAG(
     dag_id="weekly_ml_pipeline",
@@ -42,7 +50,12 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     params={"week": Param(None, type=["integer", "null"], minimum=1, description="Cut this week, whatever the date.")},
-    default_args={"retries": 2, "retry_delay": timedelta(seconds=30), "on_failure_callback": told},
+    default_args={
+        "retries": 2,
+        "retry_delay": timedelta(seconds=30),
+        "retry_policy": worth_a_retry,
+        "on_failure_callback": told,
+    },
     on_success_callback=told,
     tags=["factory", USE_CASE.name],
 ) as dag:
