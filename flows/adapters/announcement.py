@@ -12,6 +12,7 @@ from typing import Any
 
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.logging.loggers import flow_run_logger
 from pydantic import BaseModel, ValidationError
 
 from bridge.contracts import AIRFLOW_TAG, Reportable
@@ -69,7 +70,10 @@ def _tell(
     use_case = flow_run.parameters.get("use_case", "products")
     title = f"{flow.name}/{use_case}: {flow_run.name}"
     message = compose(title, results=results, failure=failure, links=_links(read_settings(), flow_run, results))
-    send(message, os.environ.get("DISCORD_WEBHOOK_URL"))
+    delivery = send(message, os.environ.get("DISCORD_WEBHOOK_URL"))
+    if not delivery.sent:
+        log = flow_run_logger(flow_run, flow)
+        log.info("Discord was not told (%s). It would have read:\n%s", delivery.problem, message.as_text())
 
 
 def _links(settings: Settings, flow_run: FlowRun, results: tuple[Reportable, ...]) -> dict[str, str]:

@@ -25,7 +25,13 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 DATASET_TAG = "dataset"
 MODEL_FILE = "model.skops"
-HTTP_RETRIES = "2"
+MLFLOW_DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # tasks repeat, with backoff and in sight: both would take minutes
+    "MLFLOW_UV_AUTO_DETECT": "false",  # a lock file in the working directory is not the model's environment
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # standard output is the result's
+}
+"""What MLflow's client is told through the environment where the user says nothing; it takes these no other way."""
 
 
 class RegistryError(RuntimeError):
@@ -50,11 +56,9 @@ class Version:
 
 
 def connect(tracking_uri: str) -> MlflowClient:
-    """A client of the tracking server and registry at that address.
-
-    MLflow's own retries are cut short: tasks repeat, with backoff and in sight, and both together would take minutes.
-    """
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", HTTP_RETRIES)
+    """A client of the tracking server and registry at that address."""
+    for name, value in MLFLOW_DEFAULTS.items():
+        os.environ.setdefault(name, value)
     _make_folder(tracking_uri)
     from mlflow import MlflowClient
 

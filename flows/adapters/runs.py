@@ -195,13 +195,13 @@ def _log_model(client: MlflowClient, run_id: str, model: Pipeline) -> str:
     import mlflow.sklearn
 
     mlflow.set_tracking_uri(client.tracking_uri)  # log_model takes no client
-    logged = mlflow.sklearn.log_model(
-        model,
-        name="model",
-        run_id=run_id,
-        serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
-        pip_requirements=[f"{name}=={version(name)}" for name in MODEL_NEEDS],  # inferring them takes 4 s
-    )
+    with mlflow.start_run(run_id=run_id):  # without an active run the model would go to the default experiment
+        logged = mlflow.sklearn.log_model(
+            model,
+            name="model",
+            serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
+            pip_requirements=[f"{name}=={version(name)}" for name in MODEL_NEEDS],  # inferring them takes 4 s
+        )
     return str(logged.model_id)
 
 
