@@ -61,7 +61,9 @@ def load_file(
 ) -> None:
     """Any CSV or Parquet file."""
     names = tuple(name.strip() for name in columns.split(",")) if columns else None
-    mapping = sources.Mapping(id_column, text_column, label_column, group, description, names, headerless=no_header)
+    mapping = sources.ColumnMapping(
+        id_column, text_column, label_column, group, description, names, headerless=no_header
+    )
     _load(sources.read_file(path, mapping), path.name, append=append)
 
 
@@ -107,6 +109,9 @@ def show(use_case: UseCaseOption = "products") -> None:
     typer.echo(f"{rows:,} products in {classes} classes, from {names}")
     if entries:
         Console().print(_weeks(entries))
+    for entry in entries:
+        for finding in entry.findings:
+            typer.echo(f"{entry.batch_name}: {finding}")
 
 
 def main() -> None:
@@ -126,16 +131,12 @@ def _load(batches: Iterator[pd.DataFrame], source: str, *, append: bool) -> None
 
 
 def _weeks(entries: list[ledger.Entry]) -> Table:
-    table = Table("batch", "share", "rows", "train", "new", "classes", "status", "findings")
-    table.columns[0].no_wrap = True
+    table = Table("batch", "share", "rows", "train", "new", "classes", "status", box=None)
+    for column in table.columns:
+        column.no_wrap = True
     for entry in entries:
         dataset = entry.dataset
-        counts = [dataset.rows, dataset.train_rows, dataset.arrivals, dataset.classes] if dataset else [0, 0, 0, 0]
-        table.add_row(
-            entry.batch_name,
-            f"{entry.share:.0%}",
-            *(f"{count:,}" if dataset else "-" for count in counts),
-            entry.status,
-            "\n".join(entry.findings),
-        )
+        counts = [dataset.rows, dataset.train_rows, dataset.arrivals, dataset.classes] if dataset else []
+        cells = [f"{count:,}" for count in counts] or ["-"] * 4
+        table.add_row(entry.batch_name, f"{entry.share:.0%}", *cells, entry.status)
     return table

@@ -22,7 +22,7 @@ _REQUIRED = ("productid", "designation", "prdtypecode")
 
 
 @dataclass(frozen=True, slots=True)
-class Mapping:
+class ColumnMapping:
     """Which of a file's columns are the product's id, text and label; group and description may be missing.
 
     `columns` names the columns of a file without header; `headerless` alone names them c0, c1, …
@@ -84,7 +84,7 @@ def read_rakuten(folder: Path) -> Iterator[pd.DataFrame]:
         position += len(chunk)
 
 
-def read_file(path: Path, mapping: Mapping) -> Iterator[pd.DataFrame]:
+def read_file(path: Path, mapping: ColumnMapping) -> Iterator[pd.DataFrame]:
     """The products of a CSV file (plain or compressed) or of a Parquet file (*.parquet, *.pq).
 
     Raises SourceUnreadable when it is missing, lacks a mapped column, or holds a product without id, text or label.
@@ -102,7 +102,7 @@ def read_file(path: Path, mapping: Mapping) -> Iterator[pd.DataFrame]:
         position += len(chunk)
 
 
-def _names(path: Path, mapping: Mapping) -> Sequence[str] | None:
+def _names(path: Path, mapping: ColumnMapping) -> Sequence[str] | None:
     if mapping.columns:
         return mapping.columns
     if not mapping.headerless:

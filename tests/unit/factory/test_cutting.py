@@ -319,7 +319,7 @@ def test_a_killed_process_leaves_nothing_or_a_complete_snapshot(
         f"cutting.{step} = lambda *args: os.kill(os.getpid(), signal.SIGKILL)\n"
         "cutting.cut_week(settings, 'products', as_of=settings.weeks.epoch)\n"
     )
-    assert killed.wait(timeout=60) == -9
+    assert killed.wait(timeout=300) == -9
     assert states(engine) == {"products/week-01/r1": "running"}
     assert find_week(settings, "products", 1) is None
     dataset = cut(1)
@@ -331,7 +331,7 @@ def test_a_killed_process_leaves_nothing_or_a_complete_snapshot(
 def test_processes_that_cut_at_once_get_the_same_week(
     stock: Callable[..., object], goods: Batch, cut: Cut, settings: Settings, engine: Engine, spawn: Spawn
 ) -> None:
-    stock(goods(2000))
+    stock(goods(500))
     processes = [
         spawn(
             "from factory.cutting import cut_week\n"
@@ -349,7 +349,7 @@ def test_processes_that_cut_at_once_get_the_same_week(
         process.stdin.flush()
     answers = []
     for process in processes:
-        output, errors = process.communicate(timeout=120)
+        output, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
         answers.append(DatasetRef.model_validate_json(output))
     assert answers == [cut(1)] * 3

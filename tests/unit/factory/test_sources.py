@@ -10,9 +10,9 @@ import pytest
 
 from factory import sources
 from factory.errors import SourceUnreadable
-from factory.sources import COLUMNS, Mapping, read_file, read_rakuten, read_sample
+from factory.sources import COLUMNS, ColumnMapping, read_file, read_rakuten, read_sample
 
-MAPPING = Mapping(id="id", text="title", label="kind")
+MAPPING = ColumnMapping(id="id", text="title", label="kind")
 
 
 def together(batches: object) -> pd.DataFrame:
@@ -74,11 +74,11 @@ def test_texts_that_look_like_missing_values_stay_texts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "mapping",
     [
-        Mapping(id="c0", text="c1", label="c3", group="c2", headerless=True),
-        Mapping(id="key", text="name", label="class", group="set", columns=("key", "name", "set", "class")),
+        ColumnMapping(id="c0", text="c1", label="c3", group="c2", headerless=True),
+        ColumnMapping(id="key", text="name", label="class", group="set", columns=("key", "name", "set", "class")),
     ],
 )
-def test_a_file_without_header_has_numbered_or_given_columns(tmp_path: Path, mapping: Mapping) -> None:
+def test_a_file_without_header_has_numbered_or_given_columns(tmp_path: Path, mapping: ColumnMapping) -> None:
     path = tmp_path / "goods.csv.gz"
     path.write_bytes(gzip.compress(b"1,drill,9,tools\n2,hammer,9,tools\n"))
     frame = together(read_file(path, mapping))
@@ -147,5 +147,7 @@ def test_a_wrong_number_of_column_names_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "goods.csv").write_text("1,a,k\n")
     with pytest.raises(SourceUnreadable, match="has 3 columns, 4 were named"):
         together(
-            read_file(tmp_path / "goods.csv", Mapping("id", "title", "kind", columns=("id", "title", "kind", "x")))
+            read_file(
+                tmp_path / "goods.csv", ColumnMapping("id", "title", "kind", columns=("id", "title", "kind", "x"))
+            )
         )
