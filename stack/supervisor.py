@@ -12,18 +12,22 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
-from stack.database import start_databases, stop_embedded
+from stack.database import DatabaseUrls, start_databases, stop_embedded
 from stack.environment import shell_exports
-from stack.identity import load_identity, write_private
+from stack.identity import Identity, load_identity, write_private
 from stack.processes import end_processes, find_processes
 from stack.services import Service, all_services
 from stack.settings import CHECKOUT, StackError, StackSettings
 from stack.state import ProcessRecord, ServiceState, StackState, write_state
+
+Declaration = Callable[[StackSettings, Identity, DatabaseUrls], list[Service]]
+"""What gives the services of a stack."""
 
 READY_SECONDS = 120
 PROBE_SECONDS = 0.25
@@ -51,8 +55,11 @@ def supervise(settings: StackSettings, owner: ProcessRecord | None) -> int:
 class Supervisor:
     """One run of the stack."""
 
-    def __init__(self, settings: StackSettings, owner: ProcessRecord | None) -> None:
+    def __init__(
+        self, settings: StackSettings, owner: ProcessRecord | None, declare: Declaration = all_services
+    ) -> None:
         self._settings = settings
+        self._declare = declare
         self._home = settings.home
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -83,7 +90,7 @@ class Supervisor:
         identity = load_identity(self._home)
         urls = start_databases(self._settings)
         write_private(self._home.environment_file, shell_exports(self._settings, identity, urls))
-        services = all_services(self._settings, identity, urls)
+        services = self._declare(self._settings, identity, urls)
         for service in services:
             self._ready[service.name] = threading.Event()
             self._state.services[service.name] = ServiceState(is_step=service.is_step, address=service.address)

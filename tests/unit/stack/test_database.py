@@ -1,0 +1,68 @@
+"""How one choice becomes four URLs, each for its service's driver; the embedded server is the real one."""
+
+import psutil
+import pytest
+from sqlalchemy import create_engine, make_url, text
+
+from stack.database import NAMES, embedded_process, postgresql_urls, start_databases, stop_embedded
+from stack.settings import StackError, read_stack_settings
+
+
+def test_every_service_gets_its_driver_and_its_own_database():
+    urls = postgresql_urls(make_url("postgresql://me:s%40fe@db.example:5433/postgres?sslmode=require"))
+
+    assert urls.prefect == "postgresql+asyncpg://me:s%40fe@db.example:5433/factory_prefect?ssl=require"
+    assert urls.airflow == "postgresql+psycopg2://me:s%40fe@db.example:5433/factory_airflow?sslmode=require"
+    assert len({make_url(url).database for url in (urls.prefect, urls.mlflow, urls.airflow, urls.catalogue)}) == 4
+
+
+def test_sqlite_needs_no_server(tmp_path):
+    urls = start_databases(read_stack_settings({"STACK_HOME": str(tmp_path), "DATABASE": "sqlite"}))
+
+    assert urls.prefect.startswith("sqlite+aiosqlite:///")
+    with create_engine(urls.catalogue).connect() as connection:
+        assert connection.scalar(text("select 1")) == 1
+
+
+def test_a_server_that_is_not_there_is_named_without_its_password(tmp_path):
+    settings = read_stack_settings({"STACK_HOME": str(tmp_path), "DATABASE": "postgresql://me:secret@127.0.0.1:9/x"})
+
+    with pytest.raises(StackError, match=r"127\.0\.0\.1:9.*cannot be reached") as caught:
+        start_databases(settings)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.fixture
+def embedded(tmp_path_factory):
+    # a path beyond the 107 bytes that a Unix socket's address may have
+    deep = tmp_path_factory.mktemp("deep") / ("a-rather-long-name-for-a-folder/" * 5)
+    settings = read_stack_settings({"STACK_HOME": str(deep)})
+    settings.home.make()
+    yield settings
+    stop_embedded(settings.home)
+
+
+def test_the_embedded_server_serves_from_a_deep_folder_and_ends_without_a_trace(embedded):
+    urls = start_databases(embedded)
+    server = embedded_process(embedded.home)
+
+    with create_engine(urls.catalogue).connect() as connection:
+        present = set(connection.scalars(text("select datname from pg_database")))
+    stop_embedded(embedded.home)
+
+    assert set(NAMES.values()) <= present
+    assert server is not None
+    assert not psutil.pid_exists(server.pid)
+    assert embedded_process(embedded.home) is None
+
+
+def test_a_user_who_may_not_create_databases_is_told_which_are_missing(embedded, tmp_path):
+    urls = start_databases(embedded)
+    with create_engine(urls.catalogue, isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(text("CREATE ROLE guest LOGIN"))
+        connection.execute(text('DROP DATABASE "factory_mlflow"'))
+    guest = make_url(urls.catalogue).set(username="guest").render_as_string(hide_password=False)
+    settings = read_stack_settings({"STACK_HOME": str(tmp_path), "DATABASE": guest})
+
+    with pytest.raises(StackError, match="factory_mlflow"):
+        start_databases(settings)

@@ -1,0 +1,54 @@
+"""What the stack takes from its surroundings, and what it says of values that it cannot use."""
+
+from pathlib import Path
+
+import pytest
+
+from stack.settings import StackError, free_ports, read_stack_settings
+
+
+def test_an_empty_environment_gives_the_documented_defaults():
+    settings = read_stack_settings({"PATH": "/bin", "DATABASE": "", "PREFECT_PORT": ""})
+
+    assert settings.ports == {"PREFECT_PORT": 4200, "MLFLOW_PORT": 5000, "AIRFLOW_PORT": 8080}
+    assert (settings.database, settings.airflow_schedule) == ("embedded", "none")
+    assert settings.home.path.name == ".stack"
+
+
+def test_free_ports_leaves_a_named_port_alone():
+    settings = read_stack_settings({"FREE_PORTS": "1", "MLFLOW_PORT": "5555"})
+
+    assert settings.mlflow_port == 5555
+    assert len(set(settings.ports.values())) == 3
+    assert not {4200, 8080} & {settings.prefect_port, settings.airflow_port}
+
+
+def test_free_ports_are_different():
+    assert len(set(free_ports(20))) == 20
+
+
+@pytest.mark.parametrize("value", ["http", "0", "65536", "-1", "4200 "])
+def test_a_port_that_is_none_is_named_with_its_variable(value):
+    with pytest.raises(StackError, match="AIRFLOW_PORT"):
+        read_stack_settings({"AIRFLOW_PORT": value})
+
+
+def test_two_services_on_one_port_are_refused():
+    with pytest.raises(StackError, match="share a port"):
+        read_stack_settings({"AIRFLOW_PORT": "4200"})
+
+
+@pytest.mark.parametrize("value", ["embedded", "sqlite", "postgresql://u:p@db/postgres", "postgresql+asyncpg://db/x"])
+def test_known_databases_are_taken(value):
+    assert read_stack_settings({"DATABASE": value}).database == value
+
+
+def test_another_database_is_refused_with_the_choices():
+    with pytest.raises(StackError, match=r"embedded.*sqlite.*PostgreSQL"):
+        read_stack_settings({"DATABASE": "mysql://db"})
+
+
+def test_a_relative_folder_becomes_absolute(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    assert read_stack_settings({"STACK_HOME": "mine"}).home.path == Path(tmp_path / "mine")

@@ -1,0 +1,148 @@
+"""The supervisor with small real processes: order, failure, and that nothing ever stays behind."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from stack.lifecycle import follow, running, stop
+from stack.processes import find_processes
+from stack.settings import StackError, StackSettings, free_ports, read_stack_settings
+from stack.state import ProcessRecord, read_state
+from stack.status import status_lines
+
+TINY_STACK = Path(__file__).with_name("tiny_stack.py")
+PATIENCE_SECONDS = 60
+
+
+@pytest.fixture
+def settings(tmp_path):
+    port = str(free_ports(1)[0])
+    given = {
+        "STACK_HOME": str(tmp_path / "stack"),
+        "MLFLOW_PORT": port,
+        "DATABASE": "sqlite",
+        "PATH": os.environ["PATH"],
+    }
+    made = read_stack_settings(given)
+    yield made
+    stop(made.home)
+
+
+def begin(settings: StackSettings, how: str = "stays", owner: str = "") -> subprocess.Popen:
+    given = {"STACK_HOME": settings.home.path, "MLFLOW_PORT": settings.mlflow_port, "DATABASE": "sqlite"}
+    return subprocess.Popen(
+        [sys.executable, str(TINY_STACK), owner, how],
+        env={**os.environ, **{name: str(value) for name, value in given.items()}},
+        start_new_session=True,
+    )
+
+
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.05)
+
+
+def test_services_become_ready_in_their_order_and_end_together(settings):
+    told = []
+    supervisor = begin(settings)
+    state = follow(settings.home, supervisor, lambda name, service: told.append((name, service.phase)))
+
+    assert state.phase == "ready"
+    assert told[:2] == [("web", "ready"), ("step", "done")]
+    assert {name for name, _ in told} == {"web", "step", "family", "last"}
+
+    assert stop(settings.home) == 0
+    assert supervisor.wait(PATIENCE_SECONDS) == 0
+    assert find_processes(settings.home, state) == []
+    assert read_state(settings.home) is None
+
+
+def test_a_service_that_does_not_come_up_is_named_with_its_last_lines_and_its_log(settings):
+    supervisor = begin(settings, "fails")
+
+    with pytest.raises(StackError) as caught:
+        follow(settings.home, supervisor, lambda *_: None)
+
+    assert "last ended with exit code 3" in str(caught.value)
+    assert "no such table" in str(caught.value)
+    assert str(settings.home.log("last")) in str(caught.value)
+    assert find_processes(settings.home, read_state(settings.home)) == []
+
+
+def test_when_one_service_dies_the_others_end_and_status_tells_why(settings):
+    supervisor = begin(settings, "dies")
+
+    assert supervisor.wait(PATIENCE_SECONDS) == 1
+    assert find_processes(settings.home, read_state(settings.home)) == []
+    said = "\n".join(status_lines(settings.home))
+    assert "exit code 7" in said
+    assert "the disk went away" in said
+
+
+def test_stop_finds_the_orphans_of_a_supervisor_that_was_killed(settings):
+    supervisor = begin(settings)
+    state = follow(settings.home, supervisor, lambda *_: None)
+    supervisor.kill()
+    supervisor.wait()
+
+    orphans = find_processes(settings.home, state)
+    assert len(orphans) == 4  # web, family with its child, last
+    assert running(settings.home) is None
+    assert "supervisor is gone" in "\n".join(status_lines(settings.home))
+
+    assert stop(settings.home) == 4
+    assert not any(psutil.pid_exists(process.pid) for process in orphans)
+
+
+def test_orphans_are_found_without_any_record_of_them(settings):
+    supervisor = begin(settings)
+    follow(settings.home, supervisor, lambda *_: None)
+    supervisor.kill()
+    supervisor.wait()
+    settings.home.state_file.unlink()
+
+    assert stop(settings.home) == 4
+
+
+def test_a_stack_ends_with_its_owner(settings):
+    owner = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    supervisor = begin(settings, owner=ProcessRecord.of(owner.pid).model_dump_json())
+    state = follow(settings.home, supervisor, lambda *_: None)
+
+    owner.kill()
+    owner.wait()
+
+    assert supervisor.wait(PATIENCE_SECONDS) == 0
+    assert find_processes(settings.home, state) == []
+
+
+def test_a_signal_while_services_start_leaves_nothing(settings):
+    supervisor = begin(settings)
+    wait_until(lambda: (state := read_state(settings.home)) is not None and state.services)
+    supervisor.terminate()
+
+    assert supervisor.wait(PATIENCE_SECONDS) == 0
+    assert find_processes(settings.home, None) == []
+
+
+def test_a_stranger_with_a_recorded_id_is_left_alone(settings):
+    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+    try:
+        supervisor = begin(settings)
+        state = follow(settings.home, supervisor, lambda *_: None)
+        stop(settings.home)
+        taken = ProcessRecord(pid=stranger.pid, created=1.0)
+        state.services["web"].process = taken
+
+        assert find_processes(settings.home, state) == []
+        assert taken.process() is None
+    finally:
+        stranger.kill()
+        stranger.wait()

@@ -1,0 +1,151 @@
+"""Which weeks a demo runs, and the line it writes of each."""
+
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from stack.airflow_api import DagRun, TaskInstance, last_error
+from stack.flow_runs import SeenFlowRun
+from stack.screen import week_screen
+from stack.weeks import report_week, reports_table, weeks_to_run
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+
+DATASET = {
+    "uri": "file:///w/week.parquet",
+    "sha256": "00",
+    "rows": 2244,
+    "use_case": "products",
+    "week": 2,
+    "as_of": "2026-07-06T07:05:00Z",
+    "train_rows": 1800,
+    "arrivals": 170,
+    "classes": 21,
+    "test": {"uri": "file:///w/test.parquet", "sha256": "11", "rows": 1120},
+    "test_version": "test/v1",
+}
+PROMOTION = {
+    "use_case": "products",
+    "promoted": True,
+    "reason": "better",
+    "challenger_version": "2",
+    "challenger_metrics": {"f1_weighted": 0.8765, "f1_macro": 0.8123},
+    "champion_version": "2",
+    "previous_champion_version": "1",
+    "previous_champion_metrics": {"f1_weighted": 0.8654, "f1_macro": 0.8012},
+    "threshold": 0.75,
+    "test_version": "test/v1",
+    "test_rows": 1120,
+}
+MONITOR = {
+    "status": "ok",
+    "reason": "no drift",
+    "drift_detected": False,
+    "drift_score": 0.25,
+    "threshold": 0.3,
+    "retrained": False,
+    "drift_metrics": {},
+    "retrain_result": None,
+    "notification": "none",
+    "use_case": "products",
+    "samples": 512,
+}
+
+
+def run(identity, week, state):
+    return DagRun(f"run-{week}", state, identity.week_moment(week))
+
+
+def test_the_first_demo_runs_weeks_one_to_three(identity):
+    assert weeks_to_run(identity, [], 3, NOW) == [1, 2, 3]
+
+
+def test_the_next_demo_goes_on_where_the_last_one_ended(identity):
+    runs = [run(identity, week, "success") for week in (1, 2, 3)]
+
+    assert weeks_to_run(identity, runs, 3, NOW) == [4, 5, 6]
+
+
+def test_a_failed_week_is_run_again(identity):
+    runs = [run(identity, 1, "success"), run(identity, 2, "failed")]
+
+    assert weeks_to_run(identity, runs, 3, NOW) == [2, 3, 4]
+
+
+def test_runs_of_other_dates_count_for_nothing(identity):
+    assert weeks_to_run(identity, [DagRun("by-hand", "success", None)], 1, NOW) == [1]
+
+
+def test_a_week_whose_monday_is_to_come_is_not_run(identity):
+    runs = [run(identity, week, "success") for week in range(1, 21)]
+
+    assert weeks_to_run(identity, runs, 3, NOW) == [21]
+
+
+def test_the_table_tells_both_models_numbers_and_the_verdict():
+    said = printed([report_week({"cut_week": DATASET, "promote": PROMOTION, "monitor": MONITOR})])
+
+    for words in ("2,244", "v2  0.8765 / 0.8123", "v1  0.8654 / 0.8012", "yes: better", "0.25 of 512 samples"):
+        assert words in said
+
+
+def test_a_first_week_has_no_champion_and_no_drift():
+    first = {**PROMOTION, "previous_champion_version": None, "previous_champion_metrics": None}
+    report = report_week({"cut_week": DATASET, "promote": first, "monitor": None})
+
+    assert report.champion is None
+    assert report.drift == "not measured"
+
+
+def test_a_monitor_that_skipped_says_why():
+    skipped = {**MONITOR, "status": "skipped", "drift_score": None, "reason": "12 samples, 100 are needed"}
+
+    assert report_week({"cut_week": DATASET, "promote": PROMOTION, "monitor": skipped}).drift == (
+        "skipped: 12 samples, 100 are needed"
+    )
+
+
+def test_in_a_pipe_each_change_is_one_line(capsys):
+    behind = {"train": SeenFlowRun("quick-fox", "Running", "http://p/run")}
+    with week_screen(Console(), 4) as screen:
+        screen.show([TaskInstance("train", "waiting", 0, None)], {})
+        for _ in range(3):
+            screen.show([TaskInstance("train", "deferred", 1, 2.0)], behind)
+        screen.show([TaskInstance("train", "success", 2, 9.0)], behind)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert "waiting for Prefect" in lines[0]
+    assert "quick-fox Running" in lines[0]
+    assert "success (attempt 2)" in lines[1]
+
+
+def test_on_a_terminal_the_table_names_task_and_flow_run():
+    console = Console(force_terminal=True, width=100, record=True)
+    with week_screen(console, 4) as screen:
+        screen.show(
+            [TaskInstance("train", "failed", 1, 3.0)], {"train": SeenFlowRun("quick-fox", "Failed", "http://p")}
+        )
+
+    said = console.export_text()
+    assert "Week 4" in said
+    assert "quick-fox" in said
+
+
+def test_a_tasks_error_is_its_last_exception():
+    log = [
+        {"event": "::group::Log message source details"},
+        {"event": "Task failed", "level": "error", "error_detail": [{"exc_type": "Boom", "exc_value": "it broke"}]},
+        {"event": "later words", "level": "info"},
+    ]
+
+    assert last_error(log) == "Boom: it broke"
+    assert last_error([{"event": "bad", "level": "error"}, "plain text"]) == "bad"
+    assert last_error([]) == "the log is empty"
+
+
+def printed(reports):
+    console = Console(width=160)
+    with console.capture() as capture:
+        console.print(reports_table(reports))
+    return capture.get()
