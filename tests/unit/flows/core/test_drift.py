@@ -1,0 +1,129 @@
+"""Drift alarms on what shifted, stays silent on what did not, and is not fooled by small samples."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.core import drift
+
+WORDS = np.array([f"word{number}" for number in range(300)])
+COUNTS = st.lists(st.integers(min_value=0, max_value=500), min_size=2, max_size=30).filter(any)
+
+
+def predictions(rows: int, seed: int, *, classes: int = 21, words: np.ndarray = WORDS) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    texts = [" ".join(random.choice(words, 8)) for _ in range(rows)]
+    return pd.DataFrame(
+        {
+            "predicted_class": random.integers(0, classes, rows).astype(str),
+            "confidence": random.beta(5, 2, rows),
+            "text_length": random.integers(20, 200, rows),
+            "text": texts,
+        }
+    )
+
+
+@given(counts=COUNTS)
+def test_equal_samples_have_no_psi(counts: list[int]) -> None:
+    same = np.array(counts)
+
+    assert float(drift.stability_index(same, same)) == pytest.approx(0, abs=1e-12)
+
+
+@given(reference=COUNTS, current=COUNTS)
+def test_psi_is_never_negative_and_the_same_both_ways(reference: list[int], current: list[int]) -> None:
+    bins = min(len(reference), len(current))
+    one, other = np.array(reference[:bins]), np.array(current[:bins])
+
+    index = float(drift.stability_index(one, other))
+
+    assert index >= 0
+    assert index == pytest.approx(float(drift.stability_index(other, one)))
+
+
+def test_psi_of_a_known_shift() -> None:
+    """(.5, .5) to (.8, .2): .3 ln(.8/.5) - .3 ln(.2/.5) = .4159, but for the half rows added."""
+    index = drift.stability_index(np.array([50_000, 50_000]), np.array([80_000, 20_000]))
+
+    assert float(index) == pytest.approx(0.4159, abs=1e-3)
+
+
+def test_p_values_are_evenly_spread_without_drift() -> None:
+    """Of 200 pairs from one source about a tenth must fall below .1: binomial, three deviations either way."""
+    random = np.random.default_rng(7)
+    values = [
+        drift.permutation_test(random.integers(0, 21, 800), random.integers(0, 21, 120), permutations=199, seed=seed)[1]
+        for seed in range(200)
+    ]
+
+    assert 0.4 < np.mean(values) < 0.6
+    assert 7 <= sum(value <= 0.1 for value in values) <= 33
+
+
+def test_psi_alone_would_alarm_on_small_samples() -> None:
+    """Why the level needs a test beside it: 100 rows of 21 classes reach .2 without any drift, most of the time."""
+    random = np.random.default_rng(3)
+    pairs = [(random.integers(0, 21, 100), random.integers(0, 21, 100)) for _ in range(40)]
+    tested = [drift.permutation_test(*pair, permutations=199) for pair in pairs]
+
+    assert sum(psi >= drift.PSI_LEVEL for psi, _ in tested) > 20
+    assert not any(drift.has_drifted(psi, p_value, 100) for psi, p_value in tested)
+
+
+@pytest.mark.parametrize(
+    ("psi", "p_value", "rows", "drifted"),
+    [
+        (0.19, 0.001, 100, False),
+        (0.20, 0.001, 100, True),
+        (0.20, 0.010, 100, False),
+        (0.20, 0.500, 999, False),
+        (0.20, 0.500, 1000, True),
+        (0.19, 0.500, 9999, False),
+    ],
+)
+def test_an_alarm_needs_the_level_and_significance(psi: float, p_value: float, rows: int, drifted: bool) -> None:
+    assert drift.has_drifted(psi, p_value, rows) is drifted
+
+
+@pytest.mark.parametrize("rows", [100, 170, 1200])
+def test_no_column_drifts_between_two_draws_of_one_source(rows: int) -> None:
+    found = drift.compare(predictions(1100, seed=1), predictions(rows, seed=2))
+
+    assert found.score == 0
+    assert found.drifted() == []
+
+
+def test_the_columns_that_shifted_are_named_and_counted() -> None:
+    current = predictions(170, seed=2, classes=3)
+    current["text_length"] += 300
+
+    found = drift.compare(predictions(1100, seed=1), current)
+
+    assert found.drifted() == ["predicted_class", "text_length"]
+    assert found.score == 0.5
+    assert found.exceeds(0.3)
+    assert not found.exceeds(0.5)
+
+
+def test_other_words_in_texts_of_the_same_length_are_drift_of_the_text() -> None:
+    current = predictions(170, seed=2, words=np.array([f"autre{number}" for number in range(300)]))
+
+    assert drift.compare(predictions(1100, seed=1), current).drifted() == ["text"]
+
+
+def test_equal_texts_on_both_sides_are_no_drift() -> None:
+    """All scores are equal then: the order of rows must not pass for a difference."""
+    reference, current = predictions(400, seed=1), predictions(120, seed=2)
+    reference["text"] = current["text"] = "one and the same"
+
+    assert drift.compare(reference, current).columns["text"].psi == pytest.approx(0, abs=0.05)
+
+
+def test_a_log_without_texts_is_compared_by_its_other_columns() -> None:
+    found = drift.compare(predictions(400, seed=1), predictions(120, seed=2).drop(columns="text"))
+
+    assert list(found.columns) == ["predicted_class", "confidence", "text_length"]

@@ -1,0 +1,76 @@
+"""The classifier learns, is asked in order, and is measured as scikit-learn would."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from flows.core import models
+from flows.core.leakage import LeakageError, near_duplicate_share, refuse_leaks
+
+TEXTS = ["live horses", "live cattle", "live goats", "steel pipes", "steel wire", "steel sheets"] * 5
+LABELS = ["I", "I", "I", "XV", "XV", "XV"] * 5
+
+
+def rows(**columns: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(columns)
+
+
+def test_predictions_come_in_the_order_of_the_texts_with_their_probability() -> None:
+    model = models.fit(TEXTS, LABELS, max_features=50, C=1.0)
+
+    predicted = models.predict(model, ["steel horses of steel", "live birds"])
+
+    assert list(predicted["predicted_class"]) == ["XV", "I"]
+    assert predicted["confidence"].between(0.5, 1).all()
+
+
+def test_no_text_gives_no_prediction() -> None:
+    model = models.fit(TEXTS, LABELS, max_features=50, C=1.0)
+
+    assert list(models.predict(model, []).columns) == ["predicted_class", "confidence"]
+    assert len(models.predict(model, [])) == 0
+
+
+def test_one_class_cannot_be_trained_on() -> None:
+    with pytest.raises(ValueError, match="at least two classes"):
+        models.fit(["a horse", "a goat"], ["I", "I"], max_features=10, C=1.0)
+
+
+def test_metrics_of_a_known_confusion() -> None:
+    """Three of four right: F1 is .8 for a and .667 for b; weighted by 2 and 2 rows as by class the mean is .7333."""
+    metrics = models.measure(["a", "a", "b", "b"], ["a", "a", "a", "b"])
+
+    assert metrics == pytest.approx({"f1_weighted": 0.7333, "f1_macro": 0.7333, "accuracy": 0.75}, abs=1e-4)
+
+
+def test_the_confusion_matrix_holds_every_class_on_both_axes() -> None:
+    table = models.confusion(["a", "b", "b"], ["b", "b", "c"])
+
+    assert list(table.index) == list(table.columns) == ["a", "b", "c"]
+    assert table.loc["b", "c"] == 1
+    assert table.to_numpy().sum() == 3
+
+
+@pytest.mark.parametrize("column", ["productid", "group", "text"])
+def test_what_stands_on_both_sides_of_the_split_is_refused(column: str) -> None:
+    train = rows(productid=["1"], group=["g1"], text=["t1"])
+    test = rows(productid=["2"], group=["g2"], text=["t2"])
+    test[column] = train[column]
+
+    with pytest.raises(LeakageError, match=f"1 values of '{column}'"):
+        refuse_leaks(train, test)
+
+
+def test_sides_that_share_nothing_but_empty_texts_pass() -> None:
+    train = rows(productid=["1", "3"], group=["g1", "g3"], text=["t1", ""])
+
+    assert refuse_leaks(train, rows(productid=["2"], group=["g2"], text=[""])) is None
+
+
+def test_near_duplicates_are_counted_as_a_share_of_the_test_rows() -> None:
+    model = models.fit(TEXTS, LABELS, max_features=50, C=1.0)
+
+    share = near_duplicate_share(model, pd.Series(TEXTS), pd.Series(["Live horses!", "steel"]))
+
+    assert share == 0.5

@@ -1,0 +1,43 @@
+"""Every parameter of a flow is an option, named as people would name it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flows.command_line import parser_of
+from flows.monitor_and_retrain import monitor_and_retrain
+from flows.pipeline_flow import chosen_week, training_pipeline
+from flows.promotion import promotion
+from flows.scoring import score
+
+
+def given(flow: Any, line: str) -> dict[str, Any]:
+    return {name: value for name, value in vars(parser_of(flow).parse_args(line.split())).items() if value is not None}
+
+
+def test_options_become_parameters_of_their_type() -> None:
+    line = "--week 3 --max-features 10000 --C 0.5 --dataset-run-id abc"
+
+    assert given(training_pipeline, line) == {"week": 3, "max_features": 10000, "C": 0.5, "dataset_run_id": "abc"}
+    assert given(promotion, "--threshold 0.8 --model-version 2") == {"threshold": 0.8, "model_version": "2"}
+    assert given(monitor_and_retrain, "--force-retrain --as-of 2026-01-12") == {
+        "force_retrain": True,
+        "as_of": "2026-01-12",
+    }
+
+
+def test_what_is_not_given_is_left_to_the_flow() -> None:
+    assert given(training_pipeline, "") == {}
+
+
+def test_week_is_a_short_name_of_week_number() -> None:
+    assert given(score, "--week 2") == given(score, "--week-number 2") == {"week_number": 2}
+
+
+def test_two_names_for_the_week_may_not_disagree() -> None:
+    assert chosen_week(1, None) == 1
+    assert chosen_week(1, 3) == chosen_week(3, 3) == chosen_week(3, None) == 3
+    with pytest.raises(ValueError, match="week=3 and week_number=2"):
+        chosen_week(2, 3)

@@ -1,0 +1,46 @@
+"""Flows take what the contracts send, in the order that users know."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from factory import contracts
+from flows.monitor_and_retrain import monitor_and_retrain
+from flows.pipeline_flow import training_pipeline
+from flows.promotion import promotion
+from flows.scoring import score
+
+PAIRS = [
+    (training_pipeline, contracts.training("products"), {"week"}),
+    (promotion, contracts.promotion("products"), set()),
+    (score, contracts.score("products"), set()),
+    (monitor_and_retrain, contracts.monitor("products"), set()),
+]
+
+
+@pytest.mark.parametrize(("flow", "deployment", "more"), PAIRS, ids=lambda value: getattr(value, "name", ""))
+def test_a_flow_takes_the_fields_of_its_contract_with_their_defaults(
+    flow: Any, deployment: Any, more: set[str]
+) -> None:
+    signature = inspect.signature(flow.fn).parameters
+    contract: type[BaseModel] = deployment.params
+
+    assert f"{flow.name}/products" == deployment.name
+    assert set(signature) == set(contract.model_fields) | more
+    for name, field in contract.model_fields.items():
+        assert signature[name].default == field.default, name
+
+
+@pytest.mark.parametrize(
+    ("flow", "first"),
+    [
+        (training_pipeline, ["dataset_run_id", "week_number", "max_features", "C", "auto_promote_threshold"]),
+        (monitor_and_retrain, ["inference_log_path", "force_retrain"]),
+    ],
+)
+def test_the_parameters_that_users_know_come_first(flow: Any, first: list[str]) -> None:
+    assert list(inspect.signature(flow.fn).parameters)[: len(first)] == first
