@@ -41,7 +41,7 @@ class RunPrefectDeployment(BaseOperator):
     :param start_timeout_seconds: the run must have started by then, else it is cancelled: FlowRunNeverStarted.
     :param run_timeout_seconds: the run must have ended by then, else it is cancelled: FlowRunTimedOut.
     :param end_from_trigger: let the triggerer end a success without starting a worker again; where the task has
-        outlets it resumes on a worker all the same, which is where Airflow emits asset events.
+        outlets, or another task is mapped over its result, it resumes on a worker all the same.
     :param tags: further tags for the flow run.
 
     A retry re-attaches to a run that lives and takes the result of one that succeeded; after a failed, crashed or
@@ -178,10 +178,13 @@ class RunPrefectDeployment(BaseOperator):
             start_deadline=_deadline(since, self.start_timeout_seconds),
             run_deadline=_deadline(since, self.run_timeout_seconds),
             result_model=f"{model.__module__}:{model.__qualname__}" if model else None,
-            # Asset events are emitted by the worker that ends the task.
-            end_from_trigger=self.deferrable and self.end_from_trigger and not self.outlets,
+            end_from_trigger=self.deferrable and self.end_from_trigger and not self._needs_a_worker_to_end(),
             push_result=bool(self.do_xcom_push),
         )
+
+    def _needs_a_worker_to_end(self) -> bool:
+        """Asset events are emitted, and the length of what is mapped over recorded, by the worker that ends a task."""
+        return bool(self.outlets) or next(self.iter_mapped_dependants(), None) is not None
 
     def _enforce_deadline(self, client: PrefectClient, run: FlowRun, because: str) -> None:
         """On a passed deadline: cancel, then say so with a typed error."""

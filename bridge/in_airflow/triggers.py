@@ -7,11 +7,12 @@ Airflow's retry policy. Serialised form: plain JSON, no credential.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from pkgutil import resolve_name
 from typing import Any
 
+from airflow.sdk.execution_time.xcom import XCom
 from airflow.triggers.base import BaseTrigger, TaskSkippedEvent, TaskSuccessEvent, TriggerEvent
 from asgiref.sync import sync_to_async
 from pydantic import BaseModel
@@ -134,12 +135,26 @@ class FlowRunTrigger(BaseTrigger):
         model = await self._result_model()
         async with AsyncPrefectClient(connection) as client:
             outcome: Outcome = await client.run(conclude(run, connection.flow_run_url(run.id), model))
-        xcoms: dict[str, Any] | None
-        xcoms = {"return_value": dict(outcome.result)} if self.push_result and outcome.result is not None else None
+        if self.push_result and outcome.result is not None:
+            await self._push(outcome.result)
         if outcome.skipped_because is not None:
             self.log.info("Skipped: %s", outcome.skipped_because)
-            return TaskSkippedEvent(xcoms=xcoms)
-        return TaskSuccessEvent(xcoms=xcoms)
+            return TaskSkippedEvent()
+        return TaskSuccessEvent()
+
+    async def _push(self, result: Mapping[str, Any]) -> None:
+        # Not through the event: Airflow 3.3.2 stores an event's XComs as text, which a task then pulls as such.
+        ti = self.task_instance
+        if ti is None:
+            raise BridgeError("the trigger belongs to no task instance: there is nowhere to push the result")
+        await XCom.aset(
+            XCom.XCOM_RETURN_KEY,
+            dict(result),
+            dag_id=ti.dag_id,
+            task_id=ti.task_id,
+            run_id=ti.run_id,
+            map_index=-1 if ti.map_index is None else ti.map_index,
+        )
 
     async def _result_model(self) -> type[BaseModel] | None:
         if self.result_model is None:
