@@ -1,0 +1,199 @@
+"""A real Prefect server for the whole session, and for every test a catalogue and an MLflow registry of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bridge.contracts import RESULT_ARTIFACT_KEY
+from factory import checking, cutting, loading, sources, weeks
+from factory.catalogue import open_catalogue
+from factory.contracts import DatasetRef
+from factory.settings import Settings, read_settings
+
+START_SECONDS = 120
+QUIET = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+}
+OUTSIDE = ("DATABASE_URL", "POSTGRES_HOST", "INFERENCE_LOG_PATH", "DISCORD_WEBHOOK_URL", "PREFECT_API_KEY")
+
+
+@dataclass(frozen=True)
+class Prefect:
+    """A running server and what a process needs to talk to it."""
+
+    api: str
+    environment: dict[str, str]
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        answer = httpx.post(f"{self.api}/{path}", json=body, timeout=30)
+        answer.raise_for_status()
+        return answer.json()
+
+    def results(self, flow_run_id: str) -> list[dict[str, Any]]:
+        """The artifacts in which the run published its result, read as any outsider would."""
+        asked = {"artifacts": {"flow_run_id": {"any_": [flow_run_id]}, "key": {"any_": [RESULT_ARTIFACT_KEY]}}}
+        return list(self.post("artifacts/filter", asked))
+
+    def last_run(self, flow_name: str) -> dict[str, Any]:
+        """The flow run of that flow that was created last."""
+        asked = {"flows": {"name": {"any_": [flow_name]}}, "sort": "EXPECTED_START_TIME_DESC", "limit": 1}
+        return dict(self.post("flow_runs/filter", asked)[0])
+
+
+@dataclass(frozen=True)
+class Home:
+    """One test's catalogue, snapshots and registry, with weeks 1 to 3 to be cut."""
+
+    settings: Settings
+    client: Any
+
+    def cut(self, week: int) -> DatasetRef:
+        """The accepted snapshot of the week."""
+        as_of = weeks.start_of(week, self.settings.weeks.epoch)
+        dataset = cutting.cut_week(self.settings, "products", as_of=as_of, week=week)
+        return checking.check_week(self.settings, dataset)
+
+    def alias(self, name: str) -> str | None:
+        """The number of the version that bears the alias."""
+        aliases: dict[str, Any] = self.client.get_registered_model("products").aliases
+        return str(aliases[name]) if name in aliases else None
+
+    def tags(self, number: str) -> dict[str, str]:
+        """The tags of a version."""
+        return dict(self.client.get_model_version("products", number).tags)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def tool(name: str) -> str:
+    """A command of this environment, whatever the path says."""
+    return str(Path(sys.executable).with_name(name))
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(5)
+
+
+def wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            if httpx.get(url, timeout=2).is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.2)
+    pytest.fail(f"{url} did not come up:\n{log.read_text()[-3000:]}")
+
+
+def spawn(command: list[str], log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    with log.open("wb") as sink:
+        return subprocess.Popen(
+            command, stdout=sink, stderr=sink, env=environment, start_new_session=True, cwd=log.parent
+        )
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
+    folder, port = tmp_path_factory.mktemp("prefect"), free_port()
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment = {**inherited, **QUIET, "PREFECT_HOME": str(folder)}
+    log = folder / "server.log"
+    process = spawn([tool("prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(port)], log, environment)
+    try:
+        wait_until_up(f"http://127.0.0.1:{port}/api/health", process, log)
+        api = f"http://127.0.0.1:{port}/api"
+        yield Prefect(api, {**environment, "PREFECT_API_URL": api})
+    finally:
+        stop(process)
+
+
+@pytest.fixture
+def prefect(prefect_server: Prefect) -> Iterator[Prefect]:
+    """The server as the one that flows called in this process report to."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+    home = Path(prefect_server.environment["PREFECT_HOME"])
+    with temporary_settings({PREFECT_API_URL: prefect_server.api, PREFECT_HOME: home}):
+        yield prefect_server
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalogue with the sample and an empty registry, made once and copied: both take seconds to build."""
+    from mlflow import MlflowClient
+
+    folder = tmp_path_factory.mktemp("template")
+    settings = read_settings({"DATABASE_URL": f"sqlite:///{folder / 'catalogue.sqlite'}"})
+    engine = open_catalogue(settings.database_url)
+    loading.load(engine, sources.read_sample(), source="sample", created_at=settings.weeks.epoch)
+    MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.sqlite'}").search_experiments()
+    return folder
+
+
+@pytest.fixture
+def variables(template: Path, tmp_path: Path) -> dict[str, str]:
+    """The environment variables of a home of its own."""
+    for name in ("catalogue.sqlite", "mlflow.sqlite"):
+        shutil.copy(template / name, tmp_path / name)
+    return {
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'catalogue.sqlite'}",
+        "SNAPSHOT_URI": (tmp_path / "snapshots").as_uri(),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.sqlite'}",
+        "MLFLOW_UI_URL": "http://mlflow.test",
+        "PREFECT_UI_URL": "http://prefect.test",
+    }
+
+
+@pytest.fixture
+def home(prefect: Prefect, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Home:
+    """Settings of the environment, so that flows called as plain functions find this test's services."""
+    from mlflow import MlflowClient
+
+    for name in OUTSIDE:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in (QUIET | variables).items():
+        monkeypatch.setenv(name, value)
+    settings = read_settings()
+    return Home(settings, MlflowClient(tracking_uri=settings.mlflow_tracking_uri))
+
+
+@pytest.fixture
+def start(prefect_server: Prefect, variables: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts a process against the session's server and this test's home; it is ended with the test."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def begin(command: list[str], log: Path, **more: str) -> subprocess.Popen[bytes]:
+        running.append(spawn(command, log, {**prefect_server.environment, **variables, **more}))
+        return running[-1]
+
+    yield begin
+    for process in running:
+        if process.poll() is None:
+            stop(process)

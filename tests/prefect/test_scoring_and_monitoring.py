@@ -1,0 +1,157 @@
+"""Scoring fills the inference log; monitoring reads it and alarms on drift alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from bridge.contracts import SKIPPED_STATE_NAME
+from factory.catalogue import open_catalogue
+from factory.contracts import MonitorResult, ScoreResult
+from factory.inference_log import append, newest_timestamp, read_window
+from flows.monitor_and_retrain import monitor_and_retrain
+from flows.pipeline_flow import training_pipeline
+from flows.scoring import score
+
+if TYPE_CHECKING:
+    from tests.prefect.conftest import Home, Prefect
+
+
+@pytest.fixture
+def champion(home: Home) -> str:
+    """A champion of week 1, and weeks 1 and 2 cut."""
+    version = training_pipeline(week=1, max_features=800, auto_promote_threshold=0.1)["model_version"]
+    home.cut(2)
+    return str(version)
+
+
+def logged(home: Home) -> pd.DataFrame:
+    engine = open_catalogue(home.settings.database_url)
+    until = newest_timestamp(engine, "products")
+    assert until is not None
+    return read_window(engine, "products", until, 7)
+
+
+def log_shifted(home: Home, predictions: pd.DataFrame) -> None:
+    """The same predictions as if a single class were seen any longer, in much longer texts, with much doubt."""
+    shifted = predictions.drop(columns="text").assign(
+        prediction_id=predictions["prediction_id"] + "-shifted",
+        predicted_class="XVI",
+        confidence=0.05,
+        text_length=2000,
+        timestamp=predictions["timestamp"] + pd.Timedelta(days=20),
+    )
+    append(open_catalogue(home.settings.database_url), shifted)
+
+
+def test_without_a_champion_both_skip_with_a_reason_and_still_tell_their_result(home: Home, prefect: Prefect) -> None:
+    home.cut(1)
+
+    states = {"score": score(return_state=True), "monitor-and-retrain": monitor_and_retrain(return_state=True)}
+
+    for name, state in states.items():
+        assert (state.type.value, state.name, state.message) == (
+            "COMPLETED",
+            SKIPPED_STATE_NAME,
+            "there is no champion yet",
+        )
+        run = prefect.last_run(name)
+        assert (run["state_name"], run["state"]["message"]) == (SKIPPED_STATE_NAME, "there is no champion yet")
+        assert len(prefect.results(run["id"])) == 1
+    assert ScoreResult.model_validate(score()).status == "skipped"
+    assert MonitorResult.model_validate(monitor_and_retrain()).status == "skipped"
+
+
+def test_the_champion_scores_the_arrivals_once(home: Home, champion: str) -> None:
+    dataset = home.cut(2)
+
+    first, again = score(dataset=dataset), score(week_number=2)
+
+    assert first == again
+    assert (first["status"], first["rows"], first["model_version"]) == ("scored", dataset.arrivals, champion)
+    log = logged(home)
+    assert len(log) == dataset.arrivals
+    assert set(log["timestamp"]) == {pd.Timestamp(dataset.as_of)}
+    assert (log["text_length"] == log["text"].str.len()).all()
+
+
+def test_a_champion_does_not_score_what_it_was_trained_on(home: Home, champion: str) -> None:
+    result = score(week_number=1)
+
+    assert result["status"] == "skipped"
+    assert "was trained on week 1" in result["reason"]
+
+
+def test_arrivals_of_the_same_kind_are_no_drift(home: Home, champion: str) -> None:
+    score(week_number=2)
+
+    result = monitor_and_retrain()
+
+    assert (result["status"], result["drift_detected"], result["retrained"]) == ("ok", False, False)
+    assert result["drift_score"] == 0
+    assert result["samples"] == home.cut(2).arrivals
+    assert {"predicted_class", "confidence", "text_length", "text", "last_30_days"} == set(result["drift_metrics"])
+    run_id = result["report_url"].split("/runs/")[1].split("/")[0]
+    page = Path(home.client.download_artifacts(run_id, "drift_report.html")).read_text()
+    assert "<html" in page
+    assert "text_length" in page
+
+
+def test_too_few_predictions_are_not_looked_at(home: Home, champion: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    score(week_number=2)
+    monkeypatch.setenv("MIN_SAMPLES_FOR_DRIFT", "5000")
+
+    result = monitor_and_retrain()
+
+    assert result["status"] == "skipped"
+    assert "at least 5000 are needed" in result["reason"]
+    assert result["drift_score"] is None
+
+
+def test_drift_retrains_on_newer_data_and_only_once(home: Home, prefect: Prefect, champion: str) -> None:
+    score(week_number=2)
+    log_shifted(home, logged(home))
+
+    result = monitor_and_retrain()
+
+    assert (result["status"], result["drift_detected"], result["retrained"]) == ("drift", True, True)
+    assert result["drift_score"] > result["threshold"]
+    assert result["retrain_result"]["week_number"] == 2
+    assert result["retrain_result"]["promotion"]["challenger_version"] == "2"
+    assert home.client.get_run(result["retrain_result"]["run_id"]).data.params["max_features"] == "800"
+    assert prefect.last_run("training-pipeline")["parent_task_run_id"] is not None
+
+    again = monitor_and_retrain()
+
+    assert (again["drift_detected"], again["retrained"]) == (True, False)
+    assert "no newer snapshot" in again["reason"]
+
+    forced = monitor_and_retrain(force_retrain=True)
+
+    assert forced["retrained"]
+    assert forced["retrain_result"]["model_version"] == "3"
+
+
+def test_a_file_takes_the_place_of_the_log(home: Home, champion: str, tmp_path: Path) -> None:
+    score(week_number=2)
+    path = tmp_path / "predictions.csv"
+    columns = ["timestamp", "predicted_class", "confidence", "text_length"]
+    logged(home)[columns].assign(predicted_class="XVI", text_length=2000).to_csv(path, index=False)
+
+    result = monitor_and_retrain(str(path))
+
+    assert result["drift_detected"]
+    assert "text" not in result["drift_metrics"]
+
+
+def test_the_window_ends_where_it_is_told_to(home: Home, champion: str) -> None:
+    score(week_number=2)
+    before: Any = home.cut(2).as_of - pd.Timedelta(days=1)
+
+    result = monitor_and_retrain(as_of=before)
+
+    assert result["status"] == "skipped"
+    assert result["reason"].startswith("0 predictions in 7 days")
