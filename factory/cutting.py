@@ -160,7 +160,7 @@ class _WeekRows:
         for row in _catalogue_rows(connection):
             if row["created_at"] <= self.as_of and share_of(row["productid"], self.plan.seed) < limit:
                 empty = False
-                yield self._finished(row)
+                yield self._finished(_grouped(row))
         if empty:
             raise CatalogueEmpty(
                 f"no product of the catalogue falls into week {self.week} as of {self.as_of:%Y-%m-%d %H:%M} UTC: "
@@ -180,25 +180,28 @@ class _WeekRows:
 def _write_test(connection: Connection, plan: WeekPlan, folder: str) -> FileRef:
     rows = (
         {name: row[name] for name in TEST_SCHEMA.names}
-        for row in _catalogue_rows(connection)
+        for row in map(_grouped, _catalogue_rows(connection))
         if side_of(row["group"], seed=plan.seed, test_share=plan.test_share) == "test"
     )
     return write_rows(f"{folder}/test", TEST_VERSION, TEST_SCHEMA, rows)
 
 
 def _catalogue_rows(connection: Connection) -> Iterator[dict[str, Any]]:
-    """Every product with its label, normalised text and group, by productid; a batch at a time."""
+    """Every product with its label, by productid; a batch at a time."""
     query = (
         select(products, labels.c.prdtypecode)
         .select_from(products.outerjoin(labels))
         .order_by(products.c.productid)
         .execution_options(yield_per=FETCH_ROWS)
     )
-    for mapping in connection.execute(query).mappings():
-        row = dict(mapping)
-        row["text"] = group_of(product_text(row["designation"], row["description"]))
-        row["group"] = row["group_id"] or row["text"]
-        yield row
+    for row in connection.execute(query).mappings():
+        yield dict(row)
+
+
+def _grouped(row: dict[str, Any]) -> dict[str, Any]:
+    row["text"] = group_of(product_text(row["designation"], row["description"]))
+    row["group"] = row["group_id"] or row["text"]
+    return row
 
 
 def _ids(dataset: DatasetRef | None) -> frozenset[str]:
