@@ -15,7 +15,9 @@ import httpx
 from stack.identity import ADMIN
 from stack.settings import StackError
 
-REQUEST_SECONDS = 20
+REQUEST_SECONDS = 30
+READ_ATTEMPTS = 3
+"""A busy machine lets a request wait; what only reads is asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class AirflowApi:
 
     def is_parsed(self) -> bool:
         """Whether the dag-processor has found the DAG."""
-        return self._client.get(self._dag).status_code == httpx.codes.OK
+        return self._answer("GET", self._dag).status_code == httpx.codes.OK
 
     def import_errors(self) -> list[str]:
         """What the dag-processor says of files that it could not import."""
@@ -91,7 +93,8 @@ class AirflowApi:
 
     def result(self, run_id: str, task_id: str) -> dict[str, Any] | None:
         """What the task handed back; None when it handed back nothing."""
-        answer = self._client.get(f"{self._dag}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value")
+        where = f"{self._dag}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+        answer = self._answer("GET", where)
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
         value = _checked(answer)["value"]
@@ -105,12 +108,18 @@ class AirflowApi:
         return last_error(answer["content"])
 
     def _send(self, method: str, path: str, **request: Any) -> Any:
-        try:
-            return _checked(self._client.request(method, path, **request))
-        except httpx.TransportError as error:
-            raise StackError(
-                f"Airflow at {self._client.base_url} does not answer: {error!r}; see make status"
-            ) from error
+        return _checked(self._answer(method, path, **request))
+
+    def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:
+        attempts = READ_ATTEMPTS if method == "GET" else 1
+        while True:
+            attempts -= 1
+            try:
+                return self._client.request(method, path, **request)
+            except httpx.TransportError as error:
+                if not attempts:
+                    where = self._client.base_url
+                    raise StackError(f"Airflow at {where} does not answer: {error!r}; see make status") from error
 
 
 def last_error(content: list[Any]) -> str:

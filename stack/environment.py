@@ -54,6 +54,9 @@ def airflow_environment(settings: StackSettings, identity: Identity, urls: Datab
 
 
 _AIRFLOW_PACE = {
+    # A stack that was stopped in the middle of a task finds it again soon after the next start.
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "20",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "90",
     "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "120",
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "60",
