@@ -32,6 +32,7 @@ def examine(deployments: Sequence[str] = ()) -> Operation[list[Finding]]:
     version = yield from wire.read_server_version()
     findings = [Finding("API", in_order=True, detail=f"Prefect {version}")]
     present = dict((yield from wire.list_deployments()))
+    findings.append(Finding("credentials", in_order=True, detail="accepted"))
     findings += [_presence(name, present) for name in deployments]
     if not deployments:
         detail = f"{len(present)} present"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.metadata import version
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -163,7 +164,7 @@ def doctor(
     rows: list[dict[str, Any]] = [
         {"what": f.subject, "in order": f.in_order, "detail": f.detail, "remedy": f.remedy} for f in findings
     ]
-    Display(as_json=as_json).rows(f"Prefect at {address}", rows)
+    Display(as_json=as_json).rows(f"Prefect at {address}, seen by bridge {version('bridge')}", rows)
     if not all(finding.in_order for finding in findings):
         sys.exit(EXIT_PREFECT)
 
