@@ -132,7 +132,8 @@ def last_error(content: list[Any]) -> str:
     for event in reversed(events):
         if event.get("level") in {"error", "critical"}:
             return str(event["event"])
-    return "\n".join(str(event.get("event", "")) for event in events[-10:]) or "the log is empty"
+    said = [str(event.get("event", "")) for event in events]
+    return "\n".join(line for line in said[-10:] if not line.startswith("::")) or "its log says nothing of an error"
 
 
 def _checked(answer: httpx.Response) -> Any:

@@ -110,13 +110,11 @@ def _silent_end(home: Home) -> str:
 
 
 def _spawn_supervisor(settings: StackSettings, owned: bool) -> subprocess.Popen[bytes]:
-    # Ports go by name: with FREE_PORTS the supervisor must not choose anew.
-    environment = {**os.environ, **{name: str(port) for name, port in settings.ports.items()}}
     owner = ProcessRecord.of(os.getpid()).model_dump_json() if owned else ""
     with settings.home.log("supervisor").open("wb") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "stack", "supervise", *(["--owner", owner] if owned else [])],
-            env=environment,
+            env=settings.variables(),
             cwd=CHECKOUT,
             stdin=subprocess.DEVNULL,
             stdout=output,

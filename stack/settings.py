@@ -99,6 +99,19 @@ class StackSettings:
     def airflow_url(self) -> str:
         return f"http://127.0.0.1:{self.airflow_port}"
 
+    def variables(self) -> dict[str, str]:
+        """The environment from which the same settings are read again."""
+        discord = {"DISCORD_WEBHOOK_URL": self.discord_webhook_url} if self.discord_webhook_url else {}
+        return {
+            **self.passed,
+            **self.factory,
+            **discord,
+            **{name: str(port) for name, port in self.ports.items()},
+            "STACK_HOME": str(self.home.path),
+            "DATABASE": self.database,
+            "AIRFLOW_SCHEDULE": self.airflow_schedule,
+        }
+
 
 def read_stack_settings(environ: Mapping[str, str] = os.environ) -> StackSettings:
     """The settings of this process; FREE_PORTS=1 takes free ports wherever none is named.

@@ -23,6 +23,21 @@ def test_free_ports_leaves_a_named_port_alone():
     assert not {4200, 8080} & {settings.prefect_port, settings.airflow_port}
 
 
+def test_settings_survive_the_way_to_the_supervisor():
+    given = {
+        "FREE_PORTS": "1",
+        "STACK_HOME": "/s",
+        "DATABASE": "sqlite",
+        "AIRFLOW_SCHEDULE": "5 7 * * 1",
+        "DISCORD_WEBHOOK_URL": "http://127.0.0.1:9/hook",
+        "PATH": "/bin",
+        "MIN_SAMPLES_FOR_DRIFT": "5",
+    }
+    settings = read_stack_settings(given)
+
+    assert read_stack_settings(settings.variables()) == settings
+
+
 def test_free_ports_are_different():
     assert len(set(free_ports(20))) == 20
 

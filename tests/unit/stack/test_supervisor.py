@@ -89,11 +89,11 @@ def test_when_one_service_dies_the_others_end_and_status_tells_why(settings):
 def test_stop_finds_the_orphans_of_a_supervisor_that_was_killed(settings):
     supervisor = begin(settings)
     state = follow(settings.home, supervisor, lambda *_: None)
+    wait_until(lambda: len(find_processes(settings.home, state)) == 4)  # web, family with its child, last
     supervisor.kill()
     supervisor.wait()
 
     orphans = find_processes(settings.home, state)
-    assert len(orphans) == 4  # web, family with its child, last
     assert running(settings.home) is None
     assert "supervisor is gone" in "\n".join(status_lines(settings.home))
 
@@ -104,6 +104,7 @@ def test_stop_finds_the_orphans_of_a_supervisor_that_was_killed(settings):
 def test_orphans_are_found_without_any_record_of_them(settings):
     supervisor = begin(settings)
     follow(settings.home, supervisor, lambda *_: None)
+    wait_until(lambda: len(find_processes(settings.home, None)) == 4)
     supervisor.kill()
     supervisor.wait()
     settings.home.state_file.unlink()

@@ -141,7 +141,7 @@ def test_a_tasks_error_is_its_last_exception():
 
     assert last_error(log) == "Boom: it broke"
     assert last_error([{"event": "bad", "level": "error"}, "plain text"]) == "bad"
-    assert last_error([]) == "the log is empty"
+    assert last_error([]) == "its log says nothing of an error"
 
 
 def printed(reports):
