@@ -75,7 +75,7 @@ def _down(settings: StackSettings, _: argparse.Namespace) -> int:
 
 def _status(settings: StackSettings, _: argparse.Namespace) -> int:
     print(*status_lines(settings.home), sep="\n")
-    return 0 if running(settings.home) else 3
+    return 0 if running(settings.home) or read_state(settings.home) is None else 1
 
 
 def _logs(settings: StackSettings, chosen: argparse.Namespace) -> int:
@@ -121,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add("up", _up, "start every service and leave them running")
     add("down", _down, "end every service, orphans of an earlier run included")
-    add("status", _status, "services with state, memory, CPU and address (exit code 3 when nothing runs)")
+    add("status", _status, "services with state, memory, CPU and address (exit code 1 when it broke down)")
     add("logs", _logs, "the services' logs").add_argument("service", nargs="?", help="one service instead of all")
     demo = add(
         "demo", _demo, "run three weeks of weekly_ml_pipeline; a stack that runs already is used and left running"
