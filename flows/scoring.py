@@ -50,7 +50,7 @@ def score(
     if champion.dataset.week >= chosen.week:
         trained = f"champion v{champion.number} was trained on week {champion.dataset.week}"
         return _skip(use_case, week, champion.number, f"{trained}: arrivals of week {week} are no news to it")
-    predictions = predict_arrivals(settings, champion, chosen)
+    predictions: pd.DataFrame = predict_arrivals(settings, champion, chosen)
     append_predictions(settings, predictions)
     get_run_logger().info("champion v%s predicted %d arrivals of week %d", champion.number, len(predictions), week)
     result = ScoreResult(

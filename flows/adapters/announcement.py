@@ -7,8 +7,7 @@ Prefect's hooks. What is said and how it is sent is `bridge.notifications`' busi
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
@@ -18,7 +17,8 @@ from pydantic import BaseModel, ValidationError
 from bridge.contracts import AIRFLOW_TAG, Reportable
 from factory.settings import Settings, read_settings
 
-Hook = Callable[[Flow[..., Any], FlowRun, State], None]
+if TYPE_CHECKING:
+    from prefect.flows import FlowStateHook
 
 
 def teller(flow_run: FlowRun | None) -> str:
@@ -39,7 +39,7 @@ def announcement_of(flow_run: FlowRun | None) -> str:
     return "Discord is told when the run ends" if os.environ.get("DISCORD_WEBHOOK_URL") else "no address is configured"
 
 
-def announce_result(contract: type[BaseModel]) -> Hook:
+def announce_result(contract: type[BaseModel]) -> FlowStateHook[..., Any]:
     """A hook for completed runs whose result is of that contract."""
 
     def announce_completed(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:

@@ -18,7 +18,6 @@ def draw_confusion(table: pd.DataFrame, path: Path) -> None:
 
     Each row is shown as shares of its true class, so that small classes are seen as well as large ones.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     shares = table.div(table.sum(axis=1).clip(lower=1), axis=0)
@@ -30,12 +29,11 @@ def draw_confusion(table: pd.DataFrame, path: Path) -> None:
         axes.set_xticks(range(len(table)), table.columns, rotation=90, fontsize=7)
         axes.set_yticks(range(len(table)), table.index, fontsize=7)
     figure.colorbar(image, ax=axes, shrink=0.8)
-    FigureCanvasAgg(figure).print_png(path)
+    figure.savefig(path)
 
 
 def draw_classes(train: pd.Series, test: pd.Series, path: Path) -> None:
     """Write the rows by class of both sides to `path`, largest class of the training side first."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     counts = pd.DataFrame({"training": train.value_counts(), "test": test.value_counts()}).fillna(0)
@@ -49,4 +47,4 @@ def draw_classes(train: pd.Series, test: pd.Series, path: Path) -> None:
     if len(counts) <= NAMED_CLASSES:
         axes.set_xticks(places, counts.index, rotation=90, fontsize=8)
     axes.legend()
-    FigureCanvasAgg(figure).print_png(path)
+    figure.savefig(path)

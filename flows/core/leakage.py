@@ -53,4 +53,4 @@ def near_duplicate_share(model: Pipeline, train: pd.Series, test: pd.Series) -> 
     for start in range(0, asked.shape[0], BLOCK_ROWS):
         closest = (asked[start : start + BLOCK_ROWS] @ known).max(axis=1)
         near += int((closest.toarray() >= NEAR_COSINE).sum())
-    return near / max(asked.shape[0], 1)
+    return near / max(int(asked.shape[0]), 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -48,7 +49,8 @@ class Prefect:
     def results(self, flow_run_id: str) -> list[dict[str, Any]]:
         """The artifacts in which the run published its result, read as any outsider would."""
         asked = {"artifacts": {"flow_run_id": {"any_": [flow_run_id]}, "key": {"any_": [RESULT_ARTIFACT_KEY]}}}
-        return list(self.post("artifacts/filter", asked))
+        found = list(self.post("artifacts/filter", asked))
+        return [{**artifact, "data": json.loads(artifact["data"])} for artifact in found]
 
     def last_run(self, flow_name: str) -> dict[str, Any]:
         """The flow run of that flow that was created last."""
@@ -182,6 +184,24 @@ def home(prefect: Prefect, variables: dict[str, str], monkeypatch: pytest.Monkey
         monkeypatch.setenv(name, value)
     settings = read_settings()
     return Home(settings, MlflowClient(tracking_uri=settings.mlflow_tracking_uri))
+
+
+@pytest.fixture
+def command() -> Callable[[str], str]:
+    """Where a command of this environment lies."""
+    return tool
+
+
+@pytest.fixture
+def tracking_server(tmp_path: Path, start: Callable[..., subprocess.Popen[bytes]]) -> str:
+    """The address of a real MLflow server with folders of its own."""
+    port, log = free_port(), tmp_path / "tracking.log"
+    stores = ["--backend-store-uri", f"sqlite:///{tmp_path / 'mlflow.sqlite'}"]
+    stores += ["--artifacts-destination", str(tmp_path / "artifacts")]
+    served = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    process = start([tool("mlflow"), "server", *served, *stores], log)
+    wait_until_up(f"http://127.0.0.1:{port}/health", process, log)
+    return f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture
