@@ -150,6 +150,17 @@ def test_the_connection_to_prefect_is_json_with_the_address_that_people_open() -
     assert connection["extra"]["ui_url"] == PREFECT["x-factory"]["PREFECT_UI_URL"]
 
 
+def test_prefects_web_interface_has_a_folder_that_its_user_may_write() -> None:
+    # The image's packages belong to root; beside them, its default, Prefect could not lay out its pages: 404, and healthy.
+    environment = PREFECT["services"]["prefect-server"]["environment"]
+    assert environment["PREFECT_SERVER_UI_STATIC_DIRECTORY"].startswith("/home/factory/")
+
+
+def test_plugins_reach_the_airflow_image_once_there_are_any() -> None:
+    copied = "COPY plugins plugins" in (CHECKOUT / "docker" / "Dockerfile.airflow").read_text()
+    assert copied == any((CHECKOUT / "plugins").glob("**/*.py"))
+
+
 @pytest.mark.parametrize("side", ["airflow", "prefect"])
 class TestDockerfile:
     def read(self, side: str) -> str:
