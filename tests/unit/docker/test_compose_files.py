@@ -151,7 +151,7 @@ def test_the_connection_to_prefect_is_json_with_the_address_that_people_open() -
 
 
 def test_prefects_web_interface_has_a_folder_that_its_user_may_write() -> None:
-    # The image's packages belong to root; beside them, its default, Prefect could not lay out its pages: 404, and healthy.
+    # The packages belong to root: beside them, its default, Prefect cannot lay out its pages, yet calls itself healthy.
     environment = PREFECT["services"]["prefect-server"]["environment"]
     assert environment["PREFECT_SERVER_UI_STATIC_DIRECTORY"].startswith("/home/factory/")
 
