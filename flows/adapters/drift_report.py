@@ -12,6 +12,9 @@ COLUMNS = ("predicted_class", "confidence", "text_length", "text")
 TEXT_ROWS = 2_000
 """At most so many rows of each side go into the report: the page holds them all, and the text comparison is slow."""
 
+TEXT_METHOD = "abs_text_content_drift"
+"""ROC AUC of a classifier that tells the sides apart; Evidently's default on 1,000 rows or fewer takes 2.5 s more."""
+
 SEED = 42
 
 
@@ -27,8 +30,9 @@ def draw_report(reference: pd.DataFrame, current: pd.DataFrame) -> str:
         text_columns=["text"] if "text" in columns else [],
     )
     sides = [Dataset.from_pandas(_plain(side, columns), data_definition=definition) for side in (current, reference)]
-    # not the DataDriftPreset: it computes every column twice, and text is slow
-    snapshot = Report([ValueDrift(column=name) for name in columns]).run(*sides)
+    # not the DataDriftPreset: it computes every column twice
+    drifts = [ValueDrift(column=name, method=TEXT_METHOD if name == "text" else None) for name in columns]
+    snapshot = Report(drifts).run(*sides)
     return str(snapshot.get_html_str(as_iframe=False))
 
 

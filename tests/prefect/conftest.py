@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,13 +138,9 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect
 
 
 @pytest.fixture
-def prefect(prefect_server: Prefect) -> Iterator[Prefect]:
-    """The server as the one that flows called in this process report to."""
-    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
-
-    home = Path(prefect_server.environment["PREFECT_HOME"])
-    with temporary_settings({PREFECT_API_URL: prefect_server.api, PREFECT_HOME: home}):
-        yield prefect_server
+def prefect(prefect_server: Prefect) -> Prefect:
+    """The session's server, for looking at what flows left there."""
+    return prefect_server
 
 
 @pytest.fixture(scope="session")
@@ -159,31 +156,73 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def variables(template: Path, tmp_path: Path) -> dict[str, str]:
-    """The environment variables of a home of its own."""
-    for name in ("catalogue.sqlite", "mlflow.sqlite"):
-        shutil.copy(template / name, tmp_path / name)
+def variables_of(folder: Path) -> dict[str, str]:
+    """The environment variables of a home in that folder."""
     return {
-        "DATABASE_URL": f"sqlite:///{tmp_path / 'catalogue.sqlite'}",
-        "SNAPSHOT_URI": (tmp_path / "snapshots").as_uri(),
-        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.sqlite'}",
+        "DATABASE_URL": f"sqlite:///{folder / 'catalogue.sqlite'}",
+        "SNAPSHOT_URI": (folder / "snapshots").as_uri(),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.sqlite'}",
         "MLFLOW_UI_URL": "http://mlflow.test",
         "PREFECT_UI_URL": "http://prefect.test",
     }
 
 
-@pytest.fixture
-def home(prefect: Prefect, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Home:
-    """Settings of the environment, so that flows called as plain functions find this test's services."""
-    from mlflow import MlflowClient
+def copy_stores(origin: Path, folder: Path) -> None:
+    """Catalogue and registry; snapshots and artifacts are never altered and are read where they were made."""
+    for name in ("catalogue.sqlite", "mlflow.sqlite"):
+        shutil.copy(origin / name, folder / name)
 
-    for name in OUTSIDE:
-        monkeypatch.delenv(name, raising=False)
-    for name, value in (QUIET | variables).items():
-        monkeypatch.setenv(name, value)
-    settings = read_settings()
-    return Home(settings, MlflowClient(tracking_uri=settings.mlflow_tracking_uri))
+
+@contextmanager
+def living_in(folder: Path, server: Prefect) -> Iterator[Home]:
+    """This process' environment as that of a home, and the server as the one that flows report to."""
+    from mlflow import MlflowClient
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+    reported = {PREFECT_API_URL: server.api, PREFECT_HOME: Path(server.environment["PREFECT_HOME"])}
+    with pytest.MonkeyPatch.context() as patch, temporary_settings(reported):
+        for name in OUTSIDE:
+            patch.delenv(name, raising=False)
+        for name, value in (QUIET | variables_of(folder)).items():
+            patch.setenv(name, value)
+        settings = read_settings()
+        yield Home(settings, MlflowClient(tracking_uri=settings.mlflow_tracking_uri))
+
+
+@pytest.fixture
+def variables(tmp_path: Path) -> dict[str, str]:
+    """The environment variables of this test's home."""
+    return variables_of(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def trained(template: Path, prefect_server: Prefect, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which week 1 made two versions, weak (1) and strong (2, the challenger), and no champion."""
+    from flows.pipeline_flow import training_pipeline
+
+    folder = tmp_path_factory.mktemp("trained")
+    copy_stores(template, folder)
+    with living_in(folder, prefect_server) as home:
+        for max_features in (100, 800):
+            training_pipeline(week=1, max_features=max_features, auto_promote_threshold=None)
+        home.cut(2)
+    return folder
+
+
+@pytest.fixture
+def home(template: Path, prefect_server: Prefect, tmp_path: Path) -> Iterator[Home]:
+    """An empty registry beside the sample's catalogue; flows called as plain functions use it."""
+    copy_stores(template, tmp_path)
+    with living_in(tmp_path, prefect_server) as home:
+        yield home
+
+
+@pytest.fixture
+def veteran(trained: Path, prefect_server: Prefect, tmp_path: Path) -> Iterator[Home]:
+    """A home of its own that starts where `trained` ended."""
+    copy_stores(trained, tmp_path)
+    with living_in(tmp_path, prefect_server) as home:
+        yield home
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from factory.catalogue import open_catalogue
 from factory.contracts import MonitorResult, ScoreResult
 from factory.inference_log import append, newest_timestamp, read_window
 from flows.monitor_and_retrain import monitor_and_retrain
-from flows.pipeline_flow import training_pipeline
 from flows.scoring import score
 
 if TYPE_CHECKING:
@@ -21,11 +20,10 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def champion(home: Home) -> str:
-    """A champion of week 1, and weeks 1 and 2 cut."""
-    version = training_pipeline(week=1, max_features=800, auto_promote_threshold=0.1)["model_version"]
-    home.cut(2)
-    return str(version)
+def champion(veteran: Home) -> str:
+    """The number of week 1's champion; week 2 is cut."""
+    veteran.client.set_registered_model_alias("products", "champion", "2")
+    return "2"
 
 
 def logged(home: Home) -> pd.DataFrame:
@@ -65,42 +63,42 @@ def test_without_a_champion_both_skip_with_a_reason_and_still_tell_their_result(
     assert MonitorResult.model_validate(monitor_and_retrain()).status == "skipped"
 
 
-def test_the_champion_scores_the_arrivals_once(home: Home, champion: str) -> None:
-    dataset = home.cut(2)
+def test_the_champion_scores_the_arrivals_once(veteran: Home, champion: str) -> None:
+    dataset = veteran.cut(2)
 
     first, again = score(dataset=dataset), score(week_number=2)
 
     assert first == again
     assert (first["status"], first["rows"], first["model_version"]) == ("scored", dataset.arrivals, champion)
-    log = logged(home)
+    log = logged(veteran)
     assert len(log) == dataset.arrivals
     assert set(log["timestamp"]) == {pd.Timestamp(dataset.as_of)}
     assert (log["text_length"] == log["text"].str.len()).all()
 
 
-def test_a_champion_does_not_score_what_it_was_trained_on(home: Home, champion: str) -> None:
+def test_a_champion_does_not_score_what_it_was_trained_on(veteran: Home, champion: str) -> None:
     result = score(week_number=1)
 
     assert result["status"] == "skipped"
     assert "was trained on week 1" in result["reason"]
 
 
-def test_arrivals_of_the_same_kind_are_no_drift(home: Home, champion: str) -> None:
+def test_arrivals_of_the_same_kind_are_no_drift(veteran: Home, champion: str) -> None:
     score(week_number=2)
 
     result = monitor_and_retrain()
 
     assert (result["status"], result["drift_detected"], result["retrained"]) == ("ok", False, False)
     assert result["drift_score"] == 0
-    assert result["samples"] == home.cut(2).arrivals
+    assert result["samples"] == veteran.cut(2).arrivals
     assert {"predicted_class", "confidence", "text_length", "text", "last_30_days"} == set(result["drift_metrics"])
     run_id = result["report_url"].split("/runs/")[1].split("/")[0]
-    page = Path(home.client.download_artifacts(run_id, "drift_report.html")).read_text()
+    page = Path(veteran.client.download_artifacts(run_id, "drift_report.html")).read_text()
     assert "<html" in page
     assert "text_length" in page
 
 
-def test_too_few_predictions_are_not_looked_at(home: Home, champion: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_few_predictions_are_not_looked_at(veteran: Home, champion: str, monkeypatch: pytest.MonkeyPatch) -> None:
     score(week_number=2)
     monkeypatch.setenv("MIN_SAMPLES_FOR_DRIFT", "5000")
 
@@ -111,17 +109,17 @@ def test_too_few_predictions_are_not_looked_at(home: Home, champion: str, monkey
     assert result["drift_score"] is None
 
 
-def test_drift_retrains_on_newer_data_and_only_once(home: Home, prefect: Prefect, champion: str) -> None:
+def test_drift_retrains_on_newer_data_and_only_once(veteran: Home, prefect: Prefect, champion: str) -> None:
     score(week_number=2)
-    log_shifted(home, logged(home))
+    log_shifted(veteran, logged(veteran))
 
     result = monitor_and_retrain()
 
     assert (result["status"], result["drift_detected"], result["retrained"]) == ("drift", True, True)
     assert result["drift_score"] > result["threshold"]
     assert result["retrain_result"]["week_number"] == 2
-    assert result["retrain_result"]["promotion"]["challenger_version"] == "2"
-    assert home.client.get_run(result["retrain_result"]["run_id"]).data.params["max_features"] == "800"
+    assert result["retrain_result"]["promotion"]["challenger_version"] == "3"
+    assert veteran.client.get_run(result["retrain_result"]["run_id"]).data.params["max_features"] == "800"
     assert prefect.last_run("training-pipeline")["parent_task_run_id"] is not None
 
     again = monitor_and_retrain()
@@ -132,14 +130,14 @@ def test_drift_retrains_on_newer_data_and_only_once(home: Home, prefect: Prefect
     forced = monitor_and_retrain(force_retrain=True)
 
     assert forced["retrained"]
-    assert forced["retrain_result"]["model_version"] == "3"
+    assert forced["retrain_result"]["model_version"] == "4"
 
 
-def test_a_file_takes_the_place_of_the_log(home: Home, champion: str, tmp_path: Path) -> None:
+def test_a_file_takes_the_place_of_the_log(veteran: Home, champion: str, tmp_path: Path) -> None:
     score(week_number=2)
     path = tmp_path / "predictions.csv"
     columns = ["timestamp", "predicted_class", "confidence", "text_length"]
-    logged(home)[columns].assign(predicted_class="XVI", text_length=2000).to_csv(path, index=False)
+    logged(veteran)[columns].assign(predicted_class="XVI", text_length=2000).to_csv(path, index=False)
 
     result = monitor_and_retrain(str(path))
 
@@ -147,9 +145,9 @@ def test_a_file_takes_the_place_of_the_log(home: Home, champion: str, tmp_path: 
     assert "text" not in result["drift_metrics"]
 
 
-def test_the_window_ends_where_it_is_told_to(home: Home, champion: str) -> None:
+def test_the_window_ends_where_it_is_told_to(veteran: Home, champion: str) -> None:
     score(week_number=2)
-    before: Any = home.cut(2).as_of - pd.Timedelta(days=1)
+    before: Any = veteran.cut(2).as_of - pd.Timedelta(days=1)
 
     result = monitor_and_retrain(as_of=before)
 
