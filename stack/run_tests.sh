@@ -22,7 +22,7 @@ run() {
 }
 
 run .venv-airflow unit/bridge airflow contract
-run .venv-ml unit/factory unit/flows unit/stack prefect e2e
+run .venv-ml unit/factory unit/flows unit/stack unit/docker prefect e2e
 
 if [ -n "$failed" ]; then
     echo "== failed in:$failed" >&2

@@ -110,7 +110,7 @@ class Display:
             self._out.print(table)
         else:
             for cells in [list(rows[0]), *(list(row.values()) for row in rows)]:
-                self._out.print(Text("\t".join(_cell(value) for value in cells)))
+                print("\t".join(_cell(value) for value in cells))
 
     def _print_json(self, document: Any) -> None:
         self._out.print(Text(json.dumps(document, indent=2, default=str, ensure_ascii=False)))

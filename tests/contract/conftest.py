@@ -1,0 +1,61 @@
+"""A real Prefect server with flows for the whole session, and clients on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from bridge.intention import Intention
+from bridge.prefect_api import wire
+from bridge.prefect_api.client import PrefectClient
+from bridge.prefect_api.connection import PrefectConnection
+from bridge.prefect_api.records import FlowRun
+from bridge.submitting import submit
+from bridge.verdict import Live, judge
+from tests.live_prefect import LivePrefect, wait_until
+
+FLOWS = Path(__file__).with_name("flows_for_tests.py")
+
+
+@pytest.fixture(scope="session")
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePrefect]:
+    server = LivePrefect(tmp_path_factory.mktemp("prefect"))
+    server.start()
+    try:
+        with server.serving(FLOWS, "t", flows=5):
+            yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def client(prefect: LivePrefect) -> Iterator[PrefectClient]:
+    with PrefectClient(PrefectConnection(prefect.api_url)) as opened:
+        yield opened
+
+
+def intention(deployment: str) -> Intention:
+    """One that nobody had before."""
+    return Intention(deployment, ("test", uuid4().hex))
+
+
+def start(client: PrefectClient, deployment: str, meant: Intention | None = None, **parameters: object) -> FlowRun:
+    """The run that answers the intention."""
+    record = client.run(wire.find_deployment(deployment))
+    asked = submit(record, meant or intention(deployment), wire.Submission(parameters), generations=3)
+    return client.run(asked).run
+
+
+def ended(client: PrefectClient, run: FlowRun) -> FlowRun:
+    """The run once it has ended."""
+    wait_until(lambda: not isinstance(judge(client.run(wire.read_flow_run(run.id))), Live), f"{run.name} ends")
+    return client.run(wire.read_flow_run(run.id))
+
+
+def running(client: PrefectClient, run: FlowRun) -> FlowRun:
+    """The run once it runs."""
+    wait_until(lambda: client.run(wire.read_flow_run(run.id)).state_type == "RUNNING", f"{run.name} runs")
+    return client.run(wire.read_flow_run(run.id))

@@ -1,0 +1,129 @@
+"""A real Prefect server for tests, started from the environment that has one, and flows served to it.
+
+Standard library and httpx alone: it is used on Airflow's side, where Prefect is not installed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+ML_PYTHON = Path(os.environ.get("BRIDGE_ML_PYTHON", CHECKOUT / ".venv-ml" / "bin" / "python"))
+START_SECONDS = 120
+
+
+def wait_until(holds: Callable[[], Any], what: str, seconds: float = 60) -> None:
+    """Look until it holds; raises AssertionError naming `what` after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@dataclass
+class LivePrefect:
+    """One server; it can be killed and started again on its port with its data."""
+
+    home: Path
+    port: int = field(default_factory=free_port)
+    basic_auth: str | None = None
+    _server: subprocess.Popen[bytes] | None = None
+
+    @property
+    def api_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        auth = {"PREFECT_API_AUTH_STRING": self.basic_auth, "PREFECT_SERVER_API_AUTH_STRING": self.basic_auth}
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
+            **({name: value for name, value in auth.items() if value}),
+            "PREFECT_HOME": str(self.home),
+            "PREFECT_API_URL": self.api_url,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+            "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+        }
+
+    def start(self) -> None:
+        command = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
+        self._server = self._run(command, "server.log")
+        wait_until(self._answers, f"Prefect's server answers, see {self.home / 'server.log'}", START_SECONDS)
+
+    def kill(self) -> None:
+        """End the server at once, as a lost machine would."""
+        _end(self._server, signal.SIGKILL)
+
+    def stop(self) -> None:
+        _end(self._server, signal.SIGTERM)
+
+    @contextmanager
+    def serving(self, script: Path, name: str, flows: int) -> Iterator[None]:
+        """The script's flows, served as deployments of that name."""
+        served = self._run([str(script), name], "serve.log")
+        try:
+            wait_until(lambda: self._deployed(name) == flows, f"the flows of {script.name} are served", START_SECONDS)
+            yield
+        finally:
+            _end(served, signal.SIGTERM)
+
+    def request(self, method: str, path: str, json: Any = None) -> Any:
+        """What the server answers to a plain request."""
+        auth = tuple(self.basic_auth.split(":", 1)) if self.basic_auth else None
+        answer = httpx.request(method, f"{self.api_url}{path}", json=json, auth=auth, timeout=30, trust_env=False)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def _answers(self) -> bool:
+        assert self._server is not None
+        assert self._server.poll() is None, (self.home / "server.log").read_text()
+        try:
+            return httpx.get(f"{self.api_url}/health", timeout=2, trust_env=False).status_code < 500
+        except httpx.HTTPError:
+            return False
+
+    def _deployed(self, name: str) -> int:
+        found = self.request("POST", "/deployments/filter", {"deployments": {"name": {"any_": [name]}}})
+        return sum(each["status"] == "READY" for each in found)
+
+    def _run(self, arguments: list[str], log: str) -> subprocess.Popen[bytes]:
+        self.home.mkdir(parents=True, exist_ok=True)
+        with (self.home / log).open("ab") as output:
+            return subprocess.Popen(
+                [str(ML_PYTHON), *arguments],
+                env=self.environment,
+                cwd=CHECKOUT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+
+def _end(process: subprocess.Popen[bytes] | None, number: signal.Signals) -> None:
+    if process is None or process.poll() is not None:
+        return
+    os.killpg(process.pid, number)
+    try:
+        process.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=20)

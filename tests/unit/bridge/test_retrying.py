@@ -1,0 +1,80 @@
+"""Passing faults are met with the same request again; what must not be repeated is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from bridge.errors import PrefectUnreachable
+from bridge.prefect_api.retrying import Fault, Pause, RetryPolicy, persistently
+from bridge.prefect_api.wire import Answer, Operation, Request
+
+READ = Request("GET", "/x")
+KEYLESS = Request("POST", "/create", {}, repeatable=False)
+OK = Answer(200, "fine")
+LOST = Fault("ReadTimeout", sent=True)
+UNSENT = Fault("ConnectError", sent=False)
+POLICY = RetryPolicy(attempts=4)
+
+
+def ask(request: Request) -> Operation[object]:
+    answer = yield request
+    return answer.body
+
+
+def drive(request: Request, outcomes: Iterable[Answer | Fault], policy: RetryPolicy = POLICY) -> tuple[object, list]:
+    """The operation's result, and every step that was taken."""
+    steps: list[Request | Pause] = []
+    pending = iter(outcomes)
+    driven = persistently(ask(request), policy, "http://prefect/api")
+    try:
+        step = next(driven)
+        while True:
+            steps.append(step)
+            step = driven.send(None if isinstance(step, Pause) else next(pending))
+    except StopIteration as stop:
+        return stop.value, steps
+
+
+@pytest.mark.parametrize("passing", [Answer(503, ""), Answer(429, ""), Answer(500, ""), LOST, UNSENT])
+def test_a_passing_fault_is_met_with_the_same_request(passing: Answer | Fault) -> None:
+    result, steps = drive(READ, [passing, passing, OK])
+    assert result == "fine"
+    assert [step for step in steps if isinstance(step, Request)] == [READ] * 3
+    assert len(steps) == 5
+
+
+@pytest.mark.parametrize("final", [Answer(200, "a"), Answer(404, "b"), Answer(401, "c"), Answer(409, "d")])
+def test_an_answer_that_says_something_is_not_asked_for_again(final: Answer) -> None:
+    assert drive(READ, [final]) == (final.body, [READ])
+
+
+def test_attempts_end() -> None:
+    with pytest.raises(PrefectUnreachable, match="4 times in a row"):
+        drive(READ, [UNSENT] * 4)
+
+
+@pytest.mark.parametrize("outcome", [LOST, Answer(500, ""), Answer(502, ""), Answer(504, "")])
+def test_a_create_without_key_is_not_repeated_once_it_may_have_arrived(outcome: Answer | Fault) -> None:
+    with pytest.raises(PrefectUnreachable, match="may have been carried out"):
+        drive(KEYLESS, [outcome, OK])
+
+
+@pytest.mark.parametrize("outcome", [UNSENT, Answer(503, ""), Answer(429, "")])
+def test_a_create_without_key_is_repeated_when_it_was_not_taken(outcome: Answer | Fault) -> None:
+    assert drive(KEYLESS, [outcome, OK])[0] == "fine"
+
+
+def test_retry_after_is_honoured_within_reason() -> None:
+    _, steps = drive(READ, [Answer(429, "", {"Retry-After": "7"}), Answer(503, "", {"retry-after": "9999"}), OK])
+    assert [step.seconds for step in steps if isinstance(step, Pause)] == [7.0, POLICY.longest_retry_after_seconds]
+
+
+def test_pauses_grow_with_jitter_and_stay_bounded() -> None:
+    policy = RetryPolicy(first_pause_seconds=1.0, longest_pause_seconds=5.0)
+    for attempt in range(1, 9):
+        pauses = {policy.pause(attempt) for _ in range(50)}
+        ceiling = min(5.0, 2.0**attempt)
+        assert all(ceiling / 10 <= pause <= ceiling for pause in pauses)
+        assert len(pauses) > 1
