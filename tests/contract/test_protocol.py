@@ -16,7 +16,7 @@ from bridge.prefect_api.retrying import RetryPolicy
 from bridge.readiness import examine
 from bridge.submitting import submit
 from tests.contract.conftest import ended, intention, running, start
-from tests.live_prefect import LivePrefect
+from tests.live_prefect import LivePrefect, wait_until
 
 
 class Echo(BaseModel):
@@ -35,7 +35,7 @@ def test_a_deployment_is_found_with_its_schema(client: PrefectClient) -> None:
 
 
 def test_an_unknown_deployment_is_named_with_the_remedy(client: PrefectClient) -> None:
-    with pytest.raises(errors.DeploymentNotFound, match="'nope/t'.*prefect deploy"):
+    with pytest.raises(errors.DeploymentNotFound, match=r"'nope/t'.*prefect deploy"):
         client.run(wire.find_deployment("nope/t"))
 
 
@@ -133,8 +133,6 @@ def test_the_log_is_read_in_order(client: PrefectClient) -> None:
     def arrived() -> bool:
         lines[:] = client.run(wire.read_logs(run.id))
         return any("into the log" in line.message for line in lines)
-
-    from tests.live_prefect import wait_until
 
     wait_until(arrived, "the log arrives")
     assert [line.timestamp for line in lines] == sorted(line.timestamp for line in lines)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -55,7 +55,7 @@ async def end_then_wait(connection: PrefectConnection, runs: list[FlowRun], mark
     """Wait for all, let them end once all are waited for, and give what each wait got."""
     waits = [asyncio.create_task(until_ended(connection, run)) for run in runs]
     await asyncio.sleep(1)
-    marker.touch()
+    await asyncio.to_thread(marker.touch)
     return await asyncio.gather(*waits)
 
 
@@ -71,7 +71,7 @@ async def test_many_waits_share_few_requests(
 
 async def no_socket(*_: object) -> AsyncIterator[StateChange]:
     raise errors.PrefectUnreachable("the proxy knows no web sockets")
-    yield StateChange("", "", "", datetime.min)
+    yield StateChange("", "", "", datetime.now(UTC))
 
 
 async def test_without_a_socket_the_waits_end_all_the_same(
@@ -87,7 +87,7 @@ async def test_without_a_socket_the_waits_end_all_the_same(
 async def test_a_fault_of_our_own_reaches_every_wait(client: PrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(*_: object) -> AsyncIterator[StateChange]:
         raise ZeroDivisionError("a defect")
-        yield StateChange("", "", "", datetime.min)
+        yield StateChange("", "", "", datetime.now(UTC))
 
     monkeypatch.setattr(waiting, "state_changes", broken)
     run = start(client, "echo/t")

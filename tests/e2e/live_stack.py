@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -25,6 +26,7 @@ from stack.settings import CHECKOUT, Home, read_stack_settings
 from stack.weeks import DAG_ID
 
 WEEK_SECONDS = 400
+MESSAGE_SECONDS = 60
 WEBHOOK = "/api/webhooks/1234/a-secret-token"
 
 
@@ -49,10 +51,18 @@ class Stack:
     sink: HTTPServer
     environment: dict[str, str]
 
-    @property
-    def messages(self) -> list[dict[str, Any]]:
-        """The embeds that Discord was sent, in order."""
-        return [request.get_json()["embeds"][0] for request, _ in self.sink.log]
+    def message_about(self, run: DagRun) -> dict[str, Any]:
+        """The one embed that Discord was sent about the run; the dag-processor sends it a moment after the end."""
+        run_path = quote(run.run_id)
+
+        def about() -> list[dict[str, Any]]:
+            embeds = [request.get_json()["embeds"][0] for request, _ in self.sink.log]
+            return [embed for embed in embeds if run_path in embed["description"]]
+
+        wait_until(lambda: about(), f"Discord hears of {run.run_id}", MESSAGE_SECONDS)
+        [embed] = about()
+        self.sink.clear_log()
+        return embed
 
     def load_sample(self) -> None:
         self.command("python", "-m", "factory", "load", "sample")

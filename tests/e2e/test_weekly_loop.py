@@ -29,14 +29,18 @@ def first_week(stack: Stack) -> DagRun:
 
 
 @pytest.fixture(scope="module")
-def second_week(stack: Stack, first_week: DagRun) -> tuple[DagRun, dict[str, str], list[dict]]:
-    """Week 2, whose training failed at first: the run, its states and messages then; mended and cleared since."""
-    told_before = len(stack.messages)
+def second_week(stack: Stack, first_message: dict) -> tuple[DagRun, dict[str, str], dict]:
+    """Week 2, whose training failed at first: the run, its states and message then; mended and cleared since."""
     with stack.broken_training():
         run = stack.ended(stack.trigger_week(2))
-        states, told = stack.states(run), stack.messages[told_before:]
+        states, told = stack.states(run), stack.message_about(run)
     stack.airflow.clear_failed(run.run_id)
     return stack.ended(run), states, told
+
+
+@pytest.fixture(scope="module")
+def first_message(stack: Stack, first_week: DagRun) -> dict:
+    return stack.message_about(first_week)
 
 
 def test_the_first_week_promotes_a_champion(stack: Stack, first_week: DagRun) -> None:
@@ -65,26 +69,23 @@ def test_every_flow_run_names_its_airflow_run(stack: Stack, first_week: DagRun) 
     assert train["idempotency_key"].startswith("bridge-")
 
 
-def test_success_is_told_once_with_links_to_all_three(stack: Stack, first_week: DagRun) -> None:
-    told = [each for each in stack.messages if each["color"] != Level.FAILURE.value]
-    first = told[0]
-    assert first["color"] == Level.WARNING.value  # scoring was skipped
-    facts = {fact["name"]: fact["value"] for fact in first["fields"]}
+def test_success_is_told_once_with_links_to_all_three(stack: Stack, first_week: DagRun, first_message: dict) -> None:
+    assert first_message["color"] == Level.WARNING.value  # scoring was skipped
+    facts = {fact["name"]: fact["value"] for fact in first_message["fields"]}
     assert facts["Week"] == "1"
     assert facts["Champion"] == f"v{stack.result(first_week, 'promote')['champion_version']}"
     assert {"Rows", "Weighted F1", "Drift"} <= facts.keys()
     for name in ("Airflow", "Prefect", "MLflow"):
-        assert f"[{name}](" in first["description"]
+        assert f"[{name}](" in first_message["description"]
 
 
 def test_a_failing_flow_fails_its_task_with_prefects_words_and_is_told_in_red(
-    stack: Stack, second_week: tuple[DagRun, dict[str, str], list[dict]]
+    stack: Stack, second_week: tuple[DagRun, dict[str, str], dict]
 ) -> None:
-    run, states, told = second_week
+    run, states, message = second_week
     assert states["train"] == "failed"
     assert states["promote"] == "upstream_failed"
     failed = stack.flow_runs(run, "train")[0]
-    [message] = told
     assert message["color"] == Level.FAILURE.value
     assert "train failed" in message["title"]
     assert failed["state"]["message"][:60] in message["description"]
@@ -92,7 +93,7 @@ def test_a_failing_flow_fails_its_task_with_prefects_words_and_is_told_in_red(
 
 
 def test_after_mending_a_clear_starts_a_fresh_run_that_succeeds(
-    stack: Stack, second_week: tuple[DagRun, dict[str, str], list[dict]]
+    stack: Stack, second_week: tuple[DagRun, dict[str, str], dict]
 ) -> None:
     run, *_ = second_week
     assert run.state == "success"
@@ -102,7 +103,7 @@ def test_after_mending_a_clear_starts_a_fresh_run_that_succeeds(
 
 
 def test_rows_grow_and_the_verdict_follows_from_its_numbers(
-    stack: Stack, first_week: DagRun, second_week: tuple[DagRun, dict[str, str], list[dict]]
+    stack: Stack, first_week: DagRun, second_week: tuple[DagRun, dict[str, str], dict]
 ) -> None:
     run, *_ = second_week
     assert stack.result(run, "cut_week")["rows"] > stack.result(first_week, "cut_week")["rows"]
@@ -115,7 +116,7 @@ def test_rows_grow_and_the_verdict_follows_from_its_numbers(
 
 
 def test_the_champion_scored_this_weeks_arrivals_before_it_was_challenged(
-    stack: Stack, first_week: DagRun, second_week: tuple[DagRun, dict[str, str], list[dict]]
+    stack: Stack, first_week: DagRun, second_week: tuple[DagRun, dict[str, str], dict]
 ) -> None:
     run, *_ = second_week
     scored = stack.result(run, "score")
