@@ -18,7 +18,7 @@ from bridge.errors import (
 from bridge.prefect_api.records import FlowRun
 
 WAITING_TYPES = frozenset({"SCHEDULED", "PENDING"})
-"""State types of a run that has not started."""
+"""State types of a run that waits for its first start, or for its next attempt."""
 
 LIVE_TYPES = WAITING_TYPES | {"RUNNING", "PAUSED", "CANCELLING"}
 """State types of a run that has not ended."""
@@ -57,7 +57,8 @@ Verdict = Live | Completed | Ended
 def judge(run: FlowRun, url: str = "") -> Verdict:
     """How `run` stands; `url` is where people look at it and goes into the message."""
     if run.state_type in LIVE_TYPES:
-        return Live(started=run.state_type not in WAITING_TYPES)
+        # A flow with retries is SCHEDULED again (AwaitingRetry) between two attempts: it has begun all the same.
+        return Live(started=run.state_type not in WAITING_TYPES or run.start_time is not None)
     if run.state_type == "COMPLETED":
         if run.state_name == SKIPPED_STATE_NAME:
             return Completed(skipped_because=run.state_message or "the flow gave no reason")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from websockets.asyncio.client import connect
@@ -21,6 +21,8 @@ from bridge.prefect_api.client import tls_context
 from bridge.prefect_api.connection import PrefectConnection
 
 FLOW_RUN_RESOURCE = "prefect.flow-run."
+SUBSCRIPTION = timedelta(days=365)
+CLOCKS_DIFFER = timedelta(hours=1)
 POLICY_VIOLATION = 1008
 """Close code by which Prefect refuses a token."""
 
@@ -102,8 +104,10 @@ def _unchecked() -> Any:
 
 
 def _subscription(since: datetime | None) -> dict[str, Any]:
-    # By prefix: an event is named for the state's name, and a state's name is the flow's to choose.
-    wanted: dict[str, Any] = {"event": {"prefix": [FLOW_RUN_RESOURCE]}}
-    if since is not None:
-        wanted["occurred"] = {"since": since.isoformat()}
+    # By prefix: an event is named for the state's name, and a state's name is the flow's to choose. With an end far off:
+    # the server's own default is the moment of the subscription, which lets no later event through.
+    # Its beginning allows for clocks that differ; without backfill nothing older is sent anyhow.
+    now = datetime.now(UTC)
+    occurred = {"since": (since or now - CLOCKS_DIFFER).isoformat(), "until": (now + SUBSCRIPTION).isoformat()}
+    wanted = {"event": {"prefix": [FLOW_RUN_RESOURCE]}, "occurred": occurred}
     return {"backfill": since is not None, "filter": wanted}

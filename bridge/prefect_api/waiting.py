@@ -66,7 +66,7 @@ class SharedWaiting:
         self._named: set[str] = set()
         """Runs that an event, or a new follower, has named since the last read."""
         self._due = asyncio.Event()
-        self._listening = False
+        self.listening = False
         self._last_event: datetime | None = None
         self._service: asyncio.Task[None] | None = None
 
@@ -130,13 +130,13 @@ class SharedWaiting:
                         self._name([change.flow_run_id])
             except (PrefectUnreachable, PrefectUnauthorised) as error:
                 log.info("No events from Prefect, reading at intervals instead: %s", error)
-            self._listening = False
+            self.listening = False
             self._due.set()
             await asyncio.sleep(pause)
             pause = min(pause * 2, self.policy.longest_reconnect_seconds)
 
     def _opened(self) -> None:
-        self._listening = True
+        self.listening = True
 
     async def _read(self, client: AsyncPrefectClient) -> None:
         failures = 0
@@ -160,7 +160,7 @@ class SharedWaiting:
             await self._until_due()
 
     async def _until_due(self) -> None:
-        interval = self.policy.reconcile_seconds if self._listening else self.policy.reconcile_without_socket_seconds
+        interval = self.policy.reconcile_seconds if self.listening else self.policy.reconcile_without_socket_seconds
         with suppress(TimeoutError):
             await asyncio.wait_for(self._due.wait(), interval)
             await asyncio.sleep(self.policy.gather_seconds)
@@ -172,14 +172,7 @@ class SharedWaiting:
                 if run is not None:
                     wait.tell(run)
                 else:
-                    url = self.connection.flow_run_url(flow_run_id)
-                    wait.fail(
-                        FlowRunLost(
-                            f"Flow run {flow_run_id} is gone: it was deleted in Prefect while it was waited for. {url}",
-                            flow_run_id=flow_run_id,
-                            url=url,
-                        )
-                    )
+                    wait.fail(wire.lost(flow_run_id, self.connection.flow_run_url(flow_run_id)))
 
     def _fail_all(self, error: PrefectApiError) -> None:
         for waits in list(self._waits.values()):

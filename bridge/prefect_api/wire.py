@@ -17,6 +17,7 @@ from urllib.parse import quote
 from bridge.contracts import RESULT_ARTIFACT_KEY
 from bridge.errors import (
     DeploymentNotFound,
+    FlowRunLost,
     FlowRunNotFound,
     ParametersRejected,
     PrefectApiError,
@@ -89,7 +90,7 @@ def _flow_names(flow_ids: Iterable[str]) -> Operation[dict[str, str]]:
     for start in range(0, len(ids), PAGE):
         asked = {"flows": {"id": {"any_": ids[start : start + PAGE]}}, "limit": PAGE}
         answer = yield Request("POST", "/flows/filter", asked)
-        names |= {document["id"]: document["name"] for document in _rows(answer)}
+        names |= dict(_parsed_rows(answer, lambda document: (document["id"], document["name"])))
     return names
 
 
@@ -127,6 +128,23 @@ def read_flow_run(flow_run_id: str) -> Operation[FlowRun]:
     if answer.status in {404, 422}:
         raise FlowRunNotFound(f"Prefect has no flow run {flow_run_id}; it may have been deleted")
     return _parsed(answer, FlowRun.parse)
+
+
+def reread_flow_run(flow_run_id: str, url: str) -> Operation[FlowRun]:
+    """A run that was there before; raises FlowRunLost when it is gone. `url` is where people looked at it."""
+    try:
+        return (yield from read_flow_run(flow_run_id))
+    except FlowRunNotFound as error:
+        raise lost(flow_run_id, url) from error
+
+
+def lost(flow_run_id: str, url: str) -> FlowRunLost:
+    """The error for a run that was waited for and is there no more."""
+    return FlowRunLost(
+        f"Flow run {flow_run_id} is gone: it was deleted in Prefect while it was waited for. {url}",
+        flow_run_id=flow_run_id,
+        url=url,
+    )
 
 
 def read_flow_runs(flow_run_ids: Iterable[str]) -> Operation[dict[str, FlowRun]]:
@@ -169,10 +187,10 @@ def read_result(flow_run_id: str) -> Operation[Mapping[str, Any] | None]:
         "limit": 1,
     }
     answer = yield Request("POST", "/artifacts/filter", wanted)
-    rows = _rows(answer)
-    if not rows:
+    published = _parsed_rows(answer, lambda document: document["data"])
+    if not published:
         return None
-    data = rows[0].get("data")
+    data = published[0]
     if isinstance(data, str):  # Prefect's own Artifact class stores an object as its JSON text
         with suppress(json.JSONDecodeError):
             data = json.loads(data)

@@ -159,3 +159,21 @@ async def test_behind_basic_auth_key_and_socket_are_let_in_and_others_are_not(tm
 def _scheduled_run(server: LivePrefect) -> FlowRun:
     flow = server.request("POST", "/flows/", {"name": "by-hand"})
     return FlowRun.parse(server.request("POST", "/flow_runs/", {"flow_id": flow["id"]}))
+
+
+async def test_the_socket_ends_a_wait_long_before_the_next_reconciling_read(
+    client: PrefectClient, tmp_path: Path, requests_sent: Counter[str]
+) -> None:
+    never_again = WaitingPolicy(reconcile_seconds=3600.0, reconcile_without_socket_seconds=3600.0)
+    shared = waiting.SharedWaiting(client.connection, never_again)
+    marker = tmp_path / "go"
+    run = running(client, start(client, "hold/t", path=str(marker)))
+    readings = shared.follow(run.id)
+    assert (await anext(readings)).state_type == "RUNNING"
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not shared.listening:
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(marker.touch)
+        assert (await anext(readings)).state_type == "COMPLETED"
+    await readings.aclose()
+    assert requests_sent["/flow_runs/filter"] <= 3
