@@ -8,6 +8,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, best_match
+from referencing.exceptions import Unresolvable
 
 from bridge.errors import ParametersRejected
 from bridge.prefect_api.records import DeploymentRecord
@@ -35,12 +36,24 @@ def check_parameters(parameters: Mapping[str, Any], record: DeploymentRecord, de
         known = ", ".join(schema.get("properties", {})) or "none"
         raise ParametersRejected(f"Deployment {deployment!r} takes no parameter {unknown[0]!r}; it takes: {known}")
     try:
-        problem = best_match(Draft202012Validator(schema).iter_errors({**record.parameters, **parameters}))
+        Draft202012Validator.check_schema(schema)
+        problem = best_match(Draft202012Validator(schema).iter_errors(_seen_by_server(schema, record, parameters)))
     except SchemaError as error:
         raise ParametersRejected(f"The parameter schema of {deployment!r} is broken: {error.message}") from error
+    except Unresolvable as error:
+        raise ParametersRejected(f"The parameter schema of {deployment!r} is broken: {error} leads nowhere") from error
     if problem is not None:
         field = ".".join(str(part) for part in problem.absolute_path) or "parameters"
         raise ParametersRejected(f"Parameter {field!r} of deployment {deployment!r}: {problem.message}")
+
+
+def _seen_by_server(
+    schema: Mapping[str, Any], record: DeploymentRecord, parameters: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Parameters over defaults, without the nulls that Prefect allows: `def flow(week: int = None)` takes None."""
+    required = schema.get("required", [])
+    merged = {**record.parameters, **parameters}
+    return {name: value for name, value in merged.items() if value is not None or name in required}
 
 
 def _refuse_templates(value: Any, deployment: str, path: str) -> None:

@@ -70,7 +70,7 @@ class PrefectHook(HttpHook):
         proxies = options.get("proxy") or {}
         base_url = self.base_url
         return PrefectConnection(
-            api_url=base_url if "/" in base_url.split("://", 1)[1].rstrip("/") else f"{base_url.rstrip('/')}/api",
+            api_url=_api_url(base_url, conn.port),
             api_key=conn.password if conn.password and not conn.login else None,
             basic_auth=f"{conn.login}:{conn.password or ''}" if conn.login else None,
             headers={**conn_headers, **headers},
@@ -81,6 +81,15 @@ class PrefectHook(HttpHook):
             timeout_seconds=float(options.get("timeout") or 30.0),
             ui_url=ui_url,
         )
+
+
+def _api_url(base_url: str, port: int | None) -> str:
+    """The API's address; the HTTP provider writes a connection's port behind the path, where it does not belong."""
+    scheme, _, rest = base_url.partition("://")
+    place, _, path = rest.partition("/")
+    if port and path.endswith(f":{port}"):
+        place, path = f"{place}:{port}", path.removesuffix(f":{port}")
+    return f"{scheme}://{place}/{path.strip('/') or 'api'}"
 
 
 class _WithExtra:

@@ -16,12 +16,16 @@ from bridge.in_airflow.links import FLOW_RUN_URL_KEY
 from bridge.notifications.discord import send
 from bridge.notifications.message import Message, compose
 
+SUCCESS = "success"
+"""The reason with which Airflow calls a DAG's `on_success_callback`; any other is that of a failure."""
+
 
 class BridgeNotifier(BaseNotifier):
     """One Discord message a DAG run.
 
     As the DAG's `on_success_callback`: what the run's results tell, green or yellow. As a task's `on_failure_callback`
-    (give it to `default_args`): red, with the failed task, the reason and the links.
+    (give it to `default_args`): red, with the failed task, the reason and the links. As the DAG's
+    `on_failure_callback`: red, with Airflow's reason.
 
     :param results: by task id, the `Reportable` model of what that task pushes; told in this order.
     :param links: further links by the text to show, such as MLflow's address.
@@ -48,16 +52,23 @@ class BridgeNotifier(BaseNotifier):
 
     def compose(self, context: Mapping[str, Any]) -> Message:
         """The message for the run that `context` is about."""
-        ti, dag_id, run_id = context["ti"], context["dag"].dag_id, context["run_id"]
-        error = context.get("exception")
+        # A run whose tasks were all skipped, or that timed out, has no task instance to speak of.
+        ti, dag_id, run_id = context.get("ti"), context["dag"].dag_id, context["run_id"]
+        error, reason = context.get("exception"), context.get("reason") or SUCCESS
         base_url = conf.get("api", "base_url", fallback="http://localhost:8080").rstrip("/")
         run_url = f"{base_url}/dags/{dag_id}/runs/{quote(run_id)}"
-        if error is not None:
+        if ti is not None and error is not None:
             links = {"Airflow": f"{run_url}/tasks/{ti.task_id}"} | self._prefect_link(ti, [ti.task_id]) | self.links
             title = f"{dag_id}: {ti.task_id} failed"
             return compose(title, results=self._told(ti), failure=str(error) or type(error).__name__, links=links)
-        links = {"Airflow": run_url} | self._prefect_link(ti, list(self.results)) | self.links
-        return compose(f"{dag_id} succeeded", results=self._told(ti), links=links)
+        told = self._told(ti) if ti is not None else []
+        links = {"Airflow": run_url}
+        if ti is not None:
+            links |= self._prefect_link(ti, list(self.results))
+        if reason != SUCCESS:
+            failure = f"Airflow gives the reason: {reason.replace('_', ' ')}."
+            return compose(f"{dag_id} failed", results=told, failure=failure, links=links | self.links)
+        return compose(f"{dag_id} succeeded", results=told, links=links | self.links)
 
     def _told(self, ti: Any) -> list[Reportable]:
         told: list[Reportable] = []

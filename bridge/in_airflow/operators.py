@@ -72,7 +72,8 @@ class RunPrefectDeployment(BaseOperator):
         self.deployment_name = deployment.name if isinstance(deployment, Deployment) else deployment
         if isinstance(parameters, BaseModel):
             parameters = parameters.model_dump(mode="json", exclude_unset=True)
-        self.parameters = dict(parameters or {})
+        # Not copied: it may be another task's output, which is known only when this task runs.
+        self.parameters: Any = {} if parameters is None else parameters
         self.prefect_conn_id = prefect_conn_id
         self.deferrable = deferrable
         self.start_timeout_seconds = start_timeout_seconds
@@ -90,7 +91,7 @@ class RunPrefectDeployment(BaseOperator):
                     if self.deferrable:
                         self.defer(trigger=self._trigger(run), method_name="execute_complete")
                     because = asyncio.run(_first_payload(self._trigger(run)))["because"]
-                    run = client.run(wire.read_flow_run(run.id))
+                    run = self._reread(client, run.id)
                     self._enforce_deadline(client, run, because)
                 return self._conclude(client, run, context)
         except BridgeError as error:
@@ -101,7 +102,7 @@ class RunPrefectDeployment(BaseOperator):
         self._flow_run_id = event["flow_run_id"]
         try:
             with self._hook.client() as client:
-                run = client.run(wire.read_flow_run(event["flow_run_id"]))
+                run = self._reread(client, event["flow_run_id"])
                 self._enforce_deadline(client, run, event["because"])
                 if isinstance(judge(run), Live):
                     self.log.warning("Flow run %r still lives (%s); waiting again", run.name, event.get("detail", ""))
@@ -121,6 +122,10 @@ class RunPrefectDeployment(BaseOperator):
     @property
     def _hook(self) -> PrefectHook:
         return PrefectHook(self.prefect_conn_id)
+
+    @staticmethod
+    def _reread(client: PrefectClient, flow_run_id: str) -> FlowRun:
+        return client.run(wire.reread_flow_run(flow_run_id, client.connection.flow_run_url(flow_run_id)))
 
     def _submit(self, client: PrefectClient, context: Mapping[str, Any]) -> FlowRun:
         name, ti = self.deployment_name, context["ti"]

@@ -96,12 +96,13 @@ def _post(message: Message, webhook_url: str, timeout_seconds: float) -> Respons
 
 def _retry_after_seconds(response: Response) -> float:
     try:
-        return float(response.json()["retry_after"])
+        seconds = float(response.json()["retry_after"])
     except (ValueError, KeyError, TypeError):
         try:
-            return float(response.headers.get("Retry-After", PAUSE_SECONDS))
+            seconds = float(response.headers.get("Retry-After", PAUSE_SECONDS))
         except ValueError:
             return PAUSE_SECONDS
+    return seconds if seconds >= 0 else PAUSE_SECONDS  # neither negative nor "nan"
 
 
 @contextmanager

@@ -6,7 +6,6 @@ Transport errors are translated here and nowhere else. Nothing here knows what a
 from __future__ import annotations
 
 import asyncio
-import json
 import ssl
 import time
 from types import TracebackType
@@ -138,13 +137,13 @@ def _options(connection: PrefectConnection) -> dict[str, Any]:
     }
 
 
-def _answer(response: httpx.Response) -> Answer:
+def _answer(response: httpx.Response) -> Answer | Fault:
     try:
         body = response.json() if response.content else None
-    except json.JSONDecodeError:
-        # A proxy's page with status 200 is not Prefect's word; 502 makes it a passing fault.
-        status = 502 if response.is_success else response.status_code
-        return Answer(status, response.text[:300], dict(response.headers))
+    except ValueError:
+        if response.is_success:  # a proxy's page, or the web interface's, is not the API's word
+            return Fault(f"a page that is no JSON came from {response.url.path}; does the address lack /api?")
+        return Answer(response.status_code, response.text[:300], dict(response.headers))
     return Answer(response.status_code, body, dict(response.headers))
 
 

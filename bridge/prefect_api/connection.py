@@ -35,8 +35,7 @@ class PrefectConnection:
     ui_url: str = ""
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.api_url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if not _is_web_address(self.api_url):
             raise ConnectionMisconfigured(
                 f"{_without_credentials(self.api_url)!r} is not the address of a Prefect API; "
                 "write it like http://127.0.0.1:4200/api"
@@ -69,6 +68,15 @@ class PrefectConnection:
         return f"{self.ui_url}/runs/flow-run/{flow_run_id}"
 
 
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises where it is no number
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
+
+
 def _ui_url(api_url: str) -> str:
     cloud = "https://api.prefect.cloud/api/accounts/"
     if api_url.startswith(cloud):
@@ -78,5 +86,8 @@ def _ui_url(api_url: str) -> str:
 
 
 def _without_credentials(url: str) -> str:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

@@ -104,8 +104,8 @@ def _unchecked() -> Any:
 
 
 def _subscription(since: datetime | None) -> dict[str, Any]:
-    # By prefix: an event is named for the state's name, and a state's name is the flow's to choose. With an end far off:
-    # the server's own default is the moment of the subscription, which lets no later event through.
+    # By prefix: an event is named for the state's name, and a state's name is the flow's to choose.
+    # With an end far off: the server's default is the moment of the subscription, which lets no later event through.
     # Its beginning allows for clocks that differ; without backfill nothing older is sent anyhow.
     now = datetime.now(UTC)
     occurred = {"since": (since or now - CLOCKS_DIFFER).isoformat(), "until": (now + SUBSCRIPTION).isoformat()}

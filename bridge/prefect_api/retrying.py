@@ -98,6 +98,8 @@ def _retry_after(outcome: Answer | Fault | None, policy: RetryPolicy) -> float |
         return None
     value = {name.lower(): text for name, text in outcome.headers.items()}.get("retry-after", "")
     try:
-        return min(float(value), policy.longest_retry_after_seconds)
+        seconds = float(value)
     except ValueError:
         return None
+    # the comparison also refuses "nan", of which min() would make a pause
+    return min(seconds, policy.longest_retry_after_seconds) if seconds > 0 else None

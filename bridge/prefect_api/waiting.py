@@ -66,6 +66,8 @@ class SharedWaiting:
         self._named: set[str] = set()
         """Runs that an event, or a new follower, has named since the last read."""
         self._due = asyncio.Event()
+        self._reconciled_at = 0.0
+        """When all runs were read last, by the event loop's clock."""
         self.listening = False
         self._last_event: datetime | None = None
         self._service: asyncio.Task[None] | None = None
@@ -105,9 +107,14 @@ class SharedWaiting:
             self._service = None
 
     def _ended(self, service: asyncio.Task[None]) -> None:
-        """Nobody may wait for a service that has died of a fault of its own."""
-        if not service.cancelled() and (error := service.exception()) is not None:
-            self._fail_all(UnexpectedAnswer(f"Waiting on {self.connection.api_url} broke down: {error!r}"))
+        """Nobody may wait for a service that has given up, or has died of a fault of its own."""
+        if service.cancelled() or (group := service.exception()) is None:
+            return
+        errors = group.exceptions if isinstance(group, BaseExceptionGroup) else (group,)
+        if len(errors) == 1 and isinstance(errors[0], PrefectApiError):
+            self._fail_all(errors[0])
+        else:
+            self._fail_all(UnexpectedAnswer(f"Waiting on {self.connection.api_url} broke down: {group!r}"))
 
     def _name(self, flow_run_ids: Iterable[str]) -> None:
         self._named.update(flow_run_ids)
@@ -143,27 +150,33 @@ class SharedWaiting:
         while True:
             named, self._named = self._named & self._waits.keys(), set()
             self._due.clear()
-            wanted = named or set(self._waits)
+            # However many events keep coming: the runs that no event has named are read when their time has come.
+            whole = not named or self._reconcile_in_seconds() <= 0
+            wanted = set(self._waits) if whole else named
             try:
                 runs = await client.run(wire.read_flow_runs(wanted))
             except PrefectApiError as error:
                 failures += 1
                 self._named |= named
                 if not error.retryable or failures > self.policy.failures_allowed:
-                    self._fail_all(error)
-                    return
+                    raise
                 log.warning("Reading %d flow runs failed (%d in a row): %s", len(wanted), failures, error)
                 await asyncio.sleep(min(2.0**failures * 0.1, self.policy.reconcile_without_socket_seconds))
                 continue
             failures = 0
+            if whole:
+                self._reconciled_at = asyncio.get_running_loop().time()
             self._tell(wanted, runs)
             await self._until_due()
 
     async def _until_due(self) -> None:
-        interval = self.policy.reconcile_seconds if self.listening else self.policy.reconcile_without_socket_seconds
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._due.wait(), interval)
+            await asyncio.wait_for(self._due.wait(), max(0.0, self._reconcile_in_seconds()))
             await asyncio.sleep(self.policy.gather_seconds)
+
+    def _reconcile_in_seconds(self) -> float:
+        interval = self.policy.reconcile_seconds if self.listening else self.policy.reconcile_without_socket_seconds
+        return self._reconciled_at + interval - asyncio.get_running_loop().time()
 
     def _tell(self, wanted: set[str], runs: dict[str, FlowRun]) -> None:
         for flow_run_id in wanted:

@@ -1,9 +1,8 @@
-"""A real Prefect server with flows for the whole session, and clients on it."""
+"""Clients on the real Prefect server of the session, and what tests do with runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -16,20 +15,6 @@ from bridge.prefect_api.records import FlowRun
 from bridge.submitting import submit
 from bridge.verdict import Live, judge
 from tests.live_prefect import LivePrefect, wait_until
-
-FLOWS = Path(__file__).with_name("flows_for_tests.py")
-
-
-@pytest.fixture(scope="session")
-def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePrefect]:
-    server = LivePrefect(tmp_path_factory.mktemp("prefect"))
-    server.start()
-    try:
-        with server.serving(FLOWS, "t", flows=5):
-            yield server
-    finally:
-        server.stop()
-
 
 @pytest.fixture
 def client(prefect: LivePrefect) -> Iterator[PrefectClient]:

@@ -19,7 +19,7 @@ from bridge.prefect_api.records import FlowRun
 from bridge.prefect_api.waiting import WaitingPolicy, shared_waiting
 from bridge.verdict import Live, judge
 from tests.contract.conftest import running, start
-from tests.live_prefect import LivePrefect
+from tests.live_prefect import LivePrefect, wait_until
 
 QUICK = WaitingPolicy(reconcile_seconds=5.0, reconcile_without_socket_seconds=0.5, reconnect_seconds=0.2)
 PATIENCE_SECONDS = 60
@@ -171,8 +171,7 @@ async def test_the_socket_ends_a_wait_long_before_the_next_reconciling_read(
     readings = shared.follow(run.id)
     assert (await anext(readings)).state_type == "RUNNING"
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not shared.listening:
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(wait_until, lambda: shared.listening, "the subscription stands")
         await asyncio.to_thread(marker.touch)
         assert (await anext(readings)).state_type == "COMPLETED"
     await readings.aclose()
