@@ -16,6 +16,7 @@ from bridge.submitting import submit
 from bridge.verdict import Live, judge
 from tests.live_prefect import LivePrefect, wait_until
 
+
 @pytest.fixture
 def client(prefect: LivePrefect) -> Iterator[PrefectClient]:
     with PrefectClient(PrefectConnection(prefect.api_url)) as opened:
