@@ -1,0 +1,165 @@
+"""`RunPrefectDeployment` in a real Airflow on a real Prefect, waiting in a trigger and waiting on the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from bridge.errors import FlowRunFailed
+from bridge.in_airflow import operators
+from bridge.in_airflow.links import FLOW_RUN_ID_KEY, FLOW_RUN_URL_KEY
+from bridge.in_airflow.triggers import FlowRunTrigger
+from bridge.prefect_api import wire
+from bridge.prefect_api.client import PrefectClient
+from tests.live_prefect import LivePrefect
+
+both_ways = pytest.mark.parametrize("mode", ["deferred", "blocking"])
+
+
+def tagged(prefect: LivePrefect, tag: str) -> list[dict[str, Any]]:
+    """The flow runs with that tag, oldest first."""
+    wanted = {"flow_runs": {"tags": {"all_": [tag]}}, "sort": "EXPECTED_START_TIME_ASC"}
+    return list(prefect.request("POST", "/flow_runs/filter", wanted))
+
+
+@both_ways
+def test_the_typed_result_reaches_the_next_task_and_the_run_is_known(
+    play: Callable, client: PrefectClient, prefect: LivePrefect, mode: str
+) -> None:
+    played = play(f"typed_{mode}", text="hi", number=3)
+    assert played.xcom("run") == {"text": "hi", "number": 3}
+    assert played.xcom("told") == "hi x 3"
+    flow_run_id = played.xcom("run", FLOW_RUN_ID_KEY)
+    assert played.xcom("run", FLOW_RUN_URL_KEY).endswith(f"/runs/flow-run/{flow_run_id}")
+    document = prefect.request("GET", f"/flow_runs/{flow_run_id}")
+    run_id = played.dag_run.run_id
+    assert set(document["tags"]) == {"airflow", f"dag:typed_{mode}", f"run:{run_id}", "task:run"}
+    labels = document["labels"]
+    assert (labels["airflow.dag_id"], labels["airflow.run_id"]) == (f"typed_{mode}", run_id)
+    assert labels["airflow.try_number"] == 1
+
+
+@both_ways
+def test_a_failing_flow_fails_the_task_in_prefects_words_and_every_retry_is_a_fresh_run(
+    play: Callable, client: PrefectClient, prefect: LivePrefect, mode: str
+) -> None:
+    tag = uuid4().hex
+    played = play(f"any_{mode}", deployment="fail/t", parameters={"message": "the disk is full"}, tag=tag)
+    assert played.state("run") == "failed"
+    assert len(played.raised) == 2
+    runs = tagged(prefect, tag)
+    assert {run["state_type"] for run in runs} == {"FAILED"}
+    assert len(runs) == 2
+    for error, run in zip(played.raised, runs, strict=True):
+        assert isinstance(error, FlowRunFailed)
+        assert error.flow_run_id == run["id"]
+        assert "ValueError: the disk is full" in str(error)
+        assert error.url in str(error)
+
+
+@both_ways
+def test_a_retry_after_a_failure_takes_the_fresh_runs_result(
+    play: Callable, client: PrefectClient, tmp_path: Path, mode: str
+) -> None:
+    path = str(tmp_path / "failed once")
+    played = play(f"any_{mode}", deployment="fail-once/t", parameters={"path": path}, tag=uuid4().hex)
+    assert played.state("run") == "success"
+    assert played.ti("run").try_number == 2
+    assert played.xcom("run") == {"text": "second", "number": 2}
+
+
+@both_ways
+def test_a_skipped_flow_skips_the_task_and_keeps_its_result(play: Callable, client: PrefectClient, mode: str) -> None:
+    played = play(f"skipping_{mode}")
+    assert played.state("run") == "skipped"
+    assert played.xcom("run") == {"text": "nothing", "number": 0}
+
+
+def test_a_retry_reattaches_to_the_running_flow(
+    play: Callable, client: PrefectClient, prefect: LivePrefect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tag, marker = uuid4().hex, tmp_path / "go"
+    wait = operators._first_payload
+
+    async def die_once(trigger: FlowRunTrigger) -> Mapping[str, Any]:
+        if not marker.exists():
+            marker.touch()
+            raise ConnectionError("the worker's machine is gone")
+        return await wait(trigger)
+
+    monkeypatch.setattr(operators, "_first_payload", die_once)
+    played = play("any_blocking", deployment="hold/t", parameters={"path": str(marker)}, tag=tag)
+    assert [type(error) for error in played.raised] == [ConnectionError]
+    assert played.state("run") == "success"
+    assert len(tagged(prefect, tag)) == 1
+
+
+def test_a_run_that_is_deleted_while_it_is_waited_for_is_lost_and_the_retry_starts_afresh(
+    play: Callable, client: PrefectClient, prefect: LivePrefect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marker = tmp_path / "go"
+    wait = operators._first_payload
+
+    async def delete_once(trigger: FlowRunTrigger) -> Mapping[str, Any]:
+        if not marker.exists():
+            marker.touch()
+            prefect.request("DELETE", f"/flow_runs/{trigger.flow_run_id}")
+        return await wait(trigger)
+
+    monkeypatch.setattr(operators, "_first_payload", delete_once)
+    played = play("any_blocking", deployment="hold/t", parameters={"path": str(marker)}, tag=uuid4().hex)
+    assert [type(error).__name__ for error in played.raised] == ["FlowRunLost"]
+    assert played.state("run") == "success"
+
+
+@both_ways
+def test_wrong_parameters_fail_at_once_and_start_nothing(
+    play: Callable, client: PrefectClient, prefect: LivePrefect, mode: str
+) -> None:
+    tag = uuid4().hex
+    played = play(f"any_{mode}", deployment="echo/t", parameters={"number": "three"}, tag=tag)
+    assert played.state("run") == "failed"
+    [error] = played.raised
+    assert "Parameter 'number' of deployment 'echo/t'" in str(error)
+    assert tagged(prefect, tag) == []
+
+
+def test_a_template_object_from_the_configuration_is_refused(
+    play: Callable, client: PrefectClient, prefect: LivePrefect
+) -> None:
+    secret = {"__prefect_kind": "workspace_variable", "variable_name": "secret"}
+    tag = uuid4().hex
+    played = play("any_deferred", deployment="echo/t", parameters={"text": secret}, tag=tag)
+    assert "template object" in str(played.raised[0])
+    assert tagged(prefect, tag) == []
+
+
+def test_an_unknown_deployment_is_not_retried(play: Callable, client: PrefectClient) -> None:
+    played = play("any_deferred", deployment="nope/t", parameters={}, tag="x")
+    [error] = played.raised
+    assert "has no deployment 'nope/t'" in str(error)
+
+
+def test_every_mapped_task_has_a_run_of_its_own(play: Callable, client: PrefectClient) -> None:
+    played = play("mapped")
+    results = [played.xcom("run", map_index=index) for index in (0, 1)]
+    assert [result["number"] for result in results] == [1, 2]
+    assert len({played.xcom("run", FLOW_RUN_ID_KEY, index) for index in (0, 1)}) == 2
+
+
+def test_parameters_may_be_another_tasks_output(play: Callable, client: PrefectClient) -> None:
+    assert play("from_a_task").xcom("run") == {"text": "from upstream", "number": 5}
+
+
+def test_a_run_that_takes_too_long_is_cancelled_and_says_so(
+    play: Callable, client: PrefectClient, tmp_path: Path
+) -> None:
+    played = play("late", path=str(tmp_path / "never"))
+    [error] = played.raised
+    assert type(error).__name__ == "FlowRunTimedOut"
+    after = client.run(wire.read_flow_run(error.flow_run_id))
+    assert after.state_type in {"CANCELLING", "CANCELLED"}
