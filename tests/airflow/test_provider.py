@@ -1,0 +1,167 @@
+"""What Airflow sees of the bridge: provider metadata, templates, serialised forms, the weekly DAG."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from airflow.providers_manager import ProvidersManager
+from airflow.sdk import DAG
+from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
+from airflow.serialization.serialized_objects import DagSerialization
+
+from bridge.contracts import Deployment
+from bridge.in_airflow.operators import RunPrefectDeployment
+from bridge.in_airflow.triggers import FlowRunTrigger
+from bridge.prefect_api.records import FlowRun
+from factory import contracts
+
+RUN = FlowRun.parse({"id": "r1", "name": "brave-owl", "created": "2026-01-05T07:00:00+00:00"})
+
+
+def task(**arguments: Any) -> RunPrefectDeployment:
+    """A task in a DAG of its own."""
+    with DAG("d", schedule=None):
+        return RunPrefectDeployment(task_id="t", **arguments)
+
+
+def trigger_of(operator: RunPrefectDeployment) -> dict[str, Any]:
+    """Keyword arguments of the trigger that waits for the run."""
+    path, arguments = operator._trigger(RUN).serialize()
+    assert path == "bridge.in_airflow.triggers.FlowRunTrigger"
+    return arguments
+
+
+def test_airflow_finds_connection_type_form_and_link() -> None:
+    hook = ProvidersManagerTaskRuntime().hooks["prefect"]
+    assert hook is not None
+    manager = ProvidersManager()
+    assert hook.hook_class_name == "bridge.in_airflow.hook.PrefectHook"
+    assert "bridge.in_airflow.links.PrefectFlowRunLink" in manager.extra_links_class_names
+    assert {"extra__prefect__ui_url"} <= set(manager.connection_form_widgets)
+    behaviour = manager.field_behaviours["prefect"]
+    assert behaviour["relabeling"]["host"] == "API URL"
+
+
+def test_every_class_that_the_metadata_names_can_be_imported() -> None:
+    from pkgutil import resolve_name
+
+    from bridge.in_airflow.provider import get_provider_info
+
+    info = get_provider_info()
+    for kind in ("hooks", "operators", "sensors", "triggers"):
+        for entry in info[kind]:
+            for module in entry["python-modules"]:
+                assert resolve_name(module).__doc__
+    for path in [*info["notifications"], *info["extra-links"], info["connection-types"][0]["hook-class-name"]]:
+        assert isinstance(resolve_name(":".join(path.rsplit(".", 1))), type)
+
+
+def test_template_fields_are_attributes_of_the_operator() -> None:
+    operator = task(deployment="a/b", parameters={"week": "{{ params.week }}"})
+    assert set(operator.template_fields) == {"deployment_name", "parameters", "prefect_conn_id", "tags"}
+    assert {name: getattr(operator, name) for name in operator.template_fields} == {
+        "deployment_name": "a/b",
+        "parameters": {"week": "{{ params.week }}"},
+        "prefect_conn_id": "prefect_default",
+        "tags": [],
+    }
+
+
+def test_a_contracts_params_are_given_as_what_was_said() -> None:
+    said = contracts.TrainingParams(week_number=3)
+    operator = task(deployment=contracts.training("products"), parameters=said)
+    assert operator.deployment_name == "training-pipeline/products"
+    assert operator.parameters == {"week_number": 3}
+
+
+def test_the_triggers_serialised_form_is_exact_plain_and_complete() -> None:
+    operator = task(deployment=contracts.training("products"), run_timeout_seconds=60)
+    arguments = trigger_of(operator)
+    assert arguments == {
+        "prefect_conn_id": "prefect_default",
+        "flow_run_id": "r1",
+        "start_deadline": "2026-01-05T07:10:00+00:00",
+        "run_deadline": "2026-01-05T07:01:00+00:00",
+        "result_model": "factory.contracts:TrainingResult",
+        "end_from_trigger": True,
+        "push_result": True,
+    }
+    assert json.loads(json.dumps(arguments)) == arguments
+    assert FlowRunTrigger(**arguments).serialize() == operator._trigger(RUN).serialize()
+
+
+def test_a_trigger_holds_no_secret_of_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = {"conn_type": "prefect", "host": "http://h", "password": "a-secret"}
+    monkeypatch.setenv("AIRFLOW_CONN_PREFECT_DEFAULT", json.dumps(connection))
+    assert "a-secret" not in json.dumps(trigger_of(task(deployment="a/b")))
+
+
+@pytest.mark.parametrize(
+    ("asked", "ends"),
+    [({}, True), ({"end_from_trigger": False}, False), ({"deferrable": False}, False)],
+)
+def test_a_task_is_ended_where_it_was_asked_to_be(asked: dict[str, bool], ends: bool) -> None:
+    assert trigger_of(task(deployment="a/b", **asked))["end_from_trigger"] is ends
+
+
+def test_a_task_with_outlets_or_mapped_dependants_ends_on_a_worker() -> None:
+    from airflow.sdk import Asset
+    from airflow.sdk import task as python_task
+
+    with DAG("d", schedule=None):
+        outgoing = RunPrefectDeployment(task_id="outgoing", deployment="a/b", outlets=[Asset("model")])
+        listed = RunPrefectDeployment(task_id="listed", deployment="a/b")
+
+        @python_task
+        def each(name: str) -> str:
+            return name
+
+        each.expand(name=listed.output)
+    assert trigger_of(outgoing)["end_from_trigger"] is False
+    assert trigger_of(listed)["end_from_trigger"] is False
+
+
+def test_the_link_survives_serialisation() -> None:
+    dag = task(deployment=Deployment("a/b", contracts.ScoreParams, contracts.ScoreResult)).dag
+    stored = json.loads(json.dumps(DagSerialization.to_dict(dag)))
+    read = DagSerialization.from_dict(stored).get_task("t")
+    assert [link.name for link in read.operator_extra_links] == ["Open in Prefect"]
+    assert read.operator_extra_links[0].xcom_key == "prefect_flow_run_url"
+
+
+def test_the_weekly_dag_runs_in_this_order(weekly: Any) -> None:
+    assert not weekly.import_errors
+    dag = weekly.dags["weekly_ml_pipeline"]
+    order = ["prefect_ready", "cut_week", "check_week", "score", "train", "promote", "monitor"]
+    assert [task.task_id for task in dag.topological_sort()] == order
+    for task_id, next_id in pairwise(order):
+        assert next_id in dag.get_task(task_id).downstream_task_ids
+    assert dag.max_active_runs == 1
+    assert dag.catchup is False
+
+
+def test_the_weekly_dag_starts_the_deployments_that_the_factory_names(weekly: Any) -> None:
+    dag = weekly.dags["weekly_ml_pipeline"]
+    started = {task.task_id: task.deployment_name for task in dag.tasks if isinstance(task, RunPrefectDeployment)}
+    assert started == {
+        "score": "score/products",
+        "train": "training-pipeline/products",
+        "promote": "promotion/products",
+        "monitor": "monitor-and-retrain/products",
+    }
+    assert sorted(dag.get_task("prefect_ready").deployments) == sorted(started.values())
+
+
+@pytest.mark.parametrize(("value", "summary"), [(None, "5 7 * * 1"), ("none", None), ("0 6 * * *", "0 6 * * *")])
+def test_the_schedule_is_the_environments(monkeypatch: pytest.MonkeyPatch, value: str | None, summary: str) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    from tests.live_prefect import CHECKOUT
+
+    monkeypatch.delenv("AIRFLOW_SCHEDULE", raising=False)
+    if value is not None:
+        monkeypatch.setenv("AIRFLOW_SCHEDULE", value)
+    assert DagBag(CHECKOUT / "dags").dags["weekly_ml_pipeline"].schedule == summary

@@ -1,0 +1,181 @@
+"""The trigger and the sensor on a real Prefect: when they fire, and what they leave alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+from airflow.triggers.base import TaskSkippedEvent, TaskSuccessEvent
+
+from bridge.in_airflow.sensors import PrefectReady
+from bridge.in_airflow.triggers import FlowRunTrigger
+from bridge.prefect_api.client import PrefectClient
+from tests.live_prefect import LivePrefect
+
+PATIENCE_SECONDS = 60
+PAST = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+FUTURE = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+TASK = SimpleNamespace(task_id="t", dag_id="d", run_id="r", map_index=-1)
+
+
+@pytest.fixture
+def flow_run(prefect: LivePrefect) -> Any:
+    """Makes a run that no process serves: its states are set by hand."""
+
+    def make(*states: tuple[str, str]) -> str:
+        flow = prefect.request("POST", "/flows/", {"name": "by-hand"})
+        run = prefect.request("POST", "/flow_runs/", {"flow_id": flow["id"]})
+        for state_type, name in states:
+            put(prefect, run["id"], state_type, name)
+        return str(run["id"])
+
+    return make
+
+
+def put(prefect: LivePrefect, flow_run_id: str, state_type: str, name: str = "", message: str = "") -> None:
+    state = {"type": state_type, "name": name or state_type.title(), "message": message}
+    prefect.request("POST", f"/flow_runs/{flow_run_id}/set_state", {"state": state, "force": True})
+
+
+def state_of(prefect: LivePrefect, flow_run_id: str) -> str:
+    return str(prefect.request("GET", f"/flow_runs/{flow_run_id}")["state_type"])
+
+
+def trigger(flow_run_id: str, **more: Any) -> FlowRunTrigger:
+    made = FlowRunTrigger("prefect_default", flow_run_id, **more)
+    made._task_instance = TASK  # the triggerer's doing
+    return made
+
+
+async def fired(waiting: FlowRunTrigger) -> Any:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        return await anext(waiting.run())
+
+
+async def fires_after(waiting: FlowRunTrigger, act: Any) -> Mapping[str, Any]:
+    """The event that comes once `act` was done; none may come before."""
+    event = asyncio.ensure_future(fired(waiting))
+    done, _ = await asyncio.wait({event}, timeout=1.5)
+    assert not done, event.result()
+    await asyncio.to_thread(act)
+    return dict((await event).payload)
+
+
+async def test_a_success_without_result_ends_the_task(client: PrefectClient, flow_run: Any) -> None:
+    event = await fired(trigger(flow_run(("COMPLETED", "")), end_from_trigger=True))
+    assert isinstance(event, TaskSuccessEvent)
+
+
+async def test_a_skip_ends_the_task_as_skipped(client: PrefectClient, flow_run: Any) -> None:
+    event = await fired(trigger(flow_run(("COMPLETED", "Skipped")), end_from_trigger=True))
+    assert isinstance(event, TaskSkippedEvent)
+
+
+@pytest.mark.parametrize("state_type", ["FAILED", "CRASHED", "CANCELLED"])
+async def test_every_other_end_resumes_on_a_worker(client: PrefectClient, flow_run: Any, state_type: str) -> None:
+    flow_run_id = flow_run((state_type, ""))
+    event = await fired(trigger(flow_run_id, end_from_trigger=True))
+    assert event.payload == {"flow_run_id": flow_run_id, "because": "ended"}
+
+
+async def test_a_success_without_its_promised_result_resumes_on_a_worker(client: PrefectClient, flow_run: Any) -> None:
+    promised = {"end_from_trigger": True, "result_model": "factory.contracts:TrainingResult"}
+    event = await fired(trigger(flow_run(("COMPLETED", "")), **promised))
+    assert event.payload["because"] == "error"
+    assert "published no result" in event.payload["detail"]
+
+
+async def test_a_run_that_never_starts_fires_at_its_start_deadline(client: PrefectClient, flow_run: Any) -> None:
+    event = await fired(trigger(flow_run(), start_deadline=PAST, run_deadline=FUTURE))
+    assert event.payload["because"] == "start_timeout"
+
+
+async def test_a_start_deadline_says_nothing_of_a_run_that_has_started(
+    client: PrefectClient, prefect: LivePrefect, flow_run: Any
+) -> None:
+    flow_run_id = flow_run(("RUNNING", ""))
+    payload = await fires_after(
+        trigger(flow_run_id, start_deadline=PAST), lambda: put(prefect, flow_run_id, "COMPLETED")
+    )
+    assert payload["because"] == "ended"
+
+
+async def test_a_run_that_prefect_is_about_to_repeat_has_started(
+    client: PrefectClient, prefect: LivePrefect, flow_run: Any
+) -> None:
+    flow_run_id = flow_run(("RUNNING", ""), ("SCHEDULED", "AwaitingRetry"))
+    payload = await fires_after(
+        trigger(flow_run_id, start_deadline=PAST), lambda: put(prefect, flow_run_id, "COMPLETED")
+    )
+    assert payload["because"] == "ended"
+
+
+async def test_a_passed_run_deadline_fires_whatever_the_run_does(client: PrefectClient, flow_run: Any) -> None:
+    event = await fired(trigger(flow_run(("RUNNING", "")), start_deadline=FUTURE, run_deadline=PAST))
+    assert event.payload["because"] == "run_timeout"
+
+
+async def test_a_deleted_run_resumes_on_a_worker(client: PrefectClient) -> None:
+    event = await fired(trigger(str(uuid4())))
+    assert event.payload["because"] == "error"
+    assert "was deleted" in event.payload["detail"]
+
+
+@pytest.mark.parametrize(
+    ("task_state", "after"), [("deferred", "RUNNING"), ("failed", "CANCELLING"), (None, "CANCELLING")]
+)
+async def test_a_killed_task_cancels_its_run_and_a_moved_trigger_does_not(
+    client: PrefectClient,
+    prefect: LivePrefect,
+    flow_run: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    task_state: str | None,
+    after: str,
+) -> None:
+    states = {"r": {"t": task_state}} if task_state else {}
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(lambda **_: states))
+    flow_run_id = flow_run(("RUNNING", ""))
+    await trigger(flow_run_id).on_kill()
+    assert state_of(prefect, flow_run_id) == after
+
+
+async def test_ending_the_wait_leaves_the_run_alone(client: PrefectClient, prefect: LivePrefect, flow_run: Any) -> None:
+    flow_run_id = flow_run(("RUNNING", ""))
+    waiting = trigger(flow_run_id)
+    event = asyncio.ensure_future(fired(waiting))
+    await asyncio.wait({event}, timeout=0.5)
+    event.cancel()
+    await waiting.cleanup()
+    assert state_of(prefect, flow_run_id) == "RUNNING"
+
+
+def ready(*deployments: str) -> bool:
+    return bool(PrefectReady(task_id="ready", deployments=deployments).poke({}))
+
+
+def test_prefect_is_ready_when_the_deployments_are_there(client: PrefectClient) -> None:
+    assert ready("echo/t", "fail/t")
+
+
+def test_what_is_missing_is_waited_for(client: PrefectClient) -> None:
+    assert not ready("echo/t", "nope/t")
+
+
+def test_an_api_that_is_away_is_waited_for(monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int) -> None:
+    away = {"conn_type": "prefect", "host": "http://127.0.0.1", "port": unused_tcp_port}
+    monkeypatch.setenv("AIRFLOW_CONN_PREFECT_DEFAULT", json.dumps(away))
+    assert not ready("echo/t")
+
+
+def test_a_connection_that_cannot_work_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_PREFECT_DEFAULT", json.dumps({"conn_type": "prefect", "host": "ftp://p"}))
+    with pytest.raises(AirflowFailException, match="ftp://p"):
+        ready("echo/t")
