@@ -133,8 +133,18 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect
         wait_until_up(f"http://127.0.0.1:{port}/api/health", process, log)
         api = f"http://127.0.0.1:{port}/api"
         yield Prefect(api, {**environment, "PREFECT_API_URL": api})
+        _let_go_of_the_server()
     finally:
         stop(process)
+
+
+def _let_go_of_the_server() -> None:
+    """What Prefect's threads still hold is sent now: at this process' end they would knock at a closed door."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    APILogWorker.drain_all(timeout=30)
+    EventsWorker.drain_all(timeout=30)
 
 
 @pytest.fixture

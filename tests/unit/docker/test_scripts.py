@@ -75,8 +75,10 @@ def test_probe_names_what_does_not_answer(probe: ModuleType, httpserver: HTTPSer
     url = httpserver.url_for("/health")
     assert url in probe.verdict(url)
     assert "503" in probe.verdict(url)
-    httpserver.stop()
-    assert "does not answer" in probe.verdict(url)
+
+
+def test_probe_names_what_is_not_there(probe: ModuleType, unused_tcp_port: int) -> None:
+    assert "does not answer" in probe.verdict(f"http://127.0.0.1:{unused_tcp_port}/health")
 
 
 def test_the_login_of_airflow_is_replaced_and_private(airflow_init: ModuleType, tmp_path: Path) -> None:
