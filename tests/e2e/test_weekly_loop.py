@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-import psutil
 import pytest
 
 from bridge.notifications.message import Level
 from stack.airflow_api import DagRun
-from stack.environment import MARK
 from tests.e2e.live_stack import Stack, live_stack, logs_of
 
 SUCCEEDED = dict.fromkeys(["prefect_ready", "cut_week", "check_week", "train", "promote"], "success")
@@ -147,20 +145,3 @@ def test_the_discord_address_stands_in_no_log(stack: Stack, second_week: object)
     written = logs_of(stack.home)
     assert "weekly_ml_pipeline" in written
     assert "a-secret-token" not in written
-
-
-def test_a_week_runs_on_sqlite_and_nothing_is_left_behind(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("sqlite")
-    with live_stack(folder, "sqlite") as running:
-        running.load_sample()
-        run = running.ended(running.trigger_week(1))
-        assert running.states(run) == {**SUCCEEDED, "score": "skipped", "monitor": "skipped"}
-        assert running.champion() == "1"
-    assert not [process for process in psutil.process_iter() if _belongs(process, str(folder))]
-
-
-def _belongs(process: psutil.Process, folder: str) -> bool:
-    try:
-        return process.environ().get(MARK) == folder
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return False
