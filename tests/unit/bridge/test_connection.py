@@ -26,14 +26,27 @@ def test_prefect_cloud_has_its_own_web_interface() -> None:
     )
 
 
-@pytest.mark.parametrize("address", ["", "prefect:4200/api", "ftp://host/api", "http:///api"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "prefect:4200/api",
+        "ftp://host/api",
+        "http:///api",
+        "http://host:port/api",
+        "http://host:99999/api",
+        "http://[::1/api",
+    ],
+)
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(ConnectionMisconfigured, match="not the address of a Prefect API"):
         PrefectConnection(address)
 
 
 def test_no_credential_shows() -> None:
-    connection = PrefectConnection("http://h/api", api_key="k-secret", basic_auth="u:p-secret", proxy="http://u:x-secret@p")
+    connection = PrefectConnection(
+        "http://h/api", api_key="k-secret", basic_auth="u:p-secret", proxy="http://u:x-secret@p"
+    )
     assert "secret" not in repr(connection)
     with pytest.raises(ConnectionMisconfigured) as refused:
         PrefectConnection("ftp://user:p-secret@host/api")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socketserver
 import threading
@@ -62,6 +63,26 @@ def test_what_passes_is_repeated(httpserver: HTTPServer, url: str, first: Respon
     httpserver.expect_request(PATH).respond_with_handler(answer)
     assert send(MESSAGE, url).sent
     assert not answers
+
+
+@pytest.mark.parametrize("wait", [-1, "soon", None, float("nan")])
+def test_a_senseless_rate_limit_is_met_with_our_own_pause(httpserver: HTTPServer, url: str, wait: object) -> None:
+    answers = [Response(json.dumps({"retry_after": wait}), status=429), Response(status=204)]
+
+    def answer(_: Request) -> Response:
+        return answers.pop(0)
+
+    httpserver.expect_request(PATH).respond_with_handler(answer)
+    assert send(MESSAGE, url).sent
+
+
+@pytest.mark.parametrize(
+    "address", ["no address", "http://", "http://[very-secret-token", "https://discord:port/very-secret-token"]
+)
+def test_what_is_no_address_neither_raises_nor_shows(address: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        assert not send(MESSAGE, address, budget_seconds=0.4).sent
+    assert "very-secret-token" not in caplog.text
 
 
 def test_a_rate_limit_beyond_the_budget_is_not_waited_for(httpserver: HTTPServer, url: str) -> None:

@@ -75,6 +75,19 @@ def test_what_is_no_json_is_refused(value: Any) -> None:
         check({"week": value})
 
 
+def test_null_is_fine_where_prefect_takes_it() -> None:
+    check({"week": 1, "nested": None, "mode": None})
+    with pytest.raises(ParametersRejected, match="'week'"):
+        check({"week": None})
+
+
+@pytest.mark.parametrize("week", [{"type": "whole number"}, {"$ref": "#/definitions/Nowhere"}])
+def test_a_broken_schema_is_said_to_be_broken(week: dict[str, str]) -> None:
+    broken = record(schema={"type": "object", "properties": {"week": week}})
+    with pytest.raises(ParametersRejected, match=r"schema of 'train/products' is broken"):
+        check({"week": 1}, broken)
+
+
 def test_a_deployment_without_schema_takes_anything_but_templates() -> None:
     check({"anything": 1}, record(schema={}))
     with pytest.raises(ParametersRejected):

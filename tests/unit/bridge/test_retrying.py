@@ -71,6 +71,13 @@ def test_retry_after_is_honoured_within_reason() -> None:
     assert [step.seconds for step in steps if isinstance(step, Pause)] == [7.0, POLICY.longest_retry_after_seconds]
 
 
+@pytest.mark.parametrize("value", ["-3", "0", "nan", "soon", "Wed, 21 Oct 2026 07:28:00 GMT"])
+def test_a_retry_after_that_is_no_wait_is_met_with_our_own_pause(value: str) -> None:
+    _, steps = drive(READ, [Answer(503, "", {"Retry-After": value}), OK])
+    [pause] = [step.seconds for step in steps if isinstance(step, Pause)]
+    assert 0 < pause <= POLICY.longest_pause_seconds
+
+
 def test_pauses_grow_with_jitter_and_stay_bounded() -> None:
     policy = RetryPolicy(first_pause_seconds=1.0, longest_pause_seconds=5.0)
     for attempt in range(1, 9):

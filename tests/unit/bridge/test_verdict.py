@@ -24,6 +24,12 @@ def test_a_run_that_has_not_ended_is_live(state_type: str, started: bool) -> Non
     assert judge(flow_run(state_type)) == Live(started=started)
 
 
+def test_a_run_between_two_attempts_has_started() -> None:
+    state = {"type": "SCHEDULED", "name": "AwaitingRetry"}
+    document = {"id": "1", "name": "n", "state": state, "start_time": "2026-01-05T07:00:00+00:00"}
+    assert judge(FlowRun.parse(document)) == Live(started=True)
+
+
 def test_only_completed_is_a_success() -> None:
     assert judge(flow_run("COMPLETED")) == Completed()
 
