@@ -120,12 +120,15 @@ class PromotionResult(_Result):
     threshold: float
     test_version: str
     test_rows: int
+    rolled_back: bool = False
     mlflow_url: str | None = None
 
     def facts(self) -> dict[str, str]:
         return {"Champion": f"v{self.champion_version}" if self.champion_version else "none"}
 
     def reservations(self) -> list[str]:
+        if self.rolled_back:
+            return [f"Champion {self.reason}"]
         return [] if self.promoted else [f"Not promoted: {self.reason}"]
 
 

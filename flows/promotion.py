@@ -133,6 +133,7 @@ def give_back(settings: Settings, use_case: str, threshold: float) -> PromotionR
             threshold=threshold,
             test_version=leaving.dataset.test_version,
             test_rows=leaving.dataset.test.rows,
+            rolled_back=True,
             mlflow_url=_version_url(settings, returning),
         )
 

@@ -1,9 +1,9 @@
 """The commands of `bridge` and their exit codes.
 
-    0  done; a run that was waited for succeeded (or skipped)
-    1  the flow run ended badly: failed, crashed, cancelled, timed out
-    2  wrong usage, or parameters that the deployment refuses
-    3  Prefect cannot be reached, refuses the credentials, or lacks what was named
+0  done; a run that was waited for succeeded (or skipped)
+1  the flow run ended badly: failed, crashed, cancelled, timed out
+2  wrong usage, or parameters that the deployment refuses
+3  Prefect cannot be reached, refuses the credentials, or lacks what was named
 """
 
 from __future__ import annotations

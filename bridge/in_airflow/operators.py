@@ -154,7 +154,7 @@ class RunPrefectDeployment(BaseOperator):
 
     def _checked_by_contract(self) -> dict[str, Any]:
         if self.contract is None:
-            return self.parameters
+            return dict(self.parameters)
         try:
             params: BaseModel = self.contract.params.model_validate(self.parameters)
         except ValidationError as error:

@@ -157,5 +157,3 @@ def live_stack(folder: Path, database: str) -> Iterator[Stack]:
 def logs_of(home: Home) -> str:
     """Everything that the services and the tasks wrote."""
     return "\n".join(path.read_text(errors="replace") for path in sorted(home.path.rglob("*.log")))
-
-
