@@ -21,6 +21,7 @@ import httpx
 CHECKOUT = Path(__file__).resolve().parents[1]
 ML_PYTHON = Path(os.environ.get("BRIDGE_ML_PYTHON", CHECKOUT / ".venv-ml" / "bin" / "python"))
 START_SECONDS = 120
+BUSY_SECONDS = 30
 
 
 def wait_until(holds: Callable[[], Any], what: str, seconds: float = 60) -> None:
@@ -45,6 +46,12 @@ class LivePrefect:
     port: int = field(default_factory=free_port)
     basic_auth: str | None = None
     _server: subprocess.Popen[bytes] | None = None
+    # No connection is kept: the server closes idle ones.
+    _http: httpx.Client = field(
+        default_factory=lambda: httpx.Client(
+            timeout=30, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
+        )
+    )
 
     @property
     def api_url(self) -> str:
@@ -86,11 +93,29 @@ class LivePrefect:
             _end(served, signal.SIGTERM)
 
     def request(self, method: str, path: str, json: Any = None) -> Any:
-        """What the server answers to a plain request."""
+        """What the server answers to a plain request; while its SQLite is locked (503) it is asked again."""
         auth = tuple(self.basic_auth.split(":", 1)) if self.basic_auth else None
-        answer = httpx.request(method, f"{self.api_url}{path}", json=json, auth=auth, timeout=30, trust_env=False)
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            answer = self._http.request(method, f"{self.api_url}{path}", json=json, auth=auth)
+            if answer.status_code != 503 or time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
         answer.raise_for_status()
         return answer.json() if answer.content else None
+
+    def run_by_hand(self, *state_types: str) -> str:
+        """The id of a run that no process serves, put into these states one after another."""
+        flow = self.request("POST", "/flows/", {"name": "by-hand"})
+        flow_run_id = str(self.request("POST", "/flow_runs/", {"flow_id": flow["id"]})["id"])
+        for state_type in state_types:
+            self.put_state(flow_run_id, state_type)
+        return flow_run_id
+
+    def put_state(self, flow_run_id: str, state_type: str, name: str = "") -> None:
+        """Whatever state the run is in: this one now."""
+        state = {"type": state_type, "name": name or state_type.title()}
+        self.request("POST", f"/flow_runs/{flow_run_id}/set_state", {"state": state, "force": True})
 
     def _answers(self) -> bool:
         assert self._server is not None

@@ -218,6 +218,8 @@ def list_workers(work_pool_name: str) -> Operation[list[Worker]]:
 def read_server_version() -> Operation[str]:
     """The server's version."""
     answer = yield Request("GET", "/admin/version")
+    if answer.status == 404:
+        raise PrefectApiError("There is no Prefect API at this address (HTTP 404); does it lack /api at its end?")
     return str(_body(answer))
 
 

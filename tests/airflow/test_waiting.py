@@ -26,25 +26,6 @@ FUTURE = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
 TASK = SimpleNamespace(task_id="t", dag_id="d", run_id="r", map_index=-1)
 
 
-@pytest.fixture
-def flow_run(prefect: LivePrefect) -> Any:
-    """Makes a run that no process serves: its states are set by hand."""
-
-    def make(*states: tuple[str, str]) -> str:
-        flow = prefect.request("POST", "/flows/", {"name": "by-hand"})
-        run = prefect.request("POST", "/flow_runs/", {"flow_id": flow["id"]})
-        for state_type, name in states:
-            put(prefect, run["id"], state_type, name)
-        return str(run["id"])
-
-    return make
-
-
-def put(prefect: LivePrefect, flow_run_id: str, state_type: str, name: str = "", message: str = "") -> None:
-    state = {"type": state_type, "name": name or state_type.title(), "message": message}
-    prefect.request("POST", f"/flow_runs/{flow_run_id}/set_state", {"state": state, "force": True})
-
-
 def state_of(prefect: LivePrefect, flow_run_id: str) -> str:
     return str(prefect.request("GET", f"/flow_runs/{flow_run_id}")["state_type"])
 
@@ -69,57 +50,62 @@ async def fires_after(waiting: FlowRunTrigger, act: Any) -> Mapping[str, Any]:
     return dict((await event).payload)
 
 
-async def test_a_success_without_result_ends_the_task(client: PrefectClient, flow_run: Any) -> None:
-    event = await fired(trigger(flow_run(("COMPLETED", "")), end_from_trigger=True))
+async def test_a_success_without_result_ends_the_task(client: PrefectClient, prefect: LivePrefect) -> None:
+    event = await fired(trigger(prefect.run_by_hand("COMPLETED"), end_from_trigger=True))
     assert isinstance(event, TaskSuccessEvent)
 
 
-async def test_a_skip_ends_the_task_as_skipped(client: PrefectClient, flow_run: Any) -> None:
-    event = await fired(trigger(flow_run(("COMPLETED", "Skipped")), end_from_trigger=True))
+async def test_a_skip_ends_the_task_as_skipped(client: PrefectClient, prefect: LivePrefect) -> None:
+    flow_run_id = prefect.run_by_hand()
+    prefect.put_state(flow_run_id, "COMPLETED", "Skipped")
+    event = await fired(trigger(flow_run_id, end_from_trigger=True))
     assert isinstance(event, TaskSkippedEvent)
 
 
 @pytest.mark.parametrize("state_type", ["FAILED", "CRASHED", "CANCELLED"])
-async def test_every_other_end_resumes_on_a_worker(client: PrefectClient, flow_run: Any, state_type: str) -> None:
-    flow_run_id = flow_run((state_type, ""))
+async def test_every_other_end_resumes_on_a_worker(
+    client: PrefectClient, prefect: LivePrefect, state_type: str
+) -> None:
+    flow_run_id = prefect.run_by_hand(state_type)
     event = await fired(trigger(flow_run_id, end_from_trigger=True))
     assert event.payload == {"flow_run_id": flow_run_id, "because": "ended"}
 
 
-async def test_a_success_without_its_promised_result_resumes_on_a_worker(client: PrefectClient, flow_run: Any) -> None:
+async def test_a_success_without_its_promised_result_resumes_on_a_worker(
+    client: PrefectClient, prefect: LivePrefect
+) -> None:
     promised = {"end_from_trigger": True, "result_model": "factory.contracts:TrainingResult"}
-    event = await fired(trigger(flow_run(("COMPLETED", "")), **promised))
+    event = await fired(trigger(prefect.run_by_hand("COMPLETED"), **promised))
     assert event.payload["because"] == "error"
     assert "published no result" in event.payload["detail"]
 
 
-async def test_a_run_that_never_starts_fires_at_its_start_deadline(client: PrefectClient, flow_run: Any) -> None:
-    event = await fired(trigger(flow_run(), start_deadline=PAST, run_deadline=FUTURE))
+async def test_a_run_that_never_starts_fires_at_its_start_deadline(client: PrefectClient, prefect: LivePrefect) -> None:
+    event = await fired(trigger(prefect.run_by_hand(), start_deadline=PAST, run_deadline=FUTURE))
     assert event.payload["because"] == "start_timeout"
 
 
 async def test_a_start_deadline_says_nothing_of_a_run_that_has_started(
-    client: PrefectClient, prefect: LivePrefect, flow_run: Any
+    client: PrefectClient, prefect: LivePrefect
 ) -> None:
-    flow_run_id = flow_run(("RUNNING", ""))
+    flow_run_id = prefect.run_by_hand("RUNNING")
     payload = await fires_after(
-        trigger(flow_run_id, start_deadline=PAST), lambda: put(prefect, flow_run_id, "COMPLETED")
+        trigger(flow_run_id, start_deadline=PAST), lambda: prefect.put_state(flow_run_id, "COMPLETED")
     )
     assert payload["because"] == "ended"
 
 
-async def test_a_run_that_prefect_is_about_to_repeat_has_started(
-    client: PrefectClient, prefect: LivePrefect, flow_run: Any
-) -> None:
-    flow_run_id = flow_run(("RUNNING", ""), ("SCHEDULED", "AwaitingRetry"))
+async def test_a_run_that_prefect_is_about_to_repeat_has_started(client: PrefectClient, prefect: LivePrefect) -> None:
+    flow_run_id = prefect.run_by_hand("RUNNING")
+    prefect.put_state(flow_run_id, "SCHEDULED", "AwaitingRetry")
     payload = await fires_after(
-        trigger(flow_run_id, start_deadline=PAST), lambda: put(prefect, flow_run_id, "COMPLETED")
+        trigger(flow_run_id, start_deadline=PAST), lambda: prefect.put_state(flow_run_id, "COMPLETED")
     )
     assert payload["because"] == "ended"
 
 
-async def test_a_passed_run_deadline_fires_whatever_the_run_does(client: PrefectClient, flow_run: Any) -> None:
-    event = await fired(trigger(flow_run(("RUNNING", "")), start_deadline=FUTURE, run_deadline=PAST))
+async def test_a_passed_run_deadline_fires_whatever_the_run_does(client: PrefectClient, prefect: LivePrefect) -> None:
+    event = await fired(trigger(prefect.run_by_hand("RUNNING"), start_deadline=FUTURE, run_deadline=PAST))
     assert event.payload["because"] == "run_timeout"
 
 
@@ -135,20 +121,19 @@ async def test_a_deleted_run_resumes_on_a_worker(client: PrefectClient) -> None:
 async def test_a_killed_task_cancels_its_run_and_a_moved_trigger_does_not(
     client: PrefectClient,
     prefect: LivePrefect,
-    flow_run: Any,
     monkeypatch: pytest.MonkeyPatch,
     task_state: str | None,
     after: str,
 ) -> None:
     states = {"r": {"t": task_state}} if task_state else {}
     monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(lambda **_: states))
-    flow_run_id = flow_run(("RUNNING", ""))
+    flow_run_id = prefect.run_by_hand("RUNNING")
     await trigger(flow_run_id).on_kill()
     assert state_of(prefect, flow_run_id) == after
 
 
-async def test_ending_the_wait_leaves_the_run_alone(client: PrefectClient, prefect: LivePrefect, flow_run: Any) -> None:
-    flow_run_id = flow_run(("RUNNING", ""))
+async def test_ending_the_wait_leaves_the_run_alone(client: PrefectClient, prefect: LivePrefect) -> None:
+    flow_run_id = prefect.run_by_hand("RUNNING")
     waiting = trigger(flow_run_id)
     event = asyncio.ensure_future(fired(waiting))
     await asyncio.wait({event}, timeout=0.5)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bridge.prefect_api.client import PrefectClient
+from bridge.prefect_api.wire import find_deployment
 from tests.contract.conftest import running, start
 from tests.live_prefect import LivePrefect
 
@@ -106,3 +107,25 @@ def test_the_doctor_names_what_is_missing_and_the_remedy(bridge) -> None:
     [absent] = [finding for finding in json.loads(done.stdout) if not finding["in order"]]
     assert absent["what"] == "deployment nope/t"
     assert absent["remedy"] == "prefect deploy --all"
+
+
+def test_the_doctor_looks_for_a_worker_on_the_pool(bridge, client: PrefectClient, prefect: LivePrefect) -> None:
+    prefect.request("POST", "/work_pools/", {"name": "attended", "type": "process"})
+    flow = client.run(find_deployment("echo/t")).flow_id
+    document = {"name": "pooled", "flow_id": flow, "work_pool_name": "attended", "entrypoint": "x:y", "path": "."}
+    created = prefect.request("POST", "/deployments/", document)
+    try:
+        without = bridge("doctor", "echo/pooled")
+        assert without.returncode == 3
+        assert "prefect worker start --pool attended" in without.stdout
+        prefect.request("POST", "/work_pools/attended/workers/heartbeat", {"name": "w"})
+        assert bridge("doctor", "echo/pooled").returncode == 0
+    finally:
+        prefect.request("DELETE", f"/deployments/{created['id']}")
+
+
+def test_the_address_of_the_web_interface_is_told_from_the_apis(bridge, prefect: LivePrefect) -> None:
+    pages = bridge("doctor", PREFECT_API_URL=prefect.api_url.removesuffix("/api"))
+    assert pages.returncode == 3
+    assert len(pages.stderr.splitlines()) == 1
+    assert "/api" in pages.stderr

@@ -49,8 +49,15 @@ def test_the_published_result_comes_back_typed(client: PrefectClient) -> None:
     assert client.run(conclude(run, "http://x", Echo)).result == {"text": "hi", "number": 3}
 
 
-def test_a_result_of_another_form_is_an_error(client: PrefectClient) -> None:
-    run = ended(client, start(client, "echo/t"))
+def test_a_promised_result_that_is_missing_or_of_another_form_is_an_error(
+    client: PrefectClient, prefect: LivePrefect
+) -> None:
+    run = client.run(wire.read_flow_run(prefect.run_by_hand("COMPLETED")))
+    assert client.run(conclude(run, "http://x")).result is None
+    with pytest.raises(errors.ResultInvalid, match="published no result"):
+        client.run(conclude(run, "http://x", Other))
+    published = {"key": "bridge-result", "type": "result", "data": {"text": "hi"}, "flow_run_id": run.id}
+    prefect.request("POST", "/artifacts/", published)
     with pytest.raises(errors.ResultInvalid, match="is no Other"):
         client.run(conclude(run, "http://x", Other))
 
@@ -107,9 +114,9 @@ def test_a_running_run_is_cancelled(client: PrefectClient, tmp_path: Path) -> No
     assert ended(client, run).state_type == "CANCELLED"
 
 
-def test_cancelling_a_run_that_has_ended_changes_nothing(client: PrefectClient) -> None:
-    run = ended(client, start(client, "echo/t"))
-    assert client.run(wire.cancel_flow_run(run.id)).state_type == "COMPLETED"
+def test_cancelling_a_run_that_has_ended_changes_nothing(client: PrefectClient, prefect: LivePrefect) -> None:
+    run = prefect.run_by_hand("COMPLETED")
+    assert client.run(wire.cancel_flow_run(run)).state_type == "COMPLETED"
 
 
 def test_what_is_gone_is_said_to_be_gone(client: PrefectClient) -> None:

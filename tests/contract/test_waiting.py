@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,11 +15,9 @@ from bridge import errors
 from bridge.prefect_api import waiting, wire
 from bridge.prefect_api.client import AsyncPrefectClient, PrefectClient
 from bridge.prefect_api.connection import PrefectConnection
-from bridge.prefect_api.events import StateChange
-from bridge.prefect_api.records import FlowRun
-from bridge.prefect_api.waiting import WaitingPolicy, shared_waiting
+from bridge.prefect_api.events import StateChange, state_changes
+from bridge.prefect_api.waiting import SharedWaiting, WaitingPolicy, shared_waiting
 from bridge.verdict import Live, judge
-from tests.contract.conftest import running, start
 from tests.live_prefect import LivePrefect, wait_until
 
 QUICK = WaitingPolicy(reconcile_seconds=5.0, reconcile_without_socket_seconds=0.5, reconnect_seconds=0.2)
@@ -26,8 +25,8 @@ PATIENCE_SECONDS = 60
 
 
 @pytest.fixture
-def requests_sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
-    """How often each path was asked for by clients of this process."""
+def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
+    """How often each path was asked for, and how often a socket was opened, by this process."""
     counted: Counter[str] = Counter()
     send = AsyncPrefectClient._send
 
@@ -35,38 +34,53 @@ def requests_sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
         counted[request.path] += 1
         return await send(self, request)
 
+    def opening(*arguments: object) -> AsyncIterator[StateChange]:
+        counted["socket"] += 1
+        return state_changes(*arguments)  # type: ignore[arg-type]
+
     monkeypatch.setattr(AsyncPrefectClient, "_send", counting)
+    monkeypatch.setattr(waiting, "state_changes", opening)
     return counted
 
 
-async def until_ended(connection: PrefectConnection, run: FlowRun) -> FlowRun:
-    readings = shared_waiting(connection, QUICK).follow(run.id)
+async def until_ended(connection: PrefectConnection, flow_run_id: str, followed: asyncio.Barrier | None = None) -> str:
+    """The state type in which the run ended; `followed` is met once it is known to be waited for."""
+    readings = shared_waiting(connection, QUICK).follow(flow_run_id)
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             async for reading in readings:
                 if not isinstance(judge(reading), Live):
-                    return reading
+                    return reading.state_type
+                if followed is not None:
+                    await followed.wait()
+                    followed = None
     finally:
         await readings.aclose()
-    raise AssertionError("unreachable")
+    raise AssertionError("follow ends by an error or not at all")
 
 
-async def end_then_wait(connection: PrefectConnection, runs: list[FlowRun], marker: Path) -> list[FlowRun]:
-    """Wait for all, let them end once all are waited for, and give what each wait got."""
-    waits = [asyncio.create_task(until_ended(connection, run)) for run in runs]
-    await asyncio.sleep(1)
-    await asyncio.to_thread(marker.touch)
-    return await asyncio.gather(*waits)
+@asynccontextmanager
+async def waits(connection: PrefectConnection, flow_run_ids: list[str]) -> AsyncIterator[list[asyncio.Task[str]]]:
+    """A wait for each, all of them begun."""
+    followed = asyncio.Barrier(len(flow_run_ids) + 1)
+    tasks = [asyncio.create_task(until_ended(connection, each, followed)) for each in flow_run_ids]
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await followed.wait()
+    yield tasks
+    for task in tasks:
+        task.cancel()
 
 
-async def test_many_waits_share_few_requests(
-    client: PrefectClient, tmp_path: Path, requests_sent: Counter[str]
+async def test_many_waits_share_one_socket_and_few_requests(
+    client: PrefectClient, prefect: LivePrefect, sent: Counter[str]
 ) -> None:
-    marker = tmp_path / "go"
-    run = running(client, start(client, "hold/t", path=str(marker)))
-    ended = await end_then_wait(client.connection, [run] * 50, marker)
-    assert {each.state_type for each in ended} == {"COMPLETED"}
-    assert requests_sent["/flow_runs/filter"] <= 10
+    runs = await asyncio.to_thread(lambda: [prefect.run_by_hand() for _ in range(50)])
+    async with waits(client.connection, runs) as tasks:
+        assert sent["/flow_runs/filter"] <= 5
+        await asyncio.to_thread(lambda: [prefect.put_state(run, "COMPLETED") for run in runs])
+        assert set(await asyncio.gather(*tasks)) == {"COMPLETED"}
+    assert sent["socket"] == 1
+    assert sent["/flow_runs/filter"] <= 5 + len(runs)
 
 
 async def no_socket(*_: object) -> AsyncIterator[StateChange]:
@@ -75,104 +89,79 @@ async def no_socket(*_: object) -> AsyncIterator[StateChange]:
 
 
 async def test_without_a_socket_the_waits_end_all_the_same(
-    client: PrefectClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: PrefectClient, prefect: LivePrefect, sent: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(waiting, "state_changes", no_socket)
-    marker = tmp_path / "go"
-    run = running(client, start(client, "hold/t", path=str(marker)))
-    [ended] = await end_then_wait(client.connection, [run], marker)
-    assert ended.state_type == "COMPLETED"
+    runs = await asyncio.to_thread(lambda: [prefect.run_by_hand() for _ in range(5)])
+    async with waits(client.connection, runs) as tasks:
+        await asyncio.to_thread(lambda: [prefect.put_state(run, "FAILED") for run in runs])
+        assert set(await asyncio.gather(*tasks)) == {"FAILED"}
+    assert sent["socket"] == 0
 
 
-async def test_a_fault_of_our_own_reaches_every_wait(client: PrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_fault_of_our_own_reaches_every_wait(
+    client: PrefectClient, prefect: LivePrefect, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def broken(*_: object) -> AsyncIterator[StateChange]:
         raise ZeroDivisionError("a defect")
         yield StateChange("", "", "", datetime.now(UTC))
 
     monkeypatch.setattr(waiting, "state_changes", broken)
-    run = start(client, "echo/t")
-    with pytest.raises(errors.UnexpectedAnswer, match="a defect"):
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await asyncio.gather(*(forever(client.connection, run) for _ in range(3)))
+    run = await asyncio.to_thread(prefect.run_by_hand)
+    ends = await asyncio.gather(*(until_ended(client.connection, run) for _ in range(3)), return_exceptions=True)
+    assert [type(end) for end in ends] == [errors.UnexpectedAnswer] * 3
+    assert "a defect" in str(ends[0])
 
 
-async def forever(connection: PrefectConnection, run: FlowRun) -> None:
-    readings = shared_waiting(connection, QUICK).follow(run.id)
-    try:
-        async for _ in readings:
-            continue
-    finally:
-        await readings.aclose()
-
-
-async def test_a_run_that_is_deleted_is_lost_and_the_others_go_on(
-    client: PrefectClient, prefect: LivePrefect, tmp_path: Path
-) -> None:
-    marker = tmp_path / "go"
-    doomed = start(client, "hold/t", path=str(tmp_path / "never"))
-    other = running(client, start(client, "hold/t", path=str(marker)))
-    waits = [asyncio.create_task(until_ended(client.connection, run)) for run in (doomed, other)]
-    await asyncio.sleep(0.5)
-    await asyncio.to_thread(client.run, wire.cancel_flow_run(doomed.id))
-    # a cancelled run would end its wait: what is to be seen is a run that is there no more
-    waits[0].cancel()
-    await asyncio.to_thread(prefect.request, "DELETE", f"/flow_runs/{doomed.id}")
-    with pytest.raises(errors.FlowRunLost, match=doomed.id):
-        await until_ended(client.connection, doomed)
-    marker.touch()
-    assert (await waits[1]).state_type == "COMPLETED"
-
-
-async def test_a_wait_survives_the_servers_death(tmp_path: Path) -> None:
-    server = LivePrefect(tmp_path / "prefect")
-    await asyncio.to_thread(server.start)
-    try:
-        run = await asyncio.to_thread(_scheduled_run, server)
-        wait = asyncio.create_task(until_ended(PrefectConnection(server.api_url), run))
-        await asyncio.sleep(0.5)
-        await asyncio.to_thread(server.kill)
-        await asyncio.to_thread(server.start)
-        state = {"state": {"type": "COMPLETED", "name": "Completed"}, "force": True}
-        await asyncio.to_thread(server.request, "POST", f"/flow_runs/{run.id}/set_state", state)
-        assert (await wait).state_type == "COMPLETED"
-    finally:
-        await asyncio.to_thread(server.stop)
-
-
-async def test_behind_basic_auth_key_and_socket_are_let_in_and_others_are_not(tmp_path: Path) -> None:
-    server = LivePrefect(tmp_path / "prefect", basic_auth="user:a password")
-    await asyncio.to_thread(server.start)
-    try:
-        run = await asyncio.to_thread(_scheduled_run, server)
-        admitted = PrefectConnection(server.api_url, basic_auth="user:a password")
-        wait = asyncio.create_task(until_ended(admitted, run))
-        await asyncio.sleep(0.5)
-        state = {"state": {"type": "COMPLETED", "name": "Completed"}, "force": True}
-        await asyncio.to_thread(server.request, "POST", f"/flow_runs/{run.id}/set_state", state)
-        assert (await wait).state_type == "COMPLETED"
-        with pytest.raises(errors.PrefectUnauthorised):
-            await until_ended(PrefectConnection(server.api_url, basic_auth="user:wrong"), run)
-    finally:
-        await asyncio.to_thread(server.stop)
-
-
-def _scheduled_run(server: LivePrefect) -> FlowRun:
-    flow = server.request("POST", "/flows/", {"name": "by-hand"})
-    return FlowRun.parse(server.request("POST", "/flow_runs/", {"flow_id": flow["id"]}))
+async def test_a_run_that_is_deleted_is_lost_and_the_others_go_on(client: PrefectClient, prefect: LivePrefect) -> None:
+    doomed, other = await asyncio.to_thread(lambda: [prefect.run_by_hand(), prefect.run_by_hand()])
+    async with waits(client.connection, [doomed, other]) as (lost, kept):
+        await asyncio.to_thread(prefect.request, "DELETE", f"/flow_runs/{doomed}")
+        with pytest.raises(errors.FlowRunLost, match=doomed):
+            await lost
+        await asyncio.to_thread(prefect.put_state, other, "COMPLETED")
+        assert await kept == "COMPLETED"
 
 
 async def test_the_socket_ends_a_wait_long_before_the_next_reconciling_read(
-    client: PrefectClient, tmp_path: Path, requests_sent: Counter[str]
+    client: PrefectClient, prefect: LivePrefect, sent: Counter[str]
 ) -> None:
     never_again = WaitingPolicy(reconcile_seconds=3600.0, reconcile_without_socket_seconds=3600.0)
-    shared = waiting.SharedWaiting(client.connection, never_again)
-    marker = tmp_path / "go"
-    run = running(client, start(client, "hold/t", path=str(marker)))
-    readings = shared.follow(run.id)
-    assert (await anext(readings)).state_type == "RUNNING"
+    shared = SharedWaiting(client.connection, never_again)
+    run = await asyncio.to_thread(prefect.run_by_hand, "RUNNING")
+    readings = shared.follow(run)
     async with asyncio.timeout(PATIENCE_SECONDS):
+        assert (await anext(readings)).state_type == "RUNNING"
         await asyncio.to_thread(wait_until, lambda: shared.listening, "the subscription stands")
-        await asyncio.to_thread(marker.touch)
+        await asyncio.to_thread(prefect.put_state, run, "COMPLETED")
         assert (await anext(readings)).state_type == "COMPLETED"
     await readings.aclose()
-    assert requests_sent["/flow_runs/filter"] <= 3
+    assert sent["/flow_runs/filter"] <= 3
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[LivePrefect]:
+    """A server of its own that lets nobody in without its password, and that may be killed."""
+    server = LivePrefect(tmp_path / "prefect", basic_auth="user:a password")
+    server.start()
+    yield server
+    server.stop()
+
+
+async def test_behind_basic_auth_a_wait_survives_the_servers_death_and_strangers_are_not_let_in(
+    guarded: LivePrefect,
+) -> None:
+    admitted = PrefectConnection(guarded.api_url, basic_auth="user:a password")
+    run = await asyncio.to_thread(guarded.run_by_hand)
+    async with waits(admitted, [run]) as [wait]:
+        shared = shared_waiting(admitted)
+        await asyncio.to_thread(wait_until, lambda: shared.listening, "the subscription stands")
+        for stranger in (PrefectConnection(guarded.api_url), PrefectConnection(guarded.api_url, basic_auth="user:no")):
+            with pytest.raises(errors.PrefectUnauthorised):
+                await until_ended(stranger, run)
+            with pytest.raises(errors.PrefectUnauthorised):
+                await anext(state_changes(stranger, None, lambda: None))
+        await asyncio.to_thread(guarded.kill)
+        await asyncio.to_thread(guarded.start)
+        await asyncio.to_thread(guarded.put_state, run, "COMPLETED")
+        assert await wait == "COMPLETED"

@@ -1,0 +1,49 @@
+"""What the README shows is what runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_dag_of_the_readme_is_a_dag() -> None:
+    [source] = blocks("python")
+    source = source.replace('with DAG("nightly", schedule="@daily"):', 'with DAG("nightly", schedule="@daily") as dag:')
+    names: dict[str, Any] = {}
+    exec(compile(source, "README.md", "exec"), names)  # noqa: S102 — the project's own text
+    train = names["dag"].get_task("train")
+    assert train.deployment_name == "training-pipeline/products"
+    assert train.parameters == {"max_features": 10_000, "C": 0.5}
+
+
+def test_every_bridge_command_of_the_readme_exists() -> None:
+    commands = set(re.findall(r"bin/bridge (\w+)", "".join(blocks("sh"))))
+    assert {"doctor", "run", "status", "cancel"} <= commands
+    for command in sorted(commands):
+        shown = subprocess.run(
+            [str(Path(sys.executable).with_name("bridge")), command, "--help"], capture_output=True, text=True
+        )
+        assert shown.returncode == 0, shown.stderr
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    makefile = (Path(__file__).resolve().parents[2] / "Makefile").read_text()
+    targets = set(re.findall(r"make ([a-z]+)\b", README)) - {"them"}
+    missing = [target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)]
+    assert not missing
+
+
+def test_every_link_of_the_readme_leads_somewhere() -> None:
+    root = Path(__file__).resolve().parents[2]
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
+    assert links
+    assert not [link for link in links if not (root / link).exists()]
