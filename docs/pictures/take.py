@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 from playwright.sync_api import Page, sync_playwright
 
@@ -22,9 +23,7 @@ def main(home: Path) -> None:
     """Write the pictures beside this file."""
     state = json.loads((home / "stack.json").read_text())
     password = json.loads((home / "identity.json").read_text())["admin_password"]
-    airflow, prefect, mlflow = (
-        f"http://127.0.0.1:{state['ports'][f'{name}_PORT']}" for name in ("AIRFLOW", "PREFECT", "MLFLOW")
-    )
+    airflow, prefect = (f"http://127.0.0.1:{state['ports'][name]}" for name in ("AIRFLOW_PORT", "PREFECT_PORT"))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"),
@@ -32,9 +31,10 @@ def main(home: Path) -> None:
         )
         page = browser.new_page(viewport=SIZE)
         log_in(page, airflow, password)
-        take(page, f"{airflow}/dags/{DAG}", "weekly-run.png")
+        run = last_run(page, airflow)
+        take(page, f"{airflow}/dags/{DAG}/runs/{run}", "weekly-run.png")
+        take(page, f"{airflow}/dags/{DAG}/runs/{run}/tasks/train/details", "bridge-task.png")
         take(page, f"{prefect}/runs", "prefect-runs.png")
-        take(page, f"{mlflow}/#/models/products", "mlflow-registry.png")
         browser.close()
 
 
@@ -47,11 +47,16 @@ def log_in(page: Page, airflow: str, password: str) -> None:
     page.wait_for_url(lambda url: "/auth/" not in url)
 
 
+def last_run(page: Page, airflow: str) -> str:
+    """Id of the newest run, as it stands in an address."""
+    found = page.request.get(f"{airflow}/api/v2/dags/{DAG}/dagRuns?order_by=-run_after&limit=1").json()
+    return quote(found["dag_runs"][0]["dag_run_id"], safe="")
+
+
 def take(page: Page, url: str, name: str) -> None:
-    """One picture, once the page has nothing more to load."""
+    """One picture, once the page has drawn itself."""
     page.goto(url)
-    page.wait_for_load_state("networkidle")
-    page.wait_for_timeout(2500)  # charts are drawn after the last answer
+    page.wait_for_timeout(5000)  # these pages never stop asking, so there is no moment of rest to wait for
     page.screenshot(path=HERE / name)
 
 
