@@ -73,11 +73,12 @@ class TrainingParams(_Contract):
 
 class TrainingResult(_Result):
     """`metrics` holds f1_weighted, f1_macro and accuracy on the frozen test set; `dataset_run_id` is the MLflow run
-    that logged the dataset."""
+    that logged the dataset; `promotion_decided` tells whether this run decided on the promotion at all."""
 
     run_id: str
     metrics: dict[str, float]
     promoted: bool
+    promotion_decided: bool
     dataset_run_id: str
     week_number: int
     use_case: str
@@ -91,6 +92,9 @@ class TrainingResult(_Result):
             "Weighted F1": f"{self.metrics['f1_weighted']:.4f}",
             "Macro F1": f"{self.metrics['f1_macro']:.4f}",
         }
+
+    def reservations(self) -> list[str]:
+        return [f"Not promoted: {self.reason}"] if self.promotion_decided and not self.promoted else []
 
     def links(self) -> dict[str, str]:
         return {"MLflow": self.mlflow_url} if self.mlflow_url else {}

@@ -66,6 +66,7 @@ def training_pipeline(
         run_id=logged.run_id,
         metrics=dict(training.metrics),
         promoted=promoted,
+        promotion_decided=auto_promote_threshold is not None,
         dataset_run_id=logged.run_id if dataset or not dataset_run_id else dataset_run_id,
         week_number=chosen.week,
         use_case=use_case,

@@ -11,6 +11,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from bridge.contracts import AIRFLOW_TAG
+from bridge.notifications.message import Level
 from flows.monitor_and_retrain import monitor_and_retrain
 from flows.pipeline_flow import training_pipeline
 from flows.promotion import promotion
@@ -59,3 +60,11 @@ def test_a_failure_is_told_with_its_reason(heard: Heard, flow: Callable[..., Any
 
     (embed,) = heard
     assert "no use case 'unknown'" in embed["description"]
+
+
+def test_a_challenger_that_loses_is_told_with_a_reservation(heard: Heard) -> None:
+    result = training_pipeline(week=1, max_features=800, auto_promote_threshold=1.0)
+
+    (embed,) = heard
+    assert embed["color"] == Level.WARNING.value
+    assert f"Not promoted: {result['reason']}" in embed["description"]
