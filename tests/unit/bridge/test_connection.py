@@ -62,7 +62,7 @@ def test_a_key_is_a_bearer_and_a_password_is_basic() -> None:
 @pytest.fixture
 def home(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "profiles.toml").write_text(
-        'active = "work"\n[profiles.work]\nPREFECT_API_URL = "http://work/api"\nPREFECT_API_KEY = "k"\n'
+        'active = "office"\n[profiles.office]\nPREFECT_API_URL = "http://office/api"\nPREFECT_API_KEY = "k"\n'
         '[profiles.home]\nPREFECT_API_URL = "http://home/api"\n'
     )
     return {"PREFECT_HOME": str(tmp_path)}
@@ -70,7 +70,7 @@ def home(tmp_path: Path) -> dict[str, str]:
 
 def test_the_active_profile_is_understood(home: dict[str, str]) -> None:
     connection = find_connection(home)
-    assert (connection.api_url, connection.api_key) == ("http://work/api", "k")
+    assert (connection.api_url, connection.api_key) == ("http://office/api", "k")
 
 
 def test_a_profile_can_be_named(home: dict[str, str]) -> None:
