@@ -48,6 +48,8 @@ def airflow_environment(settings: StackSettings, identity: Identity, urls: Datab
         "AIRFLOW__API__SECRET_KEY": identity.api_secret,
         "AIRFLOW__API_AUTH__JWT_SECRET": identity.jwt_secret,
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+        # a worker's supervisor may notice the end of its task this late, in seconds
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
         **_AIRFLOW_PACE,
     }

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, conf
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from pydantic import BaseModel, ValidationError
 
@@ -185,6 +185,7 @@ class RunPrefectDeployment(BaseOperator):
             result_model=f"{model.__module__}:{model.__qualname__}" if model else None,
             end_from_trigger=self.deferrable and self.end_from_trigger and not self._needs_a_worker_to_end(),
             push_result=bool(self.do_xcom_push),
+            resume_not_before=_deadline(datetime.now(UTC), _handover_seconds()) if self.deferrable else None,
         )
 
     def _needs_a_worker_to_end(self) -> bool:
@@ -217,6 +218,11 @@ class RunPrefectDeployment(BaseOperator):
                 context["ti"].xcom_push(key="return_value", value=result)
             raise AirflowSkipException(outcome.skipped_because)
         return result
+
+
+def _handover_seconds() -> float:
+    """How long after a deferral the executor may still report its worker, with three seconds for the scheduler."""
+    return conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0) + 3.0
 
 
 def _deadline(since: datetime, seconds: float | None) -> str | None:

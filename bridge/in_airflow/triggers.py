@@ -32,7 +32,8 @@ class FlowRunTrigger(BaseTrigger):
     """Fires when the flow run has ended, or when a deadline has passed.
 
     Deadlines are wall-clock times in ISO 8601, so that they outlive a restart of the triggerer. `result_model` is
-    `module:name` of the pydantic model that the result must fit, or None.
+    `module:name` of the pydantic model that the result must fit, or None. Before `resume_not_before` the task is not
+    resumed on a worker; a success that the trigger ends itself is not held back.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class FlowRunTrigger(BaseTrigger):
         result_model: str | None = None,
         end_from_trigger: bool = False,
         push_result: bool = True,
+        resume_not_before: str | None = None,
     ) -> None:
         super().__init__()
         self.prefect_conn_id = prefect_conn_id
@@ -53,6 +55,7 @@ class FlowRunTrigger(BaseTrigger):
         self.result_model = result_model
         self.end_from_trigger = end_from_trigger
         self.push_result = push_result
+        self.resume_not_before = resume_not_before
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return (
@@ -65,6 +68,7 @@ class FlowRunTrigger(BaseTrigger):
                 "result_model": self.result_model,
                 "end_from_trigger": self.end_from_trigger,
                 "push_result": self.push_result,
+                "resume_not_before": self.resume_not_before,
             },
         )
 
@@ -78,9 +82,21 @@ class FlowRunTrigger(BaseTrigger):
                 return
         except BridgeError as error:
             self.log.warning("Resuming on a worker: %s", error)
+            await self._until_the_worker_is_gone()
             yield TriggerEvent({"flow_run_id": self.flow_run_id, "because": "error", "detail": str(error)})
             return
+        await self._until_the_worker_is_gone()
         yield TriggerEvent({"flow_run_id": self.flow_run_id, "because": passed or "ended"})
+
+    async def _until_the_worker_is_gone(self) -> None:
+        """Hold a resumption back while the executor may still report the worker that deferred the task.
+
+        Airflow 3.3.2's scheduler takes that report, when the task is queued again already, for the death of the resumed
+        one and spends a retry. A worker's supervisor may notice the end of its process `min_heartbeat_interval` late.
+        """
+        if self.resume_not_before is not None:
+            left = (datetime.fromisoformat(self.resume_not_before) - datetime.now(UTC)).total_seconds()
+            await asyncio.sleep(max(0.0, left))
 
     async def on_kill(self) -> None:
         """Cancel the run when a person has ended the task; never when triggers merely move.

@@ -164,3 +164,13 @@ def test_a_connection_that_cannot_work_is_not_waited_for(monkeypatch: pytest.Mon
     monkeypatch.setenv("AIRFLOW_CONN_PREFECT_DEFAULT", json.dumps({"conn_type": "prefect", "host": "ftp://p"}))
     with pytest.raises(AirflowFailException, match="ftp://p"):
         ready("echo/t")
+
+
+async def test_a_resumption_waits_until_the_deferring_worker_is_gone(
+    client: PrefectClient, prefect: LivePrefect
+) -> None:
+    failed = prefect.run_by_hand("FAILED")
+    moment = datetime.now(UTC) + timedelta(seconds=2)
+    event = await fired(trigger(failed, resume_not_before=moment.isoformat()))
+    assert event.payload["because"] == "ended"
+    assert datetime.now(UTC) >= moment
