@@ -12,6 +12,9 @@ from bridge.prefect_api.records import FlowRun, LogLine
 from bridge.verdict import Live, judge
 
 POLL_SECONDS = 1.0
+CLOSING_LINE = "Finished in state"
+"""With this Prefect's engine ends a flow run's log, some time after the state has become known."""
+LAST_LINES_SECONDS = 8.0
 
 
 def watch(client: PrefectClient, flow_run_id: str, display: Display) -> FlowRun:
@@ -30,8 +33,9 @@ def watch(client: PrefectClient, flow_run_id: str, display: Display) -> FlowRun:
             if not isinstance(judge(run), Live):
                 break
             time.sleep(POLL_SECONDS)
-    for line in tail.last_lines():
-        display.log(line)
+    if run.start_time is not None:
+        for line in tail.last_lines():
+            display.log(line)
     return run
 
 
@@ -43,16 +47,18 @@ class LogTail:
         self._flow_run_id = flow_run_id
         self._from: datetime | None = None
         self._seen: set[str] = set()
+        self._closed = False
 
     def last_lines(self) -> list[LogLine]:
-        """The lines of a run that has ended which were still under way: until two looks find nothing new."""
+        """The lines of a run that has ended which were still under way: until its closing line has come.
+
+        A run whose process was killed writes none; then LAST_LINES_SECONDS are waited.
+        """
         found: list[LogLine] = []
-        quiet = 0
-        while quiet < 2:
+        deadline = time.monotonic() + LAST_LINES_SECONDS
+        while not self._closed and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS / 2)
-            fresh = self.new_lines()
-            found += fresh
-            quiet = 0 if fresh else quiet + 1
+            found += self.new_lines()
         return found
 
     def new_lines(self) -> list[LogLine]:
@@ -66,6 +72,7 @@ class LogTail:
             if len(page) < wire.PAGE:
                 break
         self._seen.update(line.id for line in fresh)
+        self._closed = self._closed or any(line.message.startswith(CLOSING_LINE) for line in fresh)
         if fresh:
             self._from = fresh[-1].timestamp
         return fresh
