@@ -61,8 +61,9 @@ def write_rows(folder_uri: str, stem: str, schema: pa.Schema, rows: Iterable[dic
         partial = f"{folder}/{stem}-{uuid4().hex}{_PARTIAL}"
         try:
             checksum, count = _write(filesystem, partial, schema, rows)
-        except BaseException:
-            filesystem.rm_file(partial)
+        except BaseException:  # Ctrl-C included: an interrupted file is of no use to anybody
+            if filesystem.exists(partial):  # else this would hide why it could not even be opened
+                filesystem.rm_file(partial)
             raise
         final = f"{folder}/{stem}-{checksum[:12]}.parquet"
         filesystem.mv(partial, final)
