@@ -9,6 +9,7 @@
     │   ├── FlowRunNotFound          no flow run of that id
     │   ├── ParametersRejected       the parameters do not fit the deployment
     │   └── UnexpectedAnswer         an answer that the protocol does not know
+    ├── FlowRunsFailed               too few of many flow runs completed
     └── FlowRunError                 a flow run did not end as it should
         ├── FlowRunFailed
         ├── FlowRunCrashed
@@ -24,6 +25,7 @@ Every message says what happened, to which run, where to look, and what to do ne
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "FlowRunNeverStarted",
     "FlowRunNotFound",
     "FlowRunTimedOut",
+    "FlowRunsFailed",
     "ParametersRejected",
     "PrefectApiError",
     "PrefectUnauthorised",
@@ -137,3 +140,11 @@ class ResultInvalid(FlowRunError):
     """The run completed, but did not publish the result that its contract promises."""
 
     retryable = False
+
+
+class FlowRunsFailed(BridgeError):
+    """Too few of many flow runs completed; `errors` holds the error of each that ended otherwise."""
+
+    def __init__(self, message: str, errors: Sequence[FlowRunError] = ()) -> None:
+        super().__init__(message)
+        self.errors = tuple(errors)

@@ -223,6 +223,36 @@ def read_server_version() -> Operation[str]:
     return str(_body(answer))
 
 
+def find_ended_flow_runs(
+    states: Sequence[str],
+    *,
+    since: datetime | None = None,
+    flow: str | None = None,
+    deployment: str | None = None,
+    tags: Sequence[str] = (),
+    newest_only: bool = False,
+) -> Operation[list[FlowRun]]:
+    """The runs that rest in one of these states, the newest end first, of those that ended at `since` or later.
+
+    `flow` and `deployment` are names, so that a deployment that was made anew is found again; a run bears all `tags`.
+    """
+    runs: dict[str, Any] = {"state": {"type": {"any_": list(states)}}, "end_time": {"is_null_": False}}
+    if since is not None:
+        runs["end_time"]["after_"] = since.isoformat()
+    if tags:
+        runs["tags"] = {"all_": list(tags)}
+    wanted: dict[str, Any] = {"flow_runs": runs, "sort": "END_TIME_DESC"}
+    if flow is not None:
+        wanted["flows"] = {"name": {"any_": [flow]}}
+    if deployment is not None:
+        wanted["deployments"] = {"name": {"any_": [deployment]}}
+    if newest_only:
+        answer = yield Request("POST", "/flow_runs/filter", {**wanted, "limit": 1})
+        return _parsed_rows(answer, FlowRun.parse)
+    found = yield from _pages("/flow_runs/filter", wanted, FlowRun.parse)
+    return list({run.id: run for run in found}.values())  # a run that ends between two pages moves the rest on
+
+
 def _pages(path: str, wanted: Mapping[str, Any], parse: Callable[[Mapping[str, Any]], T]) -> Operation[list[T]]:
     found: list[T] = []
     while True:
