@@ -1,14 +1,15 @@
 """Whether Prefect is ready to run certain deployments: the API answers, they exist, a worker polls their pools.
 
-Without I/O, as `wire`. Asked by `bridge doctor` and by the sensor at the head of a DAG.
+Without I/O, as `wire`. Asked by `bridge doctor`, by the sensor at the head of a DAG and by Airflow's test button.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from bridge.errors import PrefectApiError, PrefectUnauthorised, PrefectUnreachable
 from bridge.prefect_api import wire
 from bridge.prefect_api.records import DeploymentRecord, Worker
 from bridge.prefect_api.wire import Operation
@@ -24,15 +25,50 @@ class Finding:
     remedy: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Acquaintance:
+    """An API that answered and let us in: its version, None where it tells none, and its deployments by name."""
+
+    version: str | None
+    deployments: Mapping[str, DeploymentRecord]
+
+    def __str__(self) -> str:
+        count = len(self.deployments)
+        what = f"Prefect {self.version}" if self.version else "A Prefect API without a version of its own"
+        return f"{what} answers and accepts the credentials; {count} deployment{'' if count == 1 else 's'}"
+
+
+def acquaint() -> Operation[Acquaintance]:
+    """Whether a Prefect API is there and lets us in.
+
+    Prefect Cloud has no release to tell: where the version is not to be had, the deployments decide. Raises
+    PrefectUnreachable, PrefectUnauthorised, or PrefectApiError where something else than Prefect answers.
+    """
+    try:
+        version: str | None = yield from wire.read_server_version()
+    except (PrefectUnreachable, PrefectUnauthorised):
+        raise
+    except PrefectApiError as no_version:
+        try:
+            return Acquaintance(None, dict((yield from wire.list_deployments())))
+        except (PrefectUnreachable, PrefectUnauthorised):
+            raise
+        except PrefectApiError:
+            raise no_version from None
+    return Acquaintance(version, dict((yield from wire.list_deployments())))
+
+
 def examine(deployments: Sequence[str] = ()) -> Operation[list[Finding]]:
     """What stands in the way of running `deployments` (`<flow>/<deployment>`), or any deployment when none is named.
 
     Raises PrefectUnreachable or PrefectUnauthorised where nothing can be found out.
     """
-    version = yield from wire.read_server_version()
-    findings = [Finding("API", in_order=True, detail=f"Prefect {version}")]
-    present = dict((yield from wire.list_deployments()))
-    findings.append(Finding("credentials", in_order=True, detail="accepted"))
+    met = yield from acquaint()
+    present = met.deployments
+    findings = [
+        Finding("API", in_order=True, detail=f"Prefect {met.version}" if met.version else "Prefect, no version told"),
+        Finding("credentials", in_order=True, detail="accepted"),
+    ]
     findings += [_presence(name, present) for name in deployments]
     if not deployments:
         detail = f"{len(present)} present"
@@ -44,7 +80,7 @@ def examine(deployments: Sequence[str] = ()) -> Operation[list[Finding]]:
     return findings
 
 
-def _presence(name: str, present: dict[str, DeploymentRecord]) -> Finding:
+def _presence(name: str, present: Mapping[str, DeploymentRecord]) -> Finding:
     if name not in present:
         return Finding(f"deployment {name}", in_order=False, detail="absent", remedy="prefect deploy --all")
     if present[name].paused:

@@ -4,6 +4,47 @@ from __future__ import annotations
 
 from typing import Any
 
+_TEXT = {"type": ["string", "null"]}
+
+_FORM: dict[str, Any] = {
+    "account_id": {
+        "label": "Prefect Cloud: account id",
+        "description": "The id behind /account/ in the address of the workspace's pages. The API key is the password.",
+        "schema": _TEXT,
+    },
+    "workspace_id": {
+        "label": "Prefect Cloud: workspace id",
+        "description": "The id behind /workspace/ in the same address.",
+        "schema": _TEXT,
+    },
+    "ui_url": {
+        "label": "Web interface",
+        "description": "Where people open Prefect, when it is not beside the API.",
+        "schema": {**_TEXT, "format": "url"},
+    },
+    "verify": {
+        "label": "Check the certificate",
+        "description": "true, false, or the path of a file with the CA's certificate, on workers and triggerers alike.",
+        "schema": _TEXT,
+    },
+    "proxy": {
+        "label": "Proxy",
+        "description": "For requests and for the event socket, like http://proxy:3128; else the environment's is used.",
+        "schema": _TEXT,
+    },
+    "timeout": {
+        "label": "Timeout in seconds",
+        "description": "Of one request; those that may be repeated are.",
+        "schema": {"type": ["number", "null"], "default": 30, "minimum": 1},
+    },
+    "headers": {
+        "label": "Headers",
+        "description": "Further headers of every request, as JSON.",
+        "schema": {"type": ["object", "null"]},
+    },
+}
+"""Fields of the connection form beyond Airflow's own; each is stored under its name in the extra."""
+
 
 def get_provider_info() -> dict[str, Any]:
     """Metadata by Airflow's provider schema."""
@@ -28,19 +69,16 @@ def get_provider_info() -> dict[str, Any]:
                 "ui-field-behaviour": {
                     "hidden-fields": ["schema"],
                     "relabeling": {
-                        "host": "API URL",
+                        "host": "API URL (empty for Prefect Cloud)",
                         "login": "User (basic auth)",
-                        "password": "API key, or password of the user",
+                        "password": "API key, or the user's password",
                     },
-                    "placeholders": {"host": "http://127.0.0.1:4200/api"},
+                    "placeholders": {
+                        "host": "https://prefect.example.org/api",
+                        "login": "leave empty with an API key",
+                    },
                 },
-                "conn-fields": {
-                    "ui_url": {
-                        "label": "Web interface",
-                        "description": "Where people open Prefect, when it is not beside the API.",
-                        "schema": {"type": ["string", "null"]},
-                    }
-                },
+                "conn-fields": _FORM,
             }
         ],
     }

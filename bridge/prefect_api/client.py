@@ -120,7 +120,10 @@ def tls_context(connection: PrefectConnection) -> ssl.SSLContext | bool:
         elif connection.client_certificate:
             context.load_cert_chain(connection.client_certificate)
     except OSError as error:
-        raise ConnectionMisconfigured(f"TLS files of the Prefect connection cannot be used: {error}") from error
+        files = f"CA {authorities or 'of the system'}, client certificate {connection.client_certificate or 'none'}"
+        raise ConnectionMisconfigured(
+            f"A TLS file of the Prefect connection cannot be used ({files}): {error}"
+        ) from error
     return context
 
 

@@ -41,9 +41,10 @@ def test_airflow_finds_connection_type_form_and_link() -> None:
     manager = ProvidersManager()
     assert hook.hook_class_name == "bridge.in_airflow.hook.PrefectHook"
     assert "bridge.in_airflow.links.PrefectFlowRunLink" in manager.extra_links_class_names
-    assert {"extra__prefect__ui_url"} <= set(manager.connection_form_widgets)
+    fields = {"account_id", "workspace_id", "ui_url", "verify", "proxy", "timeout", "headers"}
+    assert {f"extra__prefect__{name}" for name in fields} <= set(manager.connection_form_widgets)
     behaviour = manager.field_behaviours["prefect"]
-    assert behaviour["relabeling"]["host"] == "API URL"
+    assert behaviour["relabeling"]["host"] == "API URL (empty for Prefect Cloud)"
 
 
 def test_every_class_that_the_metadata_names_can_be_imported() -> None:

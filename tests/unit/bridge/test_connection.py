@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bridge.errors import ConnectionMisconfigured
-from bridge.prefect_api.connection import PrefectConnection
+from bridge.prefect_api.connection import PrefectConnection, cloud_api_url
 from bridge.profiles import find_connection
 
 CLOUD = "https://api.prefect.cloud/api/accounts/a1/workspaces/w2"
@@ -51,6 +51,45 @@ def test_no_credential_shows() -> None:
     with pytest.raises(ConnectionMisconfigured) as refused:
         PrefectConnection("ftp://user:p-secret@host/api")
     assert "secret" not in str(refused.value)
+
+
+def test_credentials_in_the_address_become_basic_auth() -> None:
+    connection = PrefectConnection("https://us%40er:p%3Ass@host/api/")
+    assert connection.api_url == "https://host/api"
+    assert connection.ui_url == "https://host"
+    assert connection.basic_auth == "us@er:p:ss"
+    assert connection.socket_url == "wss://host/api/events/out"
+    with pytest.raises(ConnectionMisconfigured, match="leave them out"):
+        PrefectConnection("https://u:p@host/api", api_key="k")
+
+
+def test_every_form_of_a_credential_can_be_masked() -> None:
+    connection = PrefectConnection("http://h/api", basic_auth="u:pass", proxy="http://v:word@proxy")
+    assert set(connection.secrets) == {"u:pass", "pass", "dTpwYXNz", "v:word", "word", "djp3b3Jk"}
+    assert PrefectConnection("http://h/api", api_key="key").secrets == ["key"]
+
+
+def test_a_page_of_prefect_cloud_is_answered_with_the_api() -> None:
+    ids = "6f0ae1e2-0001-4000-8000-000000000001", "6f0ae1e2-0002-4000-8000-000000000002"
+    with pytest.raises(ConnectionMisconfigured) as refused:
+        PrefectConnection(f"https://app.prefect.cloud/account/{ids[0]}/workspace/{ids[1]}/runs")
+    assert cloud_api_url(*ids) in str(refused.value)
+    assert (
+        PrefectConnection(cloud_api_url(*ids)).ui_url
+        == f"https://app.prefect.cloud/account/{ids[0]}/workspace/{ids[1]}"
+    )
+
+
+@pytest.mark.parametrize("proxy", ["proxy:3128", "socks5://proxy", "http://"])
+def test_what_is_no_proxy_is_refused(proxy: str) -> None:
+    with pytest.raises(ConnectionMisconfigured, match="not the address of a proxy"):
+        PrefectConnection("http://h/api", proxy=proxy)
+
+
+def test_basic_auth_comes_before_a_key_as_with_prefects_own_client() -> None:
+    both = PrefectConnection("http://h/api", api_key="k", basic_auth="u:p")
+    assert both.request_headers == {"Authorization": "Basic dTpw"}
+    assert both.socket_token == "u:p"
 
 
 def test_a_key_is_a_bearer_and_a_password_is_basic() -> None:
