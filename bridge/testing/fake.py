@@ -1,0 +1,288 @@
+"""`FakePrefect`: what a test says of the Prefect that it wants, and what it asks it afterwards.
+
+Owns how runs go by themselves. The server's own rules are `state`'s, HTTP and sockets are `serving`'s.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from threading import Event, Timer
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from bridge.contracts import Deployment
+from bridge.prefect_api.connection import PrefectConnection
+from bridge.prefect_api.records import FlowRun
+from bridge.testing.courses import Course, Flow, Result, as_json, follow
+from bridge.testing.faults import Faults
+from bridge.testing.filtering import Document
+from bridge.testing.schemas import Parameters, schema_of
+from bridge.testing.state import State
+
+if TYPE_CHECKING:
+    from bridge.testing.serving import Asked, Serving
+
+T = TypeVar("T")
+Target = str | Deployment[Any, Any]
+"""`<flow>/<deployment>`, or the contract that bears this name."""
+
+
+class FakePrefect:
+    """A fake Prefect server on a free port of loopback; a context manager.
+
+    Runs end at once, and well, unless `on_run` says otherwise. With `basic_auth` ("user:password") or `api_key` the
+    server lets nobody in without it. `faults` makes things go wrong, `requests` holds what came, in order.
+    """
+
+    def __init__(self, *, basic_auth: str | None = None, api_key: str | None = None) -> None:
+        self.faults = Faults()
+        self.requests: list[Asked] = []
+        self._basic_auth = basic_auth
+        self._api_key = api_key
+        self._state = State()
+        self._plans: dict[str, list[Course | Flow]] = {}
+        """By id of the deployment, in the order in which its runs take them."""
+        self._courses: dict[str, Course] = {}
+        """By id of the run: the course on which it is."""
+        self._timers: list[Timer] = []
+        self._serving: Serving | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Listen; raises ModuleNotFoundError naming the extra where it is not installed."""
+        try:
+            from starlette.routing import WebSocketRoute
+
+            from bridge.testing.endpoints import Endpoints
+            from bridge.testing.event_socket import EventSocket
+            from bridge.testing.serving import Doorway, Serving, authorization
+        except ModuleNotFoundError as error:
+            remedy = f"FakePrefect needs {error.name}; install it with: pip install 'bridge[testing]'"
+            raise ModuleNotFoundError(remedy, name=error.name) from error
+        events = EventSocket(self._state, self.faults, self._basic_auth or self._api_key)
+        endpoints = Endpoints(self._state, self._begin, self._cancelling)
+        application = endpoints.application(WebSocketRoute("/api/events/out", events.serve))
+        shown = authorization(self._basic_auth, self._api_key)
+        self._serving = Serving(Doorway(application, self.faults, self.requests.append, shown))
+        self._serving.start()
+
+    def stop(self) -> None:
+        """End whatever was started."""
+        for timer in self._timers:
+            timer.cancel()
+        if self._serving is not None:
+            self._serving.stop()
+            self._serving = None
+
+    @property
+    def api_url(self) -> str:
+        """Address of the API; raises RuntimeError before `start`."""
+        if self._serving is None:
+            raise RuntimeError("this FakePrefect does not listen; use it in a with statement")
+        return f"http://127.0.0.1:{self._serving.port}/api"
+
+    @property
+    def connection(self) -> PrefectConnection:
+        """For the bridge's own clients, credentials included."""
+        return PrefectConnection(
+            self.api_url, api_key=self._api_key, basic_auth=self._basic_auth, trust_environment=False
+        )
+
+    def airflow_connection(self) -> str:
+        """The Airflow connection as JSON, credentials included: a value for AIRFLOW_CONN_PREFECT_DEFAULT."""
+        login, _, password = (self._basic_auth or "").partition(":")
+        connection = {
+            "conn_type": "prefect",
+            "host": self.api_url,
+            "login": login or None,
+            "password": self._api_key or password or None,
+            "extra": {"trust_env": False},
+        }
+        return json.dumps(connection)
+
+    def deployment(
+        self,
+        deployment: Target,
+        *,
+        parameters: Parameters = None,
+        defaults: Mapping[str, Any] | None = None,
+        work_pool: str | None = None,
+        tags: Sequence[str] = (),
+        paused: bool = False,
+    ) -> None:
+        """There is a deployment, served by its own process or, with `work_pool`, by the workers of a pool.
+
+        `parameters` is what its runs are checked by: a pydantic model, a function with the flow's signature, a JSON
+        schema, or None for no check; a contract brings its own. `defaults` are the deployment's own values.
+        """
+        if isinstance(deployment, Deployment):
+            parameters = parameters or deployment.params
+        self._state.deploy(
+            _name(deployment),
+            schema=schema_of(parameters),
+            defaults=defaults or {},
+            work_pool_name=work_pool,
+            tags=list(tags),
+            paused=paused,
+        )
+
+    def on_run(self, deployment: Target, *plans: Course | Flow, **course: Any) -> None:
+        """How runs of the deployment go: the first run the first plan, and so on; the last plan holds from then on.
+
+        A plan is a `Course`, or a function that stands for the flow: it is given the parameters and returns the
+        result, or a Course; what it raises fails the run. Keywords are those of one Course:
+        `on_run("a/b", state="FAILED", message="no space left")`. A retry in place takes the next plan.
+        Raises LookupError when there is no such deployment, TypeError for plans and keywords at once.
+        """
+        if plans and course:
+            raise TypeError("give plans, or the keywords of one Course, not both")
+        self._plans[self._deployment_id(deployment)] = list(plans) or [Course(**course)]
+
+    def worker(self, work_pool: str, name: str = "worker", *, status: str = "ONLINE", ago_seconds: float = 0.0) -> None:
+        """A worker has polled the pool so long ago."""
+        beat = datetime.fromtimestamp(datetime.now(UTC).timestamp() - ago_seconds, UTC)
+        self._state.attend(work_pool, name, status=status, last_heartbeat=beat)
+
+    def run(self, deployment: Target, parameters: Mapping[str, Any] | None = None, tags: Sequence[str] = ()) -> FlowRun:
+        """Start a run from elsewhere, as a person or a schedule would."""
+        asked = {"parameters": dict(parameters or {}), "tags": list(tags)}
+        created, _ = self._state.create(self._deployment_id(deployment), asked)
+        self._begin(created["id"])
+        return self.read(created["id"])
+
+    def runs(self, deployment: Target | None = None) -> list[FlowRun]:
+        """The runs as they stand, oldest first; of one deployment, or all."""
+        wanted = self._deployment_id(deployment) if deployment is not None else None
+        rows = self._state.rows(self._state.flow_runs.values())
+        return [FlowRun.parse(row) for row in rows if wanted in (None, row["deployment_id"])]
+
+    def read(self, run: FlowRun | str) -> FlowRun:
+        """The run as it stands now."""
+        return FlowRun.parse(self.document(run))
+
+    def document(self, run: FlowRun | str) -> Document:
+        """The run as the API tells of it, labels and all."""
+        [document] = self._state.rows([self._state.run(_run_id(run))])
+        return document
+
+    def finish(self, run: FlowRun | str, **course: Any) -> None:
+        """End a run that was left alone, whatever its state; keywords are those of a Course."""
+        ending = Course(**course)
+        self._say(_run_id(run), ending)
+        self._conclude(_run_id(run), ending)
+
+    def set_state(self, run: FlowRun | str, state: str, *, name: str | None = None, message: str = "") -> None:
+        """Put a run into a state, whatever the server's rules say."""
+        self._state.propose(_run_id(run), {"type": state, "name": name, "message": message or None}, force=True)
+
+    def log(self, run: FlowRun | str, message: str, level: int = logging.INFO) -> None:
+        """The flow logs a line."""
+        self._state.log(_run_id(run), level, message)
+
+    def publish(self, run: FlowRun | str, result: Result) -> None:
+        """The flow publishes its result."""
+        self._state.publish(_run_id(run), as_json(result))
+
+    def delete(self, run: FlowRun | str) -> None:
+        """Somebody deletes the run."""
+        self._state.delete(_run_id(run))
+
+    def wait_for(self, holds: Callable[[], T], seconds: float = 10.0) -> T:
+        """What `holds` gives once it is true, looked at after every change of a run.
+
+        Raises TimeoutError after so many seconds.
+        """
+        changed = Event()
+        deadline = monotonic() + seconds
+
+        def listen(_: Document) -> None:
+            changed.set()
+
+        self._state.listeners.add(listen)
+        try:
+            while not (found := holds()):
+                if not changed.wait(max(0.0, deadline - monotonic())):
+                    raise TimeoutError(f"not within {seconds:g} s; the runs are: {self.runs()}")
+                changed.clear()
+        finally:
+            self._state.listeners.discard(listen)
+        return found
+
+    def _deployment_id(self, target: Target) -> str:
+        flow, _, short = _name(target).partition("/")
+        with self._state.lock:
+            found = self._state.find_deployment(flow, short)
+        if found is None:
+            raise LookupError(f"this FakePrefect has no deployment {_name(target)!r}; say so with deployment()")
+        deployment_id: str = found["id"]
+        return deployment_id
+
+    def _begin(self, flow_run_id: str) -> None:
+        """A run is due: take it as far as its plan says."""
+        run = self.document(flow_run_id)
+        plans = self._plans.get(run["deployment_id"], [Course()])
+        with self._state.lock:
+            plan = plans.pop(0) if len(plans) > 1 else plans[0]
+        if isinstance(plan, Course):
+            self._courses[flow_run_id] = plan
+            if plan.state == "SCHEDULED":
+                return
+        self.set_state(flow_run_id, "PENDING")
+        if isinstance(plan, Course) and plan.state == "PENDING":
+            return
+        self.set_state(flow_run_id, "RUNNING")
+        running = self.document(flow_run_id)["state_id"]
+        course = self._courses[flow_run_id] = follow(plan, run["parameters"])
+        self._say(flow_run_id, course)
+        if course.state != "RUNNING":
+            self._later(course.after_seconds, flow_run_id, course, running)
+
+    def _later(self, seconds: float, flow_run_id: str, course: Course, running: str) -> None:
+        if not seconds:
+            self._end(flow_run_id, course, running)
+            return
+        timer = Timer(seconds, self._end, (flow_run_id, course, running))
+        timer.daemon = True
+        self._timers.append(timer)
+        timer.start()
+
+    def _end(self, flow_run_id: str, course: Course, running: str) -> None:
+        with self._state.lock:
+            run = self._state.flow_runs.get(flow_run_id)
+            if run is not None and run["state_id"] == running:  # nobody has cancelled or deleted it meanwhile
+                self._conclude(flow_run_id, course)
+
+    def _say(self, flow_run_id: str, course: Course) -> None:
+        for line in course.logs:
+            level, message = (logging.INFO, line) if isinstance(line, str) else line
+            self.log(flow_run_id, message, level)
+
+    def _conclude(self, flow_run_id: str, course: Course) -> None:
+        if course.result is not None:
+            self.publish(flow_run_id, course.result)
+        self.set_state(flow_run_id, course.state, name=course.state_name, message=course.message)
+
+    def _cancelling(self, flow_run_id: str) -> None:
+        """A cancellation was accepted."""
+        if self._courses.get(flow_run_id, Course()).obeys_cancel:
+            self.set_state(flow_run_id, "CANCELLED")
+
+
+def _name(target: Target) -> str:
+    return target.name if isinstance(target, Deployment) else target
+
+
+def _run_id(run: FlowRun | str) -> str:
+    return run.id if isinstance(run, FlowRun) else run

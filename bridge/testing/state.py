@@ -1,0 +1,258 @@
+"""What the fake Prefect knows: deployments, runs, logs, artifacts, workers and events, and how runs change state.
+
+Owns the documents and the server's rules about states; knows nothing of HTTP. Safe to use from several threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from datetime import UTC, datetime
+from threading import RLock
+from typing import Any
+from uuid import uuid4
+
+from bridge.contracts import RESULT_ARTIFACT_KEY
+from bridge.testing.courses import STATE_TYPES, TERMINAL_TYPES
+from bridge.testing.filtering import Document
+from bridge.testing.schemas import Refusal, enforce
+
+
+class State:
+    """One server's knowledge."""
+
+    def __init__(self) -> None:
+        self.lock = RLock()
+        self.flows: dict[str, Document] = {}
+        self.deployments: dict[str, Document] = {}
+        self.flow_runs: dict[str, Document] = {}
+        self.logs: list[Document] = []
+        self.artifacts: list[Document] = []
+        self.workers: dict[str, list[Document]] = {}
+        """By work pool; a pool without workers has an empty list."""
+        self.events: list[Document] = []
+        self.listeners: set[Callable[[Document], None]] = set()
+
+    def deploy(self, name: str, *, schema: Mapping[str, Any], defaults: Mapping[str, Any], **more: Any) -> Document:
+        """A deployment `<flow>/<deployment>` as the server keeps it; a second one of that name takes its place."""
+        flow_name, _, short = name.partition("/")
+        with self.lock:
+            flow = next((each for each in self.flows.values() if each["name"] == flow_name), None)
+            flow = flow or _stored(name=flow_name, tags=[])
+            self.flows[flow["id"]] = flow
+            known = self.find_deployment(flow_name, short)
+            pool = more["work_pool_name"]
+            document = _stored(
+                name=short,
+                flow_id=flow["id"],
+                parameters=dict(defaults),
+                parameter_openapi_schema=dict(schema),
+                enforce_parameter_schema=True,
+                schedules=[],
+                status="READY",
+                work_queue_name="default" if pool else None,
+                **more,
+            )
+            if known is not None:
+                document["id"] = known["id"]
+            self.deployments[document["id"]] = document
+            if pool:
+                self.workers.setdefault(pool, [])
+            return document
+
+    def find_deployment(self, flow_name: str, short: str) -> Document | None:
+        """The deployment of that full name."""
+        for each in self.deployments.values():
+            if each["name"] == short and self.flows[each["flow_id"]]["name"] == flow_name:
+                return each
+        return None
+
+    def create(self, deployment_id: str, asked: Mapping[str, Any]) -> tuple[Document, bool]:
+        """A new scheduled run, or the one that bears the key already, and whether it is new. Raises Refusal."""
+        with self.lock:
+            deployment = self.deployments.get(deployment_id)
+            if deployment is None:
+                raise Refusal(404, "Deployment not found")
+            parameters = {**deployment["parameters"], **(asked.get("parameters") or {})}
+            enforce(parameters, deployment["parameter_openapi_schema"])
+            key = asked.get("idempotency_key")
+            known = self._with_key(deployment["flow_id"], key) if key else None
+            if known is not None:
+                return known, False
+            run = _new_run(deployment, asked, parameters, number=len(self.flow_runs) + 1)
+            self.flow_runs[run["id"]] = run
+            self._put(run, {"type": "SCHEDULED", **(asked.get("state") or {})})
+            return run, True
+
+    def _with_key(self, flow_id: str, key: str) -> Document | None:
+        for run in self.flow_runs.values():
+            if (run["flow_id"], run["idempotency_key"]) == (flow_id, key):
+                return run
+        return None
+
+    def propose(self, flow_run_id: str, proposed: Mapping[str, Any], *, force: bool) -> tuple[Document, str, str]:
+        """Ask for a state; gives the state then, the server's word (ACCEPT, REJECT, ABORT) and its reason.
+
+        The rules are those of Prefect's orchestration that a bridge can meet. Raises Refusal.
+        """
+        with self.lock:
+            run = self.run(flow_run_id)
+            current, wanted = run["state_type"], proposed.get("type")
+            if wanted not in STATE_TYPES:
+                raise Refusal(422, f"Input should be one of {', '.join(STATE_TYPES)}")
+            if not force and current in TERMINAL_TYPES and wanted in {"CANCELLING", "PAUSED", "CRASHED"}:
+                return run["state"], "ABORT", f"Run is already in terminal state {current}."
+            if not force and current == "CANCELLING" and wanted != "CANCELLED":
+                reason = "Cannot transition flows that are cancelling to a state other than Cancelled."
+                return run["state"], "REJECT", reason
+            if not force and current == "SCHEDULED" and wanted == "CANCELLING":
+                state = self._put(run, {"type": "CANCELLED"})
+                return state, "REJECT", "Scheduled flow run has no infrastructure to terminate."
+            return self._put(run, proposed), "ACCEPT", ""
+
+    def run(self, flow_run_id: str) -> Document:
+        """The run's document; raises Refusal (404)."""
+        run = self.flow_runs.get(flow_run_id)
+        if run is None:
+            raise Refusal(404, "Flow run not found")
+        return run
+
+    def delete(self, flow_run_id: str) -> None:
+        """Forget a run with its log and its artifacts; raises Refusal (404)."""
+        with self.lock:
+            del self.flow_runs[self.run(flow_run_id)["id"]]
+            self.logs = [each for each in self.logs if each["flow_run_id"] != flow_run_id]
+            self.artifacts = [each for each in self.artifacts if each["flow_run_id"] != flow_run_id]
+
+    def log(self, flow_run_id: str, level: int, message: str) -> None:
+        """A line in the run's log."""
+        with self.lock:
+            self.logs.append(
+                _stored(
+                    name="prefect.flow_runs",
+                    level=level,
+                    message=message,
+                    timestamp=_now(),
+                    flow_run_id=self.run(flow_run_id)["id"],
+                    task_run_id=None,
+                )
+            )
+
+    def publish(self, flow_run_id: str, result: Mapping[str, Any], key: str = RESULT_ARTIFACT_KEY) -> None:
+        """An artifact of the run; by default its result."""
+        with self.lock:
+            run_id = self.run(flow_run_id)["id"]
+            self.artifacts.append(_stored(key=key, type="result", data=dict(result), flow_run_id=run_id))
+
+    def attend(self, work_pool: str, name: str, *, status: str, last_heartbeat: datetime) -> None:
+        """A worker that has polled a pool."""
+        with self.lock:
+            workers = self.workers.setdefault(work_pool, [])
+            workers[:] = [each for each in workers if each["name"] != name]
+            workers.append(_stored(name=name, status=status, last_heartbeat_time=_stamp(last_heartbeat)))
+
+    def rows(self, documents: Iterable[Document]) -> list[Document]:
+        """Copies of documents as they stand together at one moment."""
+        with self.lock:
+            return deepcopy(list(documents))
+
+    def _put(self, run: Document, proposed: Mapping[str, Any]) -> Document:
+        """The run is in this state now, and an event says so."""
+        kind, before = proposed["type"], run["state"]
+        name = proposed.get("name") or kind.title()
+        now = _now()
+        state = {"id": str(uuid4()), "type": kind, "name": name, "message": proposed.get("message"), "timestamp": now}
+        if run["state_type"] == "RUNNING":
+            begun = datetime.fromisoformat(before["timestamp"])
+            run["total_run_time"] += (datetime.fromisoformat(now) - begun).total_seconds()
+        run |= {"state": state, "state_id": state["id"], "state_type": kind, "state_name": name, "updated": now}
+        if kind == "RUNNING":
+            run["run_count"] += 1
+        if kind == "RUNNING" or kind in TERMINAL_TYPES:
+            run["start_time"] = run["start_time"] or now
+        run["end_time"] = now if kind in TERMINAL_TYPES else None
+        run["next_scheduled_start_time"] = now if kind == "SCHEDULED" else None
+        event = deepcopy(self._event(run, before))
+        self.events.append(event)
+        for listener in tuple(self.listeners):
+            listener(event)
+        return state
+
+    def _event(self, run: Document, before: Document | None) -> Document:
+        state, deployment = run["state"], self.deployments[run["deployment_id"]]
+        related = [
+            _resource(f"prefect.flow.{run['flow_id']}", "flow", self.flows[run["flow_id"]]["name"]),
+            _resource(f"prefect.deployment.{deployment['id']}", "deployment", deployment["name"]),
+        ]
+        if run["work_pool_name"]:
+            related.append(_resource(f"prefect.work-pool.{run['work_pool_name']}", "work-pool", run["work_pool_name"]))
+        related += [_resource(f"prefect.tag.{tag}", "tag") for tag in run["tags"]]
+        return {
+            "id": state["id"],
+            "event": f"prefect.flow-run.{state['name']}",
+            "occurred": state["timestamp"],
+            "received": state["timestamp"],
+            "follows": before["id"] if before else None,
+            "resource": {
+                "prefect.resource.id": f"prefect.flow-run.{run['id']}",
+                "prefect.resource.name": run["name"],
+                "prefect.run-count": str(run["run_count"]),
+                "prefect.state-message": state["message"] or "",
+                "prefect.state-name": state["name"],
+                "prefect.state-timestamp": state["timestamp"].replace("Z", "+00:00"),
+                "prefect.state-type": state["type"],
+            },
+            "related": related,
+            "payload": {
+                "intended": {"from": before["type"] if before else None, "to": state["type"]},
+                "initial_state": {"type": before["type"], "name": before["name"]} if before else None,
+                "validated_state": {"type": state["type"], "name": state["name"]},
+            },
+        }
+
+
+def _new_run(deployment: Document, asked: Mapping[str, Any], parameters: Mapping[str, Any], *, number: int) -> Document:
+    now = _now()
+    prefects_own = {"prefect.flow.id": deployment["flow_id"], "prefect.deployment.id": deployment["id"]}
+    return _stored(
+        name=asked.get("name") or f"fake-run-{number}",
+        flow_id=deployment["flow_id"],
+        deployment_id=deployment["id"],
+        parameters=parameters,
+        idempotency_key=asked.get("idempotency_key"),
+        tags=list(dict.fromkeys([*deployment["tags"], *(asked.get("tags") or [])])),
+        labels={**prefects_own, **(asked.get("labels") or {})},
+        work_pool_name=deployment["work_pool_name"],
+        work_queue_name=deployment["work_queue_name"],
+        parent_task_run_id=None,
+        run_count=0,
+        expected_start_time=now,
+        next_scheduled_start_time=now,
+        start_time=None,
+        end_time=None,
+        total_run_time=0.0,
+        auto_scheduled=False,
+        state=None,
+        state_id=None,
+        state_type=None,
+        state_name=None,
+    )
+
+
+def _resource(resource_id: str, role: str, name: str | None = None) -> dict[str, str]:
+    resource = {"prefect.resource.id": resource_id, "prefect.resource.role": role}
+    return {**resource, "prefect.resource.name": name} if name else resource
+
+
+def _stored(**fields: Any) -> Document:
+    now = _now()
+    return {"id": str(uuid4()), "created": now, "updated": now, **fields}
+
+
+def _now() -> str:
+    return _stamp(datetime.now(UTC))
+
+
+def _stamp(moment: datetime) -> str:
+    """A time as Prefect writes it, always with its microseconds: as text it sorts as it does as a time."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
