@@ -1,0 +1,118 @@
+"""When to look at Prefect for flow runs that have ended: one socket and one pace for all watchers of a connection.
+
+The event socket hastens a look; at intervals there is one anyhow, so that what the socket lost is found. What a look
+finds is the watchers' business (`bridge.in_airflow.watching`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
+from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
+
+from bridge.errors import BridgeError
+from bridge.in_airflow.hook import PrefectHook
+from bridge.prefect_api.events import state_changes
+from bridge.prefect_api.wire import ENDED_TYPES
+
+log = logging.getLogger(__name__)
+
+RECONCILE_SECONDS = 15.0
+RECONCILE_WITHOUT_SOCKET_SECONDS = 5.0
+GATHER_SECONDS = 0.05
+LEAST_SECONDS_BETWEEN_LOOKS = 0.25
+RECONNECT_SECONDS = 2.0
+LONGEST_RECONNECT_SECONDS = 60.0
+
+OUTAGES = (BridgeError, AirflowException, AirflowRuntimeError)
+"""What passes, or is mended elsewhere: Prefect is away, refuses the credentials, the connection is missing."""
+
+
+@dataclass(eq=False)
+class Look:
+    """One look at Prefect, made by every watcher of the API; `again`: there is more to tell at once."""
+
+    again: bool = False
+    _to_call: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+    def when_stored(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Call this once Airflow has stored the events of this look."""
+        self._to_call.append(act)
+
+    async def stored(self) -> None:
+        for act in self._to_call:
+            await act()
+
+
+class Looks(SharedStreamProducer):
+    """Says when to look: at the end of some flow run, and at intervals. A look waits until the one before is stored."""
+
+    def __init__(self, prefect_conn_id: str, reconcile_seconds: float) -> None:
+        self._conn_id = prefect_conn_id
+        self._reconcile_seconds = reconcile_seconds
+        self._due = asyncio.Event()
+        self._done = asyncio.Event()
+        self._listening = False
+        self._last_event: datetime | None = None
+
+    async def open_stream(self) -> AsyncGenerator[tuple[Look, Look], None]:
+        """Looks, for ever."""
+        listener = asyncio.create_task(self._listen(), name=f"prefect events of {self._conn_id}")
+        try:
+            while True:
+                look = Look()
+                self._due.clear()
+                self._done.clear()
+                yield look, look
+                await self._done.wait()
+                if not look.again:
+                    await self._until_due(listener)
+        finally:
+            listener.cancel()
+
+    async def advance(self, batch: Sequence[AdvanceItem]) -> None:
+        """The looks' events are stored. Where one watcher failed, all save at the next look."""
+        for item in batch:
+            if item.outcome.is_clean:
+                await item.broker_payload.stored()
+        self._done.set()
+
+    async def _until_due(self, listener: asyncio.Task[None]) -> None:
+        await asyncio.sleep(LEAST_SECONDS_BETWEEN_LOOKS)
+        seconds = RECONCILE_WITHOUT_SOCKET_SECONDS
+        if self._listening:
+            seconds = self._reconcile_seconds
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._due.wait(), min(seconds, self._reconcile_seconds))
+            await asyncio.sleep(GATHER_SECONDS)
+        if listener.done():
+            listener.result()
+
+    async def _listen(self) -> None:
+        pause, told = RECONNECT_SECONDS, False
+        while True:
+            try:
+                connection = await PrefectHook(self._conn_id).connection_async()
+                async for change in state_changes(connection, self._last_event, self._opened):
+                    pause, told = RECONNECT_SECONDS, False
+                    self._last_event = max(change.occurred, self._last_event or change.occurred)
+                    if change.state_type in ENDED_TYPES:
+                        self._due.set()
+            except OUTAGES as error:
+                log.log(
+                    logging.DEBUG if told else logging.INFO, "No events from Prefect, looking at intervals: %s", error
+                )
+                told = True
+            self._listening = False
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_RECONNECT_SECONDS)
+
+    def _opened(self) -> None:
+        self._listening = True
+        self._due.set()

@@ -1,0 +1,314 @@
+"""The end of a flow run as an asset event, on a real Prefect: told once, whatever is lost in between.
+
+Airflow's state store is a dictionary here; `tests/e2e/test_watching.py` has a real one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+from airflow.sdk.execution_time.context import AssetStateStoreAccessors
+from airflow.serialization.encoders import encode_trigger
+from airflow.triggers.base import TriggerEvent
+
+from bridge.errors import PrefectUnreachable
+from bridge.in_airflow import looks
+from bridge.in_airflow.watching import PrefectEventTrigger
+from bridge.prefect_api.client import PrefectClient
+from bridge.prefect_api.ended import Cursor, Watch
+from tests.live_prefect import LivePrefect
+
+PATIENCE_SECONDS = 60
+
+
+class Store:
+    """An asset's state store, kept in this process as JSON."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+
+    async def aget(self, key: str, default: Any = None) -> Any:
+        return json.loads(self.values[key]) if key in self.values else default
+
+    async def aset(self, key: str, value: Any) -> None:
+        self.values[key] = json.dumps(value)
+
+    def cursor(self) -> Cursor:
+        [text] = self.values.values()
+        return Cursor.decode(json.loads(text))
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def tag() -> str:
+    return f"tag-{uuid4().hex[:8]}"
+
+
+def watcher(store: Store, tag: str, **more: Any) -> PrefectEventTrigger:
+    trigger = PrefectEventTrigger(tags=[tag], **{"reconcile_seconds": 1.0, **more})
+    trigger.asset_state_store = AssetStateStoreAccessors(inlets=[])
+    trigger.asset_state_store._by_name["asset"] = store  # type: ignore[assignment]
+    return trigger
+
+
+def run_with(prefect: LivePrefect, tag: str, *state_types: str) -> str:
+    """The id of a run with this tag, put into these states."""
+    flow = prefect.request("POST", "/flows/", {"name": "by-hand"})
+    flow_run_id = str(prefect.request("POST", "/flow_runs/", {"flow_id": flow["id"], "tags": [tag, "other"]})["id"])
+    for state_type in state_types:
+        prefect.put_state(flow_run_id, state_type)
+    return flow_run_id
+
+
+class Listening:
+    """What a running watcher has told."""
+
+    def __init__(self, store: Store) -> None:
+        self.events: list[dict[str, Any]] = []
+        self._store = store
+
+    async def hear(self, events: AsyncIterator[TriggerEvent]) -> None:
+        async for event in events:
+            self.events.append(event.payload)
+
+    @property
+    def ids(self) -> list[str]:
+        return [event["flow_run_id"] for event in self.events]
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not holds():  # noqa: ASYNC110 — it looks at other tasks' and servers' state
+                await asyncio.sleep(0.02)
+
+    async def has_looked(self) -> None:
+        await self.until(lambda: bool(self._store.values))
+
+    async def has_heard(self, count: int) -> list[str]:
+        """The ids of so many runs, all of them saved as told."""
+        await self.until(lambda: len(self.events) >= count and not self._store.cursor().pending)
+        return self.ids
+
+
+@asynccontextmanager
+async def listening(trigger: PrefectEventTrigger, store: Store) -> AsyncIterator[Listening]:
+    heard = Listening(store)
+    task = asyncio.create_task(heard.hear(trigger.run()))
+    try:
+        yield heard
+        assert not task.done(), task.exception()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_an_end_is_told_once_and_the_past_is_not(
+    client: PrefectClient, prefect: LivePrefect, store: Store, tag: str
+) -> None:
+    run_with(prefect, tag, "COMPLETED")
+    async with listening(watcher(store, tag), store) as heard:
+        await heard.has_looked()
+        first = await asyncio.to_thread(run_with, prefect, tag, "RUNNING", "COMPLETED")
+        await heard.has_heard(1)
+        second = await asyncio.to_thread(run_with, prefect, tag, "RUNNING", "COMPLETED")
+        assert await heard.has_heard(2) == [first, second]
+    told = heard.events[0]
+    assert told["state"] == "COMPLETED"
+    assert told["tags"] == [tag, "other"]
+    assert told["url"].endswith(f"/runs/flow-run/{first}")
+    assert told["event_id"].startswith(first)
+    assert told["maybe_repeated"] is False
+    json.dumps(told)
+
+
+async def test_other_states_tags_and_flows_are_not_told(
+    client: PrefectClient, prefect: LivePrefect, store: Store, tag: str
+) -> None:
+    async with listening(watcher(store, tag, flow="by-hand", states=["FAILED", "CRASHED"]), store) as heard:
+        await heard.has_looked()
+        await asyncio.to_thread(run_with, prefect, tag, "COMPLETED")
+        await asyncio.to_thread(run_with, prefect, "another tag", "FAILED")
+        failed = await asyncio.to_thread(run_with, prefect, tag, "FAILED")
+        crashed = await asyncio.to_thread(run_with, prefect, tag, "CRASHED")
+        assert await heard.has_heard(2) == [failed, crashed]
+
+
+async def test_what_ended_while_nobody_listened_is_told_at_the_next_start(
+    client: PrefectClient, prefect: LivePrefect, store: Store, tag: str
+) -> None:
+    async with listening(watcher(store, tag), store) as heard:
+        await heard.has_looked()
+        await asyncio.to_thread(run_with, prefect, tag, "COMPLETED")
+        await heard.has_heard(1)
+    missed = [await asyncio.to_thread(run_with, prefect, tag, "COMPLETED") for _ in range(3)]
+    async with listening(watcher(store, tag), store) as again:
+        assert await again.has_heard(3) == missed
+        assert not any(event["maybe_repeated"] for event in again.events)
+
+
+async def test_an_end_whose_telling_was_cut_short_is_told_again_and_says_so(
+    client: PrefectClient, prefect: LivePrefect, store: Store, tag: str
+) -> None:
+    async with listening(watcher(store, tag), store) as heard:
+        await heard.has_looked()
+    flow_run_id = await asyncio.to_thread(run_with, prefect, tag, "COMPLETED")
+    told = watcher(store, tag).run()
+    event = await anext(told)  # the triggerer dies before it asks for the next one
+    await told.aclose()
+    assert event.payload["maybe_repeated"] is False
+    async with listening(watcher(store, tag), store) as again:
+        assert await again.has_heard(1) == [flow_run_id]
+        assert again.events[0]["maybe_repeated"] is True
+        assert again.events[0]["event_id"] == event.payload["event_id"]
+
+
+async def test_events_lost_and_doubled_change_nothing(
+    client: PrefectClient, prefect: LivePrefect, store: Store, tag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = looks.state_changes
+
+    async def faulty(*arguments: Any) -> AsyncIterator[Any]:
+        count = 0
+        async for change in changes(*arguments):
+            count += 1
+            if count % 3 == 0:
+                continue
+            yield change
+            yield change
+            if count % 7 == 0:
+                raise PrefectUnreachable("cut off")
+
+    monkeypatch.setattr(looks, "state_changes", faulty)
+    monkeypatch.setattr(looks, "RECONNECT_SECONDS", 0.1)
+    async with listening(watcher(store, tag), store) as heard:
+        await heard.has_looked()
+        ended = [await asyncio.to_thread(run_with, prefect, tag, "RUNNING", "COMPLETED") for _ in range(12)]
+        assert await heard.has_heard(12) == ended
+
+
+async def test_without_a_socket_ends_are_found_at_intervals(
+    client: PrefectClient, prefect: LivePrefect, store: Store, tag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(*_: Any) -> AsyncIterator[Any]:
+        raise PrefectUnreachable("no websockets here")
+        yield
+
+    monkeypatch.setattr(looks, "state_changes", refused)
+    async with listening(watcher(store, tag), store) as heard:
+        await heard.has_looked()
+        flow_run_id = await asyncio.to_thread(run_with, prefect, tag, "COMPLETED")
+        assert await heard.has_heard(1) == [flow_run_id]
+
+
+async def test_a_run_that_is_retried_in_place_ends_twice(
+    client: PrefectClient, prefect: LivePrefect, store: Store, tag: str
+) -> None:
+    async with listening(watcher(store, tag), store) as heard:
+        await heard.has_looked()
+        flow_run_id = await asyncio.to_thread(run_with, prefect, tag, "COMPLETED")
+        await heard.has_heard(1)
+        for state_type in ("SCHEDULED", "RUNNING", "COMPLETED"):
+            await asyncio.to_thread(prefect.put_state, flow_run_id, state_type)
+        assert await heard.has_heard(2) == [flow_run_id] * 2
+        assert len({event["event_id"] for event in heard.events}) == 2
+
+
+async def test_a_backlog_is_told_whole_and_in_order(
+    client: PrefectClient, prefect: LivePrefect, store: Store, tag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.in_airflow.watching.EVENTS_A_LOOK", 2)
+    async with listening(watcher(store, tag), store) as heard:
+        await heard.has_looked()
+    missed = [await asyncio.to_thread(run_with, prefect, tag, "COMPLETED") for _ in range(5)]
+    async with listening(watcher(store, tag), store) as again:
+        assert await again.has_heard(5) == missed
+
+
+async def test_a_deployment_is_watched_by_name_and_its_result_is_told(
+    client: PrefectClient, prefect: LivePrefect, store: Store
+) -> None:
+    deployment = prefect.request("GET", "/deployments/name/echo/t")
+    trigger = PrefectEventTrigger("echo/t", reconcile_seconds=1.0)
+    trigger.asset_state_store = AssetStateStoreAccessors(inlets=[])
+    trigger.asset_state_store._by_name["asset"] = store  # type: ignore[assignment]
+    async with listening(trigger, store) as heard:
+        await heard.has_looked()
+        body = {"parameters": {"text": "hello", "number": 3}, "state": {"type": "SCHEDULED"}}
+        path = f"/deployments/{deployment['id']}/create_flow_run"
+        created = await asyncio.to_thread(prefect.request, "POST", path, body)
+        assert await heard.has_heard(1) == [created["id"]]
+    assert heard.events[0]["deployment"] == "echo/t"
+    assert heard.events[0]["result"] == {"text": "hello", "number": 3}
+
+
+async def test_prefect_may_die_and_come_back(
+    store: Store, tag: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = LivePrefect(tmp_path_factory.mktemp("mortal"))
+    await asyncio.to_thread(server.start)
+    address = urlsplit(server.api_url)
+    connection = {"conn_type": "prefect", "host": f"http://{address.hostname}", "port": address.port}
+    monkeypatch.setenv("AIRFLOW_CONN_PREFECT_DEFAULT", json.dumps(connection))
+    try:
+        async with listening(watcher(store, tag), store) as heard:
+            await heard.has_looked()
+            before = await asyncio.to_thread(run_with, server, tag, "COMPLETED")
+            await heard.has_heard(1)
+            await asyncio.to_thread(server.kill)
+            await asyncio.sleep(2)
+            await asyncio.to_thread(server.start)
+            after = await asyncio.to_thread(run_with, server, tag, "COMPLETED")
+            assert await heard.has_heard(2) == [before, after]
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+async def test_a_connection_that_is_missing_is_waited_for(
+    client: PrefectClient, prefect: LivePrefect, store: Store, tag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looks, "LEAST_SECONDS_BETWEEN_LOOKS", 0.05)
+    trigger = watcher(store, tag, prefect_conn_id="prefect_later")
+    async with listening(trigger, store) as heard:
+        await heard.until(lambda: trigger._away)
+        address = urlsplit(prefect.api_url)
+        later = {"conn_type": "prefect", "host": f"http://{address.hostname}", "port": address.port}
+        monkeypatch.setenv("AIRFLOW_CONN_PREFECT_LATER", json.dumps(later))
+        await heard.has_looked()
+
+
+def test_one_meaning_has_one_serialised_form() -> None:
+    one = PrefectEventTrigger(tags=["b", "a"], states=["FAILED", "COMPLETED"])
+    other = PrefectEventTrigger(tags=("a", "b"), states=("COMPLETED", "FAILED"))
+    assert one.serialize() == other.serialize()
+    path, kwargs = one.serialize()
+    assert path == "bridge.in_airflow.watching.PrefectEventTrigger"
+    assert json.loads(json.dumps(kwargs)) == kwargs
+    assert PrefectEventTrigger.hash(path, kwargs) == PrefectEventTrigger.hash(*other.serialize())
+    assert encode_trigger(PrefectEventTrigger(**kwargs)) == encode_trigger(one)
+
+
+def test_watchers_of_one_connection_share_one_socket() -> None:
+    assert PrefectEventTrigger("a/b").shared_stream_key() == PrefectEventTrigger(flow="c").shared_stream_key()
+    assert (
+        PrefectEventTrigger("a/b").shared_stream_key()
+        != PrefectEventTrigger("a/b", prefect_conn_id="x").shared_stream_key()
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"states": ("RUNNING",)}, {"states": ()}, {"deployment": "echo"}, {"deployment": "echo/t", "flow": "echo"}],
+)
+def test_what_cannot_be_watched_is_refused_when_the_dag_is_read(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"state|deployment"):
+        Watch(**wrong)
