@@ -12,11 +12,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from bridge.errors import FlowRunNeverStarted, FlowRunTimedOut, ResultInvalid
+from bridge.errors import FlowRunLost, FlowRunNeverStarted, FlowRunTimedOut, PrefectApiError, ResultInvalid
 from bridge.prefect_api import wire
 from bridge.prefect_api.records import FlowRun, Worker
 from bridge.prefect_api.wire import Operation
-from bridge.verdict import Completed, Ended, judge
+from bridge.verdict import Completed, Ended, Live, judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,32 @@ def conclude(run: FlowRun, url: str, model: type[BaseModel] | None = None) -> Op
     Raises the run's `FlowRunError` when it did not complete, ResultInvalid when `model` is given and the published
     result is missing or does not fit it.
     """
+    completed = completion(run, url)
+    result = yield from wire.read_result(run.id)
+    return outcome(run, url, completed, result, model)
+
+
+def completion(run: FlowRun, url: str) -> Completed:
+    """The verdict on a run that has ended; raises its `FlowRunError` when it did not complete."""
     verdict = judge(run, url)
     if isinstance(verdict, Ended):
         raise verdict.error
     if not isinstance(verdict, Completed):
         raise RuntimeError(f"flow run {run.id} is {run.state_type}; only a run that has ended can be concluded")
-    result = yield from wire.read_result(run.id)
+    return verdict
+
+
+def outcome(
+    run: FlowRun,
+    url: str,
+    completed: Completed,
+    result: Mapping[str, Any] | None,
+    model: type[BaseModel] | None = None,
+) -> Outcome:
+    """The outcome of a run that completed and published `result`; raises ResultInvalid where it does not fit."""
     if model is not None:
         _check_result(run, url, result, model)
-    return Outcome(result, verdict.skipped_because)
+    return Outcome(result, completed.skipped_because)
 
 
 def _check_result(run: FlowRun, url: str, result: Mapping[str, Any] | None, model: type[BaseModel]) -> None:
@@ -85,6 +102,30 @@ def timed_out(run: FlowRun, url: str, waited_seconds: float) -> FlowRunTimedOut:
         flow_run_id=run.id,
         url=url,
     )
+
+
+def out_of_sight(flow_run_id: str, url: str, reason: PrefectApiError) -> FlowRunLost:
+    """The error for a run that can be followed no more because the API stayed away."""
+    return FlowRunLost(
+        f"Flow run {flow_run_id} is out of sight and may still run: {reason} Look at it when Prefect is back: {url}",
+        flow_run_id=flow_run_id,
+        url=url,
+    )
+
+
+def describe_cancellation(run: FlowRun) -> str:
+    """What became of a request to cancel, by the run as it was read afterwards."""
+    if run.state_type == "CANCELLED":
+        return f"flow run {run.name!r} is cancelled"
+    if run.state_type == "CANCELLING":
+        return (
+            f"flow run {run.name!r} is still CANCELLING: its worker has not confirmed the end yet "
+            "(Prefect's server itself ends it after 300 s)"
+        )
+    verdict = judge(run)
+    if isinstance(verdict, Live):
+        return f"flow run {run.name!r} is {run.state_name} although it was to be cancelled: look at its worker"
+    return f"flow run {run.name!r} had ended before it could be cancelled: it is {run.state_name}"
 
 
 def _describe(workers: list[Worker]) -> str:

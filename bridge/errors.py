@@ -8,6 +8,7 @@
     │   ├── DeploymentNotFound       no deployment of that name
     │   ├── FlowRunNotFound          no flow run of that id
     │   ├── ParametersRejected       the parameters do not fit the deployment
+    │   ├── RetryRefused             a run that ended cannot be retried in place
     │   └── UnexpectedAnswer         an answer that the protocol does not know
     ├── FlowRunsFailed               too few of many flow runs completed
     └── FlowRunError                 a flow run did not end as it should
@@ -46,6 +47,7 @@ __all__ = [
     "PrefectUnauthorised",
     "PrefectUnreachable",
     "ResultInvalid",
+    "RetryRefused",
     "UnexpectedAnswer",
     "UnknownState",
 ]
@@ -86,6 +88,10 @@ class FlowRunNotFound(PrefectApiError):
 
 class ParametersRejected(PrefectApiError):
     """The parameters do not fit the deployment; nothing was started."""
+
+
+class RetryRefused(PrefectApiError):
+    """Prefect declined to retry a run that has ended."""
 
 
 class UnexpectedAnswer(PrefectApiError):

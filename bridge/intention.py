@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
+from typing import Literal
 
 from bridge.prefect_api.records import FlowRun
 from bridge.verdict import Ended, judge
+
+AfterFailure = Literal["start_afresh", "retry_in_place"]
+"""What is done when the run of an intention has failed and is asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +42,51 @@ class Intention:
         return [self.generation_key(generation) for generation in range(count)]
 
 
-def airflow_intention(
-    deployment: str, *, dag_id: str, run_id: str, task_id: str, map_index: int, epoch: int
-) -> Intention:
-    """The intention of one Airflow task instance.
+@dataclass(frozen=True, slots=True)
+class AirflowIntention:
+    """What one Airflow task instance means, in this epoch and in those before it.
 
     `epoch` is `max_tries - task.retries`: clearing a task raises it, a retry does not.
     """
-    return Intention(deployment, (dag_id, run_id, task_id, str(map_index), str(epoch)))
+
+    deployment: str
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    epoch: int
+    tries: int
+    """How often the task instance was tried, in all epochs: so many runs may have been started for it."""
+
+    @property
+    def now(self) -> Intention:
+        """The intention of this epoch."""
+        return Intention(
+            self.deployment, (self.dag_id, self.run_id, self.task_id, str(self.map_index), str(self.epoch))
+        )
+
+    @property
+    def keys(self) -> list[str]:
+        """Every key under which this epoch may have a run, the next generation's included."""
+        return self.now.generation_keys(self.tries + 1)
+
+    @property
+    def superseded_keys(self) -> list[str]:
+        """The keys of the epochs that a clear has ended."""
+        earlier = (replace(self, epoch=epoch).now for epoch in range(self.epoch))
+        return [key for intention in earlier for key in intention.generation_keys(self.tries)]
 
 
 @dataclass(frozen=True, slots=True)
 class Attach:
     """A run of this intention lives or has succeeded: wait for it, take its result."""
+
+    run: FlowRun
+
+
+@dataclass(frozen=True, slots=True)
+class RetryInPlace:
+    """The newest run of this intention has failed: let Prefect run it again."""
 
     run: FlowRun
 
@@ -62,15 +98,24 @@ class Start:
     key: str
 
 
-def resume(intention: Intention, found: Mapping[str, FlowRun], generations: int) -> Attach | Start:
+def resume(
+    intention: Intention,
+    found: Mapping[str, FlowRun],
+    generations: int,
+    after_failure: AfterFailure = "start_afresh",
+) -> Attach | RetryInPlace | Start:
     """Which run answers the intention, given those `found` under its first `generations` keys.
 
-    Live: attach. Completed: take its result. Failed, crashed, cancelled: the next generation.
+    Live: attach. Completed: take its result. Failed, crashed, cancelled: the next generation, or the same run again.
     """
+    newest: FlowRun | None = None
     for key in intention.generation_keys(generations):
         run = found.get(key)
         if run is None:
-            return Start(key)
+            return RetryInPlace(newest) if newest and after_failure == "retry_in_place" else Start(key)
         if not isinstance(judge(run), Ended):
             return Attach(run)
+        newest = run
+    if newest and after_failure == "retry_in_place":
+        return RetryInPlace(newest)
     return Start(intention.generation_key(generations))

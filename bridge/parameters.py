@@ -21,7 +21,8 @@ def check_parameters(parameters: Mapping[str, Any], record: DeploymentRecord, de
     """Raise ParametersRejected, naming the field and the deployment, unless the parameters fit.
 
     They are checked as the server will see them: over the deployment's own defaults, by its schema. Values that are
-    no JSON, and template objects (which could read Prefect's variables and come from `dag_run.conf`), are refused.
+    no JSON, and template objects (which could read Prefect's variables and come from `dag_run.conf`), are refused. A
+    deployment that does not enforce its schema (`enforce_parameter_schema=False`) is held to nothing else.
     """
     try:
         json.dumps(parameters, allow_nan=False)
@@ -29,7 +30,7 @@ def check_parameters(parameters: Mapping[str, Any], record: DeploymentRecord, de
         raise ParametersRejected(f"Parameters for {deployment!r} are not plain JSON: {error}") from error
     _refuse_templates(parameters, deployment, "parameters")
     schema = record.parameter_schema
-    if not schema:
+    if not schema or not record.enforces_schema:
         return
     unknown = sorted(set(parameters) - set(schema.get("properties", {})))
     if unknown:

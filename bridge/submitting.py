@@ -5,33 +5,68 @@ The one resume decision for every way of submitting (deferred, blocking, command
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
-from bridge.intention import Attach, Intention, resume
+from bridge.intention import AfterFailure, Attach, Intention, RetryInPlace, resume
 from bridge.prefect_api import wire
 from bridge.prefect_api.records import DeploymentRecord, FlowRun
 from bridge.prefect_api.wire import Operation, Submission
+from bridge.verdict import Ended, Live, judge
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The run that answers the intention; `attached` when it was there before."""
+    """The run that answers the intention, and how it came to do so."""
 
     run: FlowRun
-    attached: bool
+    how: Literal["started", "attached", "retried"]
+
+    @property
+    def attached(self) -> bool:
+        """Whether it was there before and is left as it is."""
+        return self.how == "attached"
 
 
 def submit(
-    record: DeploymentRecord, intention: Intention, submission: Submission, *, generations: int = 1
+    record: DeploymentRecord,
+    intention: Intention,
+    submission: Submission,
+    *,
+    generations: int = 1,
+    after_failure: AfterFailure = "start_afresh",
 ) -> Operation[Submitted]:
     """The run of `intention`: one that lives or succeeded under its first `generations` keys, else a new one.
 
     `generations` is how many runs may have been started for the intention before: an Airflow task's number of tries.
+    On the first of them nothing is looked up: the key finds the run that is there.
     """
+    if generations == 1:
+        created = yield from _create(record, intention, submission, intention.generation_key(0))
+        if created.new or not isinstance(judge(created.run), Ended):
+            return Submitted(created.run, "started" if created.new else "attached")
     found = yield from wire.find_flow_runs_by_keys(intention.generation_keys(generations))
-    decision = resume(intention, found, generations)
+    decision = resume(intention, found, generations, after_failure)
     if isinstance(decision, Attach):
-        return Submitted(decision.run, attached=True)
-    keyed = replace(submission, idempotency_key=decision.key)
-    run = yield from wire.create_flow_run(record, keyed, intention.deployment)
-    return Submitted(run, attached=False)
+        return Submitted(decision.run, "attached")
+    if isinstance(decision, RetryInPlace):
+        return Submitted((yield from wire.retry_flow_run(decision.run.id)), "retried")
+    created = yield from _create(record, intention, submission, decision.key)
+    return Submitted(created.run, "started" if created.new else "attached")
+
+
+def cancel_by_keys(keys: Sequence[str]) -> Operation[list[FlowRun]]:
+    """Cancel the runs under these keys that live; says how they stand afterwards. None found: an empty list."""
+    found = yield from wire.find_flow_runs_by_keys(keys)
+    cancelled: list[FlowRun] = []
+    for run in found.values():
+        if isinstance(judge(run), Live):
+            cancelled.append((yield from wire.cancel_flow_run(run.id)))  # noqa: PERF401 — a comprehension cannot yield
+    return cancelled
+
+
+def _create(
+    record: DeploymentRecord, intention: Intention, submission: Submission, key: str
+) -> Operation[wire.Created]:
+    return (yield from wire.create_flow_run(record, replace(submission, idempotency_key=key), intention.deployment))

@@ -6,6 +6,7 @@ Pure. Only COMPLETED is a success; a state type that is not known here is an err
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from bridge.contracts import SKIPPED_STATE_NAME
 from bridge.errors import (
@@ -69,3 +70,14 @@ def judge(run: FlowRun, url: str = "") -> Verdict:
     said = f" Prefect says: {run.state_message.rstrip('.')}." if run.state_message else ""
     where = f" {url}" if url else ""
     return Ended(kind(f"Flow run {run.name!r} {verb}.{said} {advice}{where}", flow_run_id=run.id, url=url))
+
+
+def final_from(run: FlowRun, crash_grace_seconds: float) -> datetime | None:
+    """When a run that has ended is to be taken as ended; None for at once.
+
+    CRASHED is not always Prefect's last word: a run whose process was thought dead may report again
+    (PrefectHQ/prefect#16429).
+    """
+    if run.state_type != "CRASHED" or run.state_timestamp is None:
+        return None
+    return run.state_timestamp + timedelta(seconds=crash_grace_seconds)

@@ -9,48 +9,77 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
-from airflow.sdk import BaseOperator, conf
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk import Asset, BaseOperator, conf
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, AirflowTaskTimeout
 from pydantic import BaseModel, ValidationError
 
-from bridge.contracts import AIRFLOW_TAG, Deployment
-from bridge.ending import conclude, never_started, timed_out
-from bridge.errors import BridgeError, FlowRunError, ParametersRejected
+from bridge.contracts import Deployment
+from bridge.ending import Outcome, conclude, describe_cancellation, never_started, out_of_sight, timed_out
+from bridge.errors import BridgeError, FlowRunCancelled, FlowRunError, FlowRunLost, ParametersRejected, PrefectApiError
+from bridge.in_airflow.deployment_cache import DeploymentCache
 from bridge.in_airflow.hook import DEFAULT_CONN_ID, PrefectHook
 from bridge.in_airflow.links import FLOW_RUN_ID_KEY, FLOW_RUN_URL_KEY, PrefectFlowRunLink
+from bridge.in_airflow.parentage import labels_of, parentage_of, tags_of
+from bridge.in_airflow.run_log import last_lines, write_lines
+from bridge.in_airflow.submission import Order, waited_since
+from bridge.in_airflow.task_states import UNKNOWN, state_if_known
 from bridge.in_airflow.triggers import FlowRunTrigger
-from bridge.intention import Intention, airflow_intention
-from bridge.parameters import check_parameters
+from bridge.intention import AfterFailure, AirflowIntention
 from bridge.prefect_api import wire
 from bridge.prefect_api.client import PrefectClient
+from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.records import FlowRun
+from bridge.prefect_api.retrying import RetryPolicy
 from bridge.prefect_api.wire import Submission
-from bridge.submitting import submit
-from bridge.verdict import Live, judge
+from bridge.verdict import Live, final_from, judge
+
+CANCEL_CONFIRM_SECONDS = 10.0
+"""How long a passed deadline looks for the end of the run that it cancels: a worker takes some four seconds."""
 
 
 class RunPrefectDeployment(BaseOperator):
     """Run a Prefect deployment once, wait for it, hand back its published result.
 
+    What is started:
+
     :param deployment: `<flow>/<deployment>`, or a `Deployment` contract, by which parameters and result are checked.
     :param parameters: the flow run's parameters: a mapping (templated) or the contract's params model.
     :param prefect_conn_id: Airflow connection of type `prefect`.
+    :param tags: further tags for the flow run.
+    :param job_variables: for the work pool's job template, over those of the deployment.
+    :param on_retry: what an Airflow retry does once the run has failed: "start_afresh", or "retry_in_place": Prefect
+        runs the same flow run again, in which finished tasks keep their results. A run that lives is re-attached to,
+        one that succeeded gives its result, whatever is chosen. Clearing the task cancels a run that lives and starts
+        a fresh one.
+
+    How it is waited for:
+
+    :param wait: False hands back `{"flow_run_id", "name", "url"}` as soon as the run is there.
     :param deferrable: wait in the triggerer (default) or on the worker; the semantics are the same.
-    :param start_timeout_seconds: the run must have started by then, else it is cancelled: FlowRunNeverStarted.
-    :param run_timeout_seconds: the run must have ended by then, else it is cancelled: FlowRunTimedOut.
     :param end_from_trigger: let the triggerer end a success without starting a worker again; where the task has
         outlets, or another task is mapped over its result, it resumes on a worker all the same.
-    :param tags: further tags for the flow run.
+    :param stream_logs: Prefect's log of the run goes into the task's log while it runs.
+    :param patience_seconds: for so long Prefect may give no answer while it is waited for; then FlowRunLost.
 
-    A retry re-attaches to a run that lives and takes the result of one that succeeded; after a failed, crashed or
-    cancelled run it starts a fresh one. Clearing the task starts a fresh run.
-    Pushes the published result as `return_value`, and the run's id and address under keys of their own.
+    How it ends:
+
+    :param start_timeout_seconds: the run must have started by then, else it is cancelled: FlowRunNeverStarted.
+    :param run_timeout_seconds: the run must have ended by then, else it is cancelled: FlowRunTimedOut. While the task
+        is deferred, its `execution_timeout` counts as well.
+    :param crash_grace_seconds: how long a CRASHED run may report again before it is taken for crashed.
+    :param on_cancelled: "fail" or "skip" the task when somebody else has cancelled its run.
+    :param on_lost: "leave" a run that is out of sight, or "cancel" it.
+    :param on_worker_shutdown: "leave" the run when only the worker is stopped (scale-down) and a retry is left, which
+        re-attaches to it; or "cancel" it. A task that a person ends always cancels its run.
+
+    Pushes the published result as `return_value`, and the run's id and address under keys of their own. Outlets' asset
+    events bear result, id and address as `extra`.
     """
 
-    template_fields: Sequence[str] = ("deployment_name", "parameters", "prefect_conn_id", "tags")
-    template_fields_renderers = {"parameters": "json"}  # noqa: RUF012 — Airflow's signature
+    template_fields: Sequence[str] = ("deployment_name", "parameters", "prefect_conn_id", "tags", "job_variables")
+    template_fields_renderers = {"parameters": "json", "job_variables": "json"}  # noqa: RUF012 — Airflow's signature
     operator_extra_links = (PrefectFlowRunLink(),)
     ui_color = "#dbe7ff"
 
@@ -60,11 +89,20 @@ class RunPrefectDeployment(BaseOperator):
         deployment: str | Deployment[Any, Any],
         parameters: Mapping[str, Any] | BaseModel | None = None,
         prefect_conn_id: str = DEFAULT_CONN_ID,
+        tags: Sequence[str] = (),
+        job_variables: Mapping[str, Any] | None = None,
+        on_retry: AfterFailure = "start_afresh",
+        wait: bool = True,
         deferrable: bool = True,
+        end_from_trigger: bool = True,
+        stream_logs: bool = True,
+        patience_seconds: float = 300.0,
         start_timeout_seconds: float | None = 600.0,
         run_timeout_seconds: float | None = None,
-        end_from_trigger: bool = True,
-        tags: Sequence[str] = (),
+        crash_grace_seconds: float = 30.0,
+        on_cancelled: Literal["fail", "skip"] = "fail",
+        on_lost: Literal["leave", "cancel"] = "leave",
+        on_worker_shutdown: Literal["leave", "cancel"] = "leave",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -75,82 +113,117 @@ class RunPrefectDeployment(BaseOperator):
         # Not copied: it may be another task's output, which is known only when this task runs.
         self.parameters: Any = {} if parameters is None else parameters
         self.prefect_conn_id = prefect_conn_id
+        self.tags = list(tags)
+        self.job_variables: Any = {} if job_variables is None else job_variables
+        self.on_retry = _one_of(on_retry, "on_retry", "start_afresh", "retry_in_place")
+        self.wait = wait
         self.deferrable = deferrable
+        self.end_from_trigger = end_from_trigger
+        self.stream_logs = stream_logs
+        self.patience_seconds = patience_seconds
         self.start_timeout_seconds = start_timeout_seconds
         self.run_timeout_seconds = run_timeout_seconds
-        self.end_from_trigger = end_from_trigger
-        self.tags = list(tags)
-        self._flow_run_id: str | None = None
+        self.crash_grace_seconds = crash_grace_seconds
+        self.on_cancelled = _one_of(on_cancelled, "on_cancelled", "fail", "skip")
+        self.on_lost = _one_of(on_lost, "on_lost", "leave", "cancel")
+        self.on_worker_shutdown = _one_of(on_worker_shutdown, "on_worker_shutdown", "leave", "cancel")
+        self._hold: _Hold | None = None
+        self._out_of_time = False
 
     def execute(self, context: Mapping[str, Any]) -> Any:
         """Start or find the run; then wait for it."""
         try:
             with self._hook.client() as client:
-                run = self._submit(client, context)
-                while isinstance(judge(run), Live):
+                run, since = self._start(client, context["ti"])
+                if not self.wait:
+                    self._hold = None
+                    url = client.connection.flow_run_url(run.id)
+                    return {"flow_run_id": run.id, "name": run.name, "url": url}
+                waiting = self._trigger(run, since)
+                while not self._is_final(run):
                     if self.deferrable:
-                        self.defer(trigger=self._trigger(run), method_name="execute_complete")
-                    because = asyncio.run(_first_payload(self._trigger(run)))["because"]
-                    run = self._reread(client, run.id)
-                    self._enforce_deadline(client, run, because)
-                return self._conclude(client, run, context)
+                        self.defer(trigger=waiting, method_name="execute_complete")
+                    event = asyncio.run(_first_payload(waiting))
+                    run = self._look_again(client, event)
+                    waiting = self._trigger(run, since, event)
+                return self._conclude(client, run, context, waiting.logged_until)
         except BridgeError as error:
             raise _for_airflow(error) from error
+        except AirflowTaskTimeout:
+            self._out_of_time = True
+            raise
 
     def execute_complete(self, context: Mapping[str, Any], event: Mapping[str, Any]) -> Any:
         """Resumed by the trigger: the run is read again, whatever the event says."""
-        self._flow_run_id = event["flow_run_id"]
         try:
             with self._hook.client() as client:
-                run = self._reread(client, event["flow_run_id"])
-                self._enforce_deadline(client, run, event["because"])
-                if isinstance(judge(run), Live):
+                self._hold = _Hold(context["ti"], client.connection, flow_run_id=event["flow_run_id"])
+                run = self._look_again(client, event)
+                if not self._is_final(run):
                     self.log.warning("Flow run %r still lives (%s); waiting again", run.name, event.get("detail", ""))
-                    self.defer(trigger=self._trigger(run), method_name="execute_complete")
-                return self._conclude(client, run, context)
+                    again = self._trigger(run, datetime.now(UTC), event)
+                    self.defer(trigger=again, method_name="execute_complete")
+                return self._conclude(client, run, context, event["logged_until"])
         except BridgeError as error:
             raise _for_airflow(error) from error
 
     def on_kill(self) -> None:
-        """The task is ended while a worker runs it: cancel its own run, and only that."""
-        if self._flow_run_id is None:
-            return
-        with self._hook.client() as client:
-            run = client.run(wire.cancel_flow_run(self._flow_run_id))
-        self.log.info("Cancelled flow run %s: it is %s now", self._flow_run_id, run.state_name)
+        """The task is ended while a worker runs it: cancel its own run, and only that.
+
+        Airflow calls this for a task that a person has ended, for one that is out of time, and for one whose worker is
+        being stopped; the last leaves the run to the task's retry, where one is left. Ends `execute` by raising:
+        Airflow's signal handler itself lets it go on.
+        """
+        hold = self._hold
+        if hold is not None and not self._out_of_time and self._only_the_worker_stops(hold.ti):
+            raise AirflowException(
+                "This worker is being stopped. The flow run lives on; the task's retry re-attaches to it."
+            )
+        if hold is not None:
+            hold.let_go()
+        if not self._out_of_time:
+            raise AirflowFailException("The task was ended from outside")
 
     @property
     def _hook(self) -> PrefectHook:
         return PrefectHook(self.prefect_conn_id)
 
-    @staticmethod
-    def _reread(client: PrefectClient, flow_run_id: str) -> FlowRun:
-        return client.run(wire.reread_flow_run(flow_run_id, client.connection.flow_run_url(flow_run_id)))
+    def _only_the_worker_stops(self, ti: Any) -> bool:
+        """A task that a person has ended is no longer running in Airflow's database."""
+        retry_is_left = ti.try_number <= ti.max_tries
+        return self.on_worker_shutdown == "leave" and retry_is_left and state_if_known(ti) in {"running", UNKNOWN}
 
-    def _submit(self, client: PrefectClient, context: Mapping[str, Any]) -> FlowRun:
-        name, ti = self.deployment_name, context["ti"]
-        parameters = self._checked_by_contract()
-        record = client.run(wire.find_deployment(name))
-        check_parameters(parameters, record, name)
-        submission = Submission(parameters, tags=self._tags(ti), labels=self._labels(ti))
-        submitted = client.run(submit(record, self._intention(ti), submission, generations=max(1, ti.try_number)))
+    def _start(self, client: PrefectClient, ti: Any) -> tuple[FlowRun, datetime]:
+        """The run, and since when its deadlines count."""
+        order = self._order(ti)
+        self._hold = _Hold(ti, client.connection, order=order)
+        submitted = order.place(client, DeploymentCache())
         run, url = submitted.run, client.connection.flow_run_url(submitted.run.id)
-        self._flow_run_id = run.id
+        self._hold = _Hold(ti, client.connection, flow_run_id=run.id)
         ti.xcom_push(key=FLOW_RUN_ID_KEY, value=run.id)
         ti.xcom_push(key=FLOW_RUN_URL_KEY, value=url)
-        verb = "Attached to" if submitted.attached else "Started"
-        self.log.info("%s flow run %r of %s: %s", verb, run.name, name, url)
-        return run
+        verb = {"started": "Started", "attached": "Attached to", "retried": "Retrying in place"}[submitted.how]
+        self.log.info("%s flow run %r of %s: %s", verb, run.name, self.deployment_name, url)
+        return run, waited_since(submitted, datetime.now(UTC))
 
-    def _intention(self, ti: Any) -> Intention:
-        return airflow_intention(
+    def _order(self, ti: Any) -> Order:
+        parentage = parentage_of(ti)
+        submission = Submission(
+            self._checked_by_contract(),
+            tags=tags_of(ti, self.tags),
+            labels=labels_of(ti, parentage),
+            job_variables=self.job_variables,
+        )
+        intention = AirflowIntention(
             self.deployment_name,
             dag_id=ti.dag_id,
             run_id=ti.run_id,
             task_id=ti.task_id,
             map_index=ti.map_index,
             epoch=ti.max_tries - (self.retries or 0),
+            tries=max(1, ti.try_number),
         )
+        return Order(intention, submission, parentage.environment, self.on_retry)
 
     def _checked_by_contract(self) -> dict[str, Any]:
         if self.contract is None:
@@ -161,63 +234,134 @@ class RunPrefectDeployment(BaseOperator):
             raise ParametersRejected(f"Parameters for {self.deployment_name!r} break its contract: {error}") from error
         return self.contract.encode(params)
 
-    def _tags(self, ti: Any) -> list[str]:
-        return [AIRFLOW_TAG, f"dag:{ti.dag_id}", f"run:{ti.run_id}", f"task:{ti.task_id}", *self.tags]
-
-    def _labels(self, ti: Any) -> dict[str, str | int]:
-        return {
-            "airflow.dag_id": ti.dag_id,
-            "airflow.run_id": ti.run_id,
-            "airflow.task_id": ti.task_id,
-            "airflow.map_index": ti.map_index,
-            "airflow.try_number": ti.try_number,
-            "airflow.url": ti.log_url,
-        }
-
-    def _trigger(self, run: FlowRun) -> FlowRunTrigger:
+    def _trigger(self, run: FlowRun, since: datetime, resumed: Mapping[str, Any] | None = None) -> FlowRunTrigger:
+        """What waits for the run; after a resumption with the deadlines that it had."""
         model = self.contract.result if self.contract else None
-        since = run.created or datetime.now(UTC)
+        deadlines = resumed or {
+            "start_deadline": _after(since, self.start_timeout_seconds),
+            "run_deadline": _after(since, self._run_limit_seconds),
+        }
         return FlowRunTrigger(
             prefect_conn_id=self.prefect_conn_id,
             flow_run_id=run.id,
-            start_deadline=_deadline(since, self.start_timeout_seconds),
-            run_deadline=_deadline(since, self.run_timeout_seconds),
+            start_deadline=deadlines["start_deadline"],
+            run_deadline=deadlines["run_deadline"],
+            crash_grace_seconds=self.crash_grace_seconds,
+            patience_seconds=self.patience_seconds,
+            stream_logs=self.stream_logs,
+            logged_until=resumed["logged_until"] if resumed else None,
             result_model=f"{model.__module__}:{model.__qualname__}" if model else None,
             end_from_trigger=self.deferrable and self.end_from_trigger and not self._needs_a_worker_to_end(),
             push_result=bool(self.do_xcom_push),
-            resume_not_before=_deadline(datetime.now(UTC), _handover_seconds()) if self.deferrable else None,
+            resume_not_before=_after(datetime.now(UTC), _handover_seconds()) if self.deferrable else None,
         )
+
+    @property
+    def _run_limit_seconds(self) -> float | None:
+        """Airflow does not enforce a deferred task's `execution_timeout`, so the run timeout stands in for it."""
+        of_task = self.execution_timeout.total_seconds() if self.deferrable and self.execution_timeout else None
+        return min((limit for limit in (self.run_timeout_seconds, of_task) if limit is not None), default=None)
 
     def _needs_a_worker_to_end(self) -> bool:
         """Asset events are emitted, and the length of what is mapped over recorded, by the worker that ends a task."""
         return bool(self.outlets) or next(self.iter_mapped_dependants(), None) is not None
 
-    def _enforce_deadline(self, client: PrefectClient, run: FlowRun, because: str) -> None:
-        """On a passed deadline: cancel, then say so with a typed error."""
-        verdict = judge(run)
-        url = client.connection.flow_run_url(run.id)
-        if not isinstance(verdict, Live):
-            return
-        error: FlowRunError
-        if because == "start_timeout" and not verdict.started:
-            error = client.run(never_started(run, url, self.start_timeout_seconds or 0.0))
-        elif because == "run_timeout":
-            error = timed_out(run, url, self.run_timeout_seconds or 0.0)
-        else:
-            return
-        after = client.run(wire.cancel_flow_run(run.id))
-        self.log.info("Cancelled flow run %r: it is %s now", run.name, after.state_name)
-        raise error
+    def _is_final(self, run: FlowRun) -> bool:
+        if isinstance(judge(run), Live):
+            return False
+        final = final_from(run, self.crash_grace_seconds)
+        return final is None or final <= datetime.now(UTC)
 
-    def _conclude(self, client: PrefectClient, run: FlowRun, context: Mapping[str, Any]) -> Any:
+    def _look_again(self, client: PrefectClient, event: Mapping[str, Any]) -> FlowRun:
+        """The run as it stands, on whatever grounds the wait has ended; on a passed deadline it is cancelled."""
+        flow_run_id: str = event["flow_run_id"]
+        url = client.connection.flow_run_url(flow_run_id)
+        try:
+            run = client.run(wire.reread_flow_run(flow_run_id, url))
+        except PrefectApiError as reason:
+            raise self._out_of_sight(client, flow_run_id, reason) from reason
+        verdict = judge(run)
+        if not isinstance(verdict, Live):
+            return run
+        overdue = event["because"] == "run_timeout" or (event["because"] == "start_timeout" and not verdict.started)
+        return self._end_overdue(client, run, event["because"]) if overdue else run
+
+    def _end_overdue(self, client: PrefectClient, run: FlowRun, because: str) -> FlowRun:
+        """Cancel the run and raise the deadline's typed error, unless the run completed in the meantime."""
+        url = client.connection.flow_run_url(run.id)
+        error: FlowRunError
+        if because == "start_timeout":
+            error = client.run(never_started(run, url, self.start_timeout_seconds or 0.0))
+        else:
+            error = timed_out(run, url, self._run_limit_seconds or 0.0)
+        after = client.run(wire.cancel_flow_run(run.id, confirm_seconds=CANCEL_CONFIRM_SECONDS))
+        if after.state_type == "COMPLETED":
+            return after
+        raise type(error)(f"{error} Now {describe_cancellation(after)}.", flow_run_id=run.id, url=url)
+
+    def _out_of_sight(self, client: PrefectClient, flow_run_id: str, reason: PrefectApiError) -> FlowRunLost:
+        error = out_of_sight(flow_run_id, client.connection.flow_run_url(flow_run_id), reason)
+        if self.on_lost == "leave":
+            return error
+        try:
+            after = describe_cancellation(client.run(wire.cancel_flow_run(flow_run_id)))
+        except PrefectApiError as refusal:
+            after = f"it could not be cancelled either: {refusal}"
+        return FlowRunLost(f"{error} As configured: {after}.", flow_run_id=flow_run_id, url=error.url)
+
+    def _conclude(
+        self, client: PrefectClient, run: FlowRun, context: Mapping[str, Any], logged_until: str | None
+    ) -> Any:
+        self._hold = None
+        if self.stream_logs and run.start_time is not None and run.state_type != "COMPLETED":
+            write_lines(self.log, last_lines(client, run.id, logged_until))
         model = self.contract.result if self.contract else None
-        outcome = client.run(conclude(run, client.connection.flow_run_url(run.id), model))
+        url = client.connection.flow_run_url(run.id)
+        try:
+            outcome = client.run(conclude(run, url, model))
+        except FlowRunCancelled as cancelled:
+            if self.on_cancelled == "skip":
+                raise AirflowSkipException(str(cancelled)) from cancelled
+            raise
         result = dict(outcome.result) if outcome.result is not None else None
         if outcome.skipped_because is not None:
             if self.do_xcom_push and result is not None:
                 context["ti"].xcom_push(key="return_value", value=result)
             raise AirflowSkipException(outcome.skipped_because)
+        self._describe_outlets(context, run, url, outcome)
         return result
+
+    def _describe_outlets(self, context: Mapping[str, Any], run: FlowRun, url: str, outcome: Outcome) -> None:
+        for outlet in self.outlets or ():
+            if isinstance(outlet, Asset):
+                extra = {"flow_run_id": run.id, "flow_run_url": url, "result": outcome.result}
+                context["outlet_events"][outlet].extra.update(extra)
+
+
+class _Hold:
+    """What this process holds of a run: its id, or as long as that is not known the order that was placed."""
+
+    def __init__(
+        self, ti: Any, connection: PrefectConnection, *, order: Order | None = None, flow_run_id: str | None = None
+    ) -> None:
+        self.ti = ti
+        self._connection = connection
+        self._order = order
+        self._flow_run_id = flow_run_id
+
+    def let_go(self) -> None:
+        """Cancel the run."""
+        if self._order is not None:
+            self._order.withdraw(self._connection)
+        elif self._flow_run_id is not None:
+            with PrefectClient(self._connection, RetryPolicy(attempts=3)) as client:
+                client.run(wire.cancel_flow_run(self._flow_run_id))
+
+
+def _one_of(value: Any, name: str, *choices: str) -> Any:
+    if value not in choices:
+        raise ValueError(f"{name}={value!r} is none of: {', '.join(choices)}")
+    return value
 
 
 def _handover_seconds() -> float:
@@ -225,7 +369,7 @@ def _handover_seconds() -> float:
     return conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0) + 3.0
 
 
-def _deadline(since: datetime, seconds: float | None) -> str | None:
+def _after(since: datetime, seconds: float | None) -> str | None:
     return None if seconds is None else (since + timedelta(seconds=seconds)).isoformat()
 
 

@@ -7,7 +7,8 @@ Airflow's retry policy. Serialised form: plain JSON, no credential.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime
 from pkgutil import resolve_name
 from typing import Any
@@ -17,23 +18,27 @@ from airflow.triggers.base import BaseTrigger, TaskSkippedEvent, TaskSuccessEven
 from asgiref.sync import sync_to_async
 from pydantic import BaseModel
 
-from bridge.ending import Outcome, conclude
+from bridge.ending import describe_cancellation, outcome
 from bridge.errors import BridgeError
 from bridge.in_airflow.hook import PrefectHook
+from bridge.in_airflow.run_log import RunLog, xcom_place
+from bridge.in_airflow.task_states import state_of
 from bridge.prefect_api import wire
 from bridge.prefect_api.client import AsyncPrefectClient
 from bridge.prefect_api.connection import PrefectConnection
-from bridge.prefect_api.records import FlowRun
-from bridge.prefect_api.waiting import shared_waiting
-from bridge.verdict import Completed, Live, judge
+from bridge.prefect_api.records import FlowRun, LogLine
+from bridge.prefect_api.waiting import SharedWaiting, shared_waiting
+from bridge.verdict import Completed, Live, final_from, judge
 
 
 class FlowRunTrigger(BaseTrigger):
     """Fires when the flow run has ended, or when a deadline has passed.
 
-    Deadlines are wall-clock times in ISO 8601, so that they outlive a restart of the triggerer. `result_model` is
-    `module:name` of the pydantic model that the result must fit, or None. Before `resume_not_before` the task is not
-    resumed on a worker; a success that the trigger ends itself is not held back.
+    Deadlines are wall-clock times in ISO 8601, so that they outlive a restart of the triggerer. A CRASHED run is
+    waited for `crash_grace_seconds` longer. For `patience_seconds` Prefect may give no answer. With `stream_logs` the
+    run's log goes into the task's; lines up to `logged_until` are there already. `result_model` is `module:name` of
+    the pydantic model that the result must fit, or None. Before `resume_not_before` the task is not resumed on a
+    worker; a success that the trigger ends itself is not held back.
     """
 
     def __init__(
@@ -42,6 +47,10 @@ class FlowRunTrigger(BaseTrigger):
         flow_run_id: str,
         start_deadline: str | None = None,
         run_deadline: str | None = None,
+        crash_grace_seconds: float = 0.0,
+        patience_seconds: float = 300.0,
+        stream_logs: bool = False,
+        logged_until: str | None = None,
         result_model: str | None = None,
         end_from_trigger: bool = False,
         push_result: bool = True,
@@ -52,6 +61,10 @@ class FlowRunTrigger(BaseTrigger):
         self.flow_run_id = flow_run_id
         self.start_deadline = start_deadline
         self.run_deadline = run_deadline
+        self.crash_grace_seconds = crash_grace_seconds
+        self.patience_seconds = patience_seconds
+        self.stream_logs = stream_logs
+        self.logged_until = logged_until
         self.result_model = result_model
         self.end_from_trigger = end_from_trigger
         self.push_result = push_result
@@ -65,6 +78,10 @@ class FlowRunTrigger(BaseTrigger):
                 "flow_run_id": self.flow_run_id,
                 "start_deadline": self.start_deadline,
                 "run_deadline": self.run_deadline,
+                "crash_grace_seconds": self.crash_grace_seconds,
+                "patience_seconds": self.patience_seconds,
+                "stream_logs": self.stream_logs,
+                "logged_until": self.logged_until,
                 "result_model": self.result_model,
                 "end_from_trigger": self.end_from_trigger,
                 "push_result": self.push_result,
@@ -74,29 +91,18 @@ class FlowRunTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """One event: the task's success, or why it must resume on a worker."""
+        written = RunLog(self.log, self._task(), self.logged_until)
         try:
             connection = await PrefectHook(self.prefect_conn_id).connection_async()
-            run, passed = await self._follow(connection)
-            if passed is None and self._ends_the_task() and isinstance(judge(run), Completed):
-                yield await self._success(connection, run)
-                return
+            if self.stream_logs:
+                await written.find_position(self.resume_not_before)
+            event = await self._wait(connection, written)
         except BridgeError as error:
             self.log.warning("Resuming on a worker: %s", error)
+            event = self._resumption("error", written, str(error))
+        if type(event) is TriggerEvent:
             await self._until_the_worker_is_gone()
-            yield TriggerEvent({"flow_run_id": self.flow_run_id, "because": "error", "detail": str(error)})
-            return
-        await self._until_the_worker_is_gone()
-        yield TriggerEvent({"flow_run_id": self.flow_run_id, "because": passed or "ended"})
-
-    async def _until_the_worker_is_gone(self) -> None:
-        """Hold a resumption back while the executor may still report the worker that deferred the task.
-
-        Airflow 3.3.2's scheduler takes that report, when the task is queued again already, for the death of the resumed
-        one and spends a retry. A worker's supervisor may notice the end of its process `min_heartbeat_interval` late.
-        """
-        if self.resume_not_before is not None:
-            left = (datetime.fromisoformat(self.resume_not_before) - datetime.now(UTC)).total_seconds()
-            await asyncio.sleep(max(0.0, left))
+        yield event
 
     async def on_kill(self) -> None:
         """Cancel the run when a person has ended the task; never when triggers merely move.
@@ -104,78 +110,116 @@ class FlowRunTrigger(BaseTrigger):
         Airflow 3.3 also calls this when it redistributes triggers after a stale heartbeat (apache/airflow #73454):
         then the task still waits, and its run must live.
         """
-        if await self._task_still_waits():
+        ti = self._task()
+        if ti is None or await sync_to_async(state_of)(ti) == "deferred":
             self.log.info("The task still waits for flow run %s; it is not cancelled", self.flow_run_id)
             return
         connection = await PrefectHook(self.prefect_conn_id).connection_async()
         async with AsyncPrefectClient(connection) as client:
             run = await client.run(wire.cancel_flow_run(self.flow_run_id))
-        self.log.info("Cancelled flow run %s: it is %s now", self.flow_run_id, run.state_name)
+        self.log.info("The task was ended: %s", describe_cancellation(run))
 
-    async def _follow(self, connection: PrefectConnection) -> tuple[FlowRun, str | None]:
-        """The run as last read, and which deadline has passed, if any."""
-        readings = shared_waiting(connection).follow(self.flow_run_id)
-        try:
-            # Without a deadline: how the run stands decides which there are. An API that stays away ends this.
-            run = await anext(readings)
+    async def _wait(self, connection: PrefectConnection, written: RunLog) -> TriggerEvent:
+        waiting = shared_waiting(connection)
+        news = waiting.follow(
+            self.flow_run_id,
+            patience_seconds=self.patience_seconds,
+            with_log=self.stream_logs,
+            log_after=written.position,
+        )
+        async with aclosing(news):
             while True:
-                self.log.info("Flow run %r is %s", run.name, run.state_name)
-                verdict = judge(run)
+                run, passed = await self._until_final(news, written)
+                if passed is not None or not self._ends_the_task():
+                    return self._resumption(passed or "ended", written)
+                confirmed = await waiting.confirm(self.flow_run_id)
+                verdict = judge(confirmed)
+                if isinstance(verdict, Completed):
+                    return await self._success(waiting, connection, confirmed, verdict)
                 if not isinstance(verdict, Live):
-                    return run, None
-                name, seconds = self._next_deadline(started=verdict.started)
-                try:
-                    run = await asyncio.wait_for(anext(readings), seconds)
-                except TimeoutError:
-                    return await self._read(connection), name
-        finally:
-            await readings.aclose()
+                    return self._resumption("ended", written)
+                self.log.info("Flow run %r is %s again", run.name, confirmed.state_name)
 
-    def _next_deadline(self, *, started: bool) -> tuple[str | None, float | None]:
+    async def _until_final(
+        self, news: AsyncGenerator[FlowRun | Sequence[LogLine], None], written: RunLog
+    ) -> tuple[FlowRun, str | None]:
+        """The run as last told, and which deadline has passed, if any."""
+        run: FlowRun | None = None
+        while True:
+            # Without a deadline at first: how the run stands decides which there are.
+            name, seconds = self._next_deadline(run) if run is not None else (None, None)
+            try:
+                told = await asyncio.wait_for(anext(news), seconds)
+            except TimeoutError:
+                if run is None:
+                    raise
+                return run, None if name == "crash_grace" else name
+            if isinstance(told, Sequence):
+                await written.write(told)
+                continue
+            run = told
+            self.log.info("Flow run %r is %s", run.name, run.state_name)
+            if not isinstance(judge(run), Live) and final_from(run, self.crash_grace_seconds) is None:
+                return run, None
+
+    def _next_deadline(self, run: FlowRun) -> tuple[str | None, float | None]:
         """Name of the deadline that comes next and the seconds until then."""
-        deadlines = {"run_timeout": self.run_deadline, "start_timeout": None if started else self.start_deadline}
-        left = {
-            name: (datetime.fromisoformat(text) - datetime.now(UTC)).total_seconds()
-            for name, text in deadlines.items()
-            if text is not None
-        }
+        verdict = judge(run)
+        if isinstance(verdict, Live):
+            of_start = None if verdict.started else self.start_deadline
+            deadlines = {"run_timeout": _moment(self.run_deadline), "start_timeout": _moment(of_start)}
+        else:
+            deadlines = {"crash_grace": final_from(run, self.crash_grace_seconds)}
+        left = {name: (when - datetime.now(UTC)).total_seconds() for name, when in deadlines.items() if when}
         if not left:
             return None, None
         name = min(left, key=lambda key: left[key])
         return name, max(0.0, left[name])
 
-    async def _read(self, connection: PrefectConnection) -> FlowRun:
-        async with AsyncPrefectClient(connection) as client:
-            return await client.run(wire.reread_flow_run(self.flow_run_id, connection.flow_run_url(self.flow_run_id)))
+    def _resumption(self, because: str, written: RunLog, detail: str = "") -> TriggerEvent:
+        return TriggerEvent(
+            {
+                "flow_run_id": self.flow_run_id,
+                "because": because,
+                "detail": detail,
+                "start_deadline": self.start_deadline,
+                "run_deadline": self.run_deadline,
+                "logged_until": written.position and written.position.isoformat(),
+            }
+        )
+
+    async def _until_the_worker_is_gone(self) -> None:
+        """Hold a resumption back while the executor may still report the worker that deferred the task.
+
+        Airflow 3.3.2's scheduler takes that report, when the task is queued again already, for the death of the resumed
+        one and spends a retry. A worker's supervisor may notice the end of its process `min_heartbeat_interval` late.
+        """
+        if moment := _moment(self.resume_not_before):
+            await asyncio.sleep(max(0.0, (moment - datetime.now(UTC)).total_seconds()))
+
+    def _task(self) -> Any:
+        """The task instance that waits; `dag.test()` runs triggers without one."""
+        return self.task_instance
 
     def _ends_the_task(self) -> bool:
-        """`dag.test()` runs triggers without a task instance and knows of no task that ends here."""
-        return self.end_from_trigger and self.task_instance is not None
+        return self.end_from_trigger and self._task() is not None
 
-    async def _success(self, connection: PrefectConnection, run: FlowRun) -> TriggerEvent:
+    async def _success(
+        self, waiting: SharedWaiting, connection: PrefectConnection, run: FlowRun, completed: Completed
+    ) -> TriggerEvent:
         model = await self._result_model()
-        async with AsyncPrefectClient(connection) as client:
-            outcome: Outcome = await client.run(conclude(run, connection.flow_run_url(run.id), model))
-        if self.push_result and outcome.result is not None:
-            await self._push(outcome.result)
-        if outcome.skipped_because is not None:
-            self.log.info("Skipped: %s", outcome.skipped_because)
+        result = await waiting.result_of(run.id)
+        concluded = outcome(run, connection.flow_run_url(run.id), completed, result, model)
+        if self.push_result and result is not None:
+            await self._push(result)
+        if concluded.skipped_because is not None:
+            self.log.info("Skipped: %s", concluded.skipped_because)
             return TaskSkippedEvent()
         return TaskSuccessEvent()
 
     async def _push(self, result: Mapping[str, Any]) -> None:
         # Not through the event: Airflow 3.3.2 stores an event's XComs as text, which a task then pulls as such.
-        ti = self.task_instance
-        if ti is None:
-            raise BridgeError("the trigger belongs to no task instance: there is nowhere to push the result")
-        await XCom.aset(
-            XCom.XCOM_RETURN_KEY,
-            dict(result),
-            dag_id=ti.dag_id,
-            task_id=ti.task_id,
-            run_id=ti.run_id,
-            map_index=-1 if ti.map_index is None else ti.map_index,
-        )
+        await XCom.aset(XCom.XCOM_RETURN_KEY, dict(result), **xcom_place(self._task()))
 
     async def _result_model(self) -> type[BaseModel] | None:
         if self.result_model is None:
@@ -187,14 +231,6 @@ class FlowRunTrigger(BaseTrigger):
             raise BridgeError(f"The triggerer cannot import {self.result_model}: {error}") from error
         return model
 
-    async def _task_still_waits(self) -> bool:
-        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-        ti = self.task_instance
-        if ti is None:
-            return True
-        states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
-            dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
-        )
-        state = states.get(ti.run_id, {}).get(ti.task_id if ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}")
-        return bool(state == "deferred")
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

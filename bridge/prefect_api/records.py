@@ -29,6 +29,8 @@ class FlowRun:
     end_time: datetime | None
     state_timestamp: datetime | None
     run_seconds: float
+    run_count: int
+    """How often it has begun to run; more than 1 after a retry in place."""
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> FlowRun:
@@ -52,6 +54,7 @@ class FlowRun:
             end_time=moment(document.get("end_time")),
             state_timestamp=moment(state.get("timestamp")),
             run_seconds=float(document.get("total_run_time") or 0.0),
+            run_count=int(document.get("run_count") or 0),
         )
 
 
@@ -64,6 +67,7 @@ class DeploymentRecord:
     flow_id: str
     parameters: Mapping[str, Any]
     parameter_schema: Mapping[str, Any]
+    enforces_schema: bool
     work_pool_name: str | None
     work_queue_name: str | None
     paused: bool
@@ -80,6 +84,7 @@ class DeploymentRecord:
             flow_id=document["flow_id"],
             parameters=document.get("parameters") or {},
             parameter_schema=document.get("parameter_openapi_schema") or {},
+            enforces_schema=document.get("enforce_parameter_schema") is not False,
             work_pool_name=document.get("work_pool_name"),
             work_queue_name=document.get("work_queue_name"),
             paused=bool(document.get("paused")),

@@ -1,6 +1,7 @@
 """When to ask again: one policy over the protocol, without I/O.
 
 `persistently` wraps an operation; it yields requests to send and pauses to take, and is sent an `Answer` or a `Fault`.
+What cannot be asked again is thrown into the operation, which may know another way to find out.
 """
 
 from __future__ import annotations
@@ -61,14 +62,20 @@ def persistently(operation: Operation[T], policy: RetryPolicy, where: str) -> St
     try:
         request = next(operation)
         while True:
-            answer = yield from _exchange(request, policy, where)
-            request = operation.send(answer)
+            try:
+                answer = yield from _exchange(request, policy, where)
+            except PrefectUnreachable as error:
+                request = operation.throw(error)
+            else:
+                request = operation.send(answer)
     except StopIteration as stop:
         result: T = stop.value
         return result
 
 
 def _exchange(request: Request, policy: RetryPolicy, where: str) -> Step[Answer]:
+    if request.after_seconds:
+        yield Pause(request.after_seconds)
     for attempt in range(1, policy.attempts + 1):
         outcome = yield request
         if isinstance(outcome, Answer) and outcome.status not in PASSING_STATUSES:

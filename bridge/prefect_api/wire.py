@@ -22,6 +22,8 @@ from bridge.errors import (
     ParametersRejected,
     PrefectApiError,
     PrefectUnauthorised,
+    PrefectUnreachable,
+    RetryRefused,
     UnexpectedAnswer,
 )
 from bridge.prefect_api.records import DeploymentRecord, FlowRun, LogLine, Worker
@@ -29,17 +31,27 @@ from bridge.prefect_api.records import DeploymentRecord, FlowRun, LogLine, Worke
 PAGE = 200
 """Prefect refuses a filter of more ids, or a page of more rows, with 422."""
 
+ENDED_TYPES = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
+"""State types in which a run has ended, as far as Prefect's protocol goes; `bridge.verdict` says what they mean."""
+
+CONFIRM_INTERVAL_SECONDS = 0.5
+LOST_ANSWERS_ALLOWED = 3
+
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`repeatable`: asking twice has the effect of asking once, so that a lost answer may be asked for again."""
+    """`repeatable`: asking twice has the effect of asking once, so that a lost answer may be asked for again.
+
+    `after_seconds` is a pause before it is sent.
+    """
 
     method: str
     path: str
     json: Mapping[str, Any] | None = None
     repeatable: bool = True
+    after_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +75,16 @@ class Submission:
     name: str | None = None
     tags: Sequence[str] = ()
     labels: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    job_variables: Mapping[str, Any] = field(default_factory=dict)
+    """For the work pool's job template; a deployment without a work pool takes none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The run that bears the key; `new` is False when it was there before."""
+
+    run: FlowRun
+    new: bool
 
 
 def find_deployment(name: str) -> Operation[DeploymentRecord]:
@@ -94,7 +116,7 @@ def _flow_names(flow_ids: Iterable[str]) -> Operation[dict[str, str]]:
     return names
 
 
-def create_flow_run(deployment: DeploymentRecord, submission: Submission, label: str) -> Operation[FlowRun]:
+def create_flow_run(deployment: DeploymentRecord, submission: Submission, label: str) -> Operation[Created]:
     """Start a run, or be handed the one that bears the key already. `label` names the deployment in errors.
 
     Raises ParametersRejected with the server's words (409 from its schema check, 400 from hydration).
@@ -109,6 +131,8 @@ def create_flow_run(deployment: DeploymentRecord, submission: Submission, label:
         document["name"] = submission.name
     if submission.idempotency_key:
         document["idempotency_key"] = submission.idempotency_key
+    if submission.job_variables:
+        document["job_variables"] = dict(submission.job_variables)
     answer = yield Request(
         "POST",
         f"/deployments/{deployment.id}/create_flow_run",
@@ -119,12 +143,12 @@ def create_flow_run(deployment: DeploymentRecord, submission: Submission, label:
         raise DeploymentNotFound(f"Deployment {label!r} was deleted while a run of it was to start; deploy it again")
     if answer.status in {400, 409, 422}:
         raise ParametersRejected(f"Prefect refused the parameters for {label!r}: {_detail(answer)}")
-    return _parsed(answer, FlowRun.parse)
+    return Created(_parsed(answer, FlowRun.parse), new=answer.status == 201)
 
 
-def read_flow_run(flow_run_id: str) -> Operation[FlowRun]:
-    """One run; raises FlowRunNotFound."""
-    answer = yield Request("GET", f"/flow_runs/{flow_run_id}")
+def read_flow_run(flow_run_id: str, *, after_seconds: float = 0.0) -> Operation[FlowRun]:
+    """One run, read after a pause; raises FlowRunNotFound."""
+    answer = yield Request("GET", f"/flow_runs/{flow_run_id}", after_seconds=after_seconds)
     if answer.status in {404, 422}:
         raise FlowRunNotFound(f"Prefect has no flow run {flow_run_id}; it may have been deleted")
     return _parsed(answer, FlowRun.parse)
@@ -165,8 +189,8 @@ def find_flow_runs_by_keys(keys: Sequence[str]) -> Operation[dict[str, FlowRun]]
     return {run.idempotency_key: run for run in _parsed_rows(answer, FlowRun.parse) if run.idempotency_key}
 
 
-def cancel_flow_run(flow_run_id: str) -> Operation[FlowRun]:
-    """Ask for cancellation and say how the run stands afterwards.
+def cancel_flow_run(flow_run_id: str, *, confirm_seconds: float = 0.0) -> Operation[FlowRun]:
+    """Ask for cancellation and say how the run stands afterwards, looking for up to `confirm_seconds` for its end.
 
     A scheduled run's request is answered REJECT although the run becomes CANCELLED, and a run that has ended answers
     ABORT: only reading it again tells.
@@ -176,7 +200,38 @@ def cancel_flow_run(flow_run_id: str) -> Operation[FlowRun]:
     if answer.status in {404, 422}:
         raise FlowRunNotFound(f"Prefect has no flow run {flow_run_id}; there is nothing to cancel")
     _body(answer)
-    return (yield from read_flow_run(flow_run_id))
+    run = yield from read_flow_run(flow_run_id)
+    for _ in range(int(confirm_seconds / CONFIRM_INTERVAL_SECONDS)):
+        if run.state_type in ENDED_TYPES:
+            break
+        run = yield from read_flow_run(flow_run_id, after_seconds=CONFIRM_INTERVAL_SECONDS)
+    return run
+
+
+def retry_flow_run(flow_run_id: str) -> Operation[FlowRun]:
+    """Prefect's own retry of a run that has ended: the same run again, in which finished tasks keep their results.
+
+    A run that lives is left alone, so that asking twice has the effect of asking once: after a lost answer the run is
+    read before anything is sent again. Raises FlowRunNotFound, RetryRefused where Prefect declines.
+    """
+    state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retried by bridge"}
+    asked = Request("POST", f"/flow_runs/{flow_run_id}/set_state", {"state": state, "force": True}, repeatable=False)
+    lost_answers = 0
+    while True:
+        run = yield from read_flow_run(flow_run_id)
+        if run.state_type not in ENDED_TYPES:
+            return run
+        try:
+            answer = yield asked
+        except PrefectUnreachable:
+            lost_answers += 1
+            if lost_answers == LOST_ANSWERS_ALLOWED:
+                raise
+            continue
+        refusal = _parsed(answer, _refusal)
+        if refusal is not None:
+            raise RetryRefused(f"Prefect refused to retry flow run {run.name!r}: {refusal}")
+        return (yield from read_flow_run(flow_run_id))
 
 
 def read_result(flow_run_id: str) -> Operation[Mapping[str, Any] | None]:
@@ -261,6 +316,13 @@ def _pages(path: str, wanted: Mapping[str, Any], parse: Callable[[Mapping[str, A
         found += page
         if len(page) < PAGE:
             return found
+
+
+def _refusal(orchestration: Mapping[str, Any]) -> str | None:
+    """Why Prefect did not take a state; None when it did."""
+    if orchestration["status"] == "ACCEPT":
+        return None
+    return str((orchestration.get("details") or {}).get("reason") or orchestration["status"])
 
 
 def _parsed(answer: Answer, parse: Callable[[Mapping[str, Any]], T]) -> T:

@@ -89,5 +89,5 @@ def test_a_create_without_key_is_not_repeated_when_its_answer_is_lost(
 
 def test_a_certificate_that_cannot_be_read_is_a_misconfiguration(tmp_path: object) -> None:
     connection = PrefectConnection("https://prefect/api", verify=f"{tmp_path}/absent.pem")
-    with pytest.raises(errors.ConnectionMisconfigured, match="TLS files"):
+    with pytest.raises(errors.ConnectionMisconfigured, match="TLS file"):
         PrefectClient(connection)

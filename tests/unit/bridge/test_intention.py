@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.intention import Attach, Intention, Start, airflow_intention, resume
+from bridge.intention import AirflowIntention, Attach, Intention, RetryInPlace, Start, resume
 from bridge.prefect_api.records import FlowRun
 
 INTENTION = Intention("train/products", ("dag", "run", "task", "-1", "0"))
@@ -55,6 +55,30 @@ def test_parts_of_a_scope_cannot_be_shifted_into_one_another(parts: list[str], c
         assert Intention("d", tuple(parts)).key != Intention("d", tuple(joined)).key
 
 
+@pytest.mark.parametrize("state", ["FAILED", "CRASHED", "CANCELLED"])
+def test_the_newest_failed_run_is_retried_in_place_where_that_was_chosen(state: str) -> None:
+    runs = {INTENTION.generation_key(0): flow_run("FAILED"), INTENTION.generation_key(1): flow_run(state)}
+    for generations in (2, 3):
+        decision = resume(INTENTION, runs, generations, "retry_in_place")
+        assert decision == RetryInPlace(runs[INTENTION.generation_key(1)])
+    assert resume(INTENTION, {}, 2, "retry_in_place") == Start(INTENTION.generation_key(0))
+    assert resume(INTENTION, found(["RUNNING"]), 2, "retry_in_place") == Attach(flow_run("RUNNING"))
+
+
+def of_task(epoch: int, tries: int = 1) -> AirflowIntention:
+    return AirflowIntention("a/b", dag_id="d", run_id="r", task_id="t", map_index=-1, epoch=epoch, tries=tries)
+
+
 def test_a_clear_moves_the_epoch_and_with_it_the_key() -> None:
-    task = {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1}
-    assert airflow_intention("a/b", **task, epoch=0).key != airflow_intention("a/b", **task, epoch=1).key
+    assert of_task(epoch=0).now.key != of_task(epoch=1).now.key
+
+
+def test_the_first_epoch_supersedes_nothing() -> None:
+    assert of_task(epoch=0, tries=5).superseded_keys == []
+
+
+def test_a_clear_supersedes_every_run_of_every_epoch_before_and_none_of_its_own() -> None:
+    cleared = of_task(epoch=2, tries=4)
+    of_before = {key for epoch in (0, 1) for key in of_task(epoch).now.generation_keys(4)}
+    assert set(cleared.superseded_keys) == of_before
+    assert not of_before & set(cleared.keys)

@@ -50,6 +50,26 @@ def test_an_answer_that_says_something_is_not_asked_for_again(final: Answer) -> 
     assert drive(READ, [final]) == (final.body, [READ])
 
 
+def test_a_request_that_is_to_wait_is_sent_after_its_pause() -> None:
+    later = Request("GET", "/x", after_seconds=2.5)
+    assert drive(later, [OK]) == ("fine", [Pause(2.5), later])
+
+
+def test_an_operation_may_know_another_way_when_its_request_may_have_been_carried_out() -> None:
+    def look_after_a_loss() -> Operation[str]:
+        with pytest.raises(PrefectUnreachable):
+            yield KEYLESS
+        answer = yield READ
+        return f"looked: {answer.body}"
+
+    driven = persistently(look_after_a_loss(), POLICY, "http://prefect/api")
+    assert next(driven) == KEYLESS
+    assert driven.send(LOST) == READ
+    with pytest.raises(StopIteration) as stop:
+        driven.send(OK)
+    assert stop.value.value == "looked: fine"
+
+
 def test_attempts_end() -> None:
     with pytest.raises(PrefectUnreachable, match="4 times in a row"):
         drive(READ, [UNSENT] * 4)

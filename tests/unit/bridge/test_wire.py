@@ -38,6 +38,7 @@ OPERATIONS = [
     lambda: wire.read_flow_runs(["r1"]),
     lambda: wire.find_flow_runs_by_keys(["k"]),
     lambda: wire.cancel_flow_run("r1"),
+    lambda: wire.retry_flow_run("r1"),
     lambda: wire.read_result("r1"),
     lambda: wire.read_logs("r1"),
     lambda: wire.list_workers("pool"),
@@ -115,6 +116,68 @@ def test_after_a_cancellation_the_run_is_read_again() -> None:
         "state": {"type": "CANCELLING", "name": "Cancelling", "message": "Cancelled by bridge"},
         "force": False,
     }
+
+
+def in_state(state_type: str) -> Answer:
+    return Answer(200, {**RUN, "state": {"type": state_type, "name": state_type.title()}})
+
+
+def test_a_cancellation_is_looked_after_until_the_run_has_ended() -> None:
+    answers = [Answer(200, {}), in_state("CANCELLING"), in_state("CANCELLING"), in_state("CANCELLED")]
+    run, asked = exchange(wire.cancel_flow_run("r1", confirm_seconds=10), answers)
+    assert run.state_type == "CANCELLED"
+    assert [request.after_seconds for request in asked] == [0, 0, 0.5, 0.5]
+
+
+def test_a_cancellation_that_does_not_end_is_looked_after_for_so_long() -> None:
+    run, asked = exchange(
+        wire.cancel_flow_run("r1", confirm_seconds=2), [Answer(200, {}), *[in_state("CANCELLING")] * 9]
+    )
+    assert run.state_type == "CANCELLING"
+    assert sum(request.after_seconds for request in asked) == 2
+
+
+def test_a_failed_run_is_scheduled_again_in_place() -> None:
+    answers = [in_state("FAILED"), Answer(200, {"status": "ACCEPT"}), in_state("SCHEDULED")]
+    run, asked = exchange(wire.retry_flow_run("r1"), answers)
+    assert run.state_type == "SCHEDULED"
+    assert asked[1].json == {
+        "state": {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retried by bridge"},
+        "force": True,
+    }
+    assert not asked[1].repeatable
+
+
+def test_a_run_that_lives_is_not_retried() -> None:
+    run, asked = exchange(wire.retry_flow_run("r1"), [in_state("RUNNING")])
+    assert (run.state_type, len(asked)) == ("RUNNING", 1)
+
+
+def test_a_refused_retry_says_why() -> None:
+    refused = Answer(200, {"status": "ABORT", "details": {"reason": "no such thing"}})
+    with pytest.raises(errors.RetryRefused, match="no such thing"):
+        exchange(wire.retry_flow_run("r1"), [in_state("FAILED"), refused])
+
+
+def retried_with_lost_answers(states: Iterable[str]) -> Any:
+    """What a retry ends with when every one of its writes may or may not have arrived."""
+    retry, pending = wire.retry_flow_run("r1"), iter(states)
+    try:
+        request = next(retry)
+        while True:
+            if request.method == "GET":
+                request = retry.send(in_state(next(pending)))
+            else:
+                request = retry.throw(errors.PrefectUnreachable("the answer was lost"))
+    except StopIteration as stop:
+        return stop.value
+
+
+def test_a_retry_whose_answer_was_lost_is_not_asked_for_twice() -> None:
+    assert retried_with_lost_answers(["FAILED", "SCHEDULED"]).state_type == "SCHEDULED"
+    assert retried_with_lost_answers(["FAILED", "FAILED", "RUNNING"]).state_type == "RUNNING"
+    with pytest.raises(errors.PrefectUnreachable):
+        retried_with_lost_answers(["FAILED"] * 9)
 
 
 @pytest.mark.parametrize("data", [{"f1": 0.9}, '{"f1": 0.9}'])

@@ -1,0 +1,87 @@
+"""A flow run's log in the task's log: Prefect's lines with their level, each once.
+
+Owns how far it has been written. That is remembered as an XCom of the task, so that a triggerer which takes over from
+one that died goes on where the other had stopped, give or take SAVE_SECONDS.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk.execution_time.xcom import XCom
+
+from bridge.prefect_api import wire
+from bridge.prefect_api.client import PrefectClient
+from bridge.prefect_api.log_tail import LogTail
+from bridge.prefect_api.records import LogLine
+
+POSITION_KEY = "prefect_log_position"
+SAVE_SECONDS = 10.0
+TAKEOVER_SECONDS = 10.0
+"""A trigger that begins so long after its task was deferred has probably been begun before."""
+
+LAST_LINES_SECONDS = 6.0
+"""How long a failure waits for the lines that were under way; Prefect's clients send them every two seconds."""
+LOOK_SECONDS = 0.5
+
+
+class RunLog:
+    """Writes lines to `log`; `until` is the time of the last line that was written before."""
+
+    def __init__(self, log: Any, ti: Any, until: str | None) -> None:
+        self._log = log
+        self._ti = ti
+        self.position: datetime | None = None if until is None else datetime.fromisoformat(until)
+        """From when on lines are wanted; None is from the beginning."""
+        self._saved_at = time.monotonic()
+
+    async def find_position(self, resume_not_before: str | None) -> None:
+        """Where another triggerer has stopped writing, if this one takes over."""
+        if self._ti is None or resume_not_before is None:
+            return
+        if datetime.now(UTC) < datetime.fromisoformat(resume_not_before) + timedelta(seconds=TAKEOVER_SECONDS):
+            return
+        saved = await XCom.aget_one(key=POSITION_KEY, **xcom_place(self._ti))
+        if saved is not None:
+            self.position = datetime.fromisoformat(saved)
+
+    async def write(self, lines: Sequence[LogLine]) -> None:
+        """Write these lines, and now and then how far that was."""
+        write_lines(self._log, lines)
+        newest = max(line.timestamp for line in lines) + timedelta(microseconds=1)
+        self.position = max(newest, self.position or newest)
+        if self._ti is not None and time.monotonic() - self._saved_at > SAVE_SECONDS:
+            self._saved_at = time.monotonic()
+            await XCom.aset(POSITION_KEY, self.position.isoformat(), **xcom_place(self._ti))
+
+
+def write_lines(log: Any, lines: Sequence[LogLine]) -> None:
+    """Each line with its level and the time at which the flow wrote it."""
+    for line in lines:
+        log.log(line.level, "[Prefect %s] %s", line.timestamp.strftime("%H:%M:%S.%f")[:-3], line.message)
+
+
+def last_lines(client: PrefectClient, flow_run_id: str, until: str | None) -> Sequence[LogLine]:
+    """The lines of a run that has ended, after those written `until` then; waits for those under way."""
+    tail = LogTail(None if until is None else datetime.fromisoformat(until))
+    found: list[LogLine] = []
+    deadline = time.monotonic() + LAST_LINES_SECONDS
+    while True:
+        since, offset, page_is_full = tail.since, 0, True
+        while page_is_full:
+            page = client.run(wire.read_logs(flow_run_id, after=since, offset=offset))
+            found += tail.take(page)
+            offset += len(page)
+            page_is_full = len(page) == wire.PAGE
+        if tail.closed or time.monotonic() > deadline:
+            return found
+        time.sleep(LOOK_SECONDS)
+
+
+def xcom_place(ti: Any) -> dict[str, Any]:
+    """Where an XCom of this task instance lies."""
+    map_index = -1 if ti.map_index is None else ti.map_index
+    return {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": map_index}

@@ -1,0 +1,48 @@
+"""What is said of an end, a cancellation and a run that is out of sight."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bridge import errors
+from bridge.ending import describe_cancellation, out_of_sight
+from bridge.prefect_api.records import FlowRun
+from bridge.verdict import final_from
+
+MOMENT = datetime(2026, 1, 5, 7, tzinfo=UTC)
+
+
+def flow_run(state_type: str, name: str = "") -> FlowRun:
+    state = {"type": state_type, "name": name or state_type.title(), "timestamp": MOMENT.isoformat()}
+    return FlowRun.parse({"id": "r1", "name": "quick-fox", "state": state})
+
+
+@pytest.mark.parametrize(
+    ("state_type", "words"),
+    [
+        ("CANCELLED", "is cancelled"),
+        ("CANCELLING", "still CANCELLING"),
+        ("RUNNING", "is Running although it was to be cancelled"),
+        ("COMPLETED", "had ended before it could be cancelled: it is Completed"),
+        ("FAILED", "had ended before it could be cancelled: it is Failed"),
+    ],
+)
+def test_what_became_of_a_cancellation_is_told_as_it_is(state_type: str, words: str) -> None:
+    said = describe_cancellation(flow_run(state_type))
+    assert words in said
+    assert "'quick-fox'" in said
+
+
+def test_a_run_out_of_sight_is_named_with_its_page_and_may_be_retried() -> None:
+    lost = out_of_sight("r1", "http://p/r1", errors.PrefectUnreachable("Prefect cannot be reached."))
+    assert isinstance(lost, errors.FlowRunLost)
+    assert lost.retryable
+    assert all(part in str(lost) for part in ("r1", "may still run", "cannot be reached", "http://p/r1"))
+
+
+def test_a_crash_is_final_after_its_grace_and_everything_else_at_once() -> None:
+    assert final_from(flow_run("CRASHED"), 30) == MOMENT + timedelta(seconds=30)
+    for state_type in ("COMPLETED", "FAILED", "CANCELLED"):
+        assert final_from(flow_run(state_type), 30) is None
