@@ -121,11 +121,13 @@ class FakePrefect:
         work_pool: str | None = None,
         tags: Sequence[str] = (),
         paused: bool = False,
+        ready: bool = True,
     ) -> None:
         """There is a deployment, served by its own process or, with `work_pool`, by the workers of a pool.
 
         `parameters` is what its runs are checked by: a pydantic model, a function with the flow's signature, a JSON
-        schema, or None for no check; a contract brings its own. `defaults` are the deployment's own values.
+        schema, or None for no check; a contract brings its own. `defaults` are the deployment's own values. One that is
+        not `ready` has nobody who serves it; its runs go as told all the same.
         """
         if isinstance(deployment, Deployment):
             parameters = parameters or deployment.params
@@ -136,6 +138,7 @@ class FakePrefect:
             work_pool_name=work_pool,
             tags=list(tags),
             paused=paused,
+            status="READY" if ready else "NOT_READY",
         )
 
     def on_run(self, deployment: Target, *plans: Course | Flow, **course: Any) -> None:

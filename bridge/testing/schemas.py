@@ -53,9 +53,10 @@ def enforce(parameters: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     for value in parameters.values():
         if isinstance(value, Mapping) and TEMPLATE_MARK in value:
             raise Refusal(400, "Error hydrating flow run parameters: the fake Prefect renders no templates.")
-    required = schema.get("required", [])
-    # Prefect lets a parameter with a default be null, whatever its type.
-    seen = {name: value for name, value in parameters.items() if value is not None or name in required}
+    required, properties = schema.get("required", []), schema.get("properties", {})
+    # The server lets an optional parameter be null, whatever its type, unless its schema names a default.
+    strict = {name for name in parameters if name in required or "default" in properties.get(name, {})}
+    seen = {name: value for name, value in parameters.items() if value is not None or name in strict}
     problem = best_match(Draft202012Validator(schema).iter_errors(seen))
     if problem is None:
         return

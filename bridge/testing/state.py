@@ -49,7 +49,6 @@ class State:
                 parameter_openapi_schema=dict(schema),
                 enforce_parameter_schema=True,
                 schedules=[],
-                status="READY",
                 work_queue_name="default" if pool else None,
                 **more,
             )
@@ -184,9 +183,7 @@ class State:
             _resource(f"prefect.flow.{run['flow_id']}", "flow", self.flows[run["flow_id"]]["name"]),
             _resource(f"prefect.deployment.{deployment['id']}", "deployment", deployment["name"]),
         ]
-        if run["work_pool_name"]:
-            related.append(_resource(f"prefect.work-pool.{run['work_pool_name']}", "work-pool", run["work_pool_name"]))
-        related += [_resource(f"prefect.tag.{tag}", "tag") for tag in run["tags"]]
+        related += [_resource(f"prefect.tag.{tag}", "tag") for tag in sorted(run["tags"])]
         return {
             "id": state["id"],
             "event": f"prefect.flow-run.{state['name']}",
@@ -224,6 +221,7 @@ def _new_run(deployment: Document, asked: Mapping[str, Any], parameters: Mapping
         labels={**prefects_own, **(asked.get("labels") or {})},
         work_pool_name=deployment["work_pool_name"],
         work_queue_name=deployment["work_queue_name"],
+        job_variables=dict(asked.get("job_variables") or {}),
         parent_task_run_id=None,
         run_count=0,
         expected_start_time=now,
