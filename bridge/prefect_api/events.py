@@ -1,45 +1,56 @@
 """Prefect's event socket: which flow runs have just changed their state.
 
-Owns one subscription. Events may be lost, doubled or out of order; who reads them must not believe them without
-reading the run.
+Owns one subscription. Events may be lost, doubled, late or out of order, and a little ahead of the API; who acts
+finally on one reads the run before.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.typing import Subprotocol
 
 from bridge.errors import PrefectUnauthorised, PrefectUnreachable
 from bridge.prefect_api.client import tls_context
 from bridge.prefect_api.connection import PrefectConnection
 
+log = logging.getLogger(__name__)
+
 FLOW_RUN_RESOURCE = "prefect.flow-run."
 SUBSCRIPTION = timedelta(days=365)
 CLOCKS_DIFFER = timedelta(hours=1)
+REORDERED = timedelta(seconds=10)
+"""How far before the last event a backfill begins: events come out of order."""
 POLICY_VIOLATION = 1008
 """Close code by which Prefect refuses a token."""
+PING_SECONDS = 15.0
+"""A socket that is silent for so long is pinged, and given up after as long without an answer."""
+FRAMES_HELD = 1024
+"""Frames that wait in this process. Prefect drops events of a subscriber that lags by more than 256."""
 
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """A flow run's change of state, as an event told it."""
+    """A flow run's change of state, as an event told it; `occurred` is the new state's timestamp."""
 
     flow_run_id: str
     state_type: str
     state_name: str
     occurred: datetime
+    state_message: str = ""
 
 
 async def state_changes(
     connection: PrefectConnection, since: datetime | None, on_open: Callable[[], None]
-) -> AsyncIterator[StateChange]:
+) -> AsyncGenerator[StateChange, None]:
     """The state changes of all flow runs, as they happen; with `since`, first those that were missed.
 
     `on_open` is called once the subscription stands. Runs until the socket closes. Raises PrefectUnauthorised when the
@@ -47,22 +58,39 @@ async def state_changes(
     """
     try:
         async with _socket(connection) as socket:
-            await socket.send(json.dumps({"type": "auth", "token": connection.socket_token}))
-            hello = json.loads(await socket.recv())
-            if hello.get("type") != "auth_success":
-                raise PrefectUnauthorised(f"Prefect's event socket refused the credentials: {hello.get('reason')}")
-            await socket.send(json.dumps({"type": "filter", **_subscription(since)}))
+            async with asyncio.timeout(connection.timeout_seconds):
+                await _subscribe(socket, connection, since)
             on_open()
-            async for text in socket:
-                change = parse(json.loads(text))
+            async for frame in socket:
+                change = parse_frame(frame)
                 if change is not None:
                     yield change
     except ConnectionClosed as closed:
         if closed.rcvd is not None and closed.rcvd.code == POLICY_VIOLATION:
             raise PrefectUnauthorised("Prefect's event socket refused the credentials") from closed
         raise PrefectUnreachable(f"Prefect's event socket at {connection.socket_url} closed: {closed}") from closed
-    except (OSError, InvalidHandshake, TimeoutError, ValueError, KeyError, AttributeError) as error:
-        raise PrefectUnreachable(f"Prefect's event socket at {connection.socket_url} failed: {error}") from error
+    except (OSError, WebSocketException, ValueError) as error:  # a timeout is an OSError
+        raise PrefectUnreachable(f"Prefect's event socket at {connection.socket_url} failed: {error!r}") from error
+
+
+async def _subscribe(socket: ClientConnection, connection: PrefectConnection, since: datetime | None) -> None:
+    await socket.send(json.dumps({"type": "auth", "token": connection.socket_token}))
+    hello = json.loads(await socket.recv())
+    kind = hello.get("type") if isinstance(hello, dict) else None
+    if kind == "auth_failure":
+        raise PrefectUnauthorised(f"Prefect's event socket refused the credentials: {hello.get('reason')}")
+    if kind != "auth_success":
+        raise ValueError(f"it answered {str(hello)[:100]!r}; is there a Prefect API behind it?")
+    await socket.send(json.dumps({"type": "filter", **_subscription(since)}))
+
+
+def parse_frame(frame: str | bytes) -> StateChange | None:
+    """The state change in a frame of the socket; None where it holds none, or nothing that can be read."""
+    try:
+        return parse(json.loads(frame))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("Prefect's event socket sent what is no event (%r): %s", error, str(frame[:200]))
+        return None
 
 
 def parse(message: dict[str, Any]) -> StateChange | None:
@@ -73,11 +101,15 @@ def parse(message: dict[str, Any]) -> StateChange | None:
     state_type = resource.get("prefect.state-type")
     if not resource_id.startswith(FLOW_RUN_RESOURCE) or state_type is None:
         return None
+    occurred = datetime.fromisoformat(event["occurred"])
+    if occurred.tzinfo is None:
+        raise ValueError(f"a time without its zone: {event['occurred']}")
     return StateChange(
         flow_run_id=resource_id.removeprefix(FLOW_RUN_RESOURCE),
         state_type=state_type,
-        state_name=resource.get("prefect.state-name", ""),
-        occurred=datetime.fromisoformat(event["occurred"]),
+        state_name=resource.get("prefect.state-name") or state_type.title(),
+        occurred=occurred,
+        state_message=resource.get("prefect.state-message") or "",
     )
 
 
@@ -90,6 +122,11 @@ def _socket(connection: PrefectConnection) -> connect:
         additional_headers=connection.request_headers,
         proxy=connection.proxy or (True if connection.trust_environment else None),
         open_timeout=connection.timeout_seconds,
+        ping_interval=PING_SECONDS,
+        ping_timeout=PING_SECONDS,
+        close_timeout=1.0,
+        compression=None,  # costs both sides more processor time than such small frames are worth
+        max_queue=FRAMES_HELD,
         **options,
     )
 
@@ -108,6 +145,7 @@ def _subscription(since: datetime | None) -> dict[str, Any]:
     # With an end far off: the server's default is the moment of the subscription, which lets no later event through.
     # Its beginning allows for clocks that differ; without backfill nothing older is sent anyhow.
     now = datetime.now(UTC)
-    occurred = {"since": (since or now - CLOCKS_DIFFER).isoformat(), "until": (now + SUBSCRIPTION).isoformat()}
+    begin = now - CLOCKS_DIFFER if since is None else since - REORDERED
+    occurred = {"since": begin.isoformat(), "until": (now + SUBSCRIPTION).isoformat()}
     wanted = {"event": {"prefix": [FLOW_RUN_RESOURCE]}, "occurred": occurred}
     return {"backfill": since is not None, "filter": wanted}

@@ -1,59 +1,46 @@
 """Waiting for flow runs, shared: however many wait in one event loop, one socket and one batched read serve them all.
 
-The socket hastens, the reconciling read decides: an event only names runs that are worth reading now. Without a socket
-(a proxy without websockets) the same code works at the pace of the reconciling read.
+The socket hastens: an event is told to the followers at once. The reconciling read decides: it finds what events lost,
+and takes back what one said that is not so. Without a socket (a proxy without websockets) the same code works at the
+pace of the reconciling read.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from bridge.errors import FlowRunLost, PrefectApiError, PrefectUnauthorised, PrefectUnreachable, UnexpectedAnswer
-from bridge.prefect_api import wire
+from bridge.errors import BridgeError, FlowRunNotFound, PrefectUnauthorised, PrefectUnreachable, UnexpectedAnswer
+from bridge.prefect_api.batches import RESULTS_PAGE, read_page, read_results
 from bridge.prefect_api.client import AsyncPrefectClient
 from bridge.prefect_api.connection import PrefectConnection
-from bridge.prefect_api.events import state_changes
-from bridge.prefect_api.records import FlowRun
+from bridge.prefect_api.events import StateChange, state_changes
+from bridge.prefect_api.followed import FollowedRun, Follower, has_ended, is_older
+from bridge.prefect_api.gathering import Gathering, copy_error
+from bridge.prefect_api.log_stream import LogStream
+from bridge.prefect_api.log_tail import LogTail
+from bridge.prefect_api.reconciling import Reconciling, WaitingPolicy
+from bridge.prefect_api.records import FlowRun, LogLine
 from bridge.prefect_api.retrying import RetryPolicy
+from bridge.prefect_api.wire import PAGE, Operation, lost
+
+__all__ = ["SharedWaiting", "WaitingPolicy", "shared_waiting"]
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True)
-class WaitingPolicy:
-    """Paces of the shared wait, in seconds, and how many reads in a row may fail before the waits are given up."""
+ATTEMPTS = 3
+"""How often one request is sent before it counts as failed; a wait's patience outlasts many requests."""
 
-    reconcile_seconds: float = 15.0
-    reconcile_without_socket_seconds: float = 3.0
-    gather_seconds: float = 0.03
-    """How long events are gathered before the runs that they name are read in one request."""
-    reconnect_seconds: float = 2.0
-    longest_reconnect_seconds: float = 60.0
-    failures_allowed: int = 10
-
-
-@dataclass(eq=False)
-class _Wait:
-    """One follower: the newest reading, or the error that ends it."""
-
-    flow_run_id: str
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    reading: FlowRun | None = None
-    error: PrefectApiError | FlowRunLost | None = None
-
-    def tell(self, reading: FlowRun) -> None:
-        self.reading = reading
-        self.changed.set()
-
-    def fail(self, error: PrefectApiError | FlowRunLost) -> None:
-        self.error = error
-        self.changed.set()
+AHEAD_PAUSES_SECONDS = (0.05, 0.2, 0.5)
+"""An event is sent before its state is committed: how long the API is given to show it."""
 
 
 class SharedWaiting:
@@ -62,135 +49,191 @@ class SharedWaiting:
     def __init__(self, connection: PrefectConnection, policy: WaitingPolicy) -> None:
         self.connection = connection
         self.policy = policy
-        self._waits: dict[str, set[_Wait]] = {}
-        self._named: set[str] = set()
-        """Runs that an event, or a new follower, has named since the last read."""
-        self._due = asyncio.Event()
-        self._reconciled_at = 0.0
-        """When all runs were read last, by the event loop's clock."""
         self.listening = False
+        """Whether the subscription to events stands."""
+        self._runs: dict[str, FollowedRun] = {}
         self._last_event: datetime | None = None
         self._service: asyncio.Task[None] | None = None
+        self._client: AsyncPrefectClient | None = None
+        self._borrowers = 0
+        gather, spacing = policy.gather_seconds, policy.spacing_seconds
+        self._reconciling = Reconciling(self._ask, self._runs, connection, policy)
+        self._logs = LogStream(
+            self._ask, self._runs, log_seconds=policy.log_seconds, gather_seconds=gather, spacing_seconds=spacing
+        )
+        self._confirming: Gathering[FlowRun] = Gathering(
+            self._read_runs, gather_seconds=gather, spacing_seconds=spacing, most=PAGE
+        )
+        self._results: Gathering[Mapping[str, Any] | None] = Gathering(
+            self._read_results, gather_seconds=gather, spacing_seconds=spacing, most=RESULTS_PAGE
+        )
 
-    async def follow(self, flow_run_id: str) -> AsyncGenerator[FlowRun, None]:
+    async def follow(
+        self,
+        flow_run_id: str,
+        *,
+        patience_seconds: float = 300.0,
+        with_log: bool = False,
+        log_after: datetime | None = None,
+    ) -> AsyncGenerator[FlowRun | Sequence[LogLine], None]:
         """The run as it stands now, then again whenever its state has changed; the caller stops when it has enough.
 
-        Raises FlowRunLost when the run was deleted, PrefectUnreachable when the API stayed away for too long,
-        PrefectUnauthorised when it refuses the credentials.
+        A reading may be an event's word: who acts finally on an end asks `confirm` before. Parameters, tags and
+        idempotency key are not kept in readings. `with_log` gives batches of the run's log lines among the readings,
+        from `log_after` on, oldest first and each once; what the log holds by then comes before a reading of an end,
+        and who goes on after it is given the lines that are late.
+
+        Raises FlowRunNotFound when there can be no such run, FlowRunLost when it is gone, PrefectUnreachable when the
+        API did not say for `patience_seconds` how it stands, PrefectUnauthorised when it refuses the credentials,
+        UnexpectedAnswer when its answer about this run cannot be read.
         """
-        wait = _Wait(flow_run_id)
-        self._waits.setdefault(flow_run_id, set()).add(wait)
-        self._name([flow_run_id])
+        follower = self._join(_checked(flow_run_id), patience_seconds, LogTail(log_after) if with_log else None)
+        try:
+            while True:
+                await follower.news()
+                reading = follower.take_reading()
+                if reading is not None and with_log and has_ended(reading):
+                    await self._logs.finish(follower.run.flow_run_id)
+                if lines := follower.take_lines():
+                    yield lines
+                if reading is not None:
+                    yield reading
+        finally:
+            self._leave(follower)
+
+    async def confirm(self, flow_run_id: str) -> FlowRun:
+        """How the run stands by the API's word, read now and whole; many who ask at once share a request.
+
+        Where an event was ahead of the API, a moment is given to it. Raises as `follow` does; a request that fails is
+        not borne with for longer than its own few attempts.
+        """
+        asked_id, loop = _checked(flow_run_id), asyncio.get_running_loop()
+        asked_at = loop.time()
+        reading = await self._confirming.ask(asked_id)
+        for pause_seconds in AHEAD_PAUSES_SECONDS:
+            followed = self._runs.get(asked_id)
+            if followed is None or not is_older(reading, followed.reading):
+                break
+            await asyncio.sleep(pause_seconds)
+            asked_at = loop.time()
+            reading = await self._confirming.ask(asked_id)
+        if asked_id in self._runs and self._runs[asked_id].see(reading, asked_at, loop.time()):
+            self._reconciling.read_soon(asked_id)
+        return reading
+
+    async def result_of(self, flow_run_id: str) -> Mapping[str, Any] | None:
+        """The result that the run published last, None where it published none; many who ask share a request.
+
+        Raises UnexpectedAnswer when it is no JSON object, PrefectApiError when it cannot be read.
+        """
+        return await self._results.ask(_checked(flow_run_id))
+
+    def _join(self, flow_run_id: str, patience_seconds: float, tail: LogTail | None) -> Follower:
+        now = asyncio.get_running_loop().time()
+        run = self._runs.setdefault(flow_run_id, FollowedRun(flow_run_id))
+        follower = Follower(run, patience_seconds, tail, now)
+        run.followers.append(follower)
+        if run.reading is not None and self._reconciling.is_fresh(run, now):
+            follower.tell(run.reading)
+        else:
+            self._reconciling.read_soon(flow_run_id)
+        if tail is not None:
+            self._logs.add(flow_run_id)
         if self._service is None or self._service.done():
             self._service = asyncio.create_task(self._serve(), name=f"bridge waits on {self.connection.api_url}")
             self._service.add_done_callback(self._ended)
-        seen: tuple[str, str] | None = None
-        try:
-            while True:
-                await wait.changed.wait()
-                wait.changed.clear()
-                if wait.error is not None:
-                    raise wait.error
-                if wait.reading and (wait.reading.state_type, wait.reading.state_name) != seen:
-                    seen = (wait.reading.state_type, wait.reading.state_name)
-                    yield wait.reading
-        finally:
-            self._leave(wait)
+        return follower
 
-    def _leave(self, wait: _Wait) -> None:
-        waits = self._waits.get(wait.flow_run_id, set())
-        waits.discard(wait)
-        if not waits:
-            self._waits.pop(wait.flow_run_id, None)
-        if not self._waits and self._service is not None:
+    def _leave(self, follower: Follower) -> None:
+        run = follower.run
+        run.followers.remove(follower)
+        if not run.followers:
+            del self._runs[run.flow_run_id]
+        if not self._runs and self._service is not None:
             self._service.cancel()
             self._service = None
-
-    def _ended(self, service: asyncio.Task[None]) -> None:
-        """Nobody may wait for a service that has given up, or has died of a fault of its own."""
-        if service.cancelled() or (group := service.exception()) is None:
-            return
-        errors = group.exceptions if isinstance(group, BaseExceptionGroup) else (group,)
-        if len(errors) == 1 and isinstance(errors[0], PrefectApiError):
-            self._fail_all(errors[0])
-        else:
-            self._fail_all(UnexpectedAnswer(f"Waiting on {self.connection.api_url} broke down: {group!r}"))
-
-    def _name(self, flow_run_ids: Iterable[str]) -> None:
-        self._named.update(flow_run_ids)
-        self._due.set()
+            self._closed()
 
     async def _serve(self) -> None:
-        retry = RetryPolicy(attempts=2)  # the failure budget below is the patience of a wait
-        async with AsyncPrefectClient(self.connection, retry) as client, asyncio.TaskGroup() as group:
+        self._last_event = None
+        async with self._borrowed_client(), asyncio.TaskGroup() as group:
             group.create_task(self._listen())
-            group.create_task(self._read(client))
+            group.create_task(self._reconciling.read_for_ever())
+            group.create_task(self._logs.keep_reading())
+
+    def _ended(self, service: asyncio.Task[None]) -> None:
+        """Nobody may wait for a service that has died of a fault of its own."""
+        if service.cancelled() or (group := service.exception()) is None:
+            return
+        self._closed()
+        errors = group.exceptions if isinstance(group, BaseExceptionGroup) else (group,)
+        error = errors[0]
+        if len(errors) > 1 or not isinstance(error, BridgeError):
+            log.error("Waiting on %s broke down", self.connection.api_url, exc_info=group)
+            error = UnexpectedAnswer(f"Waiting on {self.connection.api_url} broke down: {errors!r}")
+        for run in self._runs.values():
+            for follower in run.followers:
+                follower.fail(copy_error(error))
 
     async def _listen(self) -> None:
         pause = self.policy.reconnect_seconds
         while True:
             try:
-                async for change in state_changes(self.connection, self._last_event, self._opened):
-                    pause = self.policy.reconnect_seconds
-                    self._last_event = max(change.occurred, self._last_event or change.occurred)
-                    if change.flow_run_id in self._waits:
-                        self._name([change.flow_run_id])
+                async with aclosing(state_changes(self.connection, self._last_event, self._opened)) as changes:
+                    async for change in changes:
+                        pause = self.policy.reconnect_seconds
+                        self._hear(change)
             except (PrefectUnreachable, PrefectUnauthorised) as error:
                 log.info("No events from Prefect, reading at intervals instead: %s", error)
-            self.listening = False
-            self._due.set()
+            self._closed()
             await asyncio.sleep(pause)
             pause = min(pause * 2, self.policy.longest_reconnect_seconds)
 
+    def _hear(self, change: StateChange) -> None:
+        self._last_event = max(change.occurred, self._last_event or change.occurred)
+        if (run := self._runs.get(change.flow_run_id)) is not None:
+            run.hear(change, asyncio.get_running_loop().time())
+
     def _opened(self) -> None:
         self.listening = True
+        self._reconciling.socket_opened()
 
-    async def _read(self, client: AsyncPrefectClient) -> None:
-        failures = 0
-        while True:
-            named, self._named = self._named & self._waits.keys(), set()
-            self._due.clear()
-            # However many events keep coming: the runs that no event has named are read when their time has come.
-            whole = not named or self._reconcile_in_seconds() <= 0
-            wanted = set(self._waits) if whole else named
-            try:
-                runs = await client.run(wire.read_flow_runs(wanted))
-            except PrefectApiError as error:
-                failures += 1
-                self._named |= named
-                if not error.retryable or failures > self.policy.failures_allowed:
-                    raise
-                log.warning("Reading %d flow runs failed (%d in a row): %s", len(wanted), failures, error)
-                await asyncio.sleep(min(2.0**failures * 0.1, self.policy.reconcile_without_socket_seconds))
-                continue
-            failures = 0
-            if whole:
-                self._reconciled_at = asyncio.get_running_loop().time()
-            self._tell(wanted, runs)
-            await self._until_due()
+    def _closed(self) -> None:
+        self.listening = False
+        self._reconciling.socket_closed()
 
-    async def _until_due(self) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._due.wait(), max(0.0, self._reconcile_in_seconds()))
-            await asyncio.sleep(self.policy.gather_seconds)
+    async def _ask(self, operation: Operation[T]) -> T:
+        async with self._borrowed_client() as client:
+            return await client.run(operation)
 
-    def _reconcile_in_seconds(self) -> float:
-        interval = self.policy.reconcile_seconds if self.listening else self.policy.reconcile_without_socket_seconds
-        return self._reconciled_at + interval - asyncio.get_running_loop().time()
+    @asynccontextmanager
+    async def _borrowed_client(self) -> AsyncIterator[AsyncPrefectClient]:
+        """The one client, made for the first who needs it and closed after the last."""
+        if self._client is None:
+            self._client = AsyncPrefectClient(self.connection, RetryPolicy(attempts=ATTEMPTS))
+        self._borrowers += 1
+        try:
+            yield self._client
+        finally:
+            self._borrowers -= 1
+            if not self._borrowers:
+                client, self._client = self._client, None
+                await client.close()
 
-    def _tell(self, wanted: set[str], runs: dict[str, FlowRun]) -> None:
-        for flow_run_id in wanted:
-            run = runs.get(flow_run_id)
-            for wait in list(self._waits.get(flow_run_id, ())):
-                if run is not None:
-                    wait.tell(run)
-                else:
-                    wait.fail(wire.lost(flow_run_id, self.connection.flow_run_url(flow_run_id)))
+    async def _read_runs(self, flow_run_ids: Sequence[str]) -> Mapping[str, FlowRun | BridgeError]:
+        readings = await self._ask(read_page(flow_run_ids))
+        nameless = readings.spoilt.get("")
+        return {
+            each: readings.runs.get(each)
+            or readings.spoilt.get(each)
+            or nameless
+            or lost(each, self.connection.flow_run_url(each))
+            for each in flow_run_ids
+        }
 
-    def _fail_all(self, error: PrefectApiError) -> None:
-        for waits in list(self._waits.values()):
-            for wait in list(waits):
-                wait.fail(error)
+    async def _read_results(self, flow_run_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any] | BridgeError | None]:
+        results = await self._ask(read_results(flow_run_ids))
+        return {each: results.get(each) for each in flow_run_ids}
 
 
 _by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[PrefectConnection, SharedWaiting]] = WeakKeyDictionary()
@@ -202,3 +245,11 @@ def shared_waiting(connection: PrefectConnection, policy: WaitingPolicy | None =
     if connection not in waitings:
         waitings[connection] = SharedWaiting(connection, policy or WaitingPolicy())
     return waitings[connection]
+
+
+def _checked(flow_run_id: str) -> str:
+    """The id as Prefect writes it: one that is none would spoil the request of everybody."""
+    try:
+        return str(UUID(flow_run_id))
+    except ValueError as error:
+        raise FlowRunNotFound(f"{flow_run_id!r} is not the id of a flow run, which is a UUID") from error

@@ -1,0 +1,114 @@
+"""What many waits ask of Prefect in one request each. Without I/O, as `wire`.
+
+One malformed row spoils its own run's answer and no other's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bridge.contracts import RESULT_ARTIFACT_KEY
+from bridge.errors import UnexpectedAnswer
+from bridge.prefect_api.records import FlowRun, LogLine
+from bridge.prefect_api.wire import PAGE, Answer, Operation, Request, _parsed, _rows
+
+RESULTS_PAGE = 20
+"""Runs whose results are read in one request: a result may be megabytes long."""
+
+LOGS_PAGE = 1000
+"""Runs whose log lines are read in one request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """The runs of one answer, by id. `spoilt` holds the errors of malformed rows; the key "" is a row without an id."""
+
+    runs: Mapping[str, FlowRun]
+    spoilt: Mapping[str, UnexpectedAnswer]
+
+    def missing(self, flow_run_id: str) -> UnexpectedAnswer | None:
+        """Why an asked run may be absent although it was not deleted; None when the answer was sound."""
+        return self.spoilt.get(flow_run_id) or self.spoilt.get("")
+
+
+def read_page(flow_run_ids: Sequence[str], unless_state_type: str | None = None) -> Operation[Readings]:
+    """Up to PAGE runs in one request; with `unless_state_type` those alone that are in another state type.
+
+    Where nothing has changed, the latter costs Prefect a tenth of the former: it need not load the runs.
+    """
+    asked: dict[str, Any] = {"id": {"any_": list(flow_run_ids)}}
+    if unless_state_type is not None:
+        asked["state"] = {"type": {"not_any_": [unless_state_type]}}
+    answer = yield Request("POST", "/flow_runs/filter", {"flow_runs": asked, "limit": PAGE})
+    runs: dict[str, FlowRun] = {}
+    spoilt: dict[str, UnexpectedAnswer] = {}
+    for row in _rows(answer):
+        try:
+            run = _parsed(Answer(answer.status, row), FlowRun.parse)
+            runs[run.id] = run
+        except UnexpectedAnswer as error:
+            spoilt[_id_of(row)] = error
+    return Readings(runs, spoilt)
+
+
+def read_results(flow_run_ids: Sequence[str]) -> Operation[dict[str, Mapping[str, Any] | UnexpectedAnswer]]:
+    """The results that the runs published last, by run; a run that published none is absent.
+
+    What is no JSON object is an error in that run's place.
+    """
+    wanted = {
+        "artifacts": {"flow_run_id": {"any_": list(flow_run_ids)}, "key": {"any_": [RESULT_ARTIFACT_KEY]}},
+        "sort": "UPDATED_DESC",
+        "limit": PAGE,
+    }
+    found: dict[str, Mapping[str, Any] | UnexpectedAnswer] = {}
+    offset = 0
+    while True:
+        rows = _rows((yield Request("POST", "/artifacts/filter", {**wanted, "offset": offset})))
+        for row in rows:
+            flow_run_id = str(row.get("flow_run_id")) if isinstance(row, dict) else ""
+            if flow_run_id not in found:  # the first is the newest
+                found[flow_run_id] = _result(flow_run_id, row)
+        offset += len(rows)
+        if len(rows) < PAGE:
+            return found
+
+
+def read_log_page(
+    flow_run_ids: Sequence[str], *, after: datetime | None = None, offset: int = 0
+) -> Operation[list[tuple[str, LogLine] | None]]:
+    """One page of the runs' logs, oldest line first, from `after` on (inclusive), each line with its run's id.
+
+    A row that is no log line is None: it counts for paging. Fewer than PAGE rows are the last.
+    """
+    wanted: dict[str, Any] = {"flow_run_id": {"any_": list(flow_run_ids)}}
+    if after is not None:
+        wanted["timestamp"] = {"after_": after.isoformat()}
+    body = {"logs": wanted, "sort": "TIMESTAMP_ASC", "limit": PAGE, "offset": offset}
+    answer = yield Request("POST", "/logs/filter", body)
+    return [_log_line(row) for row in _rows(answer)]
+
+
+def _log_line(row: Any) -> tuple[str, LogLine] | None:
+    with suppress(KeyError, TypeError, ValueError, AttributeError):
+        return str(row["flow_run_id"]), LogLine.parse(row)
+    return None
+
+
+def _result(flow_run_id: str, row: Any) -> Mapping[str, Any] | UnexpectedAnswer:
+    data = row.get("data") if isinstance(row, dict) else None
+    if isinstance(data, str):  # Prefect's own Artifact class stores an object as its JSON text
+        with suppress(json.JSONDecodeError):
+            data = json.loads(data)
+    if isinstance(data, dict):
+        return data
+    return UnexpectedAnswer(f"Artifact {RESULT_ARTIFACT_KEY!r} of flow run {flow_run_id} holds no JSON object")
+
+
+def _id_of(row: Any) -> str:
+    return str(row.get("id") or "") if isinstance(row, dict) else ""
