@@ -1,43 +1,59 @@
-"""Which Prefect API a command line means: PREFECT_API_URL and its kin, else Prefect's active profile.
+"""Which Prefect API a command line means: PREFECT_API_URL and its kin, `prefect.toml`, else Prefect's active profile.
 
-Owns the reading of Prefect's own settings (environment variables and `~/.prefect/profiles.toml`) without its library.
+Owns the reading of Prefect's own settings without its library, under the names of Prefect 3.8
+(`prefect.settings.models`). A `.env` file, which Prefect reads too, is left to the shell.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from bridge.errors import ConnectionMisconfigured
-from bridge.prefect_api.connection import PrefectConnection
+from bridge.prefect_api.connection import PrefectConnection, cloud_page
 
 NO_ADDRESS = (
     "No Prefect API is known. Set PREFECT_API_URL (like http://127.0.0.1:4200/api), give --api-url, "
     "or choose a Prefect profile that has one (prefect profile use …)"
 )
+DEFAULT_TIMEOUT_SECONDS = 30.0
 
 
 def find_connection(
-    environ: Mapping[str, str] = os.environ, *, api_url: str | None = None, profile: str | None = None
+    environ: Mapping[str, str] = os.environ,
+    *,
+    api_url: str | None = None,
+    profile: str | None = None,
+    folder: Path | None = None,
 ) -> PrefectConnection:
-    """The API that `api_url`, the environment or the active profile names, in this order.
+    """The API that `api_url`, the environment, `prefect.toml` or `pyproject.toml` in `folder` (the working directory
+    by default) or the active profile names, in this order.
 
-    Raises ConnectionMisconfigured when none does, or the profiles file cannot be read.
+    Raises ConnectionMisconfigured when none does, or what they say cannot be used.
     """
-    settings = {**_profile_settings(environ, profile), **{k: v for k, v in environ.items() if k.startswith("PREFECT_")}}
+    settings = {
+        **_profile_settings(environ, profile),
+        **_project_settings(folder or Path.cwd()),
+        **{name: value for name, value in environ.items() if name.startswith("PREFECT_") and value},
+    }
     address = api_url or settings.get("PREFECT_API_URL")
     if not address:
         raise ConnectionMisconfigured(NO_ADDRESS)
-    insecure = settings.get("PREFECT_API_TLS_INSECURE_SKIP_VERIFY", "").lower() in {"1", "true"}
+    insecure = settings.get("PREFECT_API_TLS_INSECURE_SKIP_VERIFY", "").lower() in {"1", "true", "yes", "on"}
+    certificates = settings.get("PREFECT_API_SSL_CERT_FILE") or environ.get("SSL_CERT_FILE")
+    cloud_ui = cloud_page(address, settings.get("PREFECT_CLOUD_UI_URL", ""))
     return PrefectConnection(
         api_url=address,
-        api_key=settings.get("PREFECT_API_KEY") or None,
-        basic_auth=settings.get("PREFECT_API_AUTH_STRING") or None,
-        verify=False if insecure else settings.get("PREFECT_API_SSL_CERT_FILE") or True,
-        ui_url=settings.get("PREFECT_UI_URL", ""),
+        api_key=settings.get("PREFECT_API_KEY"),
+        basic_auth=settings.get("PREFECT_API_AUTH_STRING"),
+        headers=_headers(settings.get("PREFECT_CLIENT_CUSTOM_HEADERS")),
+        verify=False if insecure else certificates or True,
+        timeout_seconds=_timeout_seconds(settings.get("PREFECT_API_REQUEST_TIMEOUT")),
+        ui_url=cloud_ui or settings.get("PREFECT_UI_URL", ""),
     )
 
 
@@ -48,12 +64,59 @@ def _profile_settings(environ: Mapping[str, str], profile: str | None) -> dict[s
         if profile is not None:
             raise ConnectionMisconfigured(f"There is no Prefect profile {profile!r}: {path} does not exist")
         return {}
-    try:
-        document: dict[str, Any] = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ConnectionMisconfigured(f"Prefect's profiles in {path} cannot be read: {error}") from error
+    document = _read_toml(path)
     profiles = document.get("profiles", {})
     name = profile or environ.get("PREFECT_PROFILE") or document.get("active")
     if profile is not None and profile not in profiles:
         raise ConnectionMisconfigured(f"There is no Prefect profile {profile!r} in {path}; there are: {list(profiles)}")
     return {key: str(value) for key, value in profiles.get(name, {}).items()}
+
+
+def _project_settings(folder: Path) -> dict[str, str]:
+    """`[api] url = …` in prefect.toml, or `[tool.prefect.api]` in pyproject.toml, is PREFECT_API_URL."""
+    settings: dict[str, str] = {}
+    if (project := folder / "pyproject.toml").exists():
+        settings |= dict(_variables(_read_toml(project).get("tool", {}).get("prefect", {})))
+    if (own := folder / "prefect.toml").exists():
+        settings |= dict(_variables(_read_toml(own)))
+    return settings
+
+
+def _variables(document: Mapping[str, Any], prefix: str = "PREFECT") -> Iterator[tuple[str, str]]:
+    for key, value in document.items():
+        name = f"{prefix}_{key.upper()}"
+        if not isinstance(value, Mapping):
+            yield name, str(value)
+        elif name == "PREFECT_CLIENT_CUSTOM_HEADERS":
+            yield name, json.dumps(value)
+        else:
+            yield from _variables(value, name)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConnectionMisconfigured(f"Prefect's settings in {path} cannot be read: {error}") from error
+
+
+def _headers(text: str | None) -> dict[str, str]:
+    if not text:
+        return {}
+    try:
+        headers = json.loads(text)
+    except ValueError:
+        headers = None  # what it holds is not told: it may be a secret
+    if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+        raise ConnectionMisconfigured("PREFECT_CLIENT_CUSTOM_HEADERS must be a JSON object of names and texts")
+    return headers
+
+
+def _timeout_seconds(text: str | None) -> float:
+    try:
+        seconds = float(text) if text else DEFAULT_TIMEOUT_SECONDS
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ConnectionMisconfigured(f"PREFECT_API_REQUEST_TIMEOUT must be a number of seconds above 0, not {text!r}")
+    return seconds

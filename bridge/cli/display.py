@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,7 +19,9 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from bridge.cli.exit_codes import READER_GONE
 from bridge.ending import Outcome
+from bridge.errors import FlowRunError
 from bridge.prefect_api.records import FlowRun, LogLine
 from bridge.submitting import Submitted
 
@@ -37,33 +41,73 @@ class LiveState(Protocol):
     def state(self, run: FlowRun) -> None: ...
 
 
+class _Console(Console):
+    """Says nothing more when whoever read the output has gone."""
+
+    def print_verbatim(self, text: str) -> None:
+        """As it is: rich makes spaces of tabs."""
+        try:
+            self.file.write(text)
+            self.file.flush()
+        except BrokenPipeError:
+            self.on_broken_pipe()
+
+    def on_broken_pipe(self) -> None:
+        # What is still held back would be written, and fail again, when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(READER_GONE)
+
+
 class Display:
     """Where a command's words go."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
-        self._out = Console(highlight=False, soft_wrap=True)
-        self._err = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._out = _Console(highlight=False, soft_wrap=True)
+        self._err = _Console(stderr=True, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
         """A sentence for people."""
         self._err.print(Text(text))
 
     def started(self, deployment: str, submitted: Submitted, url: str) -> None:
+        """That a run was started, or found under its key."""
         verb = "Attached to" if submitted.attached else "Started"
         self.say(f"{verb} {submitted.run.name} of {deployment}\n{url}")
 
     def state(self, run: FlowRun) -> None:
+        """A change of state."""
         line = Text(f"{_clock(run.state_timestamp)}  ")
-        line.append(run.state_name, style=_COLOURS.get(run.state_type, "yellow"))
+        line.append(run.state_name, style=_colour(run.state_type))
         if run.state_message:
             line.append(f"  {run.state_message}")
         self._err.print(line)
 
     def log(self, line: LogLine) -> None:
-        style = "red" if line.level >= logging.ERROR else "yellow" if line.level >= logging.WARNING else "dim"
-        text = f"{_clock(line.timestamp)}  {logging.getLevelName(line.level):<7}  {line.message}"
-        self._err.print(Text(text, style=style))
+        """A line of the run's log, beside the answer."""
+        self._err.print(_log_text(line))
+
+    def log_as_answer(self, line: LogLine) -> None:
+        """A line of the run's log, as the answer; one JSON object a line where asked."""
+        if self._as_json:
+            document = {
+                "timestamp": line.timestamp.isoformat(),
+                "level": logging.getLevelName(line.level),
+                "logger": line.logger,
+                "message": line.message,
+            }
+            self._out.print(Text(json.dumps(document, ensure_ascii=False)))
+        else:
+            self._out.print(_log_text(line))
+
+    def away(self, api_url: str, patience_seconds: float) -> None:
+        """That Prefect does not answer and is waited for."""
+        text = f"{_now()}  Prefect does not answer at {api_url}; trying again for {patience_seconds:.0f} s"
+        self._err.print(Text(text, style="yellow"))
+
+    def back(self, seconds: float) -> None:
+        """That Prefect answers again."""
+        self._err.print(Text(f"{_now()}  Prefect answers again, after {seconds:.0f} s", style="green"))
 
     @contextmanager
     def live(self) -> Iterator[LiveState]:
@@ -73,6 +117,10 @@ class Display:
             return
         with self._err.status("…") as status:
             yield _Spinner(status)
+
+    def run(self, run: FlowRun, url: str) -> None:
+        """How a run stands."""
+        self.document(describe(run, url))
 
     def outcome(self, run: FlowRun, url: str, outcome: Outcome) -> None:
         """The end of a run that was waited for: its result is the answer."""
@@ -87,30 +135,41 @@ class Display:
         else:
             self._print_json(outcome.result)
 
+    def failure(self, run: FlowRun, url: str, error: FlowRunError) -> None:
+        """A run that was waited for in vain, for scripts; people are told by the error itself."""
+        if self._as_json:
+            self._print_json({**describe(run, url), "error": type(error).__name__, "result": None})
+
     def document(self, document: Mapping[str, Any]) -> None:
-        """One thing, as a table of its fields or as JSON."""
+        """One thing, as a table of its fields or as JSON; people are spared the empty fields."""
         if self._as_json:
             self._print_json(document)
             return
         width = max(len(name) for name in document)
         for name, value in document.items():
-            shown = value if isinstance(value, str) else json.dumps(value, default=str)
-            self._out.print(Text(f"{name:<{width}}  {shown}"))
+            if value not in (None, "", [], {}):
+                shown = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+                self._out.print(Text(f"{name:<{width}}  {shown}"))
 
-    def rows(self, title: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Many things, as a table, as tab-separated lines in a pipe, or as JSON."""
+    def rows(self, title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
+        """Many things, as a table, as tab-separated lines in a pipe, or as JSON; `columns` are those for people."""
         if self._as_json:
             self._print_json(list(rows))
-        elif not rows:
+            return
+        if not rows:
             self.say(f"{title}: none")
-        elif self._out.is_terminal:
-            table = Table(title=title, title_justify="left", *rows[0])  # noqa: B026 — headers are Table's positionals
+            return
+        names = list(columns or rows[0])
+        if self._out.is_terminal:
+            table = Table(title=title, title_justify="left", title_style="bold")
+            for name in names:
+                table.add_column(name.replace("_", " "), overflow="fold")
             for row in rows:
-                table.add_row(*(_cell(value) for value in row.values()))
-            self._out.print(table)
+                table.add_row(*(_cell(row[name]) for name in names), style=_row_style(row))
+            self._out.print(table, soft_wrap=False)
         else:
-            for cells in [list(rows[0]), *(list(row.values()) for row in rows)]:
-                print("\t".join(_cell(value) for value in cells))
+            lines = [names, *([_cell(row[name]) for name in names] for row in rows)]
+            self._out.print_verbatim("".join("\t".join(line) + "\n" for line in lines))
 
     def _print_json(self, document: Any) -> None:
         self._out.print(Text(json.dumps(document, indent=2, default=str, ensure_ascii=False)))
@@ -147,6 +206,25 @@ def describe(run: FlowRun, url: str) -> dict[str, Any]:
     }
 
 
+def _log_text(line: LogLine) -> Text:
+    style = "red" if line.level >= logging.ERROR else "yellow" if line.level >= logging.WARNING else "dim"
+    return Text(f"{_clock(line.timestamp)}  {logging.getLevelName(line.level):<7}  {line.message}", style=style)
+
+
+def _colour(state_type: str) -> str:
+    return _COLOURS.get(state_type, "yellow")
+
+
+def _row_style(row: Mapping[str, Any]) -> str:
+    if row.get("in order") is False:
+        return "red"
+    return _colour(row["state"]) if "state" in row else ""
+
+
+def _now() -> str:
+    return _clock(datetime.now(UTC))
+
+
 def _clock(when: datetime | None) -> str:
     return when.astimezone().strftime("%H:%M:%S") if when else " " * 8
 
@@ -157,4 +235,6 @@ def _age(run: FlowRun) -> str:
 
 
 def _cell(value: Any) -> str:
-    return {True: "yes", False: "NO"}[value] if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "NO"
+    return "" if value is None else str(value)

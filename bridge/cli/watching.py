@@ -1,78 +1,116 @@
-"""Following one run from the command line: its state and its log, until it has ended."""
+"""Following one run from the command line: its state and its log, until it has ended.
+
+A Prefect that is away for a while is waited for, and the display says so.
+"""
 
 from __future__ import annotations
 
 import time
-from datetime import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
 
 from bridge.cli.display import Display
+from bridge.errors import FlowRunTimedOut, PrefectUnreachable
 from bridge.prefect_api import wire
 from bridge.prefect_api.client import PrefectClient
+from bridge.prefect_api.log_tail import LogTail
 from bridge.prefect_api.records import FlowRun, LogLine
+from bridge.prefect_api.wire import Operation
 from bridge.verdict import Live, judge
 
+T = TypeVar("T")
+
 POLL_SECONDS = 1.0
-CLOSING_LINE = "Finished in state"
-"""With this Prefect's engine ends a flow run's log, some time after the state has become known."""
 LAST_LINES_SECONDS = 8.0
+"""How long the last lines are waited for after the end: a run whose process was killed writes no closing line."""
 
 
-def watch(client: PrefectClient, flow_run_id: str, display: Display) -> FlowRun:
-    """The run once it has ended; state changes and log lines are shown meanwhile, each line once and in order."""
-    tail = LogTail(client, flow_run_id)
-    shown = ""
-    with display.live() as live:
-        while True:
-            run = client.run(wire.read_flow_run(flow_run_id))
-            live.state(run)
-            if run.state_name != shown:
-                shown = run.state_name
-                display.state(run)
-            for line in tail.new_lines():
-                display.log(line)
-            if not isinstance(judge(run), Live):
-                break
-            time.sleep(POLL_SECONDS)
-    if run.start_time is not None:
-        for line in tail.last_lines():
-            display.log(line)
-    return run
+@dataclass
+class Watcher:
+    """Follows runs; gives up when Prefect was away for `patience_seconds` or `timeout_seconds` have passed."""
 
+    client: PrefectClient
+    display: Display
+    patience_seconds: float
+    timeout_seconds: float | None = None
 
-class LogTail:
-    """The growing log of one run; Prefect's clients send lines in batches, so late ones are looked for again."""
+    def watch(self, flow_run_id: str) -> FlowRun:
+        """The run once it has ended; state changes and log lines are shown meanwhile, each line once and in order.
 
-    def __init__(self, client: PrefectClient, flow_run_id: str) -> None:
-        self._client = client
-        self._flow_run_id = flow_run_id
-        self._from: datetime | None = None
-        self._seen: set[str] = set()
-        self._closed = False
-
-    def last_lines(self) -> list[LogLine]:
-        """The lines of a run that has ended which were still under way: until its closing line has come.
-
-        A run whose process was killed writes none; then LAST_LINES_SECONDS are waited.
+        Raises FlowRunTimedOut when the time is up, PrefectUnreachable when Prefect stays away, FlowRunNotFound,
+        FlowRunLost when the run is deleted meanwhile.
         """
-        found: list[LogLine] = []
-        deadline = time.monotonic() + LAST_LINES_SECONDS
-        while not self._closed and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS / 2)
-            found += self.new_lines()
-        return found
+        deadline = None if self.timeout_seconds is None else time.monotonic() + self.timeout_seconds
+        url = self.client.connection.flow_run_url(flow_run_id)
+        run = self._ask(lambda: wire.read_flow_run(flow_run_id), deadline, flow_run_id)
+        tail = LogTail()
+        shown = ""
+        with self.display.live() as live:
+            while True:
+                live.state(run)
+                if run.state_name != shown:
+                    shown = run.state_name
+                    self.display.state(run)
+                for line in self._ask(lambda: new_lines(flow_run_id, tail), deadline, flow_run_id):
+                    self.display.log(line)
+                if not isinstance(judge(run), Live):
+                    break
+                _pause(deadline, flow_run_id, url)
+                run = self._ask(lambda: wire.reread_flow_run(flow_run_id, url), deadline, flow_run_id)
+        if run.start_time is not None:
+            self._show_last_lines(flow_run_id, tail)
+        return run
 
-    def new_lines(self) -> list[LogLine]:
-        """The lines that came since the last call, oldest first."""
-        fresh: list[LogLine] = []
-        offset = 0
+    def _show_last_lines(self, flow_run_id: str, tail: LogTail) -> None:
+        until = time.monotonic() + LAST_LINES_SECONDS
+        while not tail.closed and time.monotonic() < until:
+            time.sleep(POLL_SECONDS / 2)
+            for line in self._ask(lambda: new_lines(flow_run_id, tail), None, flow_run_id):
+                self.display.log(line)
+
+    def _ask(self, operation: Callable[[], Operation[T]], deadline: float | None, flow_run_id: str) -> T:
+        away_since: float | None = None
         while True:
-            page = self._client.run(wire.read_logs(self._flow_run_id, after=self._from, offset=offset))
-            fresh += [line for line in page if line.id not in self._seen]
-            offset += len(page)
-            if len(page) < wire.PAGE:
-                break
-        self._seen.update(line.id for line in fresh)
-        self._closed = self._closed or any(line.message.startswith(CLOSING_LINE) for line in fresh)
-        if fresh:
-            self._from = fresh[-1].timestamp
-        return fresh
+            try:
+                answer = self.client.run(operation())
+            except PrefectUnreachable as error:
+                asked = time.monotonic()
+                if away_since is None:
+                    away_since = asked
+                    self.display.away(self.client.connection.api_url, self.patience_seconds)
+                if asked - away_since >= self.patience_seconds:
+                    raise PrefectUnreachable(
+                        f"{error} Nothing is known of flow run {flow_run_id}; it may go on. "
+                        f"Follow it again: bridge watch {flow_run_id}"
+                    ) from error
+                _pause(deadline, flow_run_id, self.client.connection.flow_run_url(flow_run_id))
+                continue
+            if away_since is not None:
+                self.display.back(time.monotonic() - away_since)
+            return answer
+
+
+def new_lines(flow_run_id: str, tail: LogTail) -> Operation[list[LogLine]]:
+    """The lines that came since `tail` was asked last, oldest first."""
+    since, offset = tail.since, 0
+    pages: list[LogLine] = []
+    while True:
+        page = yield from wire.read_logs(flow_run_id, after=since, offset=offset)
+        pages += page
+        offset += len(page)
+        if len(page) < wire.PAGE:
+            return tail.take(pages)
+
+
+def _pause(deadline: float | None, flow_run_id: str, url: str) -> None:
+    """Sleep until the next look; raises FlowRunTimedOut once the deadline has passed."""
+    left = POLL_SECONDS if deadline is None else deadline - time.monotonic()
+    if left <= 0:
+        raise FlowRunTimedOut(
+            f"The time to wait is over; the run goes on. Follow it: bridge watch {flow_run_id}; "
+            f"end it: bridge cancel {flow_run_id}. {url}",
+            flow_run_id=flow_run_id,
+            url=url,
+        )
+    time.sleep(min(POLL_SECONDS, left))

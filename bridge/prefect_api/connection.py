@@ -105,6 +105,15 @@ def cloud_api_url(account_id: str, workspace_id: str) -> str:
     return f"{CLOUD_API_URL}/accounts/{account_id}/workspaces/{workspace_id}"
 
 
+def cloud_page(api_url: str, ui_url: str = "") -> str:
+    """The web interface of the workspace whose API this is, on `ui_url` where that is given; "" for another API."""
+    workspace = _CLOUD_WORKSPACE.fullmatch(api_url.rstrip("/"))
+    if workspace is None:
+        return ""
+    domain, account, name = workspace.groups()
+    return f"{ui_url.rstrip('/') or f'https://app{domain}'}/account/{account}/workspace/{name}"
+
+
 def _address(url: str) -> tuple[str, str | None]:
     """The API's address without credentials, and the `user:password` that stood in it."""
     shown = _without_credentials(url)
@@ -148,10 +157,7 @@ def _credentials(parts: SplitResult) -> str | None:
 
 
 def _ui_url(api_url: str) -> str:
-    if workspace := _CLOUD_WORKSPACE.fullmatch(api_url):
-        domain, account, name = workspace.groups()
-        return f"https://app{domain}/account/{account}/workspace/{name}"
-    return api_url.removesuffix("/api")
+    return cloud_page(api_url) or api_url.removesuffix("/api")
 
 
 def _without_credentials(url: str) -> str:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -83,10 +87,167 @@ def test_the_same_key_never_starts_a_second_run(bridge) -> None:
 def test_status_and_cancel_tell_the_truth(bridge, client: PrefectClient, tmp_path: Path) -> None:
     run = running(client, start(client, "hold/t", path=str(tmp_path / "never")))
     assert json.loads(bridge("status", run.id, "--json").stdout)["state"] == "RUNNING"
-    assert json.loads(bridge("cancel", run.id, "--json").stdout)["state"] in {"CANCELLING", "CANCELLED"}
+    cancelled = bridge("cancel", run.id)
+    assert cancelled.returncode == 0
+    assert "is cancelled" in cancelled.stderr or "is still CANCELLING" in cancelled.stderr
     followed = bridge("watch", run.id)
     assert followed.returncode == 1
     assert "was cancelled" in followed.stderr
+    again = bridge("cancel", run.id)
+    assert again.returncode == 0
+    assert "Nothing to cancel" in again.stderr
+
+
+def test_a_run_that_fails_is_told_to_scripts_as_well(bridge) -> None:
+    done = bridge("run", "fail/t", "--wait", "--json")
+    assert done.returncode == 1
+    document = json.loads(done.stdout)
+    assert (document["state"], document["error"], document["result"]) == ("FAILED", "FlowRunFailed", None)
+
+
+def test_waiting_ends_in_time_and_leaves_the_run_alone(bridge, client: PrefectClient, tmp_path: Path) -> None:
+    over = bridge("run", "hold/t", "-p", f"path={tmp_path / 'go'}", "--wait", "--timeout", "3", "--json")
+    assert over.returncode == 4, over.stderr
+    document = json.loads(over.stdout)
+    assert document["error"] == "FlowRunTimedOut"
+    assert document["state"] in {"SCHEDULED", "PENDING", "RUNNING"}
+    assert f"bridge watch {document['id']}" in over.stderr
+    (tmp_path / "go").touch()
+    assert bridge("watch", document["id"], "--timeout", "60").returncode == 0
+
+
+def test_a_timeout_without_waiting_is_wrong_usage(bridge) -> None:
+    refused = bridge("run", "echo/t", "--timeout", "3")
+    assert refused.returncode == 2
+    assert "--wait" in refused.stderr
+
+
+def test_ctrl_c_leaves_the_run_alone_and_says_how_to_go_on(
+    bridge, prefect: LivePrefect, client: PrefectClient, tmp_path: Path
+) -> None:
+    run = running(client, start(client, "hold/t", path=str(tmp_path / "go")))
+    command = [str(Path(sys.executable).with_name("bridge")), "watch", run.id]
+    # A process started in the background may have SIGINT ignored.
+    watching = subprocess.Popen(
+        ["env", "--default-signal=INT", *command], env=prefect.environment, stderr=subprocess.PIPE, text=True
+    )
+    assert watching.stderr is not None
+    assert "Running" in watching.stderr.readline()
+    watching.send_signal(signal.SIGINT)
+    said = watching.stderr.read()
+    assert watching.wait(timeout=30) == 130
+    assert f"bridge cancel {run.id}" in said
+    assert json.loads(bridge("status", run.id, "--json").stdout)["state"] == "RUNNING"
+    (tmp_path / "go").touch()
+
+
+def test_a_retry_runs_the_same_run_again(bridge, tmp_path: Path) -> None:
+    failed = bridge("run", "fail-once/t", "-p", f"path={tmp_path / 'tried'}", "--wait", "--json")
+    assert failed.returncode == 1
+    flow_run_id = json.loads(failed.stdout)["id"]
+    retried = bridge("retry", flow_run_id, "--wait", "--json")
+    assert retried.returncode == 0, retried.stderr
+    document = json.loads(retried.stdout)
+    assert document["id"] == flow_run_id
+    assert document["result"] == {"text": "second", "number": 2}
+    done = bridge("retry", flow_run_id)
+    assert done.returncode == 2
+    assert "completed" in done.stderr
+
+
+def test_the_log_is_printed_and_followed(bridge) -> None:
+    started = json.loads(bridge("run", "echo/t", "-p", "text=to be logged", "--json").stdout)
+    followed = bridge("logs", started["id"], "--follow")
+    assert followed.returncode == 0
+    assert "echoing to be logged" in followed.stdout
+    assert followed.stdout.splitlines()[-1].endswith("Finished in state Completed()")
+    lines = [json.loads(line) for line in bridge("logs", started["id"], "--json").stdout.splitlines()]
+    assert "echoing to be logged" in {line["message"] for line in lines}
+    assert {line["level"] for line in lines} >= {"INFO"}
+    assert [line["timestamp"] for line in lines] == sorted(line["timestamp"] for line in lines)
+    assert bridge("logs", started["id"], "--level", "critical").stdout == ""
+
+
+def test_runs_are_listed_by_deployment_state_tag_and_age(bridge, client: PrefectClient) -> None:
+    tag = f"listed-{uuid4().hex[:6]}"
+    good = json.loads(bridge("run", "echo/t", "--tag", tag, "--wait", "--json").stdout)["id"]
+    bad = json.loads(bridge("run", "fail/t", "--tag", tag, "--wait", "--json").stdout)["id"]
+
+    def listed(*arguments: str) -> list[str]:
+        shown = bridge("runs", "--tag", tag, "--json", *arguments)
+        assert shown.returncode == 0, shown.stderr
+        return [row["id"] for row in json.loads(shown.stdout)]
+
+    assert listed() == [bad, good]
+    assert listed("--state", "failed") == [bad]
+    assert listed("--state", "failed", "--state", "Completed") == [bad, good]
+    assert listed("--state", "Late") == []
+    assert listed("--deployment", "echo/t") == [good]
+    assert listed("--limit", "1") == [bad]
+    assert listed("--since", "1h") == [bad, good]
+    assert listed("--since", "2999-01-01") == []
+    header, *rows = bridge("runs", "--tag", tag).stdout.splitlines()
+    assert header.split("\t")[:3] == ["id", "name", "deployment"]
+    assert [row.split("\t")[2] for row in rows] == ["fail/t", "echo/t"]
+    assert bridge("runs", "--since", "yesterday").returncode == 2
+
+
+def test_a_reader_that_leaves_ends_the_command_without_a_word(prefect: LivePrefect) -> None:
+    bridge = Path(sys.executable).with_name("bridge")
+    script = f"{bridge} deployments --json | head -1; echo ${{PIPESTATUS[0]}}"
+    shown = subprocess.run(["bash", "-c", script], env=prefect.environment, capture_output=True, text=True)
+    first, code = shown.stdout.split()
+    assert first == "["
+    assert code in {"0", "141"}  # a short answer may be written before the reader has left
+    assert shown.stderr == ""
+
+
+def test_a_closed_pipe_has_an_exit_code_of_its_own(prefect: LivePrefect) -> None:
+    command = [str(Path(sys.executable).with_name("bridge")), "deployments"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as gone:
+        ended = subprocess.run(command, env=prefect.environment, stdout=gone, stderr=subprocess.PIPE)
+    assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+def test_names_are_completed_by_the_shell_and_errors_never_shown(
+    prefect: LivePrefect, bridge, unused_tcp_port: int
+) -> None:
+    def completed(words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        asked = {"_BRIDGE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        return bridge(**asked, **environment)
+
+    assert completed("bridge run ec").stdout.split() == ["echo/t"]
+    assert "fail/t" in completed("bridge doctor ").stdout.split()
+    started = json.loads(bridge("run", "echo/t", "--json").stdout)["id"]
+    assert started in completed("bridge watch ").stdout.split()
+    for broken in (f"http://127.0.0.1:{unused_tcp_port}/api", "no address"):
+        silent = completed("bridge run ec", PREFECT_API_URL=broken)
+        assert (silent.stdout.strip(), silent.stderr) == ("", "")
+
+
+def test_colour_is_left_out_where_it_is_not_wanted(prefect: LivePrefect) -> None:
+    command = f"{Path(sys.executable).with_name('bridge')} deployments"
+    shown = {}
+    for name, more in {"plain": {"NO_COLOR": "1"}, "coloured": {}}.items():
+        variables = {**prefect.environment, "TERM": "xterm-256color", "COLUMNS": "100", **more}
+        variables.pop("NO_COLOR", None) if not more else None
+        # `script` gives the command a terminal
+        shown[name] = subprocess.run(
+            ["script", "-qec", command, "/dev/null"], env=variables, capture_output=True, text=True
+        ).stdout
+    assert "echo/t" in shown["plain"]
+    assert "\x1b[3" not in shown["plain"]
+    assert "\x1b[" in shown["coloured"]
+
+
+def test_every_exit_code_is_told_by_the_help(bridge) -> None:
+    from bridge.cli import exit_codes
+
+    told = bridge("--help").stdout
+    for code, _ in exit_codes.TABLE:
+        assert re.search(rf"• {code} ", told), code
 
 
 def test_deployments_are_listed_with_their_parameters(bridge) -> None:
@@ -129,3 +290,32 @@ def test_the_address_of_the_web_interface_is_told_from_the_apis(bridge, prefect:
     assert pages.returncode == 3
     assert len(pages.stderr.splitlines()) == 1
     assert "/api" in pages.stderr
+
+
+def test_a_prefect_that_goes_away_is_waited_for(tmp_path: Path) -> None:
+    """The server is killed while the run is watched, and comes back: the watch goes on to the run's end."""
+    server = LivePrefect(tmp_path / "server")
+    server.start()
+    try:
+        flow_run_id = server.run_by_hand("PENDING", "RUNNING")
+        command = [str(Path(sys.executable).with_name("bridge")), "watch", flow_run_id, "--json"]
+        watching = subprocess.Popen(
+            command, env=server.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert watching.stderr is not None
+        assert "Running" in watching.stderr.readline()
+        server.kill()
+        assert "does not answer" in watching.stderr.readline()
+        impatient = subprocess.run(
+            [*command, "--patience", "0"], env=server.environment, capture_output=True, text=True, timeout=60
+        )
+        assert impatient.returncode == 3
+        assert "it may go on" in impatient.stderr
+        server.start()
+        assert "answers again" in watching.stderr.readline()
+        server.put_state(flow_run_id, "COMPLETED")
+        stdout, _ = watching.communicate(timeout=60)
+        assert watching.returncode == 0
+        assert json.loads(stdout)["state"] == "COMPLETED"
+    finally:
+        server.stop()

@@ -128,3 +128,55 @@ def test_the_environment_comes_before_the_profile_and_an_option_before_both(home
 def test_without_any_address_the_remedy_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConnectionMisconfigured, match="PREFECT_API_URL"):
         find_connection({"PREFECT_HOME": str(tmp_path)})
+
+
+def test_prefects_own_names_are_understood(tmp_path: Path) -> None:
+    connection = find_connection(
+        {
+            "PREFECT_API_URL": "https://h/api",
+            "PREFECT_API_AUTH_STRING": "u:p",
+            "PREFECT_API_SSL_CERT_FILE": "ca.pem",
+            "PREFECT_API_REQUEST_TIMEOUT": "7.5",
+            "PREFECT_CLIENT_CUSTOM_HEADERS": '{"X-Team": "models"}',
+            "PREFECT_UI_URL": "https://ui",
+        },
+        folder=tmp_path,
+    )
+    assert connection.request_headers == {"X-Team": "models", "Authorization": "Basic dTpw"}
+    assert (connection.verify, connection.timeout_seconds, connection.ui_url) == ("ca.pem", 7.5, "https://ui")
+    careless = {"PREFECT_API_URL": "https://h/api", "PREFECT_API_TLS_INSECURE_SKIP_VERIFY": "true"}
+    assert find_connection(careless, folder=tmp_path).verify is False
+
+
+def test_prefect_clouds_pages_may_lie_elsewhere(tmp_path: Path) -> None:
+    environment = {"PREFECT_API_URL": CLOUD, "PREFECT_CLOUD_UI_URL": "https://ui.example.org", "PREFECT_API_KEY": "k"}
+    assert find_connection(environment, folder=tmp_path).ui_url == "https://ui.example.org/account/a1/workspace/w2"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PREFECT_CLIENT_CUSTOM_HEADERS", "X-Key: s3cret"),
+        ("PREFECT_CLIENT_CUSTOM_HEADERS", '["s3cret"]'),
+        ("PREFECT_API_REQUEST_TIMEOUT", "soon"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(ConnectionMisconfigured, match=name) as refused:
+        find_connection({"PREFECT_API_URL": "http://h/api", name: value}, folder=tmp_path)
+    assert "s3cret" not in str(refused.value)
+
+
+def test_a_projects_settings_come_between_environment_and_profile(home: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.prefect.api]\nurl = "http://pyproject/api"\nkey = "p"\n')
+    assert find_connection(home, folder=tmp_path).api_url == "http://pyproject/api"
+    (tmp_path / "prefect.toml").write_text('[api]\nurl = "http://toml/api"\n[client.custom_headers]\nX-A = "b"\n')
+    connection = find_connection(home, folder=tmp_path)
+    assert (connection.api_url, connection.api_key, connection.headers) == ("http://toml/api", "p", {"X-A": "b"})
+    assert find_connection({**home, "PREFECT_API_URL": "http://env/api"}, folder=tmp_path).api_url == "http://env/api"
+
+
+def test_settings_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "prefect.toml").write_text("[api")
+    with pytest.raises(ConnectionMisconfigured, match=r"prefect\.toml cannot be read"):
+        find_connection({}, folder=tmp_path)

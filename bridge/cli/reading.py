@@ -1,0 +1,154 @@
+"""The commands that look at things: status, logs, runs, deployments, doctor."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from enum import StrEnum
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+
+from bridge.cli import exit_codes
+from bridge.cli.completing import complete_deployments
+from bridge.cli.display import Display, describe
+from bridge.cli.options import ApiUrl, Json, Profile, RunId, open_client, parse_since
+from bridge.cli.watching import LAST_LINES_SECONDS, POLL_SECONDS, new_lines
+from bridge.prefect_api import wire
+from bridge.prefect_api.browsing import RunQuery, list_flow_runs
+from bridge.prefect_api.log_tail import LogTail
+from bridge.readiness import examine
+from bridge.verdict import Live, judge
+
+
+class Level(StrEnum):
+    """Levels of Python's logging, by the names that people type."""
+
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+    error = "error"
+    critical = "critical"
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.command("status")(status)
+    app.command("logs")(logs)
+    app.command("runs")(runs)
+    app.command("deployments")(deployments)
+    app.command("doctor")(doctor)
+
+
+def status(flow_run_id: RunId, as_json: Json = False, api_url: ApiUrl = None, profile: Profile = None) -> None:
+    """How a flow run stands."""
+    with open_client(api_url, profile) as client:
+        found = client.run(wire.read_flow_run(flow_run_id))
+        Display(as_json=as_json).run(found, client.connection.flow_run_url(found.id))
+
+
+def logs(
+    flow_run_id: RunId,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+    level: Annotated[Level, typer.Option("--level", help="Nothing below it is shown.")] = Level.debug,
+    as_json: Json = False,
+    api_url: ApiUrl = None,
+    profile: Profile = None,
+) -> None:
+    """The log of a run, oldest line first; with --json one object a line."""
+    lowest = logging.getLevelNamesMapping()[level.upper()]
+    display, tail = Display(as_json=as_json), LogTail()
+    with open_client(api_url, profile) as client:
+        closing_at: float | None = None
+        while True:
+            run = client.run(wire.read_flow_run(flow_run_id))
+            for line in client.run(new_lines(flow_run_id, tail)):
+                if line.level >= lowest:
+                    display.log_as_answer(line)
+            if not isinstance(judge(run), Live):
+                closing_at = closing_at or time.monotonic() + LAST_LINES_SECONDS
+            ended = closing_at is not None and (tail.closed or time.monotonic() > closing_at)
+            if not follow or ended or (closing_at is not None and run.start_time is None):
+                return
+            time.sleep(POLL_SECONDS)
+
+
+def runs(
+    deployment: Annotated[
+        str | None,
+        typer.Option(
+            "--deployment", "-d", metavar="FLOW/DEPLOYMENT", help="Of it alone.", autocompletion=complete_deployments
+        ),
+    ] = None,
+    state: Annotated[
+        list[str] | None, typer.Option("--state", "-s", help="Like failed, running or Late; may be repeated.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="AGE", help="Like 90s, 2h, 7d, or a date like 2026-01-31.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option("--tag", help="With this tag; with all where repeated.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="The latest so many.")] = 20,
+    as_json: Json = False,
+    api_url: ApiUrl = None,
+    profile: Profile = None,
+) -> None:
+    """The latest flow runs, newest first. Runs that a schedule plans are left out unless --state scheduled is given."""
+    moment = parse_since(since) if since else None
+    with open_client(api_url, profile) as client:
+        names = {record.id: name for name, record in client.run(wire.list_deployments())}
+        only = client.run(wire.find_deployment(deployment)).id if deployment else None
+        query = RunQuery(
+            deployment_id=only, states=tuple(state or ()), since=moment, tags=tuple(tag or ()), limit=limit
+        )
+        found = client.run(list_flow_runs(query))
+        address = client.connection
+    rows = [
+        {**describe(run, address.flow_run_url(run.id)), "deployment": names.get(run.deployment_id or "")}
+        for run in found
+    ]
+    Display(as_json=as_json).rows(
+        "Flow runs", rows, ("id", "name", "deployment", "state_name", "started", "run_seconds")
+    )
+
+
+def deployments(as_json: Json = False, api_url: ApiUrl = None, profile: Profile = None) -> None:
+    """The deployments there are, with their parameters."""
+    with open_client(api_url, profile) as client:
+        rows = client.run(wire.list_deployments())
+    Display(as_json=as_json).rows(
+        "Deployments",
+        [
+            {
+                "deployment": name,
+                "status": "PAUSED" if record.paused else record.status,
+                "work pool": record.work_pool_name or "",
+                "parameters": ", ".join(record.parameter_schema.get("properties", {})),
+            }
+            for name, record in rows
+        ],
+    )
+
+
+def doctor(
+    deployment: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FLOW/DEPLOYMENT", help="What must be ready; default: all.", autocompletion=complete_deployments
+        ),
+    ] = None,
+    as_json: Json = False,
+    api_url: ApiUrl = None,
+    profile: Profile = None,
+) -> None:
+    """Look whether everything is in order: API, credentials, versions, deployments, a worker on each pool."""
+    with open_client(api_url, profile) as client:
+        findings = client.run(examine(deployment or []))
+        address = client.connection.api_url
+    rows: list[dict[str, Any]] = [
+        {"what": f.subject, "in order": f.in_order, "detail": f.detail, "remedy": f.remedy} for f in findings
+    ]
+    Display(as_json=as_json).rows(f"Prefect at {address}, seen by bridge {version('bridge')}", rows)
+    if not all(finding.in_order for finding in findings):
+        sys.exit(exit_codes.PREFECT)
