@@ -9,8 +9,8 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from threading import Event, Timer
-from time import monotonic
+from threading import Timer
+from time import monotonic, sleep
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -25,6 +25,8 @@ from bridge.testing.state import State
 
 if TYPE_CHECKING:
     from bridge.testing.serving import Asked, Serving
+
+LOOK_SECONDS = 0.02
 
 T = TypeVar("T")
 Target = str | Deployment[Any, Any]
@@ -203,24 +205,12 @@ class FakePrefect:
         self._state.delete(_run_id(run))
 
     def wait_for(self, holds: Callable[[], T], seconds: float = 10.0) -> T:
-        """What `holds` gives once it is true, looked at after every change of a run.
-
-        Raises TimeoutError after so many seconds.
-        """
-        changed = Event()
+        """What `holds` gives once it is true; raises TimeoutError after so many seconds."""
         deadline = monotonic() + seconds
-
-        def listen(_: Document) -> None:
-            changed.set()
-
-        self._state.listeners.add(listen)
-        try:
-            while not (found := holds()):
-                if not changed.wait(max(0.0, deadline - monotonic())):
-                    raise TimeoutError(f"not within {seconds:g} s; the runs are: {self.runs()}")
-                changed.clear()
-        finally:
-            self._state.listeners.discard(listen)
+        while not (found := holds()):
+            if monotonic() > deadline:
+                raise TimeoutError(f"not within {seconds:g} s; the runs are: {self.runs()}")
+            sleep(LOOK_SECONDS)
         return found
 
     def _deployment_id(self, target: Target) -> str:

@@ -31,7 +31,9 @@ _LISTS = {"tags"}
 
 def matches(document: Mapping[str, Any], wanted: Mapping[str, Any] | None) -> bool:
     """Whether a document passes a filter; raises Refusal (501) for a criterion that the fake does not know."""
-    return all(_holds(document, field, condition) for field, condition in (wanted or {}).items() if condition)
+    criteria = dict(wanted or {})
+    combine = any if criteria.pop("operator", "and_") == "or_" else all
+    return combine([_holds(document, field, condition) for field, condition in criteria.items() if condition])
 
 
 def _holds(document: Mapping[str, Any], field: str, condition: Mapping[str, Any]) -> bool:
