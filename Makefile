@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the others.
 .DEFAULT_GOAL := help
-.PHONY: help install install-test demo up down status logs test lint env lock wheel clean python installed
+.PHONY: help install install-test demo up down status logs test test-wheel lint env lock wheel clean python installed
 
 PYTHON ?= python3
 ML := .venv-ml/bin
@@ -52,6 +52,10 @@ installed:
 
 test: install-test ## every test, in the environment it belongs to
 	@exec sh stack/run_tests.sh
+
+test-wheel: install-test ## the wheel, in a new environment with Airflow alone, against a real Prefect
+	@$(PYTHON) stack/install.py tools
+	$(ML)/python -m pytest tests/wheel
 
 lint: install-test ## ruff, mypy and the import rules
 	$(ML)/ruff check .

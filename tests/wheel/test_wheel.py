@@ -1,0 +1,210 @@
+"""The wheel of the bridge, in a new environment with Airflow alone: what users install, and nothing of this checkout.
+
+Runs where Prefect is installed, for the real server; what is tested runs in the new environment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+from tests.live_prefect import CHECKOUT, LivePrefect
+
+README = CHECKOUT / "bridge" / "README.md"
+
+
+@pytest.fixture(scope="session")
+def uv() -> str:
+    """The tool that builds and installs; `make test-wheel` brings it."""
+    own = CHECKOUT / ".venv-tools" / "bin" / "uv"
+    found = str(own) if own.exists() else shutil.which("uv")
+    assert found, "there is no uv: run make test-wheel"
+    return found
+
+
+@pytest.fixture(scope="session")
+def wheel(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from the sources that are under version control here, as a release would be."""
+    source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("built")
+    files = subprocess.run(
+        ["git", "ls-files", "bridge", "pyproject.toml", "LICENSE"],
+        cwd=CHECKOUT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    for name in files.stdout.split():
+        if (CHECKOUT / name).exists():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(CHECKOUT / name, source / name)
+    run([uv, "build", "--wheel", "--out-dir", str(built), str(source)], built)
+    [made] = built.glob("*.whl")
+    return made
+
+
+def run(command: list[str], folder: Path, **environment: str) -> str:
+    """What the command printed, from a folder and an environment that know nothing of this checkout."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTHON", "AIRFLOW", "PREFECT_", "BRIDGE_", "VIRTUAL_ENV", "PYTEST_"))
+    }
+    done = subprocess.run(command, cwd=folder, env={**inherited, **environment}, capture_output=True, text=True)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@dataclass
+class Installed:
+    """A new environment that holds Airflow and the wheel."""
+
+    home: Path
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {
+            "HOME": str(self.home),
+            "AIRFLOW_HOME": str(self.home / "airflow"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.home / "dags"),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home}/airflow.db",
+            "DO_NOT_TRACK": "1",
+        }
+
+    def python(self, code: str, **environment: str) -> str:
+        return run([str(self.home / "venv" / "bin" / "python"), "-c", code], self.home, **self.variables, **environment)
+
+    def command(self, *words: str, **environment: str) -> str:
+        name, *arguments = words
+        command = [str(self.home / "venv" / "bin" / name), *arguments]
+        return run(command, self.home, **self.variables, **environment)
+
+
+@pytest.fixture(scope="session")
+def installed(uv: str, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    home = tmp_path_factory.mktemp("elsewhere")
+    pins = home / "constraints.txt"
+    # The versions that are tested here, without their hashes: a constraint file takes none.
+    tested = (CHECKOUT / "requirements" / "airflow.txt").read_text()
+    pins.write_text("\n".join(re.findall(r"^[\w.\[\]-]+==[^\\\n]+", tested, re.MULTILINE)))
+    run([uv, "venv", "--quiet", "--python", sys.executable, str(home / "venv")], home)
+    python = str(home / "venv" / "bin" / "python")
+    wanted = f"bridge[airflow] @ {wheel.as_uri()}"
+    run([uv, "pip", "install", "--quiet", "--python", python, "--constraint", str(pins), wanted], home)
+    return Installed(home)
+
+
+def test_the_wheel_holds_the_bridge_alone(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names} == {"bridge", "bridge-0.1.0.dist-info"}
+    assert "bridge/py.typed" in names
+    assert "bridge-0.1.0.dist-info/licenses/LICENSE" in names
+    assert not [name for name in names if "__pycache__" in name or "test_" in name]
+
+
+def test_the_metadata_says_what_it_is(wheel: Path) -> None:
+    text = zipfile.ZipFile(wheel).read("bridge-0.1.0.dist-info/METADATA").decode()
+    metadata = Parser().parsestr(text)
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert "Framework :: Apache Airflow :: Provider" in metadata.get_all("Classifier", [])
+    assert "Typing :: Typed" in metadata.get_all("Classifier", [])
+    assert metadata.get_payload().strip() == README.read_text().strip()
+    unconditional = [each for each in metadata.get_all("Requires-Dist", []) if "extra ==" not in each]
+    assert {re.match(r"[\w-]+", each)[0] for each in unconditional} == {"httpx", "jsonschema", "pydantic", "websockets"}
+    assert not re.search(r"https?://(?!127\.0\.0\.1|docs\.)", re.sub(r"(?s)\n\n.*", "", text))
+
+
+def test_it_is_installed_with_airflow_alone(installed: Installed) -> None:
+    code = (
+        "import bridge, json, importlib.util as u, sys;"
+        "print(json.dumps([bridge.__file__, [n for n in ('prefect', 'factory', 'flows', 'dags', 'tests') "
+        "if u.find_spec(n)], sys.path]))"
+    )
+    where, others, path = json.loads(installed.python(code))
+    assert where.startswith(str(installed.home / "venv"))
+    assert others == []
+    assert not [entry for entry in path if Path(entry or installed.home).is_relative_to(CHECKOUT)]
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [
+        ("list", ["bridge", "Run Prefect deployments from Apache Airflow"]),
+        ("hooks", ["prefect", "bridge.in_airflow.hook.PrefectHook"]),
+        ("links", ["bridge.in_airflow.links.PrefectFlowRunLink"]),
+        ("triggers", ["bridge.in_airflow.triggers"]),
+        ("notifications", ["bridge.in_airflow.notifier.BridgeNotifier"]),
+        ("widgets", ["extra__prefect__account_id", "extra__prefect__proxy"]),
+        ("behaviours", ["prefect"]),
+    ],
+)
+def test_airflow_lists_what_the_provider_brings(installed: Installed, what: str, expected: list[str]) -> None:
+    listed = installed.command("airflow", "providers", what, "--output", "json")
+    for name in expected:
+        assert name in listed
+
+
+@pytest.fixture(scope="session")
+def migrated(installed: Installed) -> Installed:
+    [source] = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    (installed.home / "dags").mkdir()
+    (installed.home / "dags" / "nightly.py").write_text(source)
+    installed.command("airflow", "db", "migrate")
+    return installed
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePrefect]:
+    server = LivePrefect(tmp_path_factory.mktemp("prefect"))
+    server.start()
+    try:
+        with server.serving(CHECKOUT / "tests" / "contract" / "flows_for_tests.py", "t", flows=5):
+            yield server
+    finally:
+        server.stop()
+
+
+RUN_NIGHTLY = """
+import json
+from airflow.dag_processing.dagbag import DagBag
+bag = DagBag({folder!r})
+assert not bag.import_errors, bag.import_errors
+run = bag.dags["nightly"].test()
+ti = run.get_task_instance("echo")
+print("ENDED", json.dumps([str(run.state), ti.xcom_pull(task_ids="echo"), ti.xcom_pull(task_ids="echo", key={key!r})]))
+"""
+
+
+def test_the_readmes_dag_runs_a_real_flow(migrated: Installed, served: LivePrefect) -> None:
+    connection = json.dumps({"conn_type": "prefect", "host": served.api_url})
+    code = RUN_NIGHTLY.format(folder=str(migrated.home / "dags"), key="prefect_flow_run_id")
+    printed = migrated.python(code, AIRFLOW_CONN_PREFECT_DEFAULT=connection)
+    state, result, flow_run_id = json.loads(re.findall(r"^ENDED (.*)$", printed, re.MULTILINE)[-1])
+    assert state == "success"
+    assert result == {"text": "from nightly", "number": 1}
+    assert served.request("GET", f"/flow_runs/{flow_run_id}")["state"]["type"] == "COMPLETED"
+
+
+def test_the_readmes_dag_runs_on_the_fake_as_well(migrated: Installed) -> None:
+    code = RUN_NIGHTLY.format(folder=str(migrated.home / "dags"), key="prefect_flow_run_id")
+    fake = (
+        "import os\nfrom bridge.testing import FakePrefect\n"
+        "prefect = FakePrefect().__enter__()\n"
+        "prefect.deployment('echo/t')\n"
+        "prefect.on_run('echo/t', result={'text': 'from the fake', 'number': 2})\n"
+        "os.environ['AIRFLOW_CONN_PREFECT_DEFAULT'] = prefect.airflow_connection()\n"
+    )
+    printed = migrated.python(f"{fake}{code}prefect.__exit__(None, None, None)\n")
+    state, result, _ = json.loads(re.findall(r"^ENDED (.*)$", printed, re.MULTILINE)[-1])
+    assert (state, result) == ("success", {"text": "from the fake", "number": 2})
