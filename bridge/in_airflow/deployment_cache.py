@@ -12,6 +12,7 @@ import logging
 import os
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from hashlib import blake2b
 from pathlib import Path
@@ -55,7 +56,8 @@ class DeploymentCache:
                 partial.replace(path)
         except OSError as error:
             log.debug("A deployment cannot be remembered: %s", error)
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
 
     def _path(self, api_url: str, name: str) -> Path:
         return self._folder / f"{blake2b(f'{api_url} {name}'.encode(), digest_size=16).hexdigest()}.json"

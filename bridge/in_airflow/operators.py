@@ -22,7 +22,7 @@ from bridge.in_airflow.deployment_cache import DeploymentCache
 from bridge.in_airflow.hook import DEFAULT_CONN_ID, PrefectHook
 from bridge.in_airflow.links import FLOW_RUN_ID_KEY, FLOW_RUN_URL_KEY, PrefectFlowRunLink
 from bridge.in_airflow.parentage import labels_of, parentage_of, tags_of
-from bridge.in_airflow.run_log import last_lines, write_lines
+from bridge.in_airflow.run_log import LAST_LINES_SECONDS, last_lines, write_lines
 from bridge.in_airflow.submission import Order, waited_since
 from bridge.in_airflow.task_states import UNKNOWN, state_if_known
 from bridge.in_airflow.triggers import FlowRunTrigger
@@ -166,6 +166,9 @@ class RunPrefectDeployment(BaseOperator):
                 return self._conclude(client, run, context, event["logged_until"])
         except BridgeError as error:
             raise _for_airflow(error) from error
+        except AirflowTaskTimeout:
+            self._out_of_time = True
+            raise
 
     def on_kill(self) -> None:
         """The task is ended while a worker runs it: cancel its own run, and only that.
@@ -262,6 +265,11 @@ class RunPrefectDeployment(BaseOperator):
         of_task = self.execution_timeout.total_seconds() if self.deferrable and self.execution_timeout else None
         return min((limit for limit in (self.run_timeout_seconds, of_task) if limit is not None), default=None)
 
+    def _at_most(self, seconds: float) -> float:
+        """No more of a resumed task's time than a third: Airflow gives it its `execution_timeout` anew."""
+        limit = self.execution_timeout.total_seconds() if self.execution_timeout else seconds * 3
+        return min(seconds, limit / 3)
+
     def _needs_a_worker_to_end(self) -> bool:
         """Asset events are emitted, and the length of what is mapped over recorded, by the worker that ends a task."""
         return bool(self.outlets) or next(self.iter_mapped_dependants(), None) is not None
@@ -294,7 +302,7 @@ class RunPrefectDeployment(BaseOperator):
             error = client.run(never_started(run, url, self.start_timeout_seconds or 0.0))
         else:
             error = timed_out(run, url, self._run_limit_seconds or 0.0)
-        after = client.run(wire.cancel_flow_run(run.id, confirm_seconds=CANCEL_CONFIRM_SECONDS))
+        after = client.run(wire.cancel_flow_run(run.id, confirm_seconds=self._at_most(CANCEL_CONFIRM_SECONDS)))
         if after.state_type == "COMPLETED":
             return after
         raise type(error)(f"{error} Now {describe_cancellation(after)}.", flow_run_id=run.id, url=url)
@@ -314,7 +322,8 @@ class RunPrefectDeployment(BaseOperator):
     ) -> Any:
         self._hold = None
         if self.stream_logs and run.start_time is not None and run.state_type != "COMPLETED":
-            write_lines(self.log, last_lines(client, run.id, logged_until))
+            seconds = self._at_most(LAST_LINES_SECONDS)
+            write_lines(self.log, last_lines(client, run.id, logged_until, seconds))
         model = self.contract.result if self.contract else None
         url = client.connection.flow_run_url(run.id)
         try:

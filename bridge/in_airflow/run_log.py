@@ -64,11 +64,11 @@ def write_lines(log: Any, lines: Sequence[LogLine]) -> None:
         log.log(line.level, "[Prefect %s] %s", line.timestamp.strftime("%H:%M:%S.%f")[:-3], line.message)
 
 
-def last_lines(client: PrefectClient, flow_run_id: str, until: str | None) -> Sequence[LogLine]:
-    """The lines of a run that has ended, after those written `until` then; waits for those under way."""
+def last_lines(client: PrefectClient, flow_run_id: str, until: str | None, wait_seconds: float) -> Sequence[LogLine]:
+    """The lines of a run that has ended, after those written `until` then; waits so long for those under way."""
     tail = LogTail(None if until is None else datetime.fromisoformat(until))
     found: list[LogLine] = []
-    deadline = time.monotonic() + LAST_LINES_SECONDS
+    deadline = time.monotonic() + wait_seconds
     while True:
         since, offset, page_is_full = tail.since, 0, True
         while page_is_full:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,10 +14,12 @@ import pytest
 from bridge.errors import FlowRunFailed
 from bridge.in_airflow import operators
 from bridge.in_airflow.links import FLOW_RUN_ID_KEY, FLOW_RUN_URL_KEY
+from bridge.in_airflow.run_log import RunLog
 from bridge.in_airflow.triggers import FlowRunTrigger
 from bridge.prefect_api import wire
 from bridge.prefect_api.client import PrefectClient
-from tests.live_prefect import LivePrefect
+from bridge.prefect_api.retrying import Fault
+from tests.live_prefect import LivePrefect, wait_until
 
 both_ways = pytest.mark.parametrize("mode", ["deferred", "blocking"])
 
@@ -73,6 +77,68 @@ def test_a_retry_after_a_failure_takes_the_fresh_runs_result(
 
 
 @both_ways
+def test_a_retry_in_place_runs_the_same_flow_run_again(
+    play: Callable, client: PrefectClient, prefect: LivePrefect, tmp_path: Path, mode: str
+) -> None:
+    tag = uuid4().hex
+    played = play(f"in_place_{mode}", path=str(tmp_path / "failed once"), tag=tag)
+    assert played.state("run") == "success"
+    assert played.ti("run").try_number == 2
+    assert played.xcom("run") == {"text": "second", "number": 2}
+    [run] = tagged(prefect, tag)
+    assert run["run_count"] == 2
+
+
+@both_ways
+def test_a_run_that_somebody_cancelled_skips_the_task_where_that_was_chosen(
+    play: Callable, client: PrefectClient, prefect: LivePrefect, tmp_path: Path, mode: str
+) -> None:
+    tag = uuid4().hex
+
+    def cancel_it() -> None:
+        wait_until(lambda: [run for run in tagged(prefect, tag) if run["state_type"] == "RUNNING"], "it runs")
+        prefect.put_state(tagged(prefect, tag)[0]["id"], "CANCELLED")
+
+    with ThreadPoolExecutor(1) as person:
+        cancelled = person.submit(cancel_it)
+        played = play(f"skips_cancelled_{mode}", path=str(tmp_path / "never"), tag=tag)
+        cancelled.result()
+    assert (played.state("run"), played.raised) == ("skipped", [])
+
+
+@both_ways
+def test_the_flows_log_is_in_the_tasks_log_each_line_once(
+    play: Callable, client: PrefectClient, capsys: pytest.CaptureFixture[str], mode: str
+) -> None:
+    text = uuid4().hex
+    play(f"any_{mode}", deployment="fail/t", parameters={"message": text}, tag=text)
+    printed = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    lines = [line for line in printed.splitlines() if "[Prefect " in line]
+    finished = [line for line in lines if "Finished in state Failed" in line]
+    assert len(finished) == 2, lines  # one run a try
+    encountered = [line for line in lines if "Encountered exception during execution" in line]
+    assert len(encountered) == 2
+    assert all("[error" in line for line in encountered), encountered
+
+
+def test_a_run_that_is_not_waited_for_is_handed_on(play: Callable, client: PrefectClient) -> None:
+    handed = play("not_waited_for").xcom("run")
+    run = client.run(wire.read_flow_run(handed["flow_run_id"]))
+    assert (run.name, handed["url"].endswith(run.id)) == (handed["name"], True)
+
+
+def test_an_asset_event_bears_the_result(play: Callable, client: PrefectClient) -> None:
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+
+    played = play("announced")
+    with create_session() as session:
+        [event] = session.query(AssetEvent).filter_by(source_run_id=played.dag_run.run_id).all()
+        assert event.extra["result"] == {"text": "hello", "number": 1}
+        assert event.extra["flow_run_id"] == played.xcom("run", FLOW_RUN_ID_KEY)
+
+
+@both_ways
 def test_a_skipped_flow_skips_the_task_and_keeps_its_result(play: Callable, client: PrefectClient, mode: str) -> None:
     played = play(f"skipping_{mode}")
     assert played.state("run") == "skipped"
@@ -116,6 +182,35 @@ def test_a_run_that_is_deleted_while_it_is_waited_for_is_lost_and_the_retry_star
     assert played.state("run") == "success"
 
 
+def test_an_api_that_stays_away_is_given_up_with_the_runs_name(
+    play: Callable, client: PrefectClient, prefect: LivePrefect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marker = tmp_path / "go"
+    wait = operators._first_payload
+    exchange = PrefectClient._send
+
+    async def cut_off_once(trigger: FlowRunTrigger) -> Mapping[str, Any]:
+        if marker.exists():
+            return await wait(trigger)
+        marker.touch()
+        monkeypatch.setattr(PrefectClient, "_send", lambda *_: Fault("ConnectError", sent=False))
+        monkeypatch.setattr("bridge.prefect_api.client.time.sleep", lambda _: None)
+        return trigger._resumption("error", RunLog(None, None, None), "no answer for 300 s").payload
+
+    def come_back(context: Mapping[str, Any]) -> None:
+        monkeypatch.setattr(PrefectClient, "_send", exchange)
+
+    monkeypatch.setattr(operators, "_first_payload", cut_off_once)
+    monkeypatch.setattr(operators.RunPrefectDeployment, "pre_execute", lambda _, context: come_back(context))
+    tag = uuid4().hex
+    played = play("any_blocking", deployment="hold/t", parameters={"path": str(marker)}, tag=tag)
+    [lost] = played.raised
+    [run] = tagged(prefect, tag)
+    assert type(lost).__name__ == "FlowRunLost"
+    assert all(part in str(lost) for part in (run["id"], "may still run", "cannot be reached"))
+    assert played.state("run") == "success"  # the retry has re-attached
+
+
 @both_ways
 def test_wrong_parameters_fail_at_once_and_start_nothing(
     play: Callable, client: PrefectClient, prefect: LivePrefect, mode: str
@@ -155,11 +250,18 @@ def test_parameters_may_be_another_tasks_output(play: Callable, client: PrefectC
     assert play("from_a_task").xcom("run") == {"text": "from upstream", "number": 5}
 
 
+@pytest.mark.parametrize("limit", ["late", "late_by_airflows_own_limit"])
 def test_a_run_that_takes_too_long_is_cancelled_and_says_so(
-    play: Callable, client: PrefectClient, tmp_path: Path
+    play: Callable, client: PrefectClient, tmp_path: Path, limit: str
 ) -> None:
-    played = play("late", path=str(tmp_path / "never"))
+    played = play(limit, path=str(tmp_path / "never"))
     [error] = played.raised
     assert type(error).__name__ == "FlowRunTimedOut"
     after = client.run(wire.read_flow_run(error.flow_run_id))
     assert after.state_type in {"CANCELLING", "CANCELLED"}
+    assert "is cancelled" in str(error) or "still CANCELLING" in str(error)
+
+
+def test_a_choice_that_there_is_not_is_refused_when_the_dag_is_read() -> None:
+    with pytest.raises(ValueError, match="on_retry='again' is none of: start_afresh, retry_in_place"):
+        operators.RunPrefectDeployment(task_id="run", deployment="a/b", on_retry="again")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +19,10 @@ from airflow.triggers.base import TaskSkippedEvent, TaskSuccessEvent
 
 from bridge.in_airflow.sensors import PrefectReady
 from bridge.in_airflow.triggers import FlowRunTrigger
+from bridge.prefect_api import wire
 from bridge.prefect_api.client import PrefectClient
+from bridge.prefect_api.records import FlowRun
+from bridge.prefect_api.waiting import SharedWaiting
 from tests.live_prefect import LivePrefect
 
 PATIENCE_SECONDS = 60
@@ -68,7 +73,67 @@ async def test_every_other_end_resumes_on_a_worker(
 ) -> None:
     flow_run_id = prefect.run_by_hand(state_type)
     event = await fired(trigger(flow_run_id, end_from_trigger=True))
-    assert event.payload == {"flow_run_id": flow_run_id, "because": "ended"}
+    assert (event.payload["flow_run_id"], event.payload["because"]) == (flow_run_id, "ended")
+
+
+async def test_a_crash_is_final_only_after_its_grace(client: PrefectClient, prefect: LivePrefect) -> None:
+    flow_run_id = prefect.run_by_hand("CRASHED")
+    event = await fired(trigger(flow_run_id, crash_grace_seconds=2))
+    assert event.payload["because"] == "ended"
+    crashed = client.run(wire.read_flow_run(flow_run_id)).state_timestamp
+    assert datetime.now(UTC) >= crashed + timedelta(seconds=2)
+
+
+async def test_a_run_that_reports_again_after_a_crash_is_waited_for(
+    client: PrefectClient, prefect: LivePrefect
+) -> None:
+    flow_run_id = prefect.run_by_hand("CRASHED")
+
+    def come_back_and_complete() -> None:
+        prefect.put_state(flow_run_id, "RUNNING")
+        prefect.put_state(flow_run_id, "COMPLETED")
+
+    waiting = trigger(flow_run_id, crash_grace_seconds=3600, end_from_trigger=True, push_result=False)
+    event = asyncio.ensure_future(fired(waiting))
+    done, _ = await asyncio.wait({event}, timeout=1.0)
+    assert not done
+    await asyncio.to_thread(come_back_and_complete)
+    assert isinstance(await event, TaskSuccessEvent)
+
+
+async def test_deadlines_and_the_logs_position_come_back_with_a_resumption(
+    client: PrefectClient, prefect: LivePrefect
+) -> None:
+    event = await fired(trigger(prefect.run_by_hand("FAILED"), run_deadline=FUTURE, logged_until=PAST))
+    assert (event.payload["run_deadline"], event.payload["start_deadline"]) == (FUTURE, None)
+    assert event.payload["logged_until"] == PAST
+
+
+async def test_a_success_that_prefect_does_not_confirm_is_waited_for(
+    client: PrefectClient, prefect: LivePrefect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event that was ahead of the API, or of a run that was retried in place since, says COMPLETED too early."""
+    flow_run_id = prefect.run_by_hand("RUNNING")
+    confirmations: list[str] = []
+    follow, confirm = SharedWaiting.follow, SharedWaiting.confirm
+
+    async def ahead(self: SharedWaiting, *arguments: Any, **options: Any) -> AsyncGenerator[Any, None]:
+        async with aclosing(follow(self, *arguments, **options)) as news:
+            async for told in news:
+                yield told if confirmations else replace(told, state_type="COMPLETED", state_name="Completed")
+
+    async def counted(self: SharedWaiting, asked: str) -> FlowRun:
+        reading = await confirm(self, asked)
+        confirmations.append(reading.state_type)
+        if len(confirmations) == 1:
+            await asyncio.to_thread(prefect.put_state, flow_run_id, "COMPLETED")
+        return reading
+
+    monkeypatch.setattr(SharedWaiting, "follow", ahead)
+    monkeypatch.setattr(SharedWaiting, "confirm", counted)
+    event = await fired(trigger(flow_run_id, end_from_trigger=True))
+    assert isinstance(event, TaskSuccessEvent)
+    assert confirmations == ["RUNNING", "COMPLETED"]
 
 
 async def test_a_success_without_its_promised_result_resumes_on_a_worker(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG, Asset, task
 from pydantic import BaseModel
 
 from bridge.contracts import Deployment
@@ -50,6 +50,26 @@ for mode in ("deferred", "blocking"):
 
         told(typed.output)
 
+    with DAG(dag_id=f"in_place_{mode}", schedule=None):
+        RunPrefectDeployment(
+            task_id="run",
+            deployment="fail-once/t",
+            parameters={"path": "{{ dag_run.conf['path'] }}"},
+            tags=["{{ dag_run.conf['tag'] }}"],
+            on_retry="retry_in_place",
+            **common,
+        )
+
+    with DAG(dag_id=f"skips_cancelled_{mode}", schedule=None):
+        RunPrefectDeployment(
+            task_id="run",
+            deployment="hold/t",
+            parameters={"path": "{{ dag_run.conf['path'] }}"},
+            tags=["{{ dag_run.conf['tag'] }}"],
+            on_cancelled="skip",
+            **common,
+        )
+
     with DAG(dag_id=f"skipping_{mode}", schedule=None):
         RunPrefectDeployment(task_id="run", deployment=SKIP, **common)
 
@@ -68,6 +88,20 @@ with DAG(dag_id="from_a_task", schedule=None):
         return {"text": "from upstream", "number": 5}
 
     RunPrefectDeployment(task_id="run", deployment=ECHO, parameters=parameters())
+
+with DAG(dag_id="not_waited_for", schedule=None):
+    RunPrefectDeployment(task_id="run", deployment="echo/t", wait=False)
+
+with DAG(dag_id="announced", schedule=None):
+    RunPrefectDeployment(task_id="run", deployment=ECHO, outlets=[Asset("echoed")])
+
+with DAG(dag_id="late_by_airflows_own_limit", schedule=None):
+    RunPrefectDeployment(
+        task_id="run",
+        deployment="hold/t",
+        parameters={"path": "{{ dag_run.conf['path'] }}"},
+        execution_timeout=timedelta(seconds=6),
+    )
 
 with DAG(dag_id="late", schedule=None):
     RunPrefectDeployment(
