@@ -1,0 +1,110 @@
+"""Fault runs by seed: `python -m tests.faults.run --count 180`, and `--seed 17` for one that failed.
+
+Owns the servers that the runs share, what is printed, and the file from which an interrupted series goes on. Seeds that
+let the server die have one of their own, so that a seed's faults are its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests.faults.flow_side import deploy
+from tests.faults.judgement import COUNTS
+from tests.faults.orders import start_fork_server
+from tests.faults.plan import make_plan
+from tests.faults.scenario import Outcome, run_seed
+from tests.live_prefect import LivePrefect
+
+JOBS = 8
+MORTAL_JOBS = 3
+
+
+@contextmanager
+def fault_runs(folder: Path, seeds: Iterable[int], jobs: int = JOBS) -> Iterator[Iterator[Outcome]]:
+    """The outcomes of these seeds as they come, several played at once."""
+    mortal = {seed: make_plan(seed).server_death is not None for seed in seeds}
+    start_fork_server(folder / "airflow")
+    with ExitStack() as stack:
+        places = {}
+        for dies in sorted(set(mortal.values())):
+            server = LivePrefect(folder / ("mortal" if dies else "steady"))
+            server.start()
+            stack.callback(server.stop)
+            deploy(server)
+            places[dies] = server, stack.enter_context(ThreadPoolExecutor(MORTAL_JOBS if dies else jobs))
+        coming = [places[dies][1].submit(run_seed, seed, places[dies][0], folder) for seed, dies in mortal.items()]
+        try:
+            yield (done.result() for done in as_completed(coming))
+        finally:
+            for each in coming:
+                each.cancel()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the seeds asked for; 0 when none of them found anything."""
+    asked = _parser().parse_args(arguments)
+    wanted = [asked.seed] if asked.seed is not None else list(range(asked.start, asked.start + asked.count))
+    found = _read(asked.resume)
+    left = [seed for seed in wanted if seed not in found]
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        if left:
+            with fault_runs(Path(folder), left, asked.jobs) as outcomes:
+                for outcome in outcomes:
+                    _tell(outcome, verbose=asked.seed is not None)
+                    found[outcome.seed] = [finding.count for finding in outcome.findings]
+                    _write(asked.resume, outcome)
+    return _summarise({seed: found[seed] for seed in wanted}, time.monotonic() - began)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tests.faults.run", description="Random faults between Airflow and Prefect.")
+    parser.add_argument("--seed", type=int, help="one seed, with everything that happened")
+    parser.add_argument("--start", type=int, default=0, help="the first seed")
+    parser.add_argument("--count", type=int, default=180, help="how many seeds")
+    parser.add_argument("--jobs", type=int, default=JOBS, help="how many are played at once")
+    parser.add_argument("--resume", type=Path, help="file of the seeds that are done; they are not played again")
+    return parser
+
+
+def _tell(outcome: Outcome, *, verbose: bool) -> None:
+    print(f"seed {outcome.seed:4} {'FAILED' if outcome.findings else 'ok':6} {outcome.seconds:5.1f} s", flush=True)
+    if outcome.findings or verbose:
+        print(outcome.account, flush=True)
+
+
+def _read(path: Path | None) -> dict[int, list[str]]:
+    if path is None or not path.exists():
+        return {}
+    documents = (json.loads(line) for line in path.read_text().splitlines())
+    return {document["seed"]: document["findings"] for document in documents}
+
+
+def _write(path: Path | None, outcome: Outcome) -> None:
+    if path is not None:
+        with path.open("a") as file:
+            file.write(json.dumps({"seed": outcome.seed, "findings": [f.count for f in outcome.findings]}) + "\n")
+
+
+def _summarise(found: dict[int, list[str]], seconds: float) -> int:
+    counts = Counter(count for findings in found.values() for count in findings)
+    failed = sorted(seed for seed, findings in found.items() if findings)
+    print(f"\n{len(found)} fault runs, {seconds:.0f} s")
+    for count in COUNTS:
+        print(f"  {count:15} {counts[count]}")
+    if failed:
+        print(f"failed seeds: {', '.join(map(str, failed))}; play one again: python -m tests.faults.run --seed <seed>")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
