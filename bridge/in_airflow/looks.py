@@ -27,6 +27,9 @@ RECONCILE_SECONDS = 15.0
 RECONCILE_WITHOUT_SOCKET_SECONDS = 5.0
 GATHER_SECONDS = 0.05
 LEAST_SECONDS_BETWEEN_LOOKS = 0.25
+SECOND_LOOK_SECONDS = 1.0
+"""An event is sent before its state is committed: the look that it asks for may come too early."""
+
 RECONNECT_SECONDS = 2.0
 LONGEST_RECONNECT_SECONDS = 60.0
 
@@ -60,6 +63,8 @@ class Looks(SharedStreamProducer):
         self._done = asyncio.Event()
         self._listening = False
         self._last_event: datetime | None = None
+        self._second_look_at: float | None = None
+        """By the event loop's clock; None where the last event's look has been repeated."""
 
     async def open_stream(self) -> AsyncGenerator[tuple[Look, Look], None]:
         """Looks, for ever."""
@@ -85,14 +90,21 @@ class Looks(SharedStreamProducer):
 
     async def _until_due(self, listener: asyncio.Task[None]) -> None:
         await asyncio.sleep(LEAST_SECONDS_BETWEEN_LOOKS)
-        seconds = RECONCILE_WITHOUT_SOCKET_SECONDS
-        if self._listening:
-            seconds = self._reconcile_seconds
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._due.wait(), min(seconds, self._reconcile_seconds))
+            await asyncio.wait_for(self._due.wait(), self._longest_wait_seconds())
             await asyncio.sleep(GATHER_SECONDS)
         if listener.done():
             listener.result()
+
+    def _longest_wait_seconds(self) -> float:
+        seconds = self._reconcile_seconds
+        if not self._listening:
+            seconds = min(seconds, RECONCILE_WITHOUT_SOCKET_SECONDS)
+        if self._second_look_at is None or self._due.is_set():
+            return seconds
+        left = self._second_look_at - asyncio.get_running_loop().time()
+        self._second_look_at = None
+        return max(0.0, min(seconds, left))
 
     async def _listen(self) -> None:
         pause, told = RECONNECT_SECONDS, False
@@ -103,6 +115,7 @@ class Looks(SharedStreamProducer):
                     pause, told = RECONNECT_SECONDS, False
                     self._last_event = max(change.occurred, self._last_event or change.occurred)
                     if change.state_type in ENDED_TYPES:
+                        self._second_look_at = asyncio.get_running_loop().time() + SECOND_LOOK_SECONDS
                         self._due.set()
             except OUTAGES as error:
                 log.log(

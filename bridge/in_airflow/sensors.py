@@ -1,18 +1,25 @@
-"""`PrefectReady`: wait until Prefect can run what a DAG is about to ask of it."""
+"""Waiting for what this task did not start: Prefect itself (`PrefectReady`), and flow runs (`WaitForFlowRuns`)."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
-from airflow.sdk import BaseSensorOperator
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk import BaseSensorOperator, XComArg, conf
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, FlowRunsFailed
 from bridge.in_airflow.hook import DEFAULT_CONN_ID, PrefectHook
+from bridge.in_airflow.many_runs import FlowRunsTrigger
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.retrying import RetryPolicy
+from bridge.quorum import Needs, Quorum, check_needs, quorum_of
 from bridge.readiness import examine
+from bridge.taking_stock import describe_ended, take_stock
 
 
 class PrefectReady(BaseSensorOperator):
@@ -54,3 +61,136 @@ class PrefectReady(BaseSensorOperator):
             else:
                 self.log.warning("Not ready: %s: %s. Remedy: %s", finding.subject, finding.detail, finding.remedy)
         return all(finding.in_order for finding in findings)
+
+
+class WaitForFlowRuns(BaseSensorOperator):
+    """Wait for flow runs that were started elsewhere, or by `RunPrefectDeployment(wait=False)`.
+
+    :param flow_run_ids: one or several, templated, or other tasks' output; what `RunPrefectDeployment(wait=False)`
+        hands back (`{"flow_run_id": ...}`) serves as well.
+    :param needs: "all" must complete, "any" one of them, or at least so many. It fails as soon as too few can.
+    :param prefect_conn_id: Airflow connection of type `prefect`.
+    :param deferrable: wait in the triggerer (default) or on the worker; the semantics are the same.
+    :param timeout: seconds from the start of the attempt, by the clock on the wall; then it fails. A shorter
+        `execution_timeout` counts instead.
+    :param crash_grace_seconds: how long a CRASHED run may report again before it is taken for crashed.
+    :param patience_seconds: for so long Prefect may give no answer while they are waited for.
+
+    Hands back a list with `{"flow_run_id", "name", "state", "url", "result"}` for each run that has ended, in the order
+    given. Fails with FlowRunsFailed, which names the runs; with `soft_fail` the task is skipped. Never cancels a run.
+    """
+
+    template_fields: Sequence[str] = ("flow_run_ids", "prefect_conn_id")
+    ui_color = "#dbe7ff"
+
+    def __init__(
+        self,
+        *,
+        flow_run_ids: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]] | XComArg,
+        needs: Needs = "all",
+        prefect_conn_id: str = DEFAULT_CONN_ID,
+        deferrable: bool = True,
+        timeout: float = 7 * 24 * 3600.0,
+        crash_grace_seconds: float = 30.0,
+        patience_seconds: float = 300.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(timeout=timeout, **kwargs)
+        self.flow_run_ids: Any = flow_run_ids
+        self.needs = check_needs(needs)
+        self.prefect_conn_id = prefect_conn_id
+        self.deferrable = deferrable
+        self.crash_grace_seconds = crash_grace_seconds
+        self.patience_seconds = patience_seconds
+
+    def execute(self, context: Mapping[str, Any]) -> list[dict[str, Any]]:  # noqa: ARG002 — Airflow's signature
+        """Wait until the rule is met; hand back the runs that have ended."""
+        flow_run_ids = _ids_of(self.flow_run_ids)
+        quorum = quorum_of(self.needs, len(flow_run_ids))
+        deadline = (datetime.now(UTC) + timedelta(seconds=self._limit_seconds)).isoformat()
+        waiting = self._trigger(flow_run_ids, quorum.needed, deadline)
+        return self._decide({**_FIRST_LOOK, **waiting.serialize()[1]})
+
+    def execute_complete(self, context: Mapping[str, Any], event: Mapping[str, Any]) -> list[dict[str, Any]]:  # noqa: ARG002
+        """Resumed by the trigger: the runs are read again, whatever the event says."""
+        return self._decide(event)
+
+    def _decide(self, event: Mapping[str, Any]) -> list[dict[str, Any]]:
+        flow_run_ids, quorum = event["flow_run_ids"], Quorum(event["needed"], len(event["flow_run_ids"]))
+        try:
+            with PrefectHook(self.prefect_conn_id).client() as client:
+                while True:
+                    stock = client.run(take_stock(client.connection, flow_run_ids, self.crash_grace_seconds))
+                    standing = quorum.standing(len(stock.completed), len(stock.errors))
+                    if standing == "met":
+                        return client.run(describe_ended(client.connection, flow_run_ids, stock))
+                    if standing == "failed" or event["because"] == "deadline":
+                        waited = self._limit_seconds if standing == "open" else None
+                        raise stock.failure(quorum, client.connection, waited)
+                    if event["because"] == "error":
+                        self.log.warning("Waiting again: %s", event["detail"])
+                    waiting = self._trigger(flow_run_ids, quorum.needed, event["deadline"])
+                    if self.deferrable:
+                        self.defer(trigger=waiting, method_name="execute_complete")
+                    event = asyncio.run(_first_payload(waiting))
+        except FlowRunsFailed as error:
+            if self.soft_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise AirflowFailException(str(error)) from error  # waiting again changes nothing
+        except BridgeError as error:
+            if error.retryable:
+                raise
+            raise AirflowFailException(str(error)) from error
+
+    @property
+    def _limit_seconds(self) -> float:
+        """Airflow does not enforce a deferred task's `execution_timeout`."""
+        if self.execution_timeout is None:
+            return self.timeout
+        return min(self.timeout, self.execution_timeout.total_seconds())
+
+    def _trigger(self, flow_run_ids: Sequence[str], needed: int, deadline: str) -> FlowRunsTrigger:
+        handover = datetime.now(UTC) + timedelta(seconds=_handover_seconds())
+        return FlowRunsTrigger(
+            prefect_conn_id=self.prefect_conn_id,
+            flow_run_ids=flow_run_ids,
+            needed=needed,
+            deadline=deadline,
+            crash_grace_seconds=self.crash_grace_seconds,
+            patience_seconds=self.patience_seconds,
+            resume_not_before=handover.isoformat() if self.deferrable else None,
+        )
+
+
+_FIRST_LOOK = {"because": "", "detail": ""}
+
+
+def _ids_of(given: Any) -> list[str]:
+    """The ids, each once, in the order given; raises AirflowFailException where something is none."""
+    if isinstance(given, str) and given.lstrip().startswith("["):
+        try:
+            given = json.loads(given)
+        except ValueError as error:
+            raise AirflowFailException(f"flow_run_ids is no JSON list ({error}): {given[:200]}") from error
+    several = [given] if isinstance(given, str | Mapping) else list(given)
+    ids = (each.get("flow_run_id") if isinstance(each, Mapping) else each for each in several)
+    return list(dict.fromkeys(map(_checked, ids)))
+
+
+def _checked(flow_run_id: Any) -> str:
+    try:
+        return str(UUID(str(flow_run_id)))
+    except ValueError as error:
+        raise AirflowFailException(
+            f"{flow_run_id!r} is not the id of a flow run: give ids, or what RunPrefectDeployment(wait=False) returns"
+        ) from error
+
+
+def _handover_seconds() -> float:
+    """How long after a deferral the executor may still report its worker, with three seconds for the scheduler."""
+    return conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0) + 3.0
+
+
+async def _first_payload(trigger: FlowRunsTrigger) -> Mapping[str, Any]:
+    payload: Mapping[str, Any] = (await anext(trigger.run())).payload
+    return payload

@@ -35,8 +35,8 @@ class PrefectEventTrigger(BaseEventTrigger):
     :param reconcile_seconds: how often to look although no event of Prefect's has asked for it.
 
     The first look starts from now. Every later end is told at least once, and once only unless the triggerer is lost
-    between storing an event and saving that it did so (a second at most): such an event bears `maybe_repeated`, and
-    `first_told` drops it where it was told before. While Prefect is away the trigger keeps trying.
+    between storing an event and saving that it did so (a second or two): such an event bears `maybe_repeated`. In the
+    DAG, `bridge.in_airflow.hearing.new_ends` gives each end once. While Prefect is away the trigger keeps trying.
     """
 
     def __init__(

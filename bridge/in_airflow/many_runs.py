@@ -1,0 +1,132 @@
+"""Waiting in the triggerer for many flow runs at once: one trigger for a task, the shared wait for every run of it.
+
+Knows how runs stand, not what that means to the task: the worker reads them again and decides. Never cancels a run: it
+has started none. Serialised form: plain JSON, no credential.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from bridge.errors import BridgeError, FlowRunLost, FlowRunNotFound
+from bridge.in_airflow.hook import PrefectHook
+from bridge.prefect_api.records import FlowRun
+from bridge.prefect_api.waiting import SharedWaiting, shared_waiting
+from bridge.quorum import Quorum
+from bridge.verdict import Completed, Live, final_from, judge
+
+
+class FlowRunsTrigger(BaseTrigger):
+    """Fires when `needed` of the runs have completed, when so many no longer can, or at the deadline.
+
+    The deadline is a wall-clock time in ISO 8601, so that it outlives a restart of the triggerer. A run that is gone
+    counts as one that failed. For `patience_seconds` Prefect may give no answer. Before `resume_not_before` the task
+    is not resumed on a worker.
+    """
+
+    def __init__(
+        self,
+        prefect_conn_id: str,
+        flow_run_ids: Sequence[str],
+        needed: int,
+        deadline: str | None = None,
+        crash_grace_seconds: float = 0.0,
+        patience_seconds: float = 300.0,
+        resume_not_before: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.prefect_conn_id = prefect_conn_id
+        self.flow_run_ids = list(flow_run_ids)
+        self.needed = needed
+        self.deadline = deadline
+        self.crash_grace_seconds = crash_grace_seconds
+        self.patience_seconds = patience_seconds
+        self.resume_not_before = resume_not_before
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "prefect_conn_id": self.prefect_conn_id,
+                "flow_run_ids": self.flow_run_ids,
+                "needed": self.needed,
+                "deadline": self.deadline,
+                "crash_grace_seconds": self.crash_grace_seconds,
+                "patience_seconds": self.patience_seconds,
+                "resume_not_before": self.resume_not_before,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """One event: why the task must look at its runs."""
+        detail = ""
+        try:
+            because = await self._wait()
+        except BridgeError as error:
+            self.log.warning("Resuming on a worker: %s", error)
+            because, detail = "error", str(error)
+        await asyncio.sleep(_seconds_until(self.resume_not_before) or 0.0)
+        yield TriggerEvent(
+            {
+                "because": because,
+                "detail": detail,
+                "flow_run_ids": self.flow_run_ids,
+                "needed": self.needed,
+                "deadline": self.deadline,
+            }
+        )
+
+    async def _wait(self) -> str:
+        waiting = shared_waiting(await PrefectHook(self.prefect_conn_id).connection_async())
+        open_waits = {asyncio.create_task(self._completes(waiting, each)) for each in self.flow_run_ids}
+        quorum, completed, failed = Quorum(self.needed, len(open_waits)), 0, 0
+        try:
+            while quorum.standing(completed, failed) == "open":
+                left = _seconds_until(self.deadline)
+                ended, open_waits = await asyncio.wait(open_waits, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                if not ended:
+                    return "deadline"
+                completed += sum(each.result() for each in ended)
+                failed += sum(not each.result() for each in ended)
+            return "settled"
+        finally:
+            for each in open_waits:
+                each.cancel()
+            await asyncio.gather(*open_waits, return_exceptions=True)
+
+    async def _completes(self, waiting: SharedWaiting, flow_run_id: str) -> bool:
+        """Whether the run has completed, once it has ended for good."""
+        try:
+            async with aclosing(waiting.follow(flow_run_id, patience_seconds=self.patience_seconds)) as news:
+                run: FlowRun | None = None
+                while True:
+                    final_at = final_from(run, self.crash_grace_seconds) if run is not None else None
+                    left = max(0.0, (final_at - datetime.now(UTC)).total_seconds()) if final_at else None
+                    try:
+                        told = await asyncio.wait_for(anext(news), left)
+                    except TimeoutError:
+                        return False
+                    if not isinstance(told, FlowRun):
+                        continue
+                    run = told
+                    if isinstance(judge(run), Live) or final_from(run, self.crash_grace_seconds) is not None:
+                        continue
+                    confirmed = judge(await waiting.confirm(flow_run_id))
+                    if not isinstance(confirmed, Live):
+                        self.log.info("Flow run %r is %s", run.name, run.state_name)
+                        return isinstance(confirmed, Completed)
+        except (FlowRunLost, FlowRunNotFound) as error:
+            self.log.warning("%s", error)
+            return False
+
+
+def _seconds_until(moment: str | None) -> float | None:
+    if moment is None:
+        return None
+    return max(0.0, (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds())

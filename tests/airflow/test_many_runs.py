@@ -1,0 +1,182 @@
+"""Waiting for many runs on a real Prefect: when it ends, with what, and that it cancels nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from threading import Timer
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from bridge.in_airflow.many_runs import FlowRunsTrigger
+from bridge.in_airflow.sensors import WaitForFlowRuns
+from bridge.prefect_api.client import PrefectClient
+from bridge.quorum import Quorum, check_needs, quorum_of
+from tests.airflow.conftest import Played
+from tests.live_prefect import LivePrefect
+
+MODES = pytest.mark.parametrize("mode", ["deferred", "blocking"])
+Play = Callable[..., Played]
+
+
+@pytest.fixture(autouse=True)
+def no_handover(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`dag.test()` has no executor that could report a worker late."""
+    monkeypatch.setattr("bridge.in_airflow.sensors._handover_seconds", lambda: 0.0)
+
+
+def publish(prefect: LivePrefect, flow_run_id: str, result: dict[str, Any]) -> None:
+    artifact = {"key": "bridge-result", "type": "result", "data": json.dumps(result), "flow_run_id": flow_run_id}
+    prefect.request("POST", "/artifacts/", artifact)
+
+
+def state_of(prefect: LivePrefect, flow_run_id: str) -> str:
+    return str(prefect.request("GET", f"/flow_runs/{flow_run_id}")["state_type"])
+
+
+def later(act: Callable[..., Any], *arguments: Any) -> None:
+    """Do it while the task waits."""
+    Timer(1.5, act, arguments).start()
+
+
+@MODES
+def test_all_that_completed_are_handed_back_with_their_results(
+    client: PrefectClient, prefect: LivePrefect, play: Play, mode: str
+) -> None:
+    done, running = prefect.run_by_hand("COMPLETED"), prefect.run_by_hand("RUNNING")
+    publish(prefect, done, {"rows": 3})
+    later(prefect.put_state, running, "COMPLETED")
+    played = play(f"wait_for_all_{mode}", ids=[running, done, done])
+    ended = played.xcom("wait")
+    assert [(each["flow_run_id"], each["state"], each["result"]) for each in ended] == [
+        (running, "COMPLETED", None),
+        (done, "COMPLETED", {"rows": 3}),
+    ]
+    assert ended[0]["url"].endswith(f"/runs/flow-run/{running}")
+
+
+@MODES
+def test_all_fails_at_the_first_failure_and_leaves_the_others_running(
+    client: PrefectClient, prefect: LivePrefect, play: Play, mode: str
+) -> None:
+    running, failing = prefect.run_by_hand("RUNNING"), prefect.run_by_hand("RUNNING")
+    name = prefect.request("GET", f"/flow_runs/{failing}")["name"]
+    later(prefect.put_state, failing, "FAILED")
+    played = play(f"wait_for_all_{mode}", ids=[running, failing])
+    assert played.state("wait") == "failed"
+    [raised] = played.raised
+    assert "0 of 2 flow runs completed, 2 must" in str(raised)
+    assert name in str(raised)
+    assert state_of(prefect, running) == "RUNNING"
+
+
+@MODES
+def test_any_succeeds_with_the_first_and_leaves_the_others_running(
+    client: PrefectClient, prefect: LivePrefect, play: Play, mode: str
+) -> None:
+    running, failed, ending = prefect.run_by_hand("RUNNING"), prefect.run_by_hand("FAILED"), prefect.run_by_hand()
+    later(prefect.put_state, ending, "COMPLETED")
+    played = play(f"wait_for_any_{mode}", ids=[running, failed, ending])
+    assert [(each["flow_run_id"], each["state"]) for each in played.xcom("wait")] == [
+        (failed, "FAILED"),
+        (ending, "COMPLETED"),
+    ]
+    assert state_of(prefect, running) == "RUNNING"
+
+
+def test_any_fails_when_none_can_complete_any_more(client: PrefectClient, prefect: LivePrefect, play: Play) -> None:
+    failed, crashed, gone = prefect.run_by_hand("FAILED"), prefect.run_by_hand("CRASHED"), str(uuid4())
+    played = play("wait_for_any_deferred", ids=[failed, crashed, gone])
+    assert played.state("wait") == "failed"
+    assert "crashed" in str(played.raised[0])
+    assert f"{gone} is gone" in str(played.raised[0])
+
+
+def test_enough_is_enough(client: PrefectClient, prefect: LivePrefect, play: Play) -> None:
+    ids = [prefect.run_by_hand(state) for state in ("COMPLETED", "CANCELLED", "COMPLETED")]
+    assert len(play("wait_for_2_deferred", ids=ids).xcom("wait")) == 3
+    assert play("wait_for_2_deferred", ids=ids[:2]).state("wait") == "failed"
+
+
+@MODES
+def test_the_deadline_names_what_is_under_way_and_cancels_nothing(
+    client: PrefectClient, prefect: LivePrefect, play: Play, mode: str
+) -> None:
+    running = prefect.run_by_hand("RUNNING")
+    played = play(f"wait_for_all_{mode}", ids=[running])
+    assert played.state("wait") == "failed"
+    assert "did not end within 8 s" in str(played.raised[0])
+    assert state_of(prefect, running) == "RUNNING"
+
+
+async def test_a_run_that_crashed_and_comes_back_is_waited_for(client: PrefectClient, prefect: LivePrefect) -> None:
+    flow_run_id = prefect.run_by_hand("CRASHED")
+    trigger = FlowRunsTrigger("prefect_default", [flow_run_id], 1, crash_grace_seconds=30)
+    event = asyncio.ensure_future(anext(aiter(trigger.run())))
+    await asyncio.sleep(1.5)
+    assert not event.done()
+    await asyncio.to_thread(prefect.put_state, flow_run_id, "RUNNING")
+    await asyncio.to_thread(prefect.put_state, flow_run_id, "COMPLETED")
+    assert (await asyncio.wait_for(event, 60)).payload["because"] == "settled"
+
+
+async def test_a_passed_deadline_fires_after_a_restart_too(client: PrefectClient, prefect: LivePrefect) -> None:
+    past = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    trigger = FlowRunsTrigger("prefect_default", [prefect.run_by_hand("RUNNING")], 1, deadline=past)
+    event = await asyncio.wait_for(anext(aiter(trigger.run())), 60)
+    assert event.payload["because"] == "deadline"
+
+
+def test_the_trigger_is_plain_json_without_a_credential() -> None:
+    trigger = FlowRunsTrigger("prefect_default", ["a", "b"], 2, "2026-01-01T00:00:00+00:00", 30.0, 300.0, None)
+    path, kwargs = trigger.serialize()
+    assert path == "bridge.in_airflow.many_runs.FlowRunsTrigger"
+    assert FlowRunsTrigger(**json.loads(json.dumps(kwargs))).serialize() == (path, kwargs)
+
+
+def test_what_is_no_id_is_refused(client: PrefectClient, play: Play) -> None:
+    played = play("wait_for_all_deferred", ids=["not an id"])
+    assert "'not an id' is not the id of a flow run" in str(played.raised[0])
+
+
+@pytest.mark.parametrize("needs", [0, -1, True, "most", 1.5])
+def test_a_rule_that_is_none_is_refused_when_the_dag_is_read(needs: Any) -> None:
+    with pytest.raises(ValueError, match="needs="):
+        WaitForFlowRuns(task_id="wait", flow_run_ids="x", needs=needs)
+
+
+@pytest.mark.parametrize(
+    ("needs", "completed", "failed", "standing"),
+    [
+        ("all", 2, 0, "open"),
+        ("all", 3, 0, "met"),
+        ("all", 2, 1, "failed"),
+        ("any", 0, 2, "open"),
+        ("any", 1, 2, "met"),
+        ("any", 0, 3, "failed"),
+        (2, 1, 1, "open"),
+        (2, 2, 0, "met"),
+        (2, 1, 2, "failed"),
+        (4, 0, 0, "failed"),
+    ],
+)
+def test_a_rule_is_met_failed_or_open(needs: Any, completed: int, failed: int, standing: str) -> None:
+    assert quorum_of(check_needs(needs), 3).standing(completed, failed) == standing
+
+
+def test_all_of_none_is_met() -> None:
+    assert Quorum(0, 0).standing(0, 0) == "met"
+
+
+def test_the_pages_example_starts_many_and_waits_for_enough(
+    client: PrefectClient, prefect: LivePrefect, play: Play
+) -> None:
+    played = play("score_every_region")
+    assert played.state("report") == "success"
+    reported = [result["text"] for result in played.xcom("report").values()]
+    assert len(reported) >= 3
+    assert set(reported) <= {"north", "south", "east", "west"}

@@ -1,0 +1,107 @@
+"""The page on reacting to Prefect, run by a real Airflow whose triggerer is killed in the middle."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.live_airflow import LiveAirflow, live_airflow
+from tests.live_prefect import CHECKOUT, LivePrefect, wait_until
+
+PAGE = CHECKOUT / "docs" / "how-to" / "react-to-prefect.md"
+DAG = "after_training"
+PATIENCE_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def airflow(prefect: LivePrefect, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveAirflow]:
+    """Airflow with the page's DAG, once its watcher has looked at Prefect for the first time."""
+    home = tmp_path_factory.mktemp("live-airflow")
+    dags = home / "dags"
+    dags.mkdir()
+    [example] = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (dags / "after_training.py").write_text(example)
+    with live_airflow(home, dags, prefect.api_url) as running:
+        wait_until(lambda: cursors(running), "the watcher has looked at Prefect", PATIENCE_SECONDS)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def deployment_id(prefect: LivePrefect) -> str:
+    flow = prefect.request("POST", "/flows/", {"name": "training-pipeline"})
+    body = {"name": "products", "flow_id": flow["id"]}
+    return str(prefect.request("POST", "/deployments/", body)["id"])
+
+
+def cursors(airflow: LiveAirflow) -> list[Any]:
+    return [json.loads(value) for (value,) in airflow.rows("SELECT value FROM asset_state_store")]
+
+
+def complete_training(prefect: LivePrefect, deployment_id: str, result: dict[str, Any]) -> str:
+    """The id of a flow run that publishes this result and completes."""
+    path = f"/deployments/{deployment_id}/create_flow_run"
+    flow_run_id = str(prefect.request("POST", path, {"state": {"type": "SCHEDULED"}})["id"])
+    artifact = {"key": "bridge-result", "type": "result", "data": json.dumps(result), "flow_run_id": flow_run_id}
+    prefect.request("POST", "/artifacts/", artifact)
+    for state_type in ("RUNNING", "COMPLETED"):
+        prefect.put_state(flow_run_id, state_type)
+    return flow_run_id
+
+
+def successes(airflow: LiveAirflow) -> list[str]:
+    return [run["dag_run_id"] for run in airflow.runs(DAG) if run["state"] == "success"]
+
+
+def told(airflow: LiveAirflow) -> list[list[str]]:
+    """What each successful DAG run was told, the oldest first."""
+    return [airflow.xcom(DAG, run_id, "evaluate") for run_id in successes(airflow)]
+
+
+def handled(airflow: LiveAirflow) -> list[str]:
+    return [flow_run_id for each in told(airflow) for flow_run_id in each]
+
+
+def saved(airflow: LiveAirflow) -> bool:
+    return not cursors(airflow)[0]["pending"]
+
+
+def forget_the_last_event(airflow: LiveAirflow) -> None:
+    """Leave the cursor as a triggerer does that is lost after the event was stored and before that is saved."""
+    [cursor] = cursors(airflow)
+    last = max(cursor["told"], key=cursor["told"].get)
+    del cursor["told"][last]
+    airflow.change("UPDATE asset_state_store SET value = ?", json.dumps({**cursor, "pending": [last]}))
+
+
+def test_each_flow_run_is_told_once_though_the_triggerer_is_killed(
+    airflow: LiveAirflow, prefect: LivePrefect, deployment_id: str
+) -> None:
+    first = complete_training(prefect, deployment_id, {"f1": 0.9})
+    wait_until(lambda: told(airflow) == [[first]], "the first training starts the DAG", PATIENCE_SECONDS)
+    wait_until(lambda: saved(airflow), "the first event is saved as told")
+
+    airflow.kill_service("triggerer")
+    second = complete_training(prefect, deployment_id, {"f1": 0.8})
+    airflow.start_service("triggerer")
+    wait_until(lambda: told(airflow) == [[first], [second]], "the missed training starts the DAG", PATIENCE_SECONDS)
+    wait_until(lambda: saved(airflow), "the second event is saved as told")
+
+    airflow.kill_service("triggerer")
+    forget_the_last_event(airflow)
+    third = complete_training(prefect, deployment_id, {"f1": 0.7})
+    airflow.start_service("triggerer")
+    wait_until(lambda: third in handled(airflow), "the third training starts the DAG", PATIENCE_SECONDS)
+    wait_until(lambda: len(told(airflow)) == len(airflow.runs(DAG)), "every run of the DAG has ended")
+    assert handled(airflow) == [first, second, third]
+
+    events = [json.loads(extra)["payload"] for (extra,) in airflow.rows("SELECT extra FROM asset_event ORDER BY id")]
+    assert [(event["result"], event["maybe_repeated"]) for event in events] == [
+        ({"f1": 0.9}, False),
+        ({"f1": 0.8}, False),
+        ({"f1": 0.8}, True),
+        ({"f1": 0.7}, False),
+    ]
