@@ -116,8 +116,9 @@ def parse(message: dict[str, Any]) -> StateChange | None:
 def _socket(connection: PrefectConnection) -> connect:
     secure = connection.socket_url.startswith("wss")
     options: dict[str, Any] = {"ssl": tls_context(connection) or _unchecked()} if secure else {}
-    return connect(
+    return _Connect(
         connection.socket_url,
+        logger=_Discreet(logging.getLogger("websockets.client"), {}),
         subprotocols=[Subprotocol("prefect")],
         additional_headers=connection.request_headers,
         proxy=connection.proxy or (True if connection.trust_environment else None),
@@ -129,6 +130,20 @@ def _socket(connection: PrefectConnection) -> connect:
         max_queue=FRAMES_HELD,
         **options,
     )
+
+
+class _Connect(connect):
+    """Follows no redirect: the token is for this API alone, and is sent once a socket stands."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
+class _Discreet(logging.LoggerAdapter[logging.Logger]):
+    """At DEBUG websockets logs headers and frames, and the credentials are in both."""
+
+    def isEnabledFor(self, level: int) -> bool:
+        return level > logging.DEBUG and super().isEnabledFor(level)
 
 
 def _unchecked() -> Any:
