@@ -103,9 +103,8 @@ class Cursor:
         if not told:
             return self
         moments = sorted(told.values(), reverse=True)
-        since = max(moments[0] - LATE, moments[min(len(moments), REMEMBERED) - 1])
-        if self.since is not None:
-            since = max(since, self.since)
+        bounds = [moments[0] - LATE, *moments[REMEMBERED - 1 : REMEMBERED]]
+        since = max(bounds if self.since is None else [*bounds, self.since])
         kept = {key: moment for key, moment in told.items() if moment >= since}
         return Cursor(since, kept, self.pending - now.keys())
 

@@ -1,0 +1,74 @@
+"""To which run of a DAG an end belongs, by what Airflow has recorded and what runs have claimed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+from bridge.in_airflow.hearing import _take
+
+DAG = "after_training"
+NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
+
+
+def event(name: str, seconds: float, *runs: str, dag_id: str = DAG) -> Any:
+    """An asset event of an end, with the runs that Airflow has given it to."""
+    payload = {"event_id": name, "end_time": (NOON + timedelta(seconds=seconds)).isoformat()}
+    given_to = [SimpleNamespace(dag_id=dag_id, run_id=run) for run in runs]
+    moment = NOON + timedelta(seconds=seconds)
+    return SimpleNamespace(timestamp=moment, extra={"from_trigger": True, "payload": payload}, created_dagruns=given_to)
+
+
+def take(run_id: str, first: float, recorded: list[Any], claims: dict[str, str] | None = None) -> tuple[list, list]:
+    ends, claimed = _take(DAG, run_id, NOON + timedelta(seconds=first), recorded, claims or {})
+    return [end["event_id"] for end in ends], claimed
+
+
+def test_a_run_has_the_ends_that_it_was_given() -> None:
+    recorded = [event("a", 1, "r1"), event("b", 2, "r2"), event("c", 3, "r2")]
+    assert take("r2", 2, recorded) == (["b", "c"], [])
+
+
+def test_what_no_run_was_given_is_claimed() -> None:
+    recorded = [event("a", 1, "r1"), event("b", 2), event("c", 3)]
+    assert take("r1", 1, recorded) == (["a", "b", "c"], ["b", "c"])
+
+
+def test_what_another_run_has_claimed_is_left_to_it_though_airflow_gives_it_later() -> None:
+    recorded = [event("a", 1, "r1"), event("b", 2, "r2"), event("c", 3, "r2")]
+    assert take("r2", 2, recorded, {"b": "r1"}) == (["c"], [])
+
+
+def test_a_task_that_is_tried_again_has_the_same_ends() -> None:
+    recorded = [event("a", 1, "r1"), event("b", 2, "r2")]
+    assert take("r1", 1, recorded, {"b": "r1"}) == (["a", "b"], [])
+
+
+def test_an_end_that_is_told_twice_belongs_to_the_run_that_was_given_it_first() -> None:
+    recorded = [event("a", 1, "r1"), event("a", 2, "r2")]
+    assert take("r1", 1, recorded) == (["a"], [])
+    assert take("r2", 2, recorded) == ([], [])
+
+
+def test_an_end_that_is_told_twice_to_one_run_is_one_end() -> None:
+    assert take("r1", 1, [event("a", 1, "r1"), event("a", 2, "r1")]) == (["a"], [])
+
+
+def test_a_repetition_that_no_run_was_given_is_not_claimed() -> None:
+    recorded = [event("a", 1, "r1"), event("b", 2, "r2"), event("a", 3)]
+    assert take("r2", 2, recorded) == (["b"], [])
+
+
+def test_what_no_run_was_given_before_the_first_event_is_not_claimed() -> None:
+    assert take("r1", 2, [event("a", 1), event("b", 2, "r1")]) == (["b"], [])
+
+
+def test_another_dags_runs_do_not_matter() -> None:
+    assert take("r1", 1, [event("a", 1, "r1"), event("b", 2, "x", dag_id="another")]) == (["a", "b"], ["b"])
+
+
+def test_events_from_elsewhere_are_passed_over() -> None:
+    elsewhere = SimpleNamespace(timestamp=NOON, extra=None, created_dagruns=[])
+    by_hand = SimpleNamespace(timestamp=NOON, extra={"payload": "x"}, created_dagruns=[])
+    assert take("r1", 0, [elsewhere, by_hand, event("a", 1, "r1")]) == (["a"], [])
