@@ -1,0 +1,1 @@
+"""Measurements of the bridge beside its peers; each prints a table. None is a test."""

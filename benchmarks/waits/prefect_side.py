@@ -1,0 +1,117 @@
+"""The real Prefect server of a measurement, and the flow runs that are driven to their end on it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from stack.database import start_databases, stop_embedded
+from stack.services import ML
+from stack.settings import CHECKOUT, read_stack_settings
+
+START_SECONDS = 90
+PARALLEL = 8
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that answers at `api_url`."""
+
+    api_url: str
+    process: psutil.Process
+
+
+@contextmanager
+def prefect_server(home: Path, database: str) -> Iterator[Server]:
+    """A server with a database of its own; `database` is `embedded` (PostgreSQL) or `sqlite`."""
+    settings = read_stack_settings({"STACK_HOME": str(home), "FREE_PORTS": "1", "DATABASE": database})
+    urls = start_databases(settings)
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": urls.prefect,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    command = [str(ML / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(settings.prefect_port)]
+    with (home / "prefect.log").open("ab") as log:
+        process = subprocess.Popen(command, env=environment, cwd=CHECKOUT, stdout=log, stderr=log)
+    try:
+        api_url = f"http://127.0.0.1:{settings.prefect_port}/api"
+        _await_answer(api_url, process, home)
+        yield Server(api_url, psutil.Process(process.pid))
+    finally:
+        process.terminate()
+        process.wait(30)
+        stop_embedded(settings.home)
+
+
+def _await_answer(api_url: str, process: subprocess.Popen[bytes], home: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if httpx.get(f"{api_url}/health", timeout=2, trust_env=False).is_success:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.2)
+    raise RuntimeError(f"Prefect's server does not start, see {home / 'prefect.log'}")
+
+
+async def create_runs(api_url: str, count: int) -> list[str]:
+    """The ids of so many flow runs, which all say RUNNING."""
+    async with _client(api_url) as client:
+        flow = await _post(client, "/flows/", {"name": "measured"})
+        gate = asyncio.Semaphore(PARALLEL)
+
+        async def create() -> str:
+            async with gate:
+                state = {"type": "RUNNING", "name": "Running"}
+                return str((await _post(client, "/flow_runs/", {"flow_id": flow["id"], "state": state}))["id"])
+
+        return list(await asyncio.gather(*(create() for _ in range(count))))
+
+
+async def end_runs(api_url: str, flow_run_ids: list[str], drive_seconds: float) -> dict[str, float]:
+    """Complete the runs one after another, evenly over the time; when each state came about, by the server's clock.
+
+    Seconds since the epoch.
+    """
+    begun = time.time()
+    async with _client(api_url) as client:
+
+        async def end(position: int, flow_run_id: str) -> tuple[str, float]:
+            await asyncio.sleep(begun + drive_seconds * position / len(flow_run_ids) - time.time())
+            wanted = {"state": {"type": "COMPLETED", "name": "Completed"}, "force": True}
+            answer = await _post(client, f"/flow_runs/{flow_run_id}/set_state", wanted)
+            return flow_run_id, datetime.fromisoformat(answer["state"]["timestamp"]).timestamp()
+
+        return dict(await asyncio.gather(*(end(*each) for each in enumerate(flow_run_ids))))
+
+
+def _client(api_url: str) -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=PARALLEL, keepalive_expiry=4)
+    return httpx.AsyncClient(base_url=api_url, timeout=httpx.Timeout(60, pool=None), trust_env=False, limits=limits)
+
+
+async def _post(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> Any:
+    """The answer; a locked SQLite (503) and a connection that the server has just closed are met with another try."""
+    for attempt in range(100):
+        try:
+            answer = await client.post(path, json=body)
+            if answer.status_code != 503:
+                return answer.raise_for_status().json()
+        except (httpx.RemoteProtocolError, httpx.ReadError):
+            pass
+        await asyncio.sleep(0.05 * (attempt + 1))
+    raise RuntimeError(f"{path} was answered with 503 a hundred times")
