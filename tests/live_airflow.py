@@ -112,6 +112,12 @@ class LiveAirflow:
         _signal(process, signal.SIGKILL)
         process.wait(20)
 
+    def stop_service(self, service: str) -> None:
+        """Ask it to end, as an administrator does, and wait until it has."""
+        process = self._running.pop(service)
+        _signal(process, signal.SIGTERM)
+        process.wait(60)
+
     def rows(self, query: str, *values: Any) -> list[Any]:
         """What the metadata database answers."""
         with closing(sqlite3.connect(f"file:{self.home / 'airflow.db'}?mode=ro", uri=True, timeout=30)) as database:
@@ -122,29 +128,16 @@ class LiveAirflow:
         with closing(sqlite3.connect(self.home / "airflow.db", timeout=30)) as database, database:
             database.execute(statement, values)
 
-    def request(self, method: str, path: str, body: Any = None) -> Any:
-        """What the REST API answers to an administrator."""
-        if "Authorization" not in self._http.headers:
-            login = {"username": ADMIN, "password": PASSWORD}
-            token = self._http.post(f"{self.url}/auth/token", json=login).raise_for_status().json()["access_token"]
-            self._http.headers["Authorization"] = f"Bearer {token}"
-        answer = self._http.request(method, f"{self.url}/api/v2{path}", json=body)
-        answer.raise_for_status()
-        return answer.json() if answer.content else None
-
-    def runs(self, dag_id: str) -> list[dict[str, Any]]:
-        """The DAG's runs, the oldest first; none where the DAG is not known yet."""
-        if not self.rows("SELECT 1 FROM dag WHERE dag_id = ?", dag_id):
-            return []
-        found: list[dict[str, Any]] = self.request("GET", f"/dags/{dag_id}/dagRuns?order_by=id")["dag_runs"]
-        return found
-
-    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
-        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}?deserialize=true"
-        return self.request("GET", path)["value"]
-
-    def logs(self, service: str) -> str:
-        return (self.home / f"{service}.log").read_text(errors="replace")
+    def results(self, dag_id: str, task_id: str) -> list[Any]:
+        """What the task of each successful DAG run has handed back, the oldest run first."""
+        found = self.rows(
+            "SELECT xcom.value FROM xcom JOIN dag_run USING (dag_id, run_id)"
+            " WHERE dag_id = ? AND dag_run.state = 'success' AND task_id = ? AND key = 'return_value'"
+            " ORDER BY dag_run.id",
+            dag_id,
+            task_id,
+        )
+        return [_decoded(value) for (value,) in found]
 
     def _is_up(self) -> bool:
         assert all(process.poll() is None for process in self._running.values()), f"a service died, see {self.home}"
@@ -183,3 +176,10 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
         os.killpg(process.pid, number)
     except ProcessLookupError:
         print(f"process {process.pid} had ended", file=sys.stderr)
+
+
+def _decoded(value: Any) -> Any:
+    """Airflow stores a value as JSON, in a column of JSON."""
+    while isinstance(value, str):
+        value = json.loads(value)
+    return value
