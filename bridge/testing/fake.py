@@ -1,6 +1,7 @@
 """`FakePrefect`: what a test says of the Prefect that it wants, and what it asks it afterwards.
 
-Owns how runs go by themselves. The server's own rules are `state`'s, HTTP and sockets are `serving`'s.
+Owns the face alone. How runs go by themselves is `playing`'s business, the server's rules are `state`'s, and nothing of
+HTTP or sockets is known here.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from threading import Timer
 from time import monotonic, sleep
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from bridge.contracts import Deployment
 from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.records import FlowRun
-from bridge.testing.courses import Course, Flow, Result, as_json, follow
+from bridge.testing.courses import Course, Flow, Result, as_json
 from bridge.testing.faults import Faults
 from bridge.testing.filtering import Document
+from bridge.testing.playing import Player
 from bridge.testing.schemas import Parameters, schema_of
 from bridge.testing.state import State
 
@@ -46,11 +47,7 @@ class FakePrefect:
         self._basic_auth = basic_auth
         self._api_key = api_key
         self._state = State()
-        self._plans: dict[str, list[Course | Flow]] = {}
-        """By id of the deployment, in the order in which its runs take them."""
-        self._courses: dict[str, Course] = {}
-        """By id of the run: the course on which it is."""
-        self._timers: list[Timer] = []
+        self._player = Player(self._state)
         self._serving: Serving | None = None
 
     def __enter__(self) -> Self:
@@ -74,7 +71,7 @@ class FakePrefect:
             remedy = f"FakePrefect needs {error.name}; install it with: pip install 'bridge[testing]'"
             raise ModuleNotFoundError(remedy, name=error.name) from error
         events = EventSocket(self._state, self.faults, self._basic_auth or self._api_key)
-        endpoints = Endpoints(self._state, self._begin, self._cancelling)
+        endpoints = Endpoints(self._state, self._player.begin, self._player.cancelling)
         application = endpoints.application(WebSocketRoute("/api/events/out", events.serve))
         shown = authorization(self._basic_auth, self._api_key)
         self._serving = Serving(Doorway(application, self.faults, self.requests.append, shown))
@@ -82,8 +79,7 @@ class FakePrefect:
 
     def stop(self) -> None:
         """End whatever was started."""
-        for timer in self._timers:
-            timer.cancel()
+        self._player.stop()
         if self._serving is not None:
             self._serving.stop()
             self._serving = None
@@ -153,7 +149,7 @@ class FakePrefect:
         """
         if plans and course:
             raise TypeError("give plans, or the keywords of one Course, not both")
-        self._plans[self._deployment_id(deployment)] = list(plans) or [Course(**course)]
+        self._player.plan(self._deployment_id(deployment), list(plans) or [Course(**course)])
 
     def worker(self, work_pool: str, name: str = "worker", *, status: str = "ONLINE", ago_seconds: float = 0.0) -> None:
         """A worker has polled the pool so long ago."""
@@ -164,7 +160,7 @@ class FakePrefect:
         """Start a run from elsewhere, as a person or a schedule would."""
         asked = {"parameters": dict(parameters or {}), "tags": list(tags)}
         created, _ = self._state.create(self._deployment_id(deployment), asked)
-        self._begin(created["id"])
+        self._player.begin(created["id"])
         return self.read(created["id"])
 
     def runs(self, deployment: Target | None = None) -> list[FlowRun]:
@@ -184,9 +180,7 @@ class FakePrefect:
 
     def finish(self, run: FlowRun | str, **course: Any) -> None:
         """End a run that was left alone, whatever its state; keywords are those of a Course."""
-        ending = Course(**course)
-        self._say(_run_id(run), ending)
-        self._conclude(_run_id(run), ending)
+        self._player.finish(_run_id(run), Course(**course))
 
     def set_state(self, run: FlowRun | str, state: str, *, name: str | None = None, message: str = "") -> None:
         """Put a run into a state, whatever the server's rules say."""
@@ -221,56 +215,6 @@ class FakePrefect:
             raise LookupError(f"this FakePrefect has no deployment {_name(target)!r}; say so with deployment()")
         deployment_id: str = found["id"]
         return deployment_id
-
-    def _begin(self, flow_run_id: str) -> None:
-        """A run is due: take it as far as its plan says."""
-        run = self.document(flow_run_id)
-        plans = self._plans.get(run["deployment_id"], [Course()])
-        with self._state.lock:
-            plan = plans.pop(0) if len(plans) > 1 else plans[0]
-        if isinstance(plan, Course):
-            self._courses[flow_run_id] = plan
-            if plan.state == "SCHEDULED":
-                return
-        self.set_state(flow_run_id, "PENDING")
-        if isinstance(plan, Course) and plan.state == "PENDING":
-            return
-        self.set_state(flow_run_id, "RUNNING")
-        running = self.document(flow_run_id)["state_id"]
-        course = self._courses[flow_run_id] = follow(plan, run["parameters"])
-        self._say(flow_run_id, course)
-        if course.state != "RUNNING":
-            self._later(course.after_seconds, flow_run_id, course, running)
-
-    def _later(self, seconds: float, flow_run_id: str, course: Course, running: str) -> None:
-        if not seconds:
-            self._end(flow_run_id, course, running)
-            return
-        timer = Timer(seconds, self._end, (flow_run_id, course, running))
-        timer.daemon = True
-        self._timers.append(timer)
-        timer.start()
-
-    def _end(self, flow_run_id: str, course: Course, running: str) -> None:
-        with self._state.lock:
-            run = self._state.flow_runs.get(flow_run_id)
-            if run is not None and run["state_id"] == running:  # nobody has cancelled or deleted it meanwhile
-                self._conclude(flow_run_id, course)
-
-    def _say(self, flow_run_id: str, course: Course) -> None:
-        for line in course.logs:
-            level, message = (logging.INFO, line) if isinstance(line, str) else line
-            self.log(flow_run_id, message, level)
-
-    def _conclude(self, flow_run_id: str, course: Course) -> None:
-        if course.result is not None:
-            self.publish(flow_run_id, course.result)
-        self.set_state(flow_run_id, course.state, name=course.state_name, message=course.message)
-
-    def _cancelling(self, flow_run_id: str) -> None:
-        """A cancellation was accepted."""
-        if self._courses.get(flow_run_id, Course()).obeys_cancel:
-            self.set_state(flow_run_id, "CANCELLED")
 
 
 def _name(target: Target) -> str:
