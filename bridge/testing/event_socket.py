@@ -16,7 +16,7 @@ from bridge.testing.state import State
 
 PROTOCOL_ERROR = 1002
 POLICY_VIOLATION = 1008
-HOLD_SECONDS = 0.1
+HOLD_SECONDS = 1.0
 
 Outbox = asyncio.Queue[Document | int]
 """Events to send, or the code with which to close."""
@@ -67,9 +67,11 @@ class EventSocket:
         async with self._outbox() as outbox:
             leaving = asyncio.ensure_future(socket.receive())
             try:
-                for event in self._state.rows(self._state.events) if backfill else []:
+                past = self._state.rows(self._state.events) if backfill else []
+                for event in past:
                     if event_matches(event, wanted):
                         await socket.send_json({"type": "event", "event": event})
+                told = {event["id"] for event in past}
                 while not leaving.done():
                     coming = asyncio.ensure_future(outbox.get())
                     await asyncio.wait({coming, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -78,7 +80,7 @@ class EventSocket:
                     elif isinstance(item := coming.result(), int):
                         await socket.close(item)
                         return
-                    elif event_matches(item, wanted):
+                    elif item["id"] not in told and event_matches(item, wanted):
                         await self._send(socket, item, outbox)
             except Refusal as refusal:
                 await socket.close(PROTOCOL_ERROR, f"Invalid filter: {refusal.detail}")

@@ -73,7 +73,7 @@ class Faults:
         self._add(Fault("duplicate_event", times))
 
     def reorder_events(self, *, times: int | None = None) -> None:
-        """An event is held back until the next has been sent (or for a tenth of a second)."""
+        """An event is held back until the next has been sent (or for a second)."""
         self._add(Fault("hold_event", times))
 
     def refuse_socket(self, *, times: int | None = None) -> None:

@@ -30,7 +30,7 @@ from bridge.testing import Course, FakePrefect
 pytest_plugins = ["bridge.testing.fixtures"]
 
 QUICK = RetryPolicy(attempts=4, first_pause_seconds=0.001, longest_pause_seconds=0.001)
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 30
 NAME = "training-pipeline/products"
 
 
@@ -244,7 +244,7 @@ def test_an_answer_on_demand_comes_as_often_as_asked_for_and_for_its_path_alone(
 def test_a_delayed_answer_comes_late_and_meets_the_next_fault_as_well(prefect: FakePrefect) -> None:
     prefect.faults.delay(PATIENCE_SECONDS, path="/admin")
     with pytest.raises(httpx.ReadTimeout):
-        httpx.get(f"{prefect.api_url}/admin/version", timeout=0.1, trust_env=False)
+        httpx.get(f"{prefect.api_url}/admin/version", timeout=httpx.Timeout(30, read=0.1), trust_env=False)
     prefect.faults.delay(0.01)
     prefect.faults.answer(502)
     assert httpx.get(f"{prefect.api_url}/admin/version", trust_env=False).status_code == 502
