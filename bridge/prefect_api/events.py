@@ -142,7 +142,7 @@ class _Connect(connect):
 class _Discreet(logging.LoggerAdapter[logging.Logger]):
     """At DEBUG websockets logs headers and frames, and the credentials are in both."""
 
-    def isEnabledFor(self, level: int) -> bool:
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 — logging's name
         return level > logging.DEBUG and super().isEnabledFor(level)
 
 
