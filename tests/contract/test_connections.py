@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
 
 from bridge.errors import ConnectionMisconfigured, PrefectUnauthorised, PrefectUnreachable
 from bridge.prefect_api.client import PrefectClient
@@ -159,6 +163,39 @@ async def test_a_proxy_that_refuses_is_named_without_its_password(
     with pytest.raises(PrefectUnreachable, match="407") as by_socket:
         await socket_stands(refused)
     assert "other-pass" not in f"{by_request.value} {by_socket.value}"
+
+
+async def test_no_credential_is_logged_on_the_way(
+    secure: PrefectConnection, proxy: ForwardProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Everything at DEBUG, through a proxy that wants a password of its own."""
+    caplog.set_level(logging.DEBUG)
+    for name in ("httpx", "httpcore", "websockets", "websockets.client", "bridge"):
+        caplog.set_level(logging.DEBUG, logger=name)
+    through = replace(secure, proxy=f"http://u:proxy-pass@127.0.0.1:{proxy.port}")
+    assert "accepts the credentials" in greeting(through)
+    assert await socket_stands(through)
+    assert "CONNECT" in caplog.text  # httpcore's lines are there
+    assert not [secret for secret in through.secrets if secret in caplog.text]
+
+
+async def test_a_redirect_is_not_followed_with_the_token() -> None:
+    strangers: list[ServerConnection] = []
+
+    async def welcome(connection: ServerConnection) -> None:
+        strangers.append(connection)
+
+    async with serve(welcome, "127.0.0.1", 0) as elsewhere:
+        target = f"ws://127.0.0.1:{elsewhere.sockets[0].getsockname()[1]}/"
+
+        def send_away(connection: ServerConnection, request: Request) -> Response:
+            return Response(302, "Found", Headers({"Location": target, "Content-Length": "0"}))
+
+        async with serve(welcome, "127.0.0.1", 0, process_request=send_away) as here:
+            address = f"http://127.0.0.1:{here.sockets[0].getsockname()[1]}/api"
+            with pytest.raises(PrefectUnreachable, match="302"):
+                await socket_stands(PrefectConnection(address, api_key="k", trust_environment=False))
+    assert strangers == []
 
 
 def bridge(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
