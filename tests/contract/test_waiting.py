@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from bridge import errors
+from bridge.contracts import RESULT_ARTIFACT_KEY
 from bridge.prefect_api import waiting, wire
+from bridge.prefect_api.batches import LOGS_PAGE, read_log_page, read_page
 from bridge.prefect_api.client import AsyncPrefectClient, PrefectClient
 from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.events import StateChange, state_changes
+from bridge.prefect_api.records import FlowRun, LogLine
 from bridge.prefect_api.waiting import SharedWaiting, WaitingPolicy, shared_waiting
 from bridge.verdict import Live, judge
 from tests.live_prefect import LivePrefect, wait_until
@@ -34,7 +38,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
         counted[request.path] += 1
         return await send(self, request)
 
-    def opening(*arguments: object) -> AsyncIterator[StateChange]:
+    def opening(*arguments: object) -> AsyncGenerator[StateChange, None]:
         counted["socket"] += 1
         return state_changes(*arguments)  # type: ignore[arg-type]
 
@@ -49,6 +53,7 @@ async def until_ended(connection: PrefectConnection, flow_run_id: str, followed:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             async for reading in readings:
+                assert isinstance(reading, FlowRun)
                 if not isinstance(judge(reading), Live):
                     return reading.state_type
                 if followed is not None:
@@ -80,10 +85,10 @@ async def test_many_waits_share_one_socket_and_few_requests(
         await asyncio.to_thread(lambda: [prefect.put_state(run, "COMPLETED") for run in runs])
         assert set(await asyncio.gather(*tasks)) == {"COMPLETED"}
     assert sent["socket"] == 1
-    assert sent["/flow_runs/filter"] <= 5 + len(runs)
+    assert sent["/flow_runs/filter"] <= 10
 
 
-async def no_socket(*_: object) -> AsyncIterator[StateChange]:
+async def no_socket(*_: object) -> AsyncGenerator[StateChange, None]:
     raise errors.PrefectUnreachable("the proxy knows no web sockets")
     yield StateChange("", "", "", datetime.now(UTC))
 
@@ -102,7 +107,7 @@ async def test_without_a_socket_the_waits_end_all_the_same(
 async def test_a_fault_of_our_own_reaches_every_wait(
     client: PrefectClient, prefect: LivePrefect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(*_: object) -> AsyncIterator[StateChange]:
+    async def broken(*_: object) -> AsyncGenerator[StateChange, None]:
         raise ZeroDivisionError("a defect")
         yield StateChange("", "", "", datetime.now(UTC))
 
@@ -123,20 +128,115 @@ async def test_a_run_that_is_deleted_is_lost_and_the_others_go_on(client: Prefec
         assert await kept == "COMPLETED"
 
 
-async def test_the_socket_ends_a_wait_long_before_the_next_reconciling_read(
+NEVER_AGAIN = WaitingPolicy(reconcile_seconds=3600.0, reconcile_without_socket_seconds=3600.0, log_seconds=0.5)
+"""After the first readings, events alone tell."""
+
+
+async def test_the_socket_ends_a_wait_without_a_request_and_tells_what_the_api_says(
     client: PrefectClient, prefect: LivePrefect, sent: Counter[str]
 ) -> None:
-    never_again = WaitingPolicy(reconcile_seconds=3600.0, reconcile_without_socket_seconds=3600.0)
-    shared = SharedWaiting(client.connection, never_again)
-    run = await asyncio.to_thread(prefect.run_by_hand, "RUNNING")
-    readings = shared.follow(run)
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        assert (await anext(readings)).state_type == "RUNNING"
+    shared = SharedWaiting(client.connection, NEVER_AGAIN)
+    run = await asyncio.to_thread(prefect.run_by_hand, "PENDING")
+    async with asyncio.timeout(PATIENCE_SECONDS), aclosing(shared.follow(run)) as readings:
+        assert _run(await anext(readings)).state_type == "PENDING"
         await asyncio.to_thread(wait_until, lambda: shared.listening, "the subscription stands")
-        await asyncio.to_thread(prefect.put_state, run, "COMPLETED")
-        assert (await anext(readings)).state_type == "COMPLETED"
-    await readings.aclose()
-    assert sent["/flow_runs/filter"] <= 3
+        await asyncio.to_thread(wait_until, lambda: sent["/flow_runs/filter"] == 2, "the first readings are over")
+        for state_type in ("RUNNING", "FAILED"):
+            await asyncio.to_thread(prefect.put_state, run, state_type)
+            told = _run(await anext(readings))
+            assert told.state_type == state_type
+            assert sent["/flow_runs/filter"] == (2 if state_type == "RUNNING" else 3)
+            confirmed = await shared.confirm(run)
+            assert told.state_timestamp == confirmed.state_timestamp, "or each change would be told twice"
+            assert (told.state_name, told.state_message) == (confirmed.state_name, confirmed.state_message)
+
+
+async def test_a_reading_for_changes_gives_those_runs_alone(client: PrefectClient, prefect: LivePrefect) -> None:
+    made = ["RUNNING", "RUNNING", "COMPLETED", "CRASHED"]
+    runs = await asyncio.to_thread(lambda: [prefect.run_by_hand(each) for each in made])
+    changes = await asyncio.to_thread(client.run, read_page(runs, "RUNNING"))
+    assert set(changes.runs) == set(runs[2:])
+    assert not changes.spoilt
+    assert set((await asyncio.to_thread(client.run, read_page(runs))).runs) == set(runs)
+
+
+async def test_confirmations_and_results_of_many_runs_share_their_requests(
+    client: PrefectClient, prefect: LivePrefect, sent: Counter[str]
+) -> None:
+    runs = await asyncio.to_thread(lambda: [prefect.run_by_hand("COMPLETED") for _ in range(10)])
+
+    def publish() -> None:
+        for number, run in enumerate(runs[:9]):
+            for data in ({"n": -1}, {"n": number}):  # the last one counts
+                artifact = {"key": RESULT_ARTIFACT_KEY, "flow_run_id": run, "type": "result", "data": data}
+                prefect.request("POST", "/artifacts/", artifact)
+
+    await asyncio.to_thread(publish)
+    shared = SharedWaiting(client.connection, NEVER_AGAIN)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        confirmed = await asyncio.gather(*(shared.confirm(run) for run in runs))
+        results = await asyncio.gather(*(shared.result_of(run) for run in runs))
+    assert [run.id for run in confirmed] == runs
+    assert results == [*({"n": number} for number in range(9)), None]
+    assert sent == {"/flow_runs/filter": 1, "/artifacts/filter": 1}
+
+
+async def test_logs_of_many_runs_come_once_and_in_order_by_few_requests(
+    client: PrefectClient, prefect: LivePrefect, sent: Counter[str]
+) -> None:
+    runs = await asyncio.to_thread(lambda: [prefect.run_by_hand("RUNNING") for _ in range(5)])
+    begin = datetime.now(UTC)
+
+    def write(*seconds: float) -> None:
+        lines = [
+            {
+                "name": "prefect.flow_runs",
+                "level": 20,
+                "message": f"at {second:g}",
+                "timestamp": (begin + timedelta(seconds=second)).isoformat(),
+                "flow_run_id": run,
+            }
+            for run in runs
+            for second in seconds
+        ]
+        prefect.request("POST", "/logs/", lines)
+
+    shared = SharedWaiting(client.connection, NEVER_AGAIN)
+    # more than a page: 5 runs of 50 lines, in the order of their times
+    await asyncio.to_thread(write, *(number / 100 for number in range(50)))
+
+    async def lines_of(run: str, wrote: asyncio.Barrier) -> list[str]:
+        told: list[str] = []
+        async with aclosing(shared.follow(run, with_log=True)) as news:
+            async for said in news:
+                if isinstance(said, FlowRun):
+                    if said.state_type == "COMPLETED":
+                        break
+                    continue
+                told += [line.message for line in said]
+                if len(told) == 50:
+                    await wrote.wait()
+        return told
+
+    wrote = asyncio.Barrier(len(runs) + 1)
+    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as group:
+        following = [group.create_task(lines_of(run, wrote)) for run in runs]
+        await wrote.wait()
+        await asyncio.to_thread(wait_until, lambda: shared.listening, "the subscription stands")
+        await asyncio.to_thread(write, 0.7, 0.6, -3.0)  # the last one is late
+        await asyncio.to_thread(lambda: [prefect.put_state(run, "COMPLETED") for run in runs])
+    expected = [f"at {number / 100:g}" for number in range(50)] + ["at -3", "at 0.6", "at 0.7"]
+    assert [task.result() for task in following] == [expected] * len(runs)
+
+
+async def test_the_logs_of_a_thousand_runs_are_one_request(client: PrefectClient, prefect: LivePrefect) -> None:
+    ids = [str(uuid4()) for _ in range(LOGS_PAGE)]
+    assert await asyncio.to_thread(client.run, read_log_page(ids, after=datetime.now(UTC))) == []
+
+
+def _run(said: FlowRun | Sequence[LogLine]) -> FlowRun:
+    assert isinstance(said, FlowRun)
+    return said
 
 
 @pytest.fixture
