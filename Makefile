@@ -14,7 +14,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1|/' | awk -F'|' '{printf "  make %-13s %s\n", $$1, $$2}'
 	@echo
 	@echo "  PYTHON=python3.11           the Python to install with (3.11, 3.12 or 3.13)"
 	@echo "  DATABASE=embedded           or sqlite, or postgresql://user:password@host:5432/postgres"
@@ -56,6 +56,9 @@ test: install-test ## every test, in the environment it belongs to
 test-wheel: install-test ## the wheel, in a new environment with Airflow alone, against a real Prefect
 	@$(PYTHON) stack/install.py tools
 	$(ML)/python -m pytest tests/wheel
+
+bench-waits: install-test ## what waiting for flow runs costs, beside polling and Prefect's own (25 minutes; QUICK=1: a try)
+	@exec $(ML)/python -m benchmarks.waits $(if $(QUICK),--quick)
 
 lint: install-test ## ruff, mypy and the import rules
 	$(ML)/ruff check .

@@ -27,7 +27,6 @@ SETTLE_SECONDS = 6.0
 """Between the begin of the last wait and the begin of the measurement."""
 LATE_SECONDS = 7.0
 """How long after the last run's end firings are waited for; a poll comes every five."""
-NOTHING_START_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -84,16 +83,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.waits", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="100 waits, ended over 10 s: a try, no measurement")
     parser.add_argument("--database", choices=list(FULL), action="append", help="Prefect's database; default both")
-    parser.add_argument("--only", metavar="TEXT", help="cases whose name or number of waits holds this")
+    parser.add_argument("--way", metavar="NAME", action="append", help="this way of waiting, named as in the table")
+    parser.add_argument("--waits", type=int, help="each way once, with so many waits")
     arguments = parser.parse_args()
     # ended from outside, it takes its servers along
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended before the last measurement"))
     drive_seconds = 10.0 if arguments.quick else 60.0
     measured = []
     for database in arguments.database or (["embedded"] if arguments.quick else list(FULL)):
-        cases = [Case(*each) for each in (QUICK if arguments.quick else FULL[database])]
-        kept = [each for each in cases if not arguments.only or arguments.only in f"{each.way} {each.count}"]
-        for case in kept:
+        asked = QUICK if arguments.quick else FULL[database]
+        cases = [Case(way, arguments.waits or count) for way, count in asked if way in (arguments.way or [way])]
+        for case in dict.fromkeys(cases):
             print(f"{database}: {case.way}, {case.count} waits …", file=sys.stderr, flush=True)
             measured.append(measure(case, database, drive_seconds))
             print(table(measured[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
@@ -110,24 +110,21 @@ def measure(case: Case, database: str, drive_seconds: float) -> Measured:
         home.mkdir()
         with prefect_server(prefect_home, database) as server:
             ids = asyncio.run(create_runs(server.api_url, case.count))
-            nothing_until = time.time() + NOTHING_START_SECONDS
-            with _waiters(case, home, server.api_url, ids, drive_seconds, nothing_until) as waiters:
+            with _waiters(case, home, server.api_url, ids, drive_seconds) as waiters:
                 waiters.await_all(case.count)
-                time.sleep(max(SETTLE_SECONDS, nothing_until - time.time() if case.way == "nothing" else 0.0))
+                time.sleep(SETTLE_SECONDS)
                 return _drive(case, database, server, waiters, ids, drive_seconds)
 
 
 @contextmanager
-def _waiters(
-    case: Case, home: Path, api_url: str, ids: list[str], drive_seconds: float, nothing_until: float
-) -> Iterator[Waiters]:
+def _waiters(case: Case, home: Path, api_url: str, ids: list[str], drive_seconds: float) -> Iterator[Waiters]:
     if case.way == "run_deployment":
         with prefects_own(home, api_url, ids) as waiters:
             yield waiters
         return
     extra = {"BENCH_NO_SOCKET": "1"} if case.way == "bridge, no socket" else {}
     triggers = [_trigger(case, api_url, each, drive_seconds * position / len(ids)) for position, each in enumerate(ids)]
-    with triggerer(home, api_url, triggers, BENCH_NOTHING_UNTIL=str(nothing_until), **extra) as waiters:
+    with triggerer(home, api_url, triggers, **extra) as waiters:
         yield waiters
 
 
@@ -152,6 +149,7 @@ def _drive(
     memory_bytes = float(waiters.process.memory_full_info().pss)
     requests, waiter_cpu, server_cpu = waiters.requests, _cpu(waiters.process), _cpu(server.process)
     begun = time.monotonic()
+    waiters.go()
     ended = asyncio.run(end_runs(server.api_url, ids, drive_seconds))
     time.sleep(LATE_SECONDS)
     seconds = time.monotonic() - begun

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
@@ -29,7 +28,7 @@ ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 class NothingTrigger(BaseTrigger):
     """Waits for a moment instead of a flow run: what Airflow itself needs for a trigger that fires then.
 
-    `after_seconds` count from the moment that BENCH_NOTHING_UNTIL names.
+    `after_seconds` count from the moment at which the harness begins to drive.
     """
 
     def __init__(self, flow_run_id: str, after_seconds: float) -> None:
@@ -43,7 +42,7 @@ class NothingTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         reporter.began()
-        await asyncio.sleep(max(0.0, float(os.environ["BENCH_NOTHING_UNTIL"]) + self.after_seconds - time.time()))
+        await reporter.until(self.after_seconds)
         reporter.fired(self.flow_run_id)
         yield TriggerEvent({"flow_run_id": self.flow_run_id})
 
