@@ -151,25 +151,27 @@ class Display:
                 shown = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
                 self._out.print(Text(f"{name:<{width}}  {shown}"))
 
-    def rows(self, title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
-        """Many things, as a table, as tab-separated lines in a pipe, or as JSON; `columns` are those for people."""
+    def rows(
+        self, title: str, documents: Sequence[Mapping[str, Any]], shown: Sequence[Mapping[str, Any]] | None = None
+    ) -> None:
+        """Many things, as a table, as tab-separated lines in a pipe, or as JSON.
+
+        `shown` is what people see of each document, where that is not the whole.
+        """
         if self._as_json:
-            self._print_json(list(rows))
+            self._print_json(list(documents))
             return
-        if not rows:
+        if not documents:
             self.say(f"{title}: none")
             return
-        names = list(columns or rows[0])
+        rows = shown or documents
+        names = list(rows[0])
+        cells = [[_cell(row[name]) for name in names] for row in rows]
         if self._out.is_terminal:
-            table = Table(title=title, title_justify="left", title_style="bold")
-            for name in names:
-                table.add_column(name.replace("_", " "), overflow="fold")
-            for row in rows:
-                table.add_row(*(_cell(row[name]) for name in names), style=_row_style(row))
-            self._out.print(table, soft_wrap=False)
+            self.say(title)
+            self._out.print(_table(names, cells, [_row_style(each) for each in documents]), soft_wrap=False)
         else:
-            lines = [names, *([_cell(row[name]) for name in names] for row in rows)]
-            self._out.print_verbatim("".join("\t".join(line) + "\n" for line in lines))
+            self._out.print_verbatim("".join("\t".join(line) + "\n" for line in [names, *cells]))
 
     def _print_json(self, document: Any) -> None:
         self._out.print(Text(json.dumps(document, indent=2, default=str, ensure_ascii=False)))
@@ -206,9 +208,20 @@ def describe(run: FlowRun, url: str) -> dict[str, Any]:
     }
 
 
+def _table(names: Sequence[str], cells: Sequence[Sequence[str]], styles: Sequence[str]) -> Table:
+    """Aligned columns without lines. The first is never cut: it is what people copy."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for position, name in enumerate(names):
+        table.add_column(name, no_wrap=position == 0, overflow="ellipsis" if position == 0 else "fold")
+    for row, style in zip(cells, styles, strict=True):
+        table.add_row(*row, style=style)
+    return table
+
+
 def _log_text(line: LogLine) -> Text:
     style = "red" if line.level >= logging.ERROR else "yellow" if line.level >= logging.WARNING else "dim"
-    return Text(f"{_clock(line.timestamp)}  {logging.getLevelName(line.level):<7}  {line.message}", style=style)
+    head = f"{_clock(line.timestamp)}  {logging.getLevelName(line.level):<7}  "
+    return Text(head + line.message.replace("\n", "\n" + " " * len(head)), style=style)
 
 
 def _colour(state_type: str) -> str:

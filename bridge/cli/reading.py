@@ -104,13 +104,22 @@ def runs(
         )
         found = client.run(list_flow_runs(query))
         address = client.connection
-    rows = [
+    documents = [
         {**describe(run, address.flow_run_url(run.id)), "deployment": names.get(run.deployment_id or "")}
         for run in found
     ]
-    Display(as_json=as_json).rows(
-        "Flow runs", rows, ("id", "name", "deployment", "state_name", "started", "run_seconds")
-    )
+    shown = [
+        {
+            "id": run.id,
+            "name": run.name,
+            "deployment": document["deployment"] or "",
+            "state": run.state_name,
+            "started": run.start_time.astimezone().strftime("%Y-%m-%d %H:%M:%S") if run.start_time else "",
+            "seconds": f"{run.run_seconds:.1f}",
+        }
+        for run, document in zip(found, documents, strict=True)
+    ]
+    Display(as_json=as_json).rows("Flow runs", documents, shown)
 
 
 def deployments(as_json: Json = False, api_url: ApiUrl = None, profile: Profile = None) -> None:

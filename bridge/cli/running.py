@@ -29,7 +29,6 @@ from bridge.errors import FlowRunError, FlowRunTimedOut, ParametersRejected
 from bridge.intention import Intention
 from bridge.parameters import check_parameters
 from bridge.prefect_api import wire
-from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.wire import Submission
 from bridge.submitting import submit
 from bridge.verdict import Live, judge
@@ -142,27 +141,23 @@ def cancel(flow_run_id: RunId, as_json: Json = False, api_url: ApiUrl = None, pr
 
 
 def _follow(watcher: Watcher, flow_run_id: str) -> None:
-    client, display = watcher.client, watcher.display
+    display = watcher.display
     try:
         ended = watcher.watch(flow_run_id)
     except KeyboardInterrupt:
         display.say(f"Left running. Follow it: bridge watch {flow_run_id}; end it: bridge cancel {flow_run_id}")
         sys.exit(exit_codes.INTERRUPTED)
     except FlowRunTimedOut as error:
-        _print_where_it_stands(client, display, flow_run_id, error)
+        if watcher.last is not None:
+            display.failure(watcher.last, error.url, error)
         raise
-    url = client.connection.flow_run_url(ended.id)
+    url = watcher.client.connection.flow_run_url(ended.id)
     try:
-        outcome = client.run(conclude(ended, url))
+        outcome = watcher.ask(lambda: conclude(ended, url), flow_run_id)
     except FlowRunError as error:
         display.failure(ended, url, error)
         raise
     display.outcome(ended, url, outcome)
-
-
-def _print_where_it_stands(client: PrefectClient, display: Display, flow_run_id: str, error: FlowRunTimedOut) -> None:
-    stands = client.run(wire.reread_flow_run(flow_run_id, error.url))
-    display.failure(stands, error.url, error)
 
 
 def _refuse_idle_timeout(*, wait: bool, timeout: float | None) -> None:

@@ -34,6 +34,8 @@ class Watcher:
     display: Display
     patience_seconds: float
     timeout_seconds: float | None = None
+    last: FlowRun | None = None
+    """The run as it was read last."""
 
     def watch(self, flow_run_id: str) -> FlowRun:
         """The run once it has ended; state changes and log lines are shown meanwhile, each line once and in order.
@@ -43,21 +45,22 @@ class Watcher:
         """
         deadline = None if self.timeout_seconds is None else time.monotonic() + self.timeout_seconds
         url = self.client.connection.flow_run_url(flow_run_id)
-        run = self._ask(lambda: wire.read_flow_run(flow_run_id), deadline, flow_run_id)
+        run = self.ask(lambda: wire.read_flow_run(flow_run_id), flow_run_id, deadline)
         tail = LogTail()
         shown = ""
         with self.display.live() as live:
             while True:
+                self.last = run
                 live.state(run)
                 if run.state_name != shown:
                     shown = run.state_name
                     self.display.state(run)
-                for line in self._ask(lambda: new_lines(flow_run_id, tail), deadline, flow_run_id):
+                for line in self.ask(lambda: new_lines(flow_run_id, tail), flow_run_id, deadline):
                     self.display.log(line)
                 if not isinstance(judge(run), Live):
                     break
                 _pause(deadline, flow_run_id, url)
-                run = self._ask(lambda: wire.reread_flow_run(flow_run_id, url), deadline, flow_run_id)
+                run = self.ask(lambda: wire.reread_flow_run(flow_run_id, url), flow_run_id, deadline)
         if run.start_time is not None:
             self._show_last_lines(flow_run_id, tail)
         return run
@@ -66,10 +69,11 @@ class Watcher:
         until = time.monotonic() + LAST_LINES_SECONDS
         while not tail.closed and time.monotonic() < until:
             time.sleep(POLL_SECONDS / 2)
-            for line in self._ask(lambda: new_lines(flow_run_id, tail), None, flow_run_id):
+            for line in self.ask(lambda: new_lines(flow_run_id, tail), flow_run_id):
                 self.display.log(line)
 
-    def _ask(self, operation: Callable[[], Operation[T]], deadline: float | None, flow_run_id: str) -> T:
+    def ask(self, operation: Callable[[], Operation[T]], flow_run_id: str, deadline: float | None = None) -> T:
+        """What the operation returns; it is asked again while Prefect is away, so it must change nothing."""
         away_since: float | None = None
         while True:
             try:
