@@ -1,0 +1,81 @@
+"""Five hundred mapped members on a real Prefect with SQLite: one creation each, none lost to a locked database."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from bridge.errors import PrefectUnreachable
+from bridge.in_airflow.deployment_cache import DeploymentCache
+from bridge.in_airflow.operators import RunPrefectDeployment
+from bridge.prefect_api.client import PrefectClient
+from bridge.prefect_api.retrying import Fault
+from bridge.prefect_api.wire import Answer, Request
+from tests.live_prefect import LivePrefect
+
+MEMBERS = 500
+AT_ONCE = 8
+"""Members that run at the same time, as Airflow's `parallelism` would have it."""
+
+
+TRIES = 3
+"""A member whose patience a busy Prefect outlasts is tried again, as Airflow does."""
+
+
+def task_instance(run_id: str, map_index: int, try_number: int) -> Any:
+    return SimpleNamespace(
+        dag_id="mapped",
+        run_id=run_id,
+        task_id="start",
+        map_index=map_index,
+        try_number=try_number,
+        max_tries=TRIES - 1,
+        log_url="http://airflow.test/log",
+        xcom_push=lambda **_: None,
+    )
+
+
+def test_five_hundred_members_are_five_hundred_creations(
+    client: PrefectClient, prefect: LivePrefect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: Counter[str] = Counter()
+    send = PrefectClient._send
+
+    def counted(self: PrefectClient, request: Request) -> Answer | Fault:
+        answer = send(self, request)
+        status = answer.status if isinstance(answer, Answer) else "no answer"
+        asked[f"{request.method} {request.path.rpartition('/')[2]} {status}"] += 1
+        return answer
+
+    monkeypatch.setattr(PrefectClient, "_send", counted)
+    monkeypatch.setattr("bridge.in_airflow.operators.DeploymentCache", lambda: DeploymentCache(tmp_path / "cache"))
+    run_id = f"run-{uuid4()}"
+    flow_id = prefect.request("POST", "/flows/", {"name": "member"})["id"]
+    prefect.request("POST", "/deployments/", {"name": "t", "flow_id": flow_id})
+
+    def start(map_index: int, try_number: int = 1) -> str:
+        operator = RunPrefectDeployment(task_id="start", deployment="member/t", wait=False, retries=TRIES - 1)
+        try:
+            handed_back = operator.execute({"ti": task_instance(run_id, map_index, try_number)})
+        except PrefectUnreachable:
+            if try_number == TRIES:
+                raise
+            return start(map_index, try_number + 1)
+        return str(handed_back["flow_run_id"])
+
+    with ThreadPoolExecutor(AT_ONCE) as members:
+        started = list(members.map(start, range(MEMBERS)))
+
+    assert len(set(started)) == MEMBERS
+    counting = {"flow_runs": {"tags": {"all_": [f"run:{run_id}"]}}}
+    assert prefect.request("POST", "/flow_runs/count", counting) == MEMBERS
+    created = {kind: count for kind, count in asked.items() if "create_flow_run" in kind}
+    assert created["POST create_flow_run 201"] + created.get("POST create_flow_run 200", 0) == MEMBERS
+    look_ups = sum(count for kind, count in asked.items() if kind.startswith("GET t "))
+    assert 1 <= look_ups <= AT_ONCE
