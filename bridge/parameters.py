@@ -24,10 +24,7 @@ def check_parameters(parameters: Mapping[str, Any], record: DeploymentRecord, de
     no JSON, and template objects (which could read Prefect's variables and come from `dag_run.conf`), are refused. A
     deployment that does not enforce its schema (`enforce_parameter_schema=False`) is held to nothing else.
     """
-    try:
-        json.dumps(parameters, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ParametersRejected(f"Parameters for {deployment!r} are not plain JSON: {error}") from error
+    check_json(parameters, "Parameters", deployment)
     _refuse_templates(parameters, deployment, "parameters")
     schema = record.parameter_schema
     if not schema or not record.enforces_schema:
@@ -48,13 +45,28 @@ def check_parameters(parameters: Mapping[str, Any], record: DeploymentRecord, de
         raise ParametersRejected(f"Parameter {field!r} of deployment {deployment!r}: {problem.message}")
 
 
+def check_json(values: Mapping[str, Any], what: str, deployment: str) -> None:
+    """Raise ParametersRejected unless the values can be sent as JSON."""
+    try:
+        json.dumps(values, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ParametersRejected(f"{what} for {deployment!r} are not plain JSON: {error}") from error
+
+
 def _seen_by_server(
     schema: Mapping[str, Any], record: DeploymentRecord, parameters: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Parameters over defaults, without the nulls that Prefect allows: `def flow(week: int = None)` takes None."""
-    required = schema.get("required", [])
+    """Parameters over defaults, without the nulls that Prefect's server lets pass whatever their type is.
+
+    Those are of optional fields without a default in the schema (prefect/utilities/schema_tools/validation.py).
+    """
     merged = {**record.parameters, **parameters}
-    return {name: value for name, value in merged.items() if value is not None or name in required}
+    nullable = {
+        name
+        for name, field in schema.get("properties", {}).items()
+        if name not in schema.get("required", []) and "default" not in field
+    }
+    return {name: value for name, value in merged.items() if value is not None or name not in nullable}
 
 
 def _refuse_templates(value: Any, deployment: str, path: str) -> None:

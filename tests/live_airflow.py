@@ -128,6 +128,16 @@ class LiveAirflow:
         with closing(sqlite3.connect(self.home / "airflow.db", timeout=30)) as database, database:
             database.execute(statement, values)
 
+    def request(self, method: str, path: str, body: Any = None) -> Any:
+        """What the REST API answers to an administrator."""
+        if "Authorization" not in self._http.headers:
+            login = {"username": ADMIN, "password": PASSWORD}
+            token = self._http.post(f"{self.url}/auth/token", json=login).raise_for_status().json()["access_token"]
+            self._http.headers["Authorization"] = f"Bearer {token}"
+        answer = self._http.request(method, f"{self.url}/api/v2{path}", json=body)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
     def results(self, dag_id: str, task_id: str) -> list[Any]:
         """What the task of each successful DAG run has handed back, the oldest run first."""
         found = self.rows(

@@ -31,6 +31,10 @@ from bridge.prefect_api.waiting import SharedWaiting, shared_waiting
 from bridge.verdict import Completed, Live, final_from, judge
 
 
+_endings: set[asyncio.Task[None]] = set()
+"""What is being ended; an event loop itself keeps no task alive."""
+
+
 class FlowRunTrigger(BaseTrigger):
     """Fires when the flow run has ended, or when a deadline has passed.
 
@@ -107,8 +111,18 @@ class FlowRunTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """Cancel the run when a person has ended the task; never when triggers merely move.
 
-        Airflow 3.3 also calls this when it redistributes triggers after a stale heartbeat (apache/airflow #73454):
-        then the task still waits, and its run must live.
+        Goes on by itself when Airflow gives up on it after `[triggerer] on_kill_timeout`: the first question that a
+        triggerer asks Airflow takes it seconds, on a busy machine more than it allows.
+        """
+        ending = asyncio.create_task(self._end())
+        _endings.add(ending)
+        ending.add_done_callback(_endings.discard)
+        await asyncio.shield(ending)
+
+    async def _end(self) -> None:
+        """Airflow 3.3 also ends triggers that it redistributes after a stale heartbeat (apache/airflow #73454).
+
+        Then the task still waits, and its run must live.
         """
         ti = self._task()
         if ti is None or await sync_to_async(state_of)(ti) == "deferred":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from airflow.providers_manager import ProvidersManager
 from airflow.sdk import DAG
+from airflow.sdk.exceptions import TaskDeferred
 from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 from airflow.serialization.serialized_objects import DagSerialization
 
@@ -21,6 +22,8 @@ from factory import contracts
 
 RUN = FlowRun.parse({"id": "r1", "name": "brave-owl", "created": "2026-01-05T07:00:00+00:00"})
 
+STARTED = datetime(2026, 1, 5, 7, tzinfo=UTC)
+
 
 def task(**arguments: Any) -> RunPrefectDeployment:
     """A task in a DAG of its own."""
@@ -30,7 +33,7 @@ def task(**arguments: Any) -> RunPrefectDeployment:
 
 def trigger_of(operator: RunPrefectDeployment) -> dict[str, Any]:
     """Keyword arguments of the trigger that waits for the run."""
-    path, arguments = operator._trigger(RUN).serialize()
+    path, arguments = operator._trigger(RUN, STARTED).serialize()
     assert path == "bridge.in_airflow.triggers.FlowRunTrigger"
     return arguments
 
@@ -63,12 +66,14 @@ def test_every_class_that_the_metadata_names_can_be_imported() -> None:
 
 def test_template_fields_are_attributes_of_the_operator() -> None:
     operator = task(deployment="a/b", parameters={"week": "{{ params.week }}"})
-    assert set(operator.template_fields) == {"deployment_name", "parameters", "prefect_conn_id", "tags"}
+    fields = {"deployment_name", "parameters", "prefect_conn_id", "tags", "job_variables"}
+    assert set(operator.template_fields) == fields
     assert {name: getattr(operator, name) for name in operator.template_fields} == {
         "deployment_name": "a/b",
         "parameters": {"week": "{{ params.week }}"},
         "prefect_conn_id": "prefect_default",
         "tags": [],
+        "job_variables": {},
     }
 
 
@@ -88,6 +93,10 @@ def test_the_triggers_serialised_form_is_exact_plain_and_complete() -> None:
         "flow_run_id": "r1",
         "start_deadline": "2026-01-05T07:10:00+00:00",
         "run_deadline": "2026-01-05T07:01:00+00:00",
+        "crash_grace_seconds": 30.0,
+        "patience_seconds": 300.0,
+        "stream_logs": True,
+        "logged_until": None,
         "result_model": "factory.contracts:TrainingResult",
         "end_from_trigger": True,
         "push_result": True,
@@ -100,6 +109,21 @@ def test_a_trigger_holds_no_secret_of_its_connection(monkeypatch: pytest.MonkeyP
     connection = {"conn_type": "prefect", "host": "http://h", "password": "a-secret"}
     monkeypatch.setenv("AIRFLOW_CONN_PREFECT_DEFAULT", json.dumps(connection))
     assert "a-secret" not in json.dumps(trigger_of(task(deployment="a/b")))
+
+
+@pytest.mark.parametrize("asked", [{}, {"run_timeout_seconds": 5}, {"execution_timeout": timedelta(minutes=5)}])
+def test_a_task_is_deferred_without_the_frameworks_own_timeout_so_that_ours_comes_first(
+    monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
+) -> None:
+    connection = {"conn_type": "prefect", "host": "http://127.0.0.1:9/api"}
+    monkeypatch.setenv("AIRFLOW_CONN_PREFECT_DEFAULT", json.dumps(connection))
+    monkeypatch.setattr(RunPrefectDeployment, "_start", lambda *_: (RUN, STARTED))
+    operator = task(deployment="a/b", **asked)
+    with pytest.raises(TaskDeferred) as deferred:
+        operator.execute({"ti": None})
+    assert deferred.value.timeout is None
+    limited = deferred.value.trigger.run_deadline is not None
+    assert limited == bool(asked)
 
 
 @pytest.mark.parametrize(

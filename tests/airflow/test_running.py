@@ -11,15 +11,20 @@ from uuid import uuid4
 
 import pytest
 
-from bridge.errors import FlowRunFailed
+from bridge.errors import FlowRunFailed, ParametersRejected, PrefectUnreachable
 from bridge.in_airflow import operators
+from bridge.in_airflow.deployment_cache import DeploymentCache
 from bridge.in_airflow.links import FLOW_RUN_ID_KEY, FLOW_RUN_URL_KEY
 from bridge.in_airflow.run_log import RunLog
+from bridge.in_airflow.submission import Order
 from bridge.in_airflow.triggers import FlowRunTrigger
+from bridge.intention import AirflowIntention
 from bridge.prefect_api import wire
 from bridge.prefect_api.client import PrefectClient
-from bridge.prefect_api.retrying import Fault
-from tests.live_prefect import LivePrefect, wait_until
+from bridge.prefect_api.connection import PrefectConnection
+from bridge.prefect_api.retrying import Fault, RetryPolicy
+from bridge.prefect_api.wire import Submission
+from tests.live_prefect import LivePrefect, free_port, wait_until
 
 both_ways = pytest.mark.parametrize("mode", ["deferred", "blocking"])
 
@@ -260,6 +265,62 @@ def test_a_run_that_takes_too_long_is_cancelled_and_says_so(
     after = client.run(wire.read_flow_run(error.flow_run_id))
     assert after.state_type in {"CANCELLING", "CANCELLED"}
     assert "is cancelled" in str(error) or "still CANCELLING" in str(error)
+    assert "RUNNING for ever has often lost its process" in str(error)
+
+
+@both_ways
+def test_a_run_that_nobody_starts_is_cancelled_and_the_error_names_pool_queue_and_worker(
+    play: Callable, client: PrefectClient, prefect: LivePrefect, mode: str
+) -> None:
+    pool = f"pool-{uuid4().hex[:8]}"
+    prefect.request("POST", "/work_pools/", {"name": pool, "type": "process"})
+    flow = prefect.request("POST", "/flows/", {"name": "pooled"})
+    deployed = {"name": pool, "flow_id": flow["id"], "work_pool_name": pool}
+    prefect.request("POST", "/deployments/", deployed)
+    played = play(f"never_starts_{mode}", deployment=f"pooled/{pool}")
+    error = played.raised[0]
+    assert type(error).__name__ == "FlowRunNeverStarted"
+    assert f"work pool {pool!r}, queue 'default': no worker has ever polled it" in str(error)
+    assert client.run(wire.read_flow_run(error.flow_run_id)).state_type == "CANCELLED"
+
+
+def test_a_run_out_of_sight_is_cancelled_where_that_was_chosen(client: PrefectClient, prefect: LivePrefect) -> None:
+    operator = operators.RunPrefectDeployment(task_id="run", deployment="a/b", on_lost="cancel")
+    flow_run_id = prefect.run_by_hand()
+    lost = operator._out_of_sight(client, flow_run_id, PrefectUnreachable("no answer"))
+    assert "As configured: flow run" in str(lost)
+    assert "is cancelled" in str(lost)
+    assert client.run(wire.read_flow_run(flow_run_id)).state_type == "CANCELLED"
+    away = PrefectClient(PrefectConnection(f"http://127.0.0.1:{free_port()}/api"), RetryPolicy(attempts=1))
+    assert "could not be cancelled either" in str(operator._out_of_sight(away, flow_run_id, PrefectUnreachable("no")))
+
+
+def test_job_variables_that_are_no_json_start_nothing(client: PrefectClient, prefect: LivePrefect) -> None:
+    tag = uuid4().hex
+    intention = AirflowIntention("echo/t", "d", tag, "t", map_index=-1, epoch=0, tries=1)
+    order = Order(intention, Submission({}, tags=[tag], job_variables={"env": object()}))
+    with pytest.raises(ParametersRejected, match="Job variables for 'echo/t' are not plain JSON"):
+        order.place(client, DeploymentCache())
+    assert tagged(prefect, tag) == []
+
+
+def test_a_worker_that_dies_before_it_defers_leaves_its_run_to_the_retry(
+    play: Callable, client: PrefectClient, prefect: LivePrefect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tag, marker = uuid4().hex, tmp_path / "go"
+    defer = operators.RunPrefectDeployment.defer
+
+    def die_once(self: Any, **how: Any) -> None:
+        if not marker.exists():
+            marker.touch()
+            raise ConnectionError("the worker's machine is gone")
+        defer(self, **how)
+
+    monkeypatch.setattr(operators.RunPrefectDeployment, "defer", die_once)
+    played = play("any_deferred", deployment="hold/t", parameters={"path": str(marker)}, tag=tag)
+    assert [type(error) for error in played.raised] == [ConnectionError]
+    assert played.state("run") == "success"
+    assert len(tagged(prefect, tag)) == 1
 
 
 def test_a_choice_that_there_is_not_is_refused_when_the_dag_is_read() -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
+import threading
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
@@ -28,6 +31,8 @@ from tests.live_prefect import LivePrefect
 PATIENCE_SECONDS = 60
 PAST = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
 FUTURE = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+BLOCKING = {"open", "subprocess.Popen", "sqlite3.connect", "socket.getaddrinfo", "socket.gethostbyname"}
+"""Audit events of what may keep a thread waiting."""
 TASK = SimpleNamespace(task_id="t", dag_id="d", run_id="r", map_index=-1)
 
 
@@ -239,3 +244,34 @@ async def test_a_resumption_waits_until_the_deferring_worker_is_gone(
     event = await fired(trigger(failed, resume_not_before=moment.isoformat()))
     assert event.payload["because"] == "ended"
     assert datetime.now(UTC) >= moment
+
+
+async def test_nothing_blocks_the_event_loop_while_a_trigger_waits(
+    client: PrefectClient, prefect: LivePrefect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fired(trigger(prefect.run_by_hand("FAILED"), stream_logs=True))  # lazy imports are read once
+    loop_thread = threading.get_ident()
+    blocking: list[str] = []
+    watching = True
+
+    def audit(event: str, _: object) -> None:
+        if watching and event in BLOCKING and threading.get_ident() == loop_thread:
+            blocking.append(event)
+
+    def sleep(seconds: float) -> None:
+        if threading.get_ident() == loop_thread:
+            blocking.append("time.sleep")
+        slept(seconds)
+
+    slept = time.sleep
+    monkeypatch.setattr(time, "sleep", sleep)
+    flow_run_id = await asyncio.to_thread(prefect.run_by_hand, "RUNNING")
+    sys.addaudithook(audit)
+    try:
+        payload = await fires_after(
+            trigger(flow_run_id, stream_logs=True), lambda: prefect.put_state(flow_run_id, "FAILED")
+        )
+    finally:
+        watching = False
+    assert payload["because"] == "ended"
+    assert blocking == []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,6 +74,12 @@ def of_task(epoch: int, tries: int = 1) -> AirflowIntention:
 
 def test_a_clear_moves_the_epoch_and_with_it_the_key() -> None:
     assert of_task(epoch=0).now.key != of_task(epoch=1).now.key
+
+
+@pytest.mark.parametrize("other", [{"dag_id": "e"}, {"run_id": "s"}, {"task_id": "u"}, {"map_index": 3}])
+def test_the_scope_of_a_retry_is_its_own_task_instance(other: dict[str, Any]) -> None:
+    mine, theirs = of_task(epoch=1, tries=3), replace(of_task(epoch=1, tries=3), **other)
+    assert not {*mine.keys, *mine.superseded_keys} & {*theirs.keys, *theirs.superseded_keys}
 
 
 def test_the_first_epoch_supersedes_nothing() -> None:
