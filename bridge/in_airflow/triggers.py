@@ -30,7 +30,6 @@ from bridge.prefect_api.records import FlowRun, LogLine
 from bridge.prefect_api.waiting import SharedWaiting, shared_waiting
 from bridge.verdict import Completed, Live, final_from, judge
 
-
 _endings: set[asyncio.Task[None]] = set()
 """What is being ended; an event loop itself keeps no task alive."""
 
