@@ -16,8 +16,8 @@ from airflow.sdk import Asset, get_current_context
 
 CLAIMS_KEPT = 500
 UNCLAIMED = ""
-CLOSE = timedelta(minutes=10)
-"""Events this long before the first of a run are looked at: an end that is told twice was told first among them."""
+CLOCKS_DIFFER = timedelta(minutes=10)
+"""An event is recorded after the end that it tells of, but by Airflow's clock."""
 
 
 def new_ends(asset: Asset) -> list[dict[str, Any]]:
@@ -34,7 +34,9 @@ def new_ends(asset: Asset) -> list[dict[str, Any]]:
     if not given:
         return []
     first = min(event.timestamp for event in given)
-    recorded = list(context["inlet_events"][asset].after((first - CLOSE).isoformat()))
+    recorded = list(context["inlet_events"][asset].after(first.isoformat()))
+    if (doubtful := _oldest_doubt(recorded)) is not None:
+        recorded = list(context["inlet_events"][asset].after(min(first, doubtful - CLOCKS_DIFFER).isoformat()))
     key = f"prefect-claims-{dag_id}"
     claims: dict[str, str] = store.get(key) or {}
     taken, claimed = _take(dag_id, run_id, first, recorded, claims)
@@ -42,6 +44,13 @@ def new_ends(asset: Asset) -> list[dict[str, Any]]:
         kept = [*claims.items(), *((event_id, run_id) for event_id in claimed)][-CLAIMS_KEPT:]
         store.set(key, dict(kept))
     return taken
+
+
+def _oldest_doubt(recorded: Iterable[Any]) -> datetime | None:
+    """When the first of those ends was that may have been told before; None where there is no such."""
+    ends = (_end_in(event) for event in recorded)
+    moments = [datetime.fromisoformat(end["end_time"]) for end in ends if end is not None and end["maybe_repeated"]]
+    return min(moments, default=None)
 
 
 def _take(

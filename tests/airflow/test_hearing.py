@@ -6,15 +6,16 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from bridge.in_airflow.hearing import _take
+from bridge.in_airflow.hearing import _oldest_doubt, _take
 
 DAG = "after_training"
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
 
-def event(name: str, seconds: float, *runs: str, dag_id: str = DAG) -> Any:
+def event(name: str, seconds: float, *runs: str, dag_id: str = DAG, doubtful: bool = False) -> Any:
     """An asset event of an end, with the runs that Airflow has given it to."""
-    payload = {"event_id": name, "end_time": (NOON + timedelta(seconds=seconds)).isoformat()}
+    ended = (NOON + timedelta(seconds=seconds)).isoformat()
+    payload = {"event_id": name, "end_time": ended, "maybe_repeated": doubtful}
     given_to = [SimpleNamespace(dag_id=dag_id, run_id=run) for run in runs]
     moment = NOON + timedelta(seconds=seconds)
     return SimpleNamespace(timestamp=moment, extra={"from_trigger": True, "payload": payload}, created_dagruns=given_to)
@@ -72,3 +73,9 @@ def test_events_from_elsewhere_are_passed_over() -> None:
     elsewhere = SimpleNamespace(timestamp=NOON, extra=None, created_dagruns=[])
     by_hand = SimpleNamespace(timestamp=NOON, extra={"payload": "x"}, created_dagruns=[])
     assert take("r1", 0, [elsewhere, by_hand, event("a", 1, "r1")]) == (["a"], [])
+
+
+def test_events_are_looked_at_back_to_the_oldest_end_in_doubt() -> None:
+    assert _oldest_doubt([event("a", 1), event("b", 2)]) is None
+    recorded = [event("a", 1), event("c", 9, doubtful=True), event("b", 5, doubtful=True)]
+    assert _oldest_doubt(recorded) == NOON + timedelta(seconds=5)
