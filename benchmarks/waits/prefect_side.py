@@ -105,13 +105,15 @@ def _client(api_url: str) -> httpx.AsyncClient:
 
 
 async def _post(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> Any:
-    """The answer; a locked SQLite (503) and a connection that the server has just closed are met with another try."""
+    """The answer. Another try is made where SQLite is locked (503), where so many poll that the server finds no free
+    database connection (500), and where it has just closed this connection.
+    """
     for attempt in range(100):
         try:
             answer = await client.post(path, json=body)
-            if answer.status_code != 503:
+            if answer.status_code < 500:
                 return answer.raise_for_status().json()
         except (httpx.RemoteProtocolError, httpx.ReadError):
             pass
         await asyncio.sleep(0.05 * (attempt + 1))
-    raise RuntimeError(f"{path} was answered with 503 a hundred times")
+    raise RuntimeError(f"{path} failed a hundred times")
