@@ -25,6 +25,10 @@ DEFAULT_TIMEOUT_SECONDS = 30.0
 _YES, _NO = {"true", "1", "yes"}, {"false", "0", "no"}
 
 
+PATIENT = RetryPolicy(busy_patience_seconds=300.0)
+"""A task's: it bears with a busy server, where it could only fail otherwise."""
+
+
 class PrefectHook(HttpHook):
     """Talks to the Prefect API of an Airflow connection.
 
@@ -58,9 +62,9 @@ class PrefectHook(HttpHook):
             await amask_secret(secret)
         return resolved
 
-    def client(self) -> PrefectClient:
+    def client(self, retry: RetryPolicy = PATIENT) -> PrefectClient:
         """A blocking client; close it or use it as a context manager."""
-        return PrefectClient(self.connection())
+        return PrefectClient(self.connection(), retry)
 
     def test_connection(self) -> tuple[bool, str]:
         """Airflow's test button: whether the API answers and lets us in, its version and deployments."""

@@ -58,7 +58,16 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [{"integration-name": "Prefect", "python-modules": ["bridge.in_airflow.hook"]}],
         "operators": [{"integration-name": "Prefect", "python-modules": ["bridge.in_airflow.operators"]}],
         "sensors": [{"integration-name": "Prefect", "python-modules": ["bridge.in_airflow.sensors"]}],
-        "triggers": [{"integration-name": "Prefect", "python-modules": ["bridge.in_airflow.triggers"]}],
+        "triggers": [
+            {
+                "integration-name": "Prefect",
+                "python-modules": [
+                    "bridge.in_airflow.triggers",
+                    "bridge.in_airflow.many_runs",
+                    "bridge.in_airflow.watching",
+                ],
+            }
+        ],
         "notifications": ["bridge.in_airflow.notifier.BridgeNotifier"],
         "extra-links": ["bridge.in_airflow.links.PrefectFlowRunLink"],
         "connection-types": [

@@ -19,6 +19,9 @@ T = TypeVar("T")
 PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Answers that say nothing about the request; 503 is what Prefect on SQLite says while its database is locked."""
 
+BUSY_STATUSES = frozenset({429, 503})
+"""Answers of a server that is up and has not taken the request."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pause:
@@ -37,16 +40,21 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Exponential backoff with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015)."""
+    """Exponential backoff with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015).
+
+    A server that says it is busy (429, 503) is asked again beyond `attempts`, until the pauses add up to
+    `busy_patience_seconds`: Prefect on SQLite declines a third of what hundreds of mapped tasks create at once.
+    """
 
     attempts: int = 8
+    busy_patience_seconds: float = 0.0
     first_pause_seconds: float = 0.2
     longest_pause_seconds: float = 10.0
     longest_retry_after_seconds: float = 60.0
 
     def pause(self, attempt: int) -> float:
         """Seconds before attempt `attempt + 1`; attempts count from 1."""
-        ceiling = min(self.longest_pause_seconds, self.first_pause_seconds * 2**attempt)
+        ceiling = min(self.longest_pause_seconds, self.first_pause_seconds * 2 ** min(attempt, 16))
         return random.uniform(ceiling / 10, ceiling)  # noqa: S311 — spreads load, guards nothing
 
 
@@ -76,7 +84,9 @@ def persistently(operation: Operation[T], policy: RetryPolicy, where: str) -> St
 def _exchange(request: Request, policy: RetryPolicy, where: str) -> Step[Answer]:
     if request.after_seconds:
         yield Pause(request.after_seconds)
-    for attempt in range(1, policy.attempts + 1):
+    attempt, paused_seconds = 0, 0.0
+    while True:
+        attempt += 1
         outcome = yield request
         if isinstance(outcome, Answer) and outcome.status not in PASSING_STATUSES:
             return outcome
@@ -87,12 +97,15 @@ def _exchange(request: Request, policy: RetryPolicy, where: str) -> Step[Answer]
                 f"{where} did not answer a request that must not be repeated ({reason}); "
                 "it may have been carried out: look before you start it again"
             )
-        if attempt < policy.attempts:
-            yield Pause(_retry_after(outcome, policy) or policy.pause(attempt))
-    raise PrefectUnreachable(
-        f"{where} cannot be reached: {reason}, {policy.attempts} times in a row. "
-        "Is the server up and the address right? Check with: bridge doctor"
-    )
+        is_borne = _status(outcome) in BUSY_STATUSES and paused_seconds < policy.busy_patience_seconds
+        if attempt >= policy.attempts and not is_borne:
+            raise PrefectUnreachable(
+                f"{where} cannot be reached: {reason}, {attempt} times in a row. "
+                "Is the server up and the address right? Check with: bridge doctor"
+            )
+        pause_seconds = _retry_after(outcome, policy) or policy.pause(attempt)
+        paused_seconds += pause_seconds
+        yield Pause(pause_seconds)
 
 
 def _status(outcome: Answer | Fault | None) -> int:

@@ -50,6 +50,18 @@ def test_an_answer_that_says_something_is_not_asked_for_again(final: Answer) -> 
     assert drive(READ, [final]) == (final.body, [READ])
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_server_is_borne_with_for_longer_than_one_that_is_away(status: int) -> None:
+    patient = RetryPolicy(attempts=2, busy_patience_seconds=60.0)
+    busy = Answer(status, "", {"Retry-After": "5"})
+    result, steps = drive(READ, [*[busy] * 12, OK], patient)
+    assert (result, len(steps)) == ("fine", 25)
+    with pytest.raises(PrefectUnreachable, match="13 times in a row"):
+        drive(READ, [busy] * 13, patient)
+    with pytest.raises(PrefectUnreachable, match="2 times in a row"):
+        drive(READ, [UNSENT] * 2, patient)
+
+
 def test_a_request_that_is_to_wait_is_sent_after_its_pause() -> None:
     later = Request("GET", "/x", after_seconds=2.5)
     assert drive(later, [OK]) == ("fine", [Pause(2.5), later])

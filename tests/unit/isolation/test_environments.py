@@ -92,6 +92,8 @@ def test_exactly_one_side_is_installed() -> None:
         ("bridge.prefect_api.client", {"httpx"}),
         ("bridge.prefect_api.waiting", {"httpx", "websockets"}),
         ("bridge.profiles", set()),
+        ("bridge.testing", set()),
+        ("bridge.tracing", set()),
         ("bridge.cli", set()),
         ("bridge.cli.app", {"httpx"}),
         ("factory.settings", set()),
