@@ -1,4 +1,4 @@
-"""The page of failure modes names tests that exist, at least one for each fault."""
+"""The pages that prove something by tests name tests that exist; the failure modes at least one for each fault."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 PAGE = (CHECKOUT / "docs" / "failure-modes.md").read_text()
-ROWS = {number: tests for number, tests in re.findall(r"^\| (\d+) \|.*\|([^|]*)\|$", PAGE, re.MULTILINE)}
+ROWS = dict(re.findall(r"^\| (\d+) \|.*\|([^|]*)\|$", PAGE, re.MULTILINE))
 
 
 @cache
@@ -31,3 +31,17 @@ def test_each_fault_names_tests_that_exist(number: str) -> None:
     named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", ROWS[number])
     assert named, f"row {number} names no test"
     assert [f"{path}::{name}" for path, name in named if name not in functions_of(path)] == []
+
+
+def test_the_comparison_names_tests_that_exist() -> None:
+    page = (CHECKOUT / "docs" / "comparison.md").read_text()
+    named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", page)
+    assert len(named) >= len(re.findall(r"^Shown by:", page, re.MULTILINE)) > 0
+    assert [f"{path}::{name}" for path, name in named if name not in functions_of(f"tests/{path}")] == []
+
+
+def test_every_source_of_the_comparison_is_told_once_and_used() -> None:
+    page = (CHECKOUT / "docs" / "comparison.md").read_text()
+    told = re.findall(r"^\[([^\]]+)\]: https://github\.com/\S+$", page, re.MULTILINE)
+    assert len(told) == len(set(told))
+    assert set(told) == set(re.findall(r"\]\[([^\]]+)\]", page))
