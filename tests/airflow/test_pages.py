@@ -120,6 +120,22 @@ def test_a_run_that_is_only_started_is_handed_on(play: Play, fake: FakePrefect) 
     assert set(handed) == {"flow_run_id", "name", "url"}
 
 
+def test_clearing_a_task_that_succeeded_starts_a_fresh_run(play: Play, fake: FakePrefect, scenarios: Any) -> None:
+    """As Airflow's clear leaves the task instance, the task is executed once more."""
+    from airflow.models.taskinstance import clear_task_instances
+    from airflow.utils.session import create_session
+
+    played = play("start_training")
+    with create_session() as session:
+        cleared = session.merge(played.ti("start"))
+        clear_task_instances([cleared], session)
+        lived = {name: getattr(cleared, name) for name in ("dag_id", "run_id", "task_id", "map_index", "max_tries")}
+    ti = SimpleNamespace(**lived, try_number=2, log_url="", xcom_push=lambda **_: None)
+    again = scenarios.dags["start_training"].get_task("start").execute({"ti": ti})
+    assert [run.id for run in fake.runs()] == [played.xcom("start")["flow_run_id"], again["flow_run_id"]]
+    assert again["flow_run_id"] != played.xcom("start")["flow_run_id"]
+
+
 @pytest.mark.parametrize(
     ("state", "shorter", "error", "says"),
     [
