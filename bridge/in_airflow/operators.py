@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from threading import Thread
 from typing import Any, Literal
 
 from airflow.sdk import Asset, BaseOperator, conf
@@ -24,7 +25,7 @@ from bridge.in_airflow.links import FLOW_RUN_ID_KEY, FLOW_RUN_URL_KEY, PrefectFl
 from bridge.in_airflow.parentage import labels_of, parentage_of, tags_of
 from bridge.in_airflow.run_log import LAST_LINES_SECONDS, last_lines, write_lines
 from bridge.in_airflow.submission import Order, waited_since
-from bridge.in_airflow.task_states import UNKNOWN, state_if_known
+from bridge.in_airflow.task_states import UNKNOWN, state_if_known, state_or_unknown
 from bridge.in_airflow.triggers import FlowRunTrigger
 from bridge.intention import AfterFailure, AirflowIntention
 from bridge.prefect_api import wire
@@ -129,6 +130,7 @@ class RunPrefectDeployment(BaseOperator):
         self.on_worker_shutdown = _one_of(on_worker_shutdown, "on_worker_shutdown", "leave", "cancel")
         self._hold: _Hold | None = None
         self._out_of_time = False
+        self._ending: Thread | None = None
 
     def execute(self, context: Mapping[str, Any]) -> Any:
         """Start or find the run; then wait for it."""
@@ -142,6 +144,7 @@ class RunPrefectDeployment(BaseOperator):
                 waiting = self._trigger(run, since)
                 while not self._is_final(run):
                     if self.deferrable:
+                        self._heed_an_end()
                         self.defer(trigger=waiting, method_name="execute_complete")
                     event = asyncio.run(_first_payload(waiting))
                     run = self._look_again(client, event)
@@ -162,6 +165,7 @@ class RunPrefectDeployment(BaseOperator):
                 if not self._is_final(run):
                     self.log.warning("Flow run %r still lives (%s); waiting again", run.name, event.get("detail", ""))
                     again = self._trigger(run, datetime.now(UTC), event)
+                    self._heed_an_end()
                     self.defer(trigger=again, method_name="execute_complete")
                 return self._conclude(client, run, context, event["logged_until"])
         except BridgeError as error:
@@ -178,23 +182,41 @@ class RunPrefectDeployment(BaseOperator):
         Airflow's signal handler itself lets it go on.
         """
         hold = self._hold
-        if hold is not None and not self._out_of_time and self._only_the_worker_stops(hold.ti):
-            raise AirflowException(
-                "This worker is being stopped. The flow run lives on; the task's retry re-attaches to it."
-            )
+        if hold is not None and not self._out_of_time and self._may_leave(hold.ti):
+            known = state_if_known(hold.ti)
+            if known == UNKNOWN:
+                # The signal may have come in the middle of a word with Airflow, whose answer must be heard out first.
+                self._ending = Thread(target=hold.let_go_unless_running, name="bridge ends the task")
+                self._ending.start()
+                return
+            if known == "running":
+                raise AirflowException(
+                    "This worker is being stopped. The flow run lives on; the task's retry re-attaches to it."
+                )
         if hold is not None:
             hold.let_go()
         if not self._out_of_time:
+            raise AirflowFailException("The task was ended from outside")
+
+    def _heed_an_end(self) -> None:
+        """Before the task is handed to the triggerer: has a person ended it meanwhile?
+
+        A worker hears of that with its next heartbeat, some seconds late; a task that has deferred by then, never.
+        """
+        if self._ending is not None:
+            self._ending.join()
+        hold = self._hold
+        if hold is not None and state_or_unknown(hold.ti) not in {"running", UNKNOWN}:
+            hold.let_go()
             raise AirflowFailException("The task was ended from outside")
 
     @property
     def _hook(self) -> PrefectHook:
         return PrefectHook(self.prefect_conn_id)
 
-    def _only_the_worker_stops(self, ti: Any) -> bool:
-        """A task that a person has ended is no longer running in Airflow's database."""
-        retry_is_left = ti.try_number <= ti.max_tries
-        return self.on_worker_shutdown == "leave" and retry_is_left and state_if_known(ti) in {"running", UNKNOWN}
+    def _may_leave(self, ti: Any) -> bool:
+        """Whether a worker that is merely stopped leaves the run: as chosen, and to a retry that is left."""
+        return self.on_worker_shutdown == "leave" and bool(ti.try_number <= ti.max_tries)
 
     def _start(self, client: PrefectClient, ti: Any) -> tuple[FlowRun, datetime]:
         """The run, and since when its deadlines count."""
@@ -365,6 +387,11 @@ class _Hold:
         elif self._flow_run_id is not None:
             with PrefectClient(self._connection, RetryPolicy(attempts=3)) as client:
                 client.run(wire.cancel_flow_run(self._flow_run_id))
+
+    def let_go_unless_running(self) -> None:
+        """Cancel the run once Airflow says that the task does not run any more; while it does, leave it. Blocks."""
+        if state_or_unknown(self.ti) not in {"running", UNKNOWN}:
+            self.let_go()
 
 
 def _one_of(value: Any, name: str, *choices: str) -> Any:

@@ -30,21 +30,24 @@ def state_of(ti: Any) -> str | None:
     return None if state is None else str(getattr(state, "value", state))
 
 
+def state_or_unknown(ti: Any) -> str | None:
+    """The same; UNKNOWN where Airflow does not say. Blocks."""
+    try:
+        return state_of(ti)
+    except (AirflowRuntimeError, OSError, EOFError) as error:
+        log.warning("Airflow does not say how the task stands: %r", error)
+        return UNKNOWN
+
+
 def state_if_known(ti: Any) -> str | None:
     """The same within a signal handler; UNKNOWN when Airflow does not say within ANSWER_SECONDS.
 
     In a thread: the signal may have interrupted this one while it was speaking with its supervisor.
     """
     answers: Queue[str | None] = Queue()
-
-    def ask() -> None:
-        try:
-            answers.put(state_of(ti))
-        except (AirflowRuntimeError, OSError, EOFError) as error:
-            log.warning("Airflow does not say how the task stands: %r", error)
-            answers.put(UNKNOWN)
-
-    Thread(target=ask, name="bridge asks for the task's state", daemon=True).start()
+    Thread(
+        target=lambda: answers.put(state_or_unknown(ti)), name="bridge asks for the task's state", daemon=True
+    ).start()
     try:
         return answers.get(timeout=ANSWER_SECONDS)
     except Empty:

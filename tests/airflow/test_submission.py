@@ -222,14 +222,36 @@ def test_a_task_that_a_person_ends_cancels_its_run(
     assert state(client, flow_run_id) in {"CANCELLING", "CANCELLED"}
 
 
-@pytest.mark.parametrize("known", ["running", "unknown"])
 def test_a_worker_that_is_stopped_leaves_the_run_to_the_retry(
-    client: PrefectClient, holding: Any, monkeypatch: pytest.MonkeyPatch, known: str
+    client: PrefectClient, holding: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operators, "state_if_known", lambda _: known)
+    monkeypatch.setattr(operators, "state_if_known", lambda _: "running")
     operator, flow_run_id = holding
     with pytest.raises(AirflowException, match="lives on"):
         operator.on_kill()
+    assert state(client, flow_run_id) not in {"CANCELLING", "CANCELLED"}
+
+
+@pytest.mark.parametrize("then", ["failed", "restarting"])
+def test_an_end_that_comes_in_the_middle_of_a_word_with_airflow_is_heeded_after_it(
+    client: PrefectClient, holding: Any, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    monkeypatch.setattr(operators, "state_if_known", lambda _: operators.UNKNOWN)
+    monkeypatch.setattr(operators, "state_or_unknown", lambda _: then)
+    operator, flow_run_id = holding
+    operator.on_kill()
+    with pytest.raises(AirflowFailException, match="ended from outside"):
+        operator._heed_an_end()
+    assert state(client, flow_run_id) in {"CANCELLING", "CANCELLED"}
+
+
+@pytest.mark.parametrize("known", ["running", "unknown"])
+def test_a_task_that_nobody_has_ended_is_handed_to_the_triggerer(
+    client: PrefectClient, holding: Any, monkeypatch: pytest.MonkeyPatch, known: str
+) -> None:
+    monkeypatch.setattr(operators, "state_or_unknown", lambda _: known)
+    operator, flow_run_id = holding
+    operator._heed_an_end()
     assert state(client, flow_run_id) not in {"CANCELLING", "CANCELLED"}
 
 
