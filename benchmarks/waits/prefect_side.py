@@ -105,8 +105,8 @@ def _client(api_url: str) -> httpx.AsyncClient:
 
 
 async def _post(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> Any:
-    """The answer. Another try is made where SQLite is locked (503), where an overloaded server fails (500), and where it
-    has just closed this connection.
+    """The answer. Another try is made where SQLite is locked (503), where an overloaded server fails (500), and
+    where it has just closed this connection.
     """
     for attempt in range(100):
         try:
