@@ -99,6 +99,7 @@ def attempt(pipe: Connection, order: Order) -> None:
     if error is not None:
         supervisor.tell({"type": "raised", "kind": type(error).__name__, "text": str(error)})
     task_runner.finalize(ti, state, context, log, error)
+    os._exit(0)  # as Airflow's child does, whatever threads there are
 
 
 def trigger(pipe: Connection, orders: Connection, order: Order) -> None:

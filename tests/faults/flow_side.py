@@ -22,7 +22,7 @@ from tests.faults.plan import Ending, FlowShape, Plan
 from tests.live_prefect import LivePrefect
 
 FLOW, DEPLOYMENT = "faulty", "by-hand"
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.3
 SILENT_SECONDS = 1.0
 """How long a run that seems to have crashed says nothing."""
 LAST_STATE: dict[Ending, tuple[str, str]] = {

@@ -32,7 +32,7 @@ BAD: tuple[Ending, ...] = ("fails", "fails", "crashes", "is cancelled", "never s
 START_TIMEOUT_SECONDS = 5.0
 RUN_TIMEOUT_SECONDS = 6.0
 CRASH_GRACE_SECONDS = 4.0
-CLIENT_TIMEOUT_SECONDS = 2.0
+CLIENT_TIMEOUT_SECONDS = 6.0
 
 FAULTS: tuple[Kind, ...] = (
     "cut before",
@@ -80,15 +80,15 @@ class WorkerDeath:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """So many seconds after something has happened for the first time."""
+    """So many seconds after something has happened for the first time; "message": while Airflow takes an XCom."""
 
-    after: Literal["attempt", "submission", "deferral", "running", "end"]
+    after: Literal["attempt", "submission", "message", "deferral", "running", "end"]
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class PersonsAct:
-    """`heeds_seconds`: how late the triggerer notices."""
+    """`heeds_seconds`: how late whoever works on the task hears of it."""
 
     kind: Literal["fail", "clear", "redistribute"]
     moment: Moment
@@ -186,7 +186,8 @@ def _act(plan: Plan, rng: Random) -> PersonsAct:
     kind: Literal["fail", "clear", "redistribute"] = rng.choice(["fail", "fail", "clear", "clear", "redistribute"])
     if kind == "redistribute":
         return PersonsAct(kind, Moment("deferral", round(rng.uniform(0, 1), 2)))
-    after: list[Literal["attempt", "submission", "deferral", "running", "end"]] = ["attempt", "submission", "running"]
+    after: list[Literal["attempt", "submission", "message", "deferral", "running", "end"]]
+    after = ["attempt", "submission", "message", "running"]
     if plan.deferrable:
         after.append("deferral")
     if kind == "clear":

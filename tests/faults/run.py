@@ -24,7 +24,7 @@ from tests.faults.plan import make_plan
 from tests.faults.scenario import Outcome, run_seed
 from tests.live_prefect import LivePrefect
 
-JOBS = 8
+JOBS = 6
 MORTAL_JOBS = 3
 
 

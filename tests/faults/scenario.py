@@ -32,8 +32,10 @@ from tests.faults.proxy import Exchange, FaultyProxy, Phase
 from tests.faults.small_airflow import Child, SmallAirflow
 from tests.live_prefect import LivePrefect
 
-PATIENCE_SECONDS = 150
+PATIENCE_SECONDS = 400
 """A run that takes longer is stuck."""
+ANSWER_SECONDS = 0.2
+"""What Airflow's API server may take over a request; a process that is told to end meanwhile waits for the answer."""
 QUIET_SECONDS = 3.0
 """After the task's end and that of its processes: what is still under way in the network has arrived by then."""
 
@@ -143,6 +145,7 @@ class Scenario:
         since = {
             "attempt": self._attempted_at,
             "submission": self._submitted_at,
+            "message": None,
             "deferral": self.airflow.deferred_at,
             "running": self.flows.running_since,
             "end": self._ended_at,
@@ -155,21 +158,24 @@ class Scenario:
         awaited = act is not None and act.moment.after == "end" and self._acted_at is None
         return awaited or (reborn is not None and reborn.is_alive())
 
-    def _act(self) -> None:
+    def _act(self, *, now: bool = False) -> None:
         act = self.plan.act
-        if act is None or self._acted_at is not None or not self._has_come(act.moment):
+        if act is None or self._acted_at is not None or not (now or self._has_come(act.moment)):
             return
         if self.airflow.has_ended and act.moment.after != "end":
             return
         if act.kind == "redistribute" and self.airflow.child("triggerer") is None:
             return
+        if act.kind == "fail" and not self.airflow.can_be_told:
+            return
         self._acted_at = datetime.now(UTC)
+        heeds_seconds = 0.0 if now else act.heeds_seconds
         if act.kind == "fail":
             self.faults.calm = True
-            self.airflow.fail_by_hand()
+            self.airflow.fail_by_hand(heeds_seconds)
         elif act.kind == "clear":
             self.flows.holding = False
-            self.airflow.clear(act.heeds_seconds)
+            self.airflow.clear(heeds_seconds)
         else:
             self.airflow.redistribute()
 
@@ -210,6 +216,10 @@ class Scenario:
                 self._end_worker(child, death)
 
     def _on_message(self, child: Child, moment: str, message: str) -> None:
+        act = self.plan.act
+        if act is not None and (act.moment.after, message, moment) == ("message", "SetXCom", "before"):
+            self._act(now=True)
+            time.sleep(ANSWER_SECONDS)
         for death in self.plan.worker_deaths:
             if death.message == message and death.process == child.number and death.before == (moment == "before"):
                 self._end_worker(child, death)

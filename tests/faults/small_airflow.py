@@ -38,8 +38,18 @@ class Child:
     pipe: Connection
     orders: Connection
     started_at: float = field(default_factory=time.monotonic)
+    heeds: bool = False
+    """Whether Airflow's task runner has taken over: before, SIGTERM ends a worker without a word to the operator."""
+    last_message: str = ""
+    term_at: float | None = None
     kill_at: float | None = None
     end_at: float | None = None
+
+    def terminate(self) -> None:
+        """SIGTERM, now, and -9 for a process that does not heed it."""
+        self.term_at, self.kill_at = None, time.monotonic() + TERM_SECONDS
+        with suppress(ProcessLookupError):
+            os.kill(self.process.pid, signal.SIGTERM)
 
     def kill(self) -> None:
         """-9, now."""
@@ -96,6 +106,8 @@ class SmallAirflow:
         if self.state == "deferred" and self.child("triggerer") is None and now >= self._due:
             self._start_triggerer()
         for child in self.children:
+            if child.term_at is not None and now >= child.term_at:
+                child.terminate()
             if child.kill_at is not None and now >= child.kill_at:
                 self.tell(f"{child.kind} {child.number} did not heed SIGTERM and is killed")
                 child.kill_at = None
@@ -108,17 +120,28 @@ class SmallAirflow:
         for pipe in wait(list(pipes), timeout=seconds) if pipes else _nothing(seconds):
             self._serve(pipes[pipe])
 
-    def fail_by_hand(self) -> None:
-        """A person marks the task as failed."""
+    @property
+    def can_be_told(self) -> bool:
+        """Whether a process is there that Airflow would tell of a person's act.
+
+        Between two attempts there is none, nor while a process is only starting. A process that has just asked how
+        the task stands is about to defer it, and would never be told.
+        """
+        kind = {"running": "worker", "deferred": "triggerer"}.get(self.state)
+        child = self.child(kind) if kind else None
+        return child is not None and (kind == "triggerer" or child.heeds) and child.last_message != "GetTaskStates"
+
+    def fail_by_hand(self, heeds_seconds: float = 0.0) -> None:
+        """A person marks the task as failed; whoever works on it hears of that after so many seconds."""
         self.tell(f"a person marks the task as failed while it is {self.state}")
         before, self.state = self.state, "failed"
-        self._end_children(before)
+        self._end_children(before, heeds_seconds)
 
-    def clear(self, trigger_heeds_after_seconds: float = 0.0) -> None:
-        """A person clears the task, whatever it is doing; the triggerer notices after so many seconds."""
+    def clear(self, heeds_seconds: float = 0.0) -> None:
+        """A person clears the task, whatever it is doing; whoever works on it hears of that after so many seconds."""
         self.tell(f"a person clears the task while it is {self.state}")
         before = self.state
-        self._end_children(before, trigger_heeds_after_seconds)
+        self._end_children(before, heeds_seconds)
         if before == "running":
             self.state = "restarting"  # afresh, once its process has ended
         else:
@@ -140,14 +163,14 @@ class SmallAirflow:
             child.process.join()
         self.children.clear()
 
-    def _end_children(self, before: str, trigger_heeds_after_seconds: float = 0.0) -> None:
+    def _end_children(self, before: str, heeds_seconds: float) -> None:
         for child in self.children:
             if child.kind == "worker" and before == "running" and child.ti_id == self.ti_id:
-                child.kill_at = time.monotonic() + TERM_SECONDS
-                with suppress(ProcessLookupError):
-                    os.kill(child.process.pid, signal.SIGTERM)
+                child.term_at = time.monotonic() + heeds_seconds
+                if not heeds_seconds:
+                    child.terminate()
             elif child.kind == "triggerer" and child.ti_id == self.ti_id:
-                child.end_at = time.monotonic() + trigger_heeds_after_seconds
+                child.end_at = time.monotonic() + heeds_seconds
 
     def _afresh(self) -> None:
         self.max_tries = self.try_number + self.retries
@@ -161,7 +184,7 @@ class SmallAirflow:
         is_resumption = self._resumption is not None
         cleared: tuple[str, ...] = ()
         if not is_resumption:
-            self.try_number += 1
+            self.try_number, self.ti_id = self.try_number + 1, uuid4()
             self.raised = None
             cleared = tuple(self.xcoms)
         method, kwargs = self._resumption or (None, None)
@@ -212,8 +235,9 @@ class SmallAirflow:
         except (EOFError, OSError):
             self._bury(child)
             return
-        kind = message["type"]
+        kind = child.last_message = message["type"]
         if child.kind == "worker":
+            child.heeds = True
             self.on_message(child, "before", kind)
         answer = self._answer(child, kind, message)
         if child.kind == "worker":
@@ -287,7 +311,7 @@ class SmallAirflow:
         code = child.process.exitcode
         if code != 0:
             self.tell(f"{child.kind} {child.number} is gone ({code})")
-        if child.kind == "triggerer" or (child.ti_id != self.ti_id and self.state != "restarting"):
+        if child.kind == "triggerer" or child.number != self.started["worker"] - 1:
             return
         if self.state == "restarting":
             self._afresh()

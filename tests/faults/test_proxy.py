@@ -1,0 +1,205 @@
+"""The proxy does what it is told, to requests and to websockets, and nothing to the others."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+from websockets.sync.server import ServerConnection, serve
+
+from tests.faults.proxy import Exchange, Fault, FaultyProxy, Phase, SocketFault
+
+ANSWER = {"text": "the server's own words"}
+
+
+@dataclass
+class Told:
+    """One fault for every request, one for every websocket."""
+
+    fault: Fault = field(default_factory=Fault)
+    socket_fault: SocketFault = field(default_factory=SocketFault)
+    phases: list[Phase] = field(default_factory=list)
+    port: int = 0
+
+    def for_request(self, _index: int) -> Fault:
+        return self.fault
+
+    def for_socket(self, _index: int) -> SocketFault:
+        return self.socket_fault
+
+    def watch(self, _exchange: Exchange, phase: Phase) -> None:
+        self.phases.append(phase)
+
+
+@dataclass
+class Served:
+    """A server that counts, behind a proxy."""
+
+    told: Told
+    proxy: FaultyProxy
+    bodies: list[bytes]
+
+    def post(self, **fault: Any) -> httpx.Response:
+        self.told.fault = Fault(**fault)
+        url = f"http://127.0.0.1:{self.proxy.port}/path"
+        return httpx.post(url, json={"a": 1}, timeout=2, trust_env=False)
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    bodies: list[bytes] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            answer = httpx.Response(200, json=ANSWER).content
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 — the library's name
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    told = Told()
+    with FaultyProxy(server.server_address[1], told) as proxy:
+        yield Served(told, proxy, bodies)
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_request_without_fault_passes_as_it_is(served: Served) -> None:
+    assert served.post().json() == ANSWER
+    assert served.bodies == [b'{"a":1}']
+    assert served.told.phases == ["arrived", "carried out", "answered"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "times"),
+    [
+        ({"kind": "cut before"}, 0),
+        ({"kind": "cut after"}, 1),
+        ({"kind": "cut midway"}, 1),
+        ({"kind": "wrong length"}, 1),
+        ({"kind": "hang", "seconds": 0.3}, 1),
+    ],
+)
+def test_an_answer_that_is_cut_off_never_comes(served: Served, fault: dict[str, Any], times: int) -> None:
+    with pytest.raises(httpx.TransportError):
+        served.post(**fault)
+    assert len(served.bodies) == times
+
+
+@pytest.mark.parametrize(("kind", "times"), [("status before", 0), ("status after", 1)])
+def test_a_status_is_made_up_before_or_after_the_server_was_asked(served: Served, kind: Any, times: int) -> None:
+    answer = served.post(kind=kind, status=429, retry_after_seconds=7)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "7")
+    assert len(served.bodies) == times
+
+
+@pytest.mark.parametrize(("kind", "times"), [("page before", 0), ("page after", 1)])
+def test_somebody_elses_page_comes_instead(served: Served, kind: Any, times: int) -> None:
+    answer = served.post(kind=kind)
+    assert answer.status_code == 200
+    assert answer.text.startswith("<!doctype html>")
+    assert len(served.bodies) == times
+
+
+def test_a_truncated_answer_is_no_json(served: Served) -> None:
+    with pytest.raises(ValueError, match=r"Expecting|Unterminated|delimiter"):
+        served.post(kind="truncated").json()
+
+
+def test_a_request_is_carried_out_twice(served: Served) -> None:
+    assert served.post(kind="twice").json() == ANSWER
+    assert len(served.bodies) == 2
+
+
+def test_an_echo_comes_after_the_answer(served: Served) -> None:
+    assert served.post(kind="echo", seconds=0.2).json() == ANSWER
+    deadline = time.monotonic() + 10
+    while len(served.bodies) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_delay_is_only_that(served: Served) -> None:
+    began = time.monotonic()
+    assert served.post(kind="delay", seconds=0.3).json() == ANSWER
+    assert time.monotonic() - began >= 0.3
+
+
+def test_nobody_listens_for_a_while(served: Served) -> None:
+    with pytest.raises(httpx.TransportError):
+        served.post(kind="refuse", seconds=1.0)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", served.proxy.port))
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            assert served.post().json() == ANSWER
+            break
+        except httpx.TransportError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def told_socket() -> Iterator[Told]:
+    """Behind it a websocket server that says one, two, three and closes."""
+
+    def speak(connection: ServerConnection) -> None:
+        for word in ("one", "two", "three"):
+            connection.send(word)
+
+    told = Told()
+    with serve(speak, "127.0.0.1", 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with FaultyProxy(server.socket.getsockname()[1], told) as proxy:
+            told.port = proxy.port
+            yield told
+        server.shutdown()
+
+
+def heard(told: Told) -> list[str]:
+    """What arrives until the connection ends."""
+    words: list[str] = []
+    with connect(f"ws://127.0.0.1:{told.port}/", proxy=None) as client:
+        try:
+            while True:
+                words.append(str(client.recv(timeout=10)))
+        except ConnectionClosed:
+            return words
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("pass", ["one", "two", "three"]),
+        ("drop", ["one", "three"]),
+        ("double", ["one", "two", "two", "three"]),
+        ("delay", ["one", "two", "three"]),
+        ("cut", ["one"]),
+    ],
+)
+def test_the_second_message_of_a_socket_meets_the_fault(told_socket: Told, kind: Any, words: list[str]) -> None:
+    told_socket.socket_fault = SocketFault(kind, after_messages=1, seconds=0.1)
+    assert heard(told_socket) == words
+
+
+def test_a_socket_is_refused(told_socket: Told) -> None:
+    told_socket.socket_fault = SocketFault("refuse")
+    with pytest.raises(InvalidStatus):
+        heard(told_socket)
