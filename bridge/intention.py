@@ -7,7 +7,7 @@ only when a fresh run is meant. Runs that failed make room for the next generati
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Literal
@@ -103,17 +103,19 @@ def resume(
     found: Mapping[str, FlowRun],
     generations: int,
     after_failure: AfterFailure = "start_afresh",
+    is_ended: Callable[[FlowRun], bool] = lambda run: isinstance(judge(run), Ended),
 ) -> Attach | RetryInPlace | Start:
     """Which run answers the intention, given those `found` under its first `generations` keys.
 
     Live: attach. Completed: take its result. Failed, crashed, cancelled: the next generation, or the same run again.
+    `is_ended` says which are of the latter; a run that crashed a moment ago may report again, and is waited for.
     """
     newest: FlowRun | None = None
     for key in intention.generation_keys(generations):
         run = found.get(key)
         if run is None:
             return RetryInPlace(newest) if newest and after_failure == "retry_in_place" else Start(key)
-        if not isinstance(judge(run), Ended):
+        if not is_ended(run):
             return Attach(run)
         newest = run
     if newest and after_failure == "retry_in_place":

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Literal
 
 from bridge.intention import AfterFailure, Attach, Intention, RetryInPlace, resume
 from bridge.prefect_api import wire
 from bridge.prefect_api.records import DeploymentRecord, FlowRun
 from bridge.prefect_api.wire import Operation, Submission
-from bridge.verdict import Ended, Live, judge
+from bridge.verdict import Ended, Live, is_final, judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +37,24 @@ def submit(
     *,
     generations: int = 1,
     after_failure: AfterFailure = "start_afresh",
+    crash_grace_seconds: float = 0.0,
 ) -> Operation[Submitted]:
     """The run of `intention`: one that lives or succeeded under its first `generations` keys, else a new one.
 
     `generations` is how many runs may have been started for the intention before: an Airflow task's number of tries.
-    On the first of them nothing is looked up: the key finds the run that is there.
+    On the first of them nothing is looked up: the key finds the run that is there. A run that has crashed is waited for
+    as long as it may report again.
     """
+
+    def is_ended(run: FlowRun) -> bool:
+        return isinstance(judge(run), Ended) and is_final(run, crash_grace_seconds, datetime.now(UTC))
+
     if generations == 1:
         created = yield from _create(record, intention, submission, intention.generation_key(0))
-        if created.new or not isinstance(judge(created.run), Ended):
+        if created.new or not is_ended(created.run):
             return Submitted(created.run, "started" if created.new else "attached")
     found = yield from wire.find_flow_runs_by_keys(intention.generation_keys(generations))
-    decision = resume(intention, found, generations, after_failure)
+    decision = resume(intention, found, generations, after_failure, is_ended)
     if isinstance(decision, Attach):
         return Submitted(decision.run, "attached")
     if isinstance(decision, RetryInPlace):

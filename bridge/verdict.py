@@ -81,3 +81,11 @@ def final_from(run: FlowRun, crash_grace_seconds: float) -> datetime | None:
     if run.state_type != "CRASHED" or run.state_timestamp is None:
         return None
     return run.state_timestamp + timedelta(seconds=crash_grace_seconds)
+
+
+def is_final(run: FlowRun, crash_grace_seconds: float, now: datetime) -> bool:
+    """Whether the run has ended, and by `now` is to be taken as ended."""
+    if isinstance(judge(run), Live):
+        return False
+    final = final_from(run, crash_grace_seconds)
+    return final is None or final <= now

@@ -34,7 +34,7 @@ from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.records import FlowRun
 from bridge.prefect_api.retrying import RetryPolicy
 from bridge.prefect_api.wire import Submission
-from bridge.verdict import Live, final_from, judge
+from bridge.verdict import Live, is_final, judge
 
 CANCEL_CONFIRM_SECONDS = 10.0
 """How long a passed deadline looks for the end of the run that it cancels: a worker takes some four seconds."""
@@ -248,7 +248,7 @@ class RunPrefectDeployment(BaseOperator):
             epoch=ti.max_tries - (self.retries or 0),
             tries=max(1, ti.try_number),
         )
-        return Order(intention, submission, parentage.environment, self.on_retry)
+        return Order(intention, submission, parentage.environment, self.on_retry, self.crash_grace_seconds)
 
     def _checked_by_contract(self) -> dict[str, Any]:
         if self.contract is None:
@@ -297,10 +297,7 @@ class RunPrefectDeployment(BaseOperator):
         return bool(self.outlets) or next(self.iter_mapped_dependants(), None) is not None
 
     def _is_final(self, run: FlowRun) -> bool:
-        if isinstance(judge(run), Live):
-            return False
-        final = final_from(run, self.crash_grace_seconds)
-        return final is None or final <= datetime.now(UTC)
+        return is_final(run, self.crash_grace_seconds, datetime.now(UTC))
 
     def _look_again(self, client: PrefectClient, event: Mapping[str, Any]) -> FlowRun:
         """The run as it stands, on whatever grounds the wait has ended; on a passed deadline it is cancelled."""

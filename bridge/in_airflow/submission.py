@@ -41,6 +41,7 @@ class Order:
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables for the flow's process, where the deployment has a work pool that sets them."""
     after_failure: AfterFailure = "start_afresh"
+    crash_grace_seconds: float = 0.0
 
     def place(self, client: PrefectClient, cache: DeploymentCache) -> Submitted:
         """The run that answers: one that is there, or a new one.
@@ -78,6 +79,7 @@ class Order:
                 self._for_work_pool() if record.work_pool_name else self.submission,
                 generations=self.intention.tries,
                 after_failure=self.after_failure,
+                crash_grace_seconds=self.crash_grace_seconds,
             )
         )
 

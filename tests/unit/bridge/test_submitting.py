@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import pytest
 
 from bridge.intention import Intention
 from bridge.prefect_api.records import DeploymentRecord
@@ -77,3 +80,12 @@ def test_only_runs_that_live_are_cancelled() -> None:
     cancelled, asked = exchange(cancel_by_keys(MEANT.generation_keys(3)), answers)
     assert [each.id for each in cancelled] == ["r1"]
     assert asked == ["filter", "set_state", "r1"]
+
+
+@pytest.mark.parametrize(("crashed_seconds_ago", "how"), [(1, "attached"), (60, "started")])
+def test_a_retry_waits_for_a_run_that_crashed_a_moment_ago(crashed_seconds_ago: int, how: str) -> None:
+    crashed = run("CRASHED")
+    crashed["state"]["timestamp"] = (datetime.now(UTC) - timedelta(seconds=crashed_seconds_ago)).isoformat()
+    answers = [Answer(200, [crashed]), Answer(201, run("SCHEDULED", 1))]
+    found, _ = submitted(answers, generations=2, crash_grace_seconds=30.0)
+    assert found.how == how
