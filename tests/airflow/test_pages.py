@@ -53,7 +53,7 @@ def fake(fake_prefect: FakePrefect) -> FakePrefect:
 def task_of(scenarios: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Give a page's task shorter times than a page would."""
 
-    def change(dag_id: str, task_id: str, **shorter: float) -> None:
+    def change(dag_id: str, task_id: str, **shorter: Any) -> None:
         task = scenarios.dags[dag_id].get_task(task_id)
         for name, value in {"retry_delay": timedelta(0), **shorter}.items():
             assert hasattr(task, name)
@@ -104,7 +104,7 @@ def test_wrong_parameters_are_told_in_the_pages_words(fake: FakePrefect) -> None
 def test_a_retry_in_place_keeps_the_run_and_job_variables_arrive(
     play: Play, fake: FakePrefect, task_of: Callable[..., None]
 ) -> None:
-    task_of("train_on_gpus", "train")
+    task_of("train_on_gpus", "train", stream_logs=False)
     fake.on_run("train/gpus", Course("FAILED", message="no space left"), Course())
     assert play("train_on_gpus").state("train") == "success"
     [run] = fake.runs("train/gpus")
@@ -154,7 +154,7 @@ def test_a_limit_that_has_passed_has_the_pages_error(
     error: type[errors.FlowRunError],
     says: str,
 ) -> None:
-    task_of("train_in_time", "train", **shorter)
+    task_of("train_in_time", "train", stream_logs=False, **shorter)
     fake.on_run("train/products", state=state)
     played = play("train_in_time")
     assert [type(raised) for raised in played.raised] == [error]
@@ -206,7 +206,7 @@ def test_the_retry_policy_sees_the_type_of_the_error(
 ) -> None:
     for rule in scenarios.dags["train_with_care"].get_task("train").retry_policy.rules:
         object.__setattr__(rule, "retry_delay", rule.retry_delay and timedelta(0))
-    task_of("train_with_care", "train", crash_grace_seconds=0.0)
+    task_of("train_with_care", "train", crash_grace_seconds=0.0, stream_logs=False)
     fake.on_run("train/products", state=state)
     assert play("train_with_care").state("train") == ends
     assert len(fake.runs("train/products")) == tries

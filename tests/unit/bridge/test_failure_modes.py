@@ -23,6 +23,8 @@ def functions_of(path: str) -> frozenset[str]:
 
 def test_the_page_has_its_rows() -> None:
     assert len(ROWS) == 31
+    [series] = re.findall(r"^`([\w/]+\.py)::(test_\w+)`", PAGE, re.MULTILINE)
+    assert series[1] in functions_of(series[0])
     assert len(ROWS) == len(re.findall(r"^\| \d+ \|", PAGE, re.MULTILINE))
 
 
