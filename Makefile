@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the others.
 .DEFAULT_GOAL := help
-.PHONY: help install install-test demo up down status logs test test-wheel lint env lock wheel clean python installed
+.PHONY: help install install-test demo up down status logs test test-faults test-wheel lint env lock wheel clean python installed
 
 PYTHON ?= python3
 ML := .venv-ml/bin
@@ -52,6 +52,10 @@ installed:
 
 test: install-test ## every test, in the environment it belongs to
 	@exec sh stack/run_tests.sh
+
+test-faults: install-test ## 180 seeded fault runs of the bridge, 20 through Airflow (25 minutes; RESUME=file: go on there)
+	$(AIRFLOW)/python -m tests.faults.run --count 180 $(if $(RESUME),--resume $(RESUME))
+	$(AIRFLOW)/python -m tests.faults.through_airflow --count 20 $(if $(RESUME),--resume $(RESUME).airflow)
 
 test-wheel: install-test ## the wheel, in a new environment with Airflow alone, against a real Prefect
 	@$(PYTHON) stack/install.py tools

@@ -53,17 +53,17 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the seeds asked for; 0 when none of them found anything."""
     asked = _parser().parse_args(arguments)
     wanted = [asked.seed] if asked.seed is not None else list(range(asked.start, asked.start + asked.count))
-    found = _read(asked.resume)
+    found = read_done(asked.resume)
     left = [seed for seed in wanted if seed not in found]
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         if left:
             with fault_runs(Path(folder), left, asked.jobs) as outcomes:
                 for outcome in outcomes:
-                    _tell(outcome, verbose=asked.seed is not None)
+                    tell(outcome, verbose=asked.seed is not None)
                     found[outcome.seed] = [finding.count for finding in outcome.findings]
-                    _write(asked.resume, outcome)
-    return _summarise({seed: found[seed] for seed in wanted}, time.monotonic() - began)
+                    write_done(asked.resume, outcome)
+    return summarise("tests.faults.run", {seed: found[seed] for seed in wanted}, time.monotonic() - began)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,33 +76,37 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _tell(outcome: Outcome, *, verbose: bool) -> None:
+def tell(outcome: Outcome, *, verbose: bool) -> None:
+    """One line, and everything that happened where something was found."""
     print(f"seed {outcome.seed:4} {'FAILED' if outcome.findings else 'ok':6} {outcome.seconds:5.1f} s", flush=True)
     if outcome.findings or verbose:
         print(outcome.account, flush=True)
 
 
-def _read(path: Path | None) -> dict[int, list[str]]:
+def read_done(path: Path | None) -> dict[int, list[str]]:
+    """The seeds that are done, with what was found."""
     if path is None or not path.exists():
         return {}
     documents = (json.loads(line) for line in path.read_text().splitlines())
     return {document["seed"]: document["findings"] for document in documents}
 
 
-def _write(path: Path | None, outcome: Outcome) -> None:
+def write_done(path: Path | None, outcome: Outcome) -> None:
+    """Note a seed as done."""
     if path is not None:
         with path.open("a") as file:
             file.write(json.dumps({"seed": outcome.seed, "findings": [f.count for f in outcome.findings]}) + "\n")
 
 
-def _summarise(found: dict[int, list[str]], seconds: float) -> int:
+def summarise(program: str, found: dict[int, list[str]], seconds: float) -> int:
+    """Print the four counts and the seeds that failed; gives the exit code."""
     counts = Counter(count for findings in found.values() for count in findings)
     failed = sorted(seed for seed, findings in found.items() if findings)
     print(f"\n{len(found)} fault runs, {seconds:.0f} s")
     for count in COUNTS:
         print(f"  {count:15} {counts[count]}")
     if failed:
-        print(f"failed seeds: {', '.join(map(str, failed))}; play one again: python -m tests.faults.run --seed <seed>")
+        print(f"failed seeds: {', '.join(map(str, failed))}; play one again: python -m {program} --seed <seed>")
     return 1 if failed else 0
 
 

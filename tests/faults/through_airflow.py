@@ -1,0 +1,307 @@
+"""Fault runs through a real Airflow: `python -m tests.faults.through_airflow --count 20`.
+
+Owns one Airflow, one Prefect with a process that serves flows, and a faulty network between the two; kills task
+workers, the triggerer, Prefect's server and the process that serves, and brings the services up again. Seeds run one
+after another, so that a seed's death is its own. Judged as the runs of the bridge alone are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from bridge.contracts import RESULT_ARTIFACT_KEY
+from bridge.verdict import LIVE_TYPES
+from tests.faults.airflow_plan import HELD, AirflowPlan, SharedNetwork, make_airflow_plan
+from tests.faults.judgement import Finding, TaskHistory, judge_run, run_history
+from tests.faults.proxy import FaultyProxy
+from tests.faults.run import read_done, summarise, tell, write_done
+from tests.faults.scenario import Outcome
+from tests.live_airflow import LiveAirflow, live_airflow
+from tests.live_prefect import CHECKOUT, ML_PYTHON, LivePrefect, wait_until
+
+DAGS = Path(__file__).with_name("dags")
+FLOWS = CHECKOUT / "tests" / "contract" / "flows_for_tests.py"
+FLOW_COUNT = 5
+PATIENCE_SECONDS = 300
+REST_SECONDS = 40
+"""After the task's end, until its run has ended as well: a cancellation takes the serving process some seconds."""
+LOOK_SECONDS = 0.2
+
+
+class Runner:
+    """The process that serves the flows. Each flow has a process of its own, which outlives it."""
+
+    def __init__(self, prefect: LivePrefect) -> None:
+        self._prefect = prefect
+
+    def start(self) -> None:
+        began = datetime.now(UTC).isoformat()
+        with (self._prefect.home / "serve.log").open("ab") as output:
+            self._process = subprocess.Popen(
+                [str(ML_PYTHON), str(FLOWS), "t"],
+                env=self._prefect.environment,
+                cwd=CHECKOUT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        wait_until(lambda: self._serves(began), "the flows are served", PATIENCE_SECONDS)
+
+    def kill(self) -> None:
+        """-9 for the process that serves, and for it alone."""
+        os.kill(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> None:
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGTERM)
+            self._process.wait(30)
+
+    def _serves(self, since: str) -> bool:
+        wanted = {"deployments": {"name": {"any_": ["t"]}}}
+        found = self._prefect.request("POST", "/deployments/filter", wanted)
+        return sum((each["last_polled"] or "") > since for each in found) == FLOW_COUNT
+
+
+@dataclass
+class Place:
+    """Where the runs take place."""
+
+    airflow: LiveAirflow
+    prefect: LivePrefect
+    runner: Runner
+    proxy: FaultyProxy
+    folder: Path
+
+
+@contextmanager
+def place(folder: Path) -> Iterator[Place]:
+    """Everything, started and ready; ended with the block."""
+    prefect = LivePrefect(folder / "prefect")
+    prefect.start()
+    runner = Runner(prefect)
+    try:
+        runner.start()
+        with (
+            FaultyProxy(prefect.port, SharedNetwork()) as proxy,
+            live_airflow(folder / "airflow", DAGS, f"http://127.0.0.1:{proxy.port}/api") as airflow,
+        ):
+            known = "SELECT 1 FROM dag WHERE dag_id = 'faults_blocking'"
+            wait_until(lambda: airflow.rows(known), "the DAGs are known", PATIENCE_SECONDS)
+            yield Place(airflow, prefect, runner, proxy, folder)
+    finally:
+        runner.stop()
+        prefect.stop()
+
+
+class AirflowScenario:
+    """One plan while it is played."""
+
+    def __init__(self, plan: AirflowPlan, where: Place) -> None:
+        self.plan = plan
+        self.where = where
+        self.tag = f"airflow-{plan.seed}-{uuid4().hex[:8]}"
+        self.go = where.folder / self.tag
+        self.dag_id = f"faults_{plan.mode}"
+        self.story: list[str] = []
+        self._began = time.monotonic()
+        self._first_request = len(where.proxy.log)
+        self._acted_at: datetime | None = None
+        self._waiting_since: float | None = None
+
+    def play(self) -> list[Finding]:
+        """From the DAG run's start to the verdict."""
+        self._start()
+        self._strike()
+        self._until_the_end()
+        self._settle()
+        return self._judge()
+
+    def account(self, findings: list[Finding]) -> str:
+        """Plan, events, and what went through the network meanwhile."""
+        requests = self.where.proxy.log[self._first_request :]
+        parts = [f"seed {self.plan.seed} ({self.tag})", *findings, self.plan, *self.story, *requests]
+        return "\n  ".join(str(part) for part in parts)
+
+    def _tell(self, what: str) -> None:
+        self.story.append(f"{time.monotonic() - self._began:6.1f} {what}")
+
+    def _start(self) -> None:
+        parameters = {HELD: {"path": str(self.go)}, "fail-once/t": {"path": f"{self.go}-failed"}}
+        conf = {
+            "deployment": self.plan.deployment,
+            "parameters": parameters.get(self.plan.deployment, {}),
+            "tag": self.tag,
+        }
+        body = {"logical_date": None, "dag_run_id": self.tag, "conf": conf}
+        self.where.airflow.request("POST", f"/dags/{self.dag_id}/dagRuns", body)
+
+    @property
+    def _path(self) -> str:
+        return f"/dags/{self.dag_id}/dagRuns/{self.tag}/taskInstances/run"
+
+    def _task(self) -> dict[str, Any]:
+        return dict(self.where.airflow.request("GET", self._path))
+
+    def _row(self) -> tuple[str | None, int | None]:
+        """State and process of the task, past the REST API."""
+        [found] = self.where.airflow.rows("SELECT state, pid FROM task_instance WHERE run_id = ?", self.tag)
+        return found
+
+    def _runs(self) -> list[dict[str, Any]]:
+        wanted = {"flow_runs": {"tags": {"all_": [self.tag]}}}
+        return sorted(self._ask("POST", "/flow_runs/filter", wanted), key=lambda run: str(run["created"]))
+
+    def _ask(self, method: str, path: str, json: Any = None) -> Any:
+        while True:
+            try:
+                return self.where.prefect.request(method, path, json)
+            except httpx.TransportError:
+                time.sleep(LOOK_SECONDS)
+
+    def _strike(self) -> None:
+        """When its moment has come: the death, or the person's act."""
+        at_work = self.plan.phase == "at work"
+        wait_until(self._works if at_work else self._waits, f"the task is {self.plan.phase}", PATIENCE_SECONDS)
+        time.sleep(self.plan.seconds)
+        self._tell(f"the task is {self._row()[0]}: {self.plan.victim or 'a person'} {self.plan.act or 'is killed'}")
+        if self.plan.act is not None:
+            self._act()
+        elif self.plan.victim == "worker":
+            self._kill_worker()
+        elif self.plan.victim == "triggerer":
+            self.where.airflow.kill_service("triggerer")
+            self.where.airflow.start_service("triggerer")
+        elif self.plan.victim == "Prefect's server":
+            self.where.prefect.kill()
+            self.where.prefect.start()
+        else:
+            self.where.runner.kill()
+            self.where.runner.start()
+        self._tell("it goes on")
+
+    def _works(self) -> bool:
+        state, pid = self._row()
+        return state not in {None, "scheduled", "queued"} and pid is not None
+
+    def _waits(self) -> bool:
+        state, _ = self._row()
+        ended = state in {"success", "failed", "skipped", "up_for_retry"}
+        return ended or (state in {"running", "deferred"} and bool(self._runs()))
+
+    def _kill_worker(self) -> None:
+        state, pid = self._row()
+        if state == "running" and pid is not None:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                self._tell("it had just ended")
+
+    def _act(self) -> None:
+        self._acted_at = datetime.now(UTC)
+        if self.plan.act == "fail":
+            self.where.airflow.request("PATCH", self._path, {"new_state": "failed"})
+            return
+        again = {"dry_run": False, "task_ids": ["run"], "dag_run_id": self.tag, "only_failed": False}
+        self.where.airflow.request("POST", f"/dags/{self.dag_id}/clearTaskInstances", again)
+
+    def _until_the_end(self) -> None:
+        released = time.monotonic() + (self.plan.hold_seconds or float("inf"))
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        seen = None
+        while time.monotonic() < deadline:
+            state, _ = self._row()
+            if state != seen:
+                self._tell(f"the task is {state}")
+                seen = state
+            if state in {"success", "failed", "skipped"}:
+                return
+            if time.monotonic() > released:
+                self.go.touch()
+            time.sleep(LOOK_SECONDS)
+
+    def _settle(self) -> None:
+        deadline = time.monotonic() + REST_SECONDS
+        while time.monotonic() < deadline and any(run["state_type"] in LIVE_TYPES for run in self._runs()):
+            time.sleep(LOOK_SECONDS)
+
+    def _judge(self) -> list[Finding]:
+        runs = [
+            run_history(
+                run,
+                sorted(
+                    self._ask("GET", f"/flow_run_states/?flow_run_id={run['id']}"), key=lambda each: each["timestamp"]
+                ),
+                self._result(run["id"]),
+            )
+            for run in self._runs()
+        ]
+        task = self._task()
+        results = self.where.airflow.rows("SELECT value FROM xcom WHERE run_id = ? AND key = 'return_value'", self.tag)
+        history = TaskHistory(
+            state=task["state"],
+            xcom=_decoded(results[0][0]) if results else None,
+            attempts_left=task["try_number"] <= task["max_tries"],
+            failed_by_hand_at=self._acted_at if self.plan.act == "fail" else None,
+            cleared_at=self._acted_at if self.plan.act == "clear" else None,
+        )
+        return judge_run(history, runs)
+
+    def _result(self, flow_run_id: str) -> Any:
+        wanted = {"artifacts": {"flow_run_id": {"any_": [flow_run_id]}, "key": {"any_": [RESULT_ARTIFACT_KEY]}}}
+        found = self._ask("POST", "/artifacts/filter", wanted)
+        return _decoded(found[0]["data"]) if found else None
+
+
+def _decoded(value: Any) -> Any:
+    """Airflow stores JSON as text in a column of JSON, Prefect's artifacts hold it as text."""
+    while isinstance(value, str):
+        value = json.loads(value)
+    return value
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the seeds asked for; 0 when none of them found anything."""
+    parser = argparse.ArgumentParser(prog="tests.faults.through_airflow", description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--seed", type=int, help="one seed, with everything that happened")
+    parser.add_argument("--start", type=int, default=0, help="the first seed")
+    parser.add_argument("--count", type=int, default=20, help="how many seeds")
+    parser.add_argument("--resume", type=Path, help="file of the seeds that are done; they are not played again")
+    asked = parser.parse_args(arguments)
+    wanted = [asked.seed] if asked.seed is not None else list(range(asked.start, asked.start + asked.count))
+    found = read_done(asked.resume)
+    left = [seed for seed in wanted if seed not in found]
+    began = time.monotonic()
+    if left:
+        with tempfile.TemporaryDirectory(prefix="faults-") as folder, place(Path(folder)) as where:
+            for seed in left:
+                started = time.monotonic()
+                scenario = AirflowScenario(make_airflow_plan(seed), where)
+                findings = scenario.play()
+                seconds = time.monotonic() - started
+                outcome = Outcome(seed, tuple(findings), seconds, scenario.account(findings))
+                tell(outcome, verbose=asked.seed is not None)
+                found[seed] = [finding.count for finding in findings]
+                write_done(asked.resume, outcome)
+    return summarise("tests.faults.through_airflow", {seed: found[seed] for seed in wanted}, time.monotonic() - began)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
