@@ -39,6 +39,9 @@ from bridge.verdict import Live, is_final, judge
 CANCEL_CONFIRM_SECONDS = 10.0
 """How long a passed deadline looks for the end of the run that it cancels: a worker takes some four seconds."""
 
+STOPPED = "This worker is being stopped. The flow run lives on; the task's retry re-attaches to it."
+ENDED = "The task was ended from outside"
+
 
 class RunPrefectDeployment(BaseOperator):
     """Run a Prefect deployment once, wait for it, hand back its published result.
@@ -129,6 +132,8 @@ class RunPrefectDeployment(BaseOperator):
         self.on_lost = _one_of(on_lost, "on_lost", "leave", "cancel")
         self.on_worker_shutdown = _one_of(on_worker_shutdown, "on_worker_shutdown", "leave", "cancel")
         self._hold: _Hold | None = None
+        self._has_held = False
+        self._ended_early = False
         self._out_of_time = False
         self._ending: Thread | None = None
 
@@ -160,7 +165,7 @@ class RunPrefectDeployment(BaseOperator):
         """Resumed by the trigger: the run is read again, whatever the event says."""
         try:
             with self._hook.client() as client:
-                self._hold = _Hold(context["ti"], client.connection, flow_run_id=event["flow_run_id"])
+                self._take_hold(_Hold(context["ti"], client.connection, flow_run_id=event["flow_run_id"]))
                 run = self._look_again(client, event)
                 if not self._is_final(run):
                     self.log.warning("Flow run %r still lives (%s); waiting again", run.name, event.get("detail", ""))
@@ -182,6 +187,10 @@ class RunPrefectDeployment(BaseOperator):
         Airflow's signal handler itself lets it go on.
         """
         hold = self._hold
+        if not self._has_held and not self._out_of_time:
+            # Nothing is held yet, but an earlier attempt may have left a run: `execute` will know.
+            self._ended_early = True
+            return
         if hold is not None and not self._out_of_time and self._may_leave(hold.ti):
             known = state_if_known(hold.ti)
             if known == UNKNOWN:
@@ -190,13 +199,21 @@ class RunPrefectDeployment(BaseOperator):
                 self._ending.start()
                 return
             if known == "running":
-                raise AirflowException(
-                    "This worker is being stopped. The flow run lives on; the task's retry re-attaches to it."
-                )
+                raise AirflowException(STOPPED)
         if hold is not None:
             hold.let_go()
         if not self._out_of_time:
-            raise AirflowFailException("The task was ended from outside")
+            raise AirflowFailException(ENDED)
+
+    def _take_hold(self, hold: _Hold) -> None:
+        """From here on this process answers for the run, and for an end that came before."""
+        self._hold, self._has_held = hold, True
+        if not self._ended_early:
+            return
+        if self._may_leave(hold.ti) and state_or_unknown(hold.ti) in {"running", UNKNOWN}:
+            raise AirflowException(STOPPED)
+        hold.let_go()
+        raise AirflowFailException(ENDED)
 
     def _heed_an_end(self) -> None:
         """Before the task is handed to the triggerer: has a person ended it meanwhile?
@@ -208,7 +225,7 @@ class RunPrefectDeployment(BaseOperator):
         hold = self._hold
         if hold is not None and state_or_unknown(hold.ti) not in {"running", UNKNOWN}:
             hold.let_go()
-            raise AirflowFailException("The task was ended from outside")
+            raise AirflowFailException(ENDED)
 
     @property
     def _hook(self) -> PrefectHook:
@@ -221,7 +238,7 @@ class RunPrefectDeployment(BaseOperator):
     def _start(self, client: PrefectClient, ti: Any) -> tuple[FlowRun, datetime]:
         """The run, and since when its deadlines count."""
         order = self._order(ti)
-        self._hold = _Hold(ti, client.connection, order=order)
+        self._take_hold(_Hold(ti, client.connection, order=order))
         submitted = order.place(client, DeploymentCache())
         run, url = submitted.run, client.connection.flow_run_url(submitted.run.id)
         self._hold = _Hold(ti, client.connection, flow_run_id=run.id)

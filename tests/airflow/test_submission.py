@@ -207,7 +207,7 @@ def holding(client: PrefectClient, order: Order, cache: DeploymentCache) -> Any:
     """An operator in the middle of its wait, and the run that it holds."""
     operator = RunPrefectDeployment(task_id="t", deployment="hold/t")
     flow_run_id = placed(order, client, cache)
-    operator._hold = operators._Hold(TASK, client.connection, flow_run_id=flow_run_id)
+    operator._take_hold(operators._Hold(TASK, client.connection, flow_run_id=flow_run_id))
     yield operator, flow_run_id
     client.run(wire.cancel_flow_run(flow_run_id))
 
@@ -243,6 +243,32 @@ def test_an_end_that_comes_in_the_middle_of_a_word_with_airflow_is_heeded_after_
     with pytest.raises(AirflowFailException, match="ended from outside"):
         operator._heed_an_end()
     assert state(client, flow_run_id) in {"CANCELLING", "CANCELLED"}
+
+
+@pytest.mark.parametrize(
+    ("known", "then", "states"),
+    [
+        ("failed", AirflowFailException, {"CANCELLING", "CANCELLED"}),
+        ("running", AirflowException, {"SCHEDULED", "PENDING", "RUNNING"}),
+    ],
+)
+def test_an_end_that_comes_before_the_run_is_looked_for_is_heeded_once_it_is(
+    client: PrefectClient,
+    order: Order,
+    cache: DeploymentCache,
+    monkeypatch: pytest.MonkeyPatch,
+    known: str,
+    then: type[Exception],
+    states: set[str],
+) -> None:
+    monkeypatch.setattr(operators, "state_or_unknown", lambda _: known)
+    left_by_an_earlier_attempt = placed(order, client, cache)
+    operator = RunPrefectDeployment(task_id="t", deployment="hold/t")
+    operator.on_kill()
+    with pytest.raises(then):
+        operator._take_hold(operators._Hold(TASK, client.connection, order=order))
+    assert state(client, left_by_an_earlier_attempt) in states
+    client.run(wire.cancel_flow_run(left_by_an_earlier_attempt))
 
 
 @pytest.mark.parametrize("known", ["running", "unknown"])
