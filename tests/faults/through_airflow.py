@@ -42,6 +42,7 @@ PATIENCE_SECONDS = 300
 REST_SECONDS = 40
 """After the task's end, until its run has ended as well: a cancellation takes the serving process some seconds."""
 LOOK_SECONDS = 0.2
+TRIGGERER_SECONDS = 3.0
 
 
 class Runner:
@@ -124,7 +125,7 @@ class AirflowScenario:
         self._began = time.monotonic()
         self._first_request = len(where.proxy.log)
         self._acted_at: datetime | None = None
-        self._waiting_since: float | None = None
+        self._triggered_at: float | None = None
 
     def play(self) -> list[Finding]:
         """From the DAG run's start to the verdict."""
@@ -180,6 +181,8 @@ class AirflowScenario:
         """When its moment has come: the death, or the person's act."""
         at_work = self.plan.phase == "at work"
         wait_until(self._works if at_work else self._waits, f"the task is {self.plan.phase}", PATIENCE_SECONDS)
+        if self.plan.act is not None and self.plan.mode == "deferred":
+            wait_until(self._is_triggered, "a triggerer has the trigger", PATIENCE_SECONDS)
         time.sleep(self.plan.seconds)
         self._tell(f"the task is {self._row()[0]}: {self.plan.victim or 'a person'} {self.plan.act or 'is killed'}")
         if self.plan.act is not None:
@@ -205,6 +208,17 @@ class AirflowScenario:
         state, _ = self._row()
         ended = state in {"success", "failed", "skipped", "up_for_retry"}
         return ended or (state in {"running", "deferred"} and bool(self._runs()))
+
+    def _is_triggered(self) -> bool:
+        """Before, Airflow tells nobody that a person has ended the task; a triggerer looks every second."""
+        assigned = (
+            "SELECT 1 FROM task_instance JOIN trigger ON trigger.id = task_instance.trigger_id"
+            " WHERE run_id = ? AND triggerer_id IS NOT NULL"
+        )
+        if not self.where.airflow.rows(assigned, self.tag):
+            return False
+        self._triggered_at = self._triggered_at or time.monotonic()
+        return time.monotonic() > self._triggered_at + TRIGGERER_SECONDS
 
     def _kill_worker(self) -> None:
         state, pid = self._row()
