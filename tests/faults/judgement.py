@@ -53,6 +53,11 @@ class RunHistory:
         return "CANCELLING" not in past and (not past or past[-1] in LIVE_TYPES)
 
     @property
+    def is_live(self) -> bool:
+        """Whether it goes on; a run that has been asked to end does not, however long Prefect takes over it."""
+        return self.state_type in LIVE_TYPES - {"CANCELLING"}
+
+    @property
     def was_cancelled(self) -> bool:
         return any(kind in {"CANCELLING", "CANCELLED"} for _, kind, _ in self.states)
 
@@ -87,7 +92,7 @@ def _duplicates(task: TaskHistory, runs: Sequence[RunHistory]) -> Iterator[Findi
 
 def _orphans(runs: Sequence[RunHistory]) -> Iterator[Finding]:
     for run in runs:
-        if run.state_type in LIVE_TYPES:
+        if run.is_live:
             yield Finding("orphans", f"{run.id} is {run.state_name}, and nobody waits for it")
 
 

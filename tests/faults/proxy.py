@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from tests.faults.frames import Frame, read_frame
+from tests.faults.raw_http import RawRequest, response, status_of
 
 Kind = Literal[
     "pass",
@@ -38,7 +39,6 @@ SocketKind = Literal["pass", "refuse", "cut", "drop", "double", "delay"]
 Phase = Literal["arrived", "carried out", "answered"]
 
 PAGE = b"<!doctype html><title>Sign in</title><p>This is not the page that you are looking for.</p>"
-REASONS = {429: "Too Many Requests", 500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unavailable"}
 BROKEN = (OSError, asyncio.IncompleteReadError)
 
 
@@ -154,7 +154,7 @@ class FaultyProxy:
         try:
             # Cancelled only when the proxy stops: an end like any other.
             with suppress(*BROKEN, asyncio.CancelledError):
-                request = await _Request.read(reader)
+                request = await RawRequest.read(reader)
                 if request.is_upgrade:
                     await self._pass_socket(request, reader, writer)
                 else:
@@ -163,7 +163,7 @@ class FaultyProxy:
             self._open.discard(task)
             writer.close()
 
-    async def _pass_request(self, request: _Request, writer: asyncio.StreamWriter) -> None:
+    async def _pass_request(self, request: RawRequest, writer: asyncio.StreamWriter) -> None:
         index = len(self.log)
         exchange = Exchange(index, request.method, request.path, self.faults.for_request(index))
         self.log.append(exchange)
@@ -173,7 +173,7 @@ class FaultyProxy:
             await writer.drain()
         self.faults.watch(exchange, "answered")
 
-    async def _meet(self, exchange: Exchange, request: _Request, writer: asyncio.StreamWriter) -> None:
+    async def _meet(self, exchange: Exchange, request: RawRequest, writer: asyncio.StreamWriter) -> None:
         fault = exchange.fault
         assert isinstance(fault, Fault)
         if fault.kind == "refuse":
@@ -189,7 +189,7 @@ class FaultyProxy:
         if fault.kind == "twice":
             await self._forward(request)
         answer = await self._forward(request)
-        exchange.status = _status(answer)
+        exchange.status = status_of(answer)
         self.faults.watch(exchange, "carried out")
         await self._hand_back(fault, answer, writer)
         if fault.kind == "echo":
@@ -210,11 +210,11 @@ class FaultyProxy:
         elif fault.kind in {"cut midway", "wrong length"}:
             writer.write(answer[: len(head) + 4 + len(body) // 2])
         elif fault.kind == "truncated":
-            writer.write(_response(_status(answer), b"application/json", body[: len(body) // 2] or b"{"))
+            writer.write(response(status_of(answer), b"application/json", body[: len(body) // 2] or b"{"))
         else:
             writer.write(answer)
 
-    async def _forward(self, request: _Request) -> bytes:
+    async def _forward(self, request: RawRequest) -> bytes:
         """The server's whole answer; raises OSError when it is not there, or dies over it."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.upstream_port)
         try:
@@ -239,12 +239,14 @@ class FaultyProxy:
         await asyncio.sleep(seconds)
         await self._listen()
 
-    async def _pass_socket(self, request: _Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass_socket(
+        self, request: RawRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         sockets = sum(isinstance(each.fault, SocketFault) for each in self.log)
         fault = self.faults.for_socket(sockets)
         self.log.append(Exchange(len(self.log), "SOCKET", request.path, fault))
         if fault.kind == "refuse":
-            writer.write(_response(503, b"text/html", PAGE))
+            writer.write(response(503, b"text/html", PAGE))
             return
         upstream, sender = await asyncio.open_connection("127.0.0.1", self.upstream_port)
         sender.write(request.raw)
@@ -287,44 +289,8 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    method: str
-    path: str
-    raw: bytes
-    is_upgrade: bool
-
-    @classmethod
-    async def read(cls, reader: asyncio.StreamReader) -> _Request:
-        """The request, asking for the connection's end; raises asyncio.IncompleteReadError where none comes."""
-        lines = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[:-2]
-        headers = {
-            name.strip().lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines[1:])
-        }
-        body = await reader.readexactly(int(headers.get(b"content-length", 0)))
-        is_upgrade = headers.get(b"upgrade", b"").lower() == b"websocket"
-        # Compressed, a message depends on those before it, and none could be dropped or doubled.
-        unwanted = b"sec-websocket-extensions:" if is_upgrade else b"connection:"
-        kept = [line for line in lines if not line.lower().startswith(unwanted)]
-        if not is_upgrade:
-            kept.append(b"Connection: close")
-        method, path, _ = lines[0].decode().split(" ", 2)
-        return cls(method, path, b"\r\n".join(kept) + b"\r\n\r\n" + body, is_upgrade)
-
-
 def _made_up(fault: Fault) -> bytes:
     if fault.kind.startswith("page"):
-        return _response(200, b"text/html", PAGE)
+        return response(200, b"text/html", PAGE)
     body = json.dumps({"detail": "made up by the proxy"}).encode()
-    return _response(fault.status, b"application/json", body, fault.retry_after_seconds)
-
-
-def _response(status: int, content_type: bytes, body: bytes, retry_after_seconds: int | None = None) -> bytes:
-    head = f"HTTP/1.1 {status} {REASONS.get(status, 'OK')}\r\nConnection: close\r\n".encode()
-    if retry_after_seconds is not None:
-        head += f"Retry-After: {retry_after_seconds}\r\n".encode()
-    return head + b"Content-Type: " + content_type + f"\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
-
-
-def _status(answer: bytes) -> int:
-    return int(answer.split(b" ", 2)[1])
+    return response(fault.status, b"application/json", body, fault.retry_after_seconds)

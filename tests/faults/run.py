@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -52,6 +53,7 @@ def fault_runs(folder: Path, seeds: Iterable[int], jobs: int = JOBS) -> Iterator
 def main(arguments: list[str] | None = None) -> int:
     """Run the seeds asked for; 0 when none of them found anything."""
     asked = _parser().parse_args(arguments)
+    end_orderly_on_sigterm()
     wanted = [asked.seed] if asked.seed is not None else list(range(asked.start, asked.start + asked.count))
     found = read_done(asked.resume)
     left = [seed for seed in wanted if seed not in found]
@@ -64,6 +66,11 @@ def main(arguments: list[str] | None = None) -> int:
                     found[outcome.seed] = [finding.count for finding in outcome.findings]
                     write_done(asked.resume, outcome)
     return summarise("tests.faults.run", {seed: found[seed] for seed in wanted}, time.monotonic() - began)
+
+
+def end_orderly_on_sigterm() -> None:
+    """Let SIGTERM end this process as Ctrl-C does, with all that it has started."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -15,6 +15,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from bridge.verdict import LIVE_TYPES
+from tests.faults.children import Child
 from tests.faults.flow_side import DEPLOYMENT, FLOW, FlowSide
 from tests.faults.judgement import Finding, TaskHistory, judge_run, run_history
 from tests.faults.plan import (
@@ -29,7 +30,7 @@ from tests.faults.plan import (
     make_plan,
 )
 from tests.faults.proxy import Exchange, FaultyProxy, Phase
-from tests.faults.small_airflow import Child, SmallAirflow
+from tests.faults.small_airflow import SmallAirflow
 from tests.live_prefect import LivePrefect
 
 PATIENCE_SECONDS = 400

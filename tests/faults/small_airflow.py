@@ -7,54 +7,21 @@ metadata database and the supervisors do. Knows nothing of Prefect or of faults.
 from __future__ import annotations
 
 import json
-import os
-import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+from tests.faults.children import Child
 from tests.faults.orders import PROCESSES, TASK_ID, Order, carry_out
 
 RETRY_SECONDS = 0.7
-TERM_SECONDS = 5.0
-"""So long after SIGTERM Airflow's supervisor kills a task's process."""
 ENDS = {"success", "skipped", "failed"}
 ENDS_OF_ATTEMPT = {"DeferTask", "SucceedTask", "RetryTask", "TaskState"}
-
-
-@dataclass(eq=False)
-class Child:
-    """A worker's or a triggerer's process; `number` counts those of its kind."""
-
-    kind: str
-    number: int
-    ti_id: UUID
-    process: Any
-    pipe: Connection
-    orders: Connection
-    started_at: float = field(default_factory=time.monotonic)
-    heeds: bool = False
-    """Whether Airflow's task runner has taken over: before, SIGTERM ends a worker without a word to the operator."""
-    last_message: str = ""
-    term_at: float | None = None
-    kill_at: float | None = None
-    end_at: float | None = None
-
-    def terminate(self) -> None:
-        """SIGTERM, now, and -9 for a process that does not heed it."""
-        self.term_at, self.kill_at = None, time.monotonic() + TERM_SECONDS
-        with suppress(ProcessLookupError):
-            os.kill(self.process.pid, signal.SIGTERM)
-
-    def kill(self) -> None:
-        """-9, now."""
-        with suppress(ProcessLookupError):
-            os.kill(self.process.pid, signal.SIGKILL)
 
 
 @dataclass

@@ -1,8 +1,8 @@
 """Fault runs through a real Airflow: `python -m tests.faults.through_airflow --count 20`.
 
-Owns one Airflow, one Prefect with a process that serves flows, and a faulty network between the two; kills task
-workers, the triggerer, Prefect's server and the process that serves, and brings the services up again. Seeds run one
-after another, so that a seed's death is its own. Judged as the runs of the bridge alone are.
+Owns one plan while it is played: kills task workers, the triggerer, Prefect's server and the process that serves flows,
+and brings the services up again. Seeds run one after another, so that a seed's death is its own. Judged as the runs of
+the bridge alone are.
 """
 
 from __future__ import annotations
@@ -11,13 +11,9 @@ import argparse
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,89 +23,18 @@ import httpx
 
 from bridge.contracts import RESULT_ARTIFACT_KEY
 from bridge.verdict import LIVE_TYPES
-from tests.faults.airflow_plan import HELD, AirflowPlan, SharedNetwork, make_airflow_plan
+from tests.faults.airflow_place import Place, place
+from tests.faults.airflow_plan import HELD, AirflowPlan, make_airflow_plan
 from tests.faults.judgement import Finding, TaskHistory, judge_run, run_history
-from tests.faults.proxy import FaultyProxy
-from tests.faults.run import read_done, summarise, tell, write_done
+from tests.faults.run import end_orderly_on_sigterm, read_done, summarise, tell, write_done
 from tests.faults.scenario import Outcome
-from tests.live_airflow import LiveAirflow, live_airflow
-from tests.live_prefect import CHECKOUT, ML_PYTHON, LivePrefect, wait_until
+from tests.live_prefect import wait_until
 
-DAGS = Path(__file__).with_name("dags")
-FLOWS = CHECKOUT / "tests" / "contract" / "flows_for_tests.py"
-FLOW_COUNT = 5
 PATIENCE_SECONDS = 300
 REST_SECONDS = 40
 """After the task's end, until its run has ended as well: a cancellation takes the serving process some seconds."""
 LOOK_SECONDS = 0.2
 TRIGGERER_SECONDS = 3.0
-
-
-class Runner:
-    """The process that serves the flows. Each flow has a process of its own, which outlives it."""
-
-    def __init__(self, prefect: LivePrefect) -> None:
-        self._prefect = prefect
-
-    def start(self) -> None:
-        began = datetime.now(UTC).isoformat()
-        with (self._prefect.home / "serve.log").open("ab") as output:
-            self._process = subprocess.Popen(
-                [str(ML_PYTHON), str(FLOWS), "t"],
-                env=self._prefect.environment,
-                cwd=CHECKOUT,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        wait_until(lambda: self._serves(began), "the flows are served", PATIENCE_SECONDS)
-
-    def kill(self) -> None:
-        """-9 for the process that serves, and for it alone."""
-        os.kill(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-
-    def stop(self) -> None:
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGTERM)
-            self._process.wait(30)
-
-    def _serves(self, since: str) -> bool:
-        wanted = {"deployments": {"name": {"any_": ["t"]}}}
-        found = self._prefect.request("POST", "/deployments/filter", wanted)
-        return sum((each["last_polled"] or "") > since for each in found) == FLOW_COUNT
-
-
-@dataclass
-class Place:
-    """Where the runs take place."""
-
-    airflow: LiveAirflow
-    prefect: LivePrefect
-    runner: Runner
-    proxy: FaultyProxy
-    folder: Path
-
-
-@contextmanager
-def place(folder: Path) -> Iterator[Place]:
-    """Everything, started and ready; ended with the block."""
-    prefect = LivePrefect(folder / "prefect")
-    prefect.start()
-    runner = Runner(prefect)
-    try:
-        runner.start()
-        with (
-            FaultyProxy(prefect.port, SharedNetwork()) as proxy,
-            live_airflow(folder / "airflow", DAGS, f"http://127.0.0.1:{proxy.port}/api") as airflow,
-        ):
-            known = "SELECT 1 FROM dag WHERE dag_id = 'faults_blocking'"
-            wait_until(lambda: airflow.rows(known), "the DAGs are known", PATIENCE_SECONDS)
-            yield Place(airflow, prefect, runner, proxy, folder)
-    finally:
-        runner.stop()
-        prefect.stop()
 
 
 class AirflowScenario:
@@ -253,7 +178,9 @@ class AirflowScenario:
 
     def _settle(self) -> None:
         deadline = time.monotonic() + REST_SECONDS
-        while time.monotonic() < deadline and any(run["state_type"] in LIVE_TYPES for run in self._runs()):
+        while time.monotonic() < deadline and any(
+            run["state_type"] in LIVE_TYPES - {"CANCELLING"} for run in self._runs()
+        ):
             time.sleep(LOOK_SECONDS)
 
     def _judge(self) -> list[Finding]:
@@ -275,6 +202,8 @@ class AirflowScenario:
             attempts_left=task["try_number"] <= task["max_tries"],
             failed_by_hand_at=self._acted_at if self.plan.act == "fail" else None,
             cleared_at=self._acted_at if self.plan.act == "clear" else None,
+            # away for long enough, a run passes its deadline
+            has_deadlines=self.plan.victim in {"Prefect's server", "Prefect's runner"},
         )
         return judge_run(history, runs)
 
@@ -299,6 +228,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=20, help="how many seeds")
     parser.add_argument("--resume", type=Path, help="file of the seeds that are done; they are not played again")
     asked = parser.parse_args(arguments)
+    end_orderly_on_sigterm()
     wanted = [asked.seed] if asked.seed is not None else list(range(asked.start, asked.start + asked.count))
     found = read_done(asked.resume)
     left = [seed for seed in wanted if seed not in found]

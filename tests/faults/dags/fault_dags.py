@@ -16,6 +16,9 @@ for mode in ("deferred", "blocking"):
             parameters="{{ dag_run.conf['parameters'] }}",
             tags=["{{ dag_run.conf['tag'] }}"],
             deferrable=mode == "deferred",
+            # a run whose process was lost says PENDING or RUNNING for ever
+            start_timeout_seconds=30.0,
+            run_timeout_seconds=60.0,
             crash_grace_seconds=4.0,
             retries=2,
             retry_delay=timedelta(seconds=1),
