@@ -16,6 +16,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from bridge.errors import BridgeError, FlowRunLost, FlowRunNotFound
 from bridge.in_airflow.hook import PrefectHook
+from bridge.in_airflow.resuming import seconds_until
 from bridge.prefect_api.records import FlowRun
 from bridge.prefect_api.waiting import SharedWaiting, shared_waiting
 from bridge.quorum import Quorum
@@ -71,7 +72,7 @@ class FlowRunsTrigger(BaseTrigger):
         except BridgeError as error:
             self.log.warning("Resuming on a worker: %s", error)
             because, detail = "error", str(error)
-        await asyncio.sleep(_seconds_until(self.resume_not_before) or 0.0)
+        await asyncio.sleep(seconds_until(self.resume_not_before) or 0.0)
         yield TriggerEvent(
             {
                 "because": because,
@@ -88,7 +89,7 @@ class FlowRunsTrigger(BaseTrigger):
         quorum, completed, failed = Quorum(self.needed, len(open_waits)), 0, 0
         try:
             while quorum.standing(completed, failed) == "open":
-                left = _seconds_until(self.deadline)
+                left = seconds_until(self.deadline)
                 ended, open_waits = await asyncio.wait(open_waits, timeout=left, return_when=asyncio.FIRST_COMPLETED)
                 if not ended:
                     return "deadline"
@@ -124,9 +125,3 @@ class FlowRunsTrigger(BaseTrigger):
         except (FlowRunLost, FlowRunNotFound) as error:
             self.log.warning("%s", error)
             return False
-
-
-def _seconds_until(moment: str | None) -> float | None:
-    if moment is None:
-        return None
-    return max(0.0, (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds())

@@ -6,41 +6,35 @@ error becomes. How a run is found or started, judged and concluded is written on
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from threading import Thread
 from typing import Any, Literal
 
-from airflow.sdk import Asset, BaseOperator, conf
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, AirflowTaskTimeout
+from airflow.sdk import Asset, BaseOperator
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, AirflowTaskTimeout
 from pydantic import BaseModel, ValidationError
 
 from bridge.contracts import Deployment
 from bridge.ending import Outcome, conclude, describe_cancellation, never_started, out_of_sight, timed_out
 from bridge.errors import BridgeError, FlowRunCancelled, FlowRunError, FlowRunLost, ParametersRejected, PrefectApiError
 from bridge.in_airflow.deployment_cache import DeploymentCache
+from bridge.in_airflow.holding import Grip, Hold, OnWorkerShutdown
 from bridge.in_airflow.hook import DEFAULT_CONN_ID, PrefectHook
 from bridge.in_airflow.links import FLOW_RUN_ID_KEY, FLOW_RUN_URL_KEY, PrefectFlowRunLink
 from bridge.in_airflow.parentage import labels_of, parentage_of, tags_of
+from bridge.in_airflow.resuming import resume_not_before, wait_here
 from bridge.in_airflow.run_log import LAST_LINES_SECONDS, last_lines, write_lines
 from bridge.in_airflow.submission import Order, waited_since
-from bridge.in_airflow.task_states import UNKNOWN, state_if_known, state_or_unknown
 from bridge.in_airflow.triggers import FlowRunTrigger
 from bridge.intention import AfterFailure, AirflowIntention
 from bridge.prefect_api import wire
 from bridge.prefect_api.client import PrefectClient
-from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.records import FlowRun
-from bridge.prefect_api.retrying import RetryPolicy
 from bridge.prefect_api.wire import Submission
 from bridge.verdict import Live, is_final, judge
 
 CANCEL_CONFIRM_SECONDS = 10.0
 """How long a passed deadline looks for the end of the run that it cancels: a worker takes some four seconds."""
-
-STOPPED = "This worker is being stopped. The flow run lives on; the task's retry re-attaches to it."
-ENDED = "The task was ended from outside"
 
 
 class RunPrefectDeployment(BaseOperator):
@@ -106,7 +100,7 @@ class RunPrefectDeployment(BaseOperator):
         crash_grace_seconds: float = 30.0,
         on_cancelled: Literal["fail", "skip"] = "fail",
         on_lost: Literal["leave", "cancel"] = "leave",
-        on_worker_shutdown: Literal["leave", "cancel"] = "leave",
+        on_worker_shutdown: OnWorkerShutdown = "leave",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -131,11 +125,7 @@ class RunPrefectDeployment(BaseOperator):
         self.on_cancelled = _one_of(on_cancelled, "on_cancelled", "fail", "skip")
         self.on_lost = _one_of(on_lost, "on_lost", "leave", "cancel")
         self.on_worker_shutdown = _one_of(on_worker_shutdown, "on_worker_shutdown", "leave", "cancel")
-        self._hold: _Hold | None = None
-        self._has_held = False
-        self._ended_early = False
-        self._out_of_time = False
-        self._ending: Thread | None = None
+        self._grip = Grip(self.on_worker_shutdown)
 
     def execute(self, context: Mapping[str, Any]) -> Any:
         """Start or find the run; then wait for it."""
@@ -143,40 +133,40 @@ class RunPrefectDeployment(BaseOperator):
             with self._hook.client() as client:
                 run, since = self._start(client, context["ti"])
                 if not self.wait:
-                    self._hold = None
+                    self._grip.release()
                     url = client.connection.flow_run_url(run.id)
                     return {"flow_run_id": run.id, "name": run.name, "url": url}
                 waiting = self._trigger(run, since)
                 while not self._is_final(run):
                     if self.deferrable:
-                        self._heed_an_end()
+                        self._grip.heed_an_end()
                         self.defer(trigger=waiting, method_name="execute_complete")
-                    event = asyncio.run(_first_payload(waiting))
+                    event = wait_here(waiting)
                     run = self._look_again(client, event)
                     waiting = self._trigger(run, since, event)
                 return self._conclude(client, run, context, waiting.logged_until)
         except BridgeError as error:
             raise _for_airflow(error) from error
         except AirflowTaskTimeout:
-            self._out_of_time = True
+            self._grip.out_of_time = True
             raise
 
     def execute_complete(self, context: Mapping[str, Any], event: Mapping[str, Any]) -> Any:
         """Resumed by the trigger: the run is read again, whatever the event says."""
         try:
             with self._hook.client() as client:
-                self._take_hold(_Hold(context["ti"], client.connection, flow_run_id=event["flow_run_id"]))
+                self._grip.take(Hold(context["ti"], client.connection, flow_run_id=event["flow_run_id"]))
                 run = self._look_again(client, event)
                 if not self._is_final(run):
                     self.log.warning("Flow run %r still lives (%s); waiting again", run.name, event.get("detail", ""))
                     again = self._trigger(run, datetime.now(UTC), event)
-                    self._heed_an_end()
+                    self._grip.heed_an_end()
                     self.defer(trigger=again, method_name="execute_complete")
                 return self._conclude(client, run, context, event["logged_until"])
         except BridgeError as error:
             raise _for_airflow(error) from error
         except AirflowTaskTimeout:
-            self._out_of_time = True
+            self._grip.out_of_time = True
             raise
 
     def on_kill(self) -> None:
@@ -186,62 +176,19 @@ class RunPrefectDeployment(BaseOperator):
         being stopped; the last leaves the run to the task's retry, where one is left. Ends `execute` by raising:
         Airflow's signal handler itself lets it go on.
         """
-        hold = self._hold
-        if not self._has_held and not self._out_of_time:
-            # Nothing is held yet, but an earlier attempt may have left a run: `execute` will know.
-            self._ended_early = True
-            return
-        if hold is not None and not self._out_of_time and self._may_leave(hold.ti):
-            known = state_if_known(hold.ti)
-            if known == UNKNOWN:
-                # The signal may have come in the middle of a word with Airflow, whose answer must be heard out first.
-                self._ending = Thread(target=hold.let_go_unless_running, name="bridge ends the task")
-                self._ending.start()
-                return
-            if known == "running":
-                raise AirflowException(STOPPED)
-        if hold is not None:
-            hold.let_go()
-        if not self._out_of_time:
-            raise AirflowFailException(ENDED)
-
-    def _take_hold(self, hold: _Hold) -> None:
-        """From here on this process answers for the run, and for an end that came before."""
-        self._hold, self._has_held = hold, True
-        if not self._ended_early:
-            return
-        if self._may_leave(hold.ti) and state_or_unknown(hold.ti) in {"running", UNKNOWN}:
-            raise AirflowException(STOPPED)
-        hold.let_go()
-        raise AirflowFailException(ENDED)
-
-    def _heed_an_end(self) -> None:
-        """Before the task is handed to the triggerer: has a person ended it meanwhile?
-
-        A worker hears of that with its next heartbeat, some seconds late; a task that has deferred by then, never.
-        """
-        if self._ending is not None:
-            self._ending.join()
-        hold = self._hold
-        if hold is not None and state_or_unknown(hold.ti) not in {"running", UNKNOWN}:
-            hold.let_go()
-            raise AirflowFailException(ENDED)
+        self._grip.end()
 
     @property
     def _hook(self) -> PrefectHook:
         return PrefectHook(self.prefect_conn_id)
 
-    def _may_leave(self, ti: Any) -> bool:
-        """Whether a worker that is merely stopped leaves the run: as chosen, and to a retry that is left."""
-        return self.on_worker_shutdown == "leave" and bool(ti.try_number <= ti.max_tries)
-
     def _start(self, client: PrefectClient, ti: Any) -> tuple[FlowRun, datetime]:
         """The run, and since when its deadlines count."""
         order = self._order(ti)
-        self._take_hold(_Hold(ti, client.connection, order=order))
+        self._grip.take(Hold(ti, client.connection, order=order))
         submitted = order.place(client, DeploymentCache())
         run, url = submitted.run, client.connection.flow_run_url(submitted.run.id)
-        self._hold = _Hold(ti, client.connection, flow_run_id=run.id)
+        self._grip.take(Hold(ti, client.connection, flow_run_id=run.id))
         ti.xcom_push(key=FLOW_RUN_ID_KEY, value=run.id)
         ti.xcom_push(key=FLOW_RUN_URL_KEY, value=url)
         verb = {"started": "Started", "attached": "Attached to", "retried": "Retrying in place"}[submitted.how]
@@ -295,7 +242,7 @@ class RunPrefectDeployment(BaseOperator):
             result_model=f"{model.__module__}:{model.__qualname__}" if model else None,
             end_from_trigger=self.deferrable and self.end_from_trigger and not self._needs_a_worker_to_end(),
             push_result=bool(self.do_xcom_push),
-            resume_not_before=_after(datetime.now(UTC), _handover_seconds()) if self.deferrable else None,
+            resume_not_before=resume_not_before() if self.deferrable else None,
         )
 
     @property
@@ -356,7 +303,7 @@ class RunPrefectDeployment(BaseOperator):
     def _conclude(
         self, client: PrefectClient, run: FlowRun, context: Mapping[str, Any], logged_until: str | None
     ) -> Any:
-        self._hold = None
+        self._grip.release()
         if self.stream_logs and run.start_time is not None and run.state_type != "COMPLETED":
             seconds = self._at_most(LAST_LINES_SECONDS)
             write_lines(self.log, last_lines(client, run.id, logged_until, seconds))
@@ -383,49 +330,14 @@ class RunPrefectDeployment(BaseOperator):
                 context["outlet_events"][outlet].extra.update(extra)
 
 
-class _Hold:
-    """What this process holds of a run: its id, or as long as that is not known the order that was placed."""
-
-    def __init__(
-        self, ti: Any, connection: PrefectConnection, *, order: Order | None = None, flow_run_id: str | None = None
-    ) -> None:
-        self.ti = ti
-        self._connection = connection
-        self._order = order
-        self._flow_run_id = flow_run_id
-
-    def let_go(self) -> None:
-        """Cancel the run."""
-        if self._order is not None:
-            self._order.withdraw(self._connection)
-        elif self._flow_run_id is not None:
-            with PrefectClient(self._connection, RetryPolicy(attempts=3)) as client:
-                client.run(wire.cancel_flow_run(self._flow_run_id))
-
-    def let_go_unless_running(self) -> None:
-        """Cancel the run once Airflow says that the task does not run any more; while it does, leave it. Blocks."""
-        if state_or_unknown(self.ti) not in {"running", UNKNOWN}:
-            self.let_go()
-
-
 def _one_of(value: Any, name: str, *choices: str) -> Any:
     if value not in choices:
         raise ValueError(f"{name}={value!r} is none of: {', '.join(choices)}")
     return value
 
 
-def _handover_seconds() -> float:
-    """How long after a deferral the executor may still report its worker, with three seconds for the scheduler."""
-    return conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0) + 3.0
-
-
 def _after(since: datetime, seconds: float | None) -> str | None:
     return None if seconds is None else (since + timedelta(seconds=seconds)).isoformat()
-
-
-async def _first_payload(trigger: FlowRunTrigger) -> Mapping[str, Any]:
-    payload: Mapping[str, Any] = (await anext(trigger.run())).payload
-    return payload
 
 
 def _for_airflow(error: BridgeError) -> Exception:

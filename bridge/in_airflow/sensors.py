@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from airflow.sdk import BaseSensorOperator, XComArg, conf
+from airflow.sdk import BaseSensorOperator, XComArg
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from bridge.errors import BridgeError, FlowRunsFailed
 from bridge.in_airflow.hook import DEFAULT_CONN_ID, PrefectHook
 from bridge.in_airflow.many_runs import FlowRunsTrigger
+from bridge.in_airflow.resuming import resume_not_before, wait_here
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.retrying import RetryPolicy
 from bridge.quorum import Needs, Quorum, check_needs, quorum_of
@@ -132,7 +132,7 @@ class WaitForFlowRuns(BaseSensorOperator):
                     waiting = self._trigger(flow_run_ids, quorum.needed, event["deadline"])
                     if self.deferrable:
                         self.defer(trigger=waiting, method_name="execute_complete")
-                    event = asyncio.run(_first_payload(waiting))
+                    event = wait_here(waiting)
         except FlowRunsFailed as error:
             if self.soft_fail:
                 raise AirflowSkipException(str(error)) from error
@@ -150,7 +150,6 @@ class WaitForFlowRuns(BaseSensorOperator):
         return min(self.timeout, self.execution_timeout.total_seconds())
 
     def _trigger(self, flow_run_ids: Sequence[str], needed: int, deadline: str) -> FlowRunsTrigger:
-        handover = datetime.now(UTC) + timedelta(seconds=_handover_seconds())
         return FlowRunsTrigger(
             prefect_conn_id=self.prefect_conn_id,
             flow_run_ids=flow_run_ids,
@@ -158,7 +157,7 @@ class WaitForFlowRuns(BaseSensorOperator):
             deadline=deadline,
             crash_grace_seconds=self.crash_grace_seconds,
             patience_seconds=self.patience_seconds,
-            resume_not_before=handover.isoformat() if self.deferrable else None,
+            resume_not_before=resume_not_before() if self.deferrable else None,
         )
 
 
@@ -184,13 +183,3 @@ def _checked(flow_run_id: Any) -> str:
         raise AirflowFailException(
             f"{flow_run_id!r} is not the id of a flow run: give ids, or what RunPrefectDeployment(wait=False) returns"
         ) from error
-
-
-def _handover_seconds() -> float:
-    """How long after a deferral the executor may still report its worker, with three seconds for the scheduler."""
-    return conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0) + 3.0
-
-
-async def _first_payload(trigger: FlowRunsTrigger) -> Mapping[str, Any]:
-    payload: Mapping[str, Any] = (await anext(trigger.run())).payload
-    return payload

@@ -21,13 +21,14 @@ from pydantic import BaseModel
 from bridge.ending import describe_cancellation, outcome
 from bridge.errors import BridgeError
 from bridge.in_airflow.hook import PrefectHook
+from bridge.in_airflow.resuming import seconds_until
 from bridge.in_airflow.run_log import RunLog, xcom_place
 from bridge.in_airflow.task_states import state_of
 from bridge.prefect_api import wire
 from bridge.prefect_api.client import AsyncPrefectClient
 from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.records import FlowRun, LogLine
-from bridge.prefect_api.waiting import SharedWaiting, shared_waiting
+from bridge.prefect_api.waiting import shared_waiting
 from bridge.verdict import Completed, Live, final_from, judge
 
 _endings: set[asyncio.Task[None]] = set()
@@ -104,7 +105,7 @@ class FlowRunTrigger(BaseTrigger):
             self.log.warning("Resuming on a worker: %s", error)
             event = self._resumption("error", written, str(error))
         if type(event) is TriggerEvent:
-            await self._until_the_worker_is_gone()
+            await asyncio.sleep(seconds_until(self.resume_not_before) or 0.0)
         yield event
 
     async def on_kill(self) -> None:
@@ -134,24 +135,26 @@ class FlowRunTrigger(BaseTrigger):
 
     async def _wait(self, connection: PrefectConnection, written: RunLog) -> TriggerEvent:
         waiting = shared_waiting(connection)
-        news = waiting.follow(
-            self.flow_run_id,
-            patience_seconds=self.patience_seconds,
-            with_log=self.stream_logs,
-            log_after=written.position,
-        )
-        async with aclosing(news):
-            while True:
+        while True:
+            news = waiting.follow(
+                self.flow_run_id,
+                patience_seconds=self.patience_seconds,
+                with_log=self.stream_logs,
+                log_after=written.position,
+            )
+            async with aclosing(news):
                 run, passed = await self._until_final(news, written)
-                if passed is not None or not self._ends_the_task():
+                if passed is not None or not self._ends_the_task() or not isinstance(judge(run), Completed):
                     return self._resumption(passed or "ended", written)
-                confirmed = await waiting.confirm(self.flow_run_id)
-                verdict = judge(confirmed)
-                if isinstance(verdict, Completed):
-                    return await self._success(waiting, connection, confirmed, verdict)
-                if not isinstance(verdict, Live):
-                    return self._resumption("ended", written)
-                self.log.info("Flow run %r is %s again", run.name, confirmed.state_name)
+                confirmed, result = await asyncio.gather(
+                    waiting.confirm(self.flow_run_id), waiting.result_of(self.flow_run_id)
+                )
+            verdict = judge(confirmed)
+            if isinstance(verdict, Completed):
+                return await self._success(connection, confirmed, verdict, result)
+            if not isinstance(verdict, Live):
+                return self._resumption("ended", written)
+            self.log.info("Flow run %r is %s again", run.name, confirmed.state_name)
 
     async def _until_final(
         self, news: AsyncGenerator[FlowRun | Sequence[LogLine], None], written: RunLog
@@ -201,15 +204,6 @@ class FlowRunTrigger(BaseTrigger):
             }
         )
 
-    async def _until_the_worker_is_gone(self) -> None:
-        """Hold a resumption back while the executor may still report the worker that deferred the task.
-
-        Airflow 3.3.2's scheduler takes that report, when the task is queued again already, for the death of the resumed
-        one and spends a retry. A worker's supervisor may notice the end of its process `min_heartbeat_interval` late.
-        """
-        if moment := _moment(self.resume_not_before):
-            await asyncio.sleep(max(0.0, (moment - datetime.now(UTC)).total_seconds()))
-
     def _task(self) -> Any:
         """The task instance that waits; `dag.test()` runs triggers without one."""
         return self.task_instance
@@ -218,10 +212,9 @@ class FlowRunTrigger(BaseTrigger):
         return self.end_from_trigger and self._task() is not None
 
     async def _success(
-        self, waiting: SharedWaiting, connection: PrefectConnection, run: FlowRun, completed: Completed
+        self, connection: PrefectConnection, run: FlowRun, completed: Completed, result: Mapping[str, Any] | None
     ) -> TriggerEvent:
         model = await self._result_model()
-        result = await waiting.result_of(run.id)
         concluded = outcome(run, connection.flow_run_url(run.id), completed, result, model)
         if self.push_result and result is not None:
             await self._push(result)

@@ -104,9 +104,3 @@ def play(scenarios: DagBag) -> Callable[..., Played]:
         return Played(dag.test(run_conf=conf), raised)
 
     return run
-
-
-@pytest.fixture(autouse=True)
-def no_executor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`dag.test()` has no executor that could report a worker late, so no resumption need be held back."""
-    monkeypatch.setattr("bridge.in_airflow.operators._handover_seconds", lambda: 0.0)

@@ -23,12 +23,6 @@ MODES = pytest.mark.parametrize("mode", ["deferred", "blocking"])
 Play = Callable[..., Played]
 
 
-@pytest.fixture(autouse=True)
-def no_handover(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`dag.test()` has no executor that could report a worker late."""
-    monkeypatch.setattr("bridge.in_airflow.sensors._handover_seconds", lambda: 0.0)
-
-
 def publish(prefect: LivePrefect, flow_run_id: str, result: dict[str, Any]) -> None:
     artifact = {"key": "bridge-result", "type": "result", "data": json.dumps(result), "flow_run_id": flow_run_id}
     prefect.request("POST", "/artifacts/", artifact)

@@ -154,15 +154,15 @@ def test_a_retry_reattaches_to_the_running_flow(
     play: Callable, client: PrefectClient, prefect: LivePrefect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tag, marker = uuid4().hex, tmp_path / "go"
-    wait = operators._first_payload
+    wait = operators.wait_here
 
-    async def die_once(trigger: FlowRunTrigger) -> Mapping[str, Any]:
+    def die_once(trigger: FlowRunTrigger) -> Mapping[str, Any]:
         if not marker.exists():
             marker.touch()
             raise ConnectionError("the worker's machine is gone")
-        return await wait(trigger)
+        return wait(trigger)
 
-    monkeypatch.setattr(operators, "_first_payload", die_once)
+    monkeypatch.setattr(operators, "wait_here", die_once)
     played = play("any_blocking", deployment="hold/t", parameters={"path": str(marker)}, tag=tag)
     assert [type(error) for error in played.raised] == [ConnectionError]
     assert played.state("run") == "success"
@@ -173,15 +173,15 @@ def test_a_run_that_is_deleted_while_it_is_waited_for_is_lost_and_the_retry_star
     play: Callable, client: PrefectClient, prefect: LivePrefect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     marker = tmp_path / "go"
-    wait = operators._first_payload
+    wait = operators.wait_here
 
-    async def delete_once(trigger: FlowRunTrigger) -> Mapping[str, Any]:
+    def delete_once(trigger: FlowRunTrigger) -> Mapping[str, Any]:
         if not marker.exists():
             marker.touch()
             prefect.request("DELETE", f"/flow_runs/{trigger.flow_run_id}")
-        return await wait(trigger)
+        return wait(trigger)
 
-    monkeypatch.setattr(operators, "_first_payload", delete_once)
+    monkeypatch.setattr(operators, "wait_here", delete_once)
     played = play("any_blocking", deployment="hold/t", parameters={"path": str(marker)}, tag=uuid4().hex)
     assert [type(error).__name__ for error in played.raised] == ["FlowRunLost"]
     assert played.state("run") == "success"
@@ -191,12 +191,12 @@ def test_an_api_that_stays_away_is_given_up_with_the_runs_name(
     play: Callable, client: PrefectClient, prefect: LivePrefect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     marker = tmp_path / "go"
-    wait = operators._first_payload
+    wait = operators.wait_here
     exchange = PrefectClient._send
 
-    async def cut_off_once(trigger: FlowRunTrigger) -> Mapping[str, Any]:
+    def cut_off_once(trigger: FlowRunTrigger) -> Mapping[str, Any]:
         if marker.exists():
-            return await wait(trigger)
+            return wait(trigger)
         marker.touch()
         monkeypatch.setattr(PrefectClient, "_send", lambda *_: Fault("ConnectError", sent=False))
         monkeypatch.setattr("bridge.prefect_api.client.time.sleep", lambda _: None)
@@ -205,7 +205,7 @@ def test_an_api_that_stays_away_is_given_up_with_the_runs_name(
     def come_back(context: Mapping[str, Any]) -> None:
         monkeypatch.setattr(PrefectClient, "_send", exchange)
 
-    monkeypatch.setattr(operators, "_first_payload", cut_off_once)
+    monkeypatch.setattr(operators, "wait_here", cut_off_once)
     monkeypatch.setattr(operators.RunPrefectDeployment, "pre_execute", lambda _, context: come_back(context))
     tag = uuid4().hex
     played = play("any_blocking", deployment="hold/t", parameters={"path": str(marker)}, tag=tag)
@@ -286,7 +286,7 @@ def test_a_run_that_nobody_starts_is_cancelled_and_the_error_names_pool_queue_an
 
 def test_a_run_out_of_sight_is_cancelled_where_that_was_chosen(client: PrefectClient, prefect: LivePrefect) -> None:
     operator = operators.RunPrefectDeployment(task_id="run", deployment="a/b", on_lost="cancel")
-    flow_run_id = prefect.run_by_hand()
+    flow_run_id = prefect.run_by_hand("SCHEDULED")
     lost = operator._out_of_sight(client, flow_run_id, PrefectUnreachable("no answer"))
     assert "As configured: flow run" in str(lost)
     assert "is cancelled" in str(lost)

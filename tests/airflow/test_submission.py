@@ -18,8 +18,9 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from opentelemetry.sdk.trace import TracerProvider
 
 from bridge.errors import ParametersRejected
-from bridge.in_airflow import operators
+from bridge.in_airflow import holding
 from bridge.in_airflow.deployment_cache import DeploymentCache
+from bridge.in_airflow.holding import Hold
 from bridge.in_airflow.operators import RunPrefectDeployment
 from bridge.in_airflow.parentage import labels_of, parentage_of, tags_of
 from bridge.in_airflow.submission import ARRIVAL_SECONDS, Order
@@ -203,30 +204,30 @@ def test_a_mapped_member_bears_its_index() -> None:
 
 
 @pytest.fixture
-def holding(client: PrefectClient, order: Order, cache: DeploymentCache) -> Any:
+def held(client: PrefectClient, order: Order, cache: DeploymentCache) -> Any:
     """An operator in the middle of its wait, and the run that it holds."""
     operator = RunPrefectDeployment(task_id="t", deployment="hold/t")
     flow_run_id = placed(order, client, cache)
-    operator._take_hold(operators._Hold(TASK, client.connection, flow_run_id=flow_run_id))
+    operator._grip.take(Hold(TASK, client.connection, flow_run_id=flow_run_id))
     yield operator, flow_run_id
     client.run(wire.cancel_flow_run(flow_run_id))
 
 
 def test_a_task_that_a_person_ends_cancels_its_run(
-    client: PrefectClient, holding: Any, monkeypatch: pytest.MonkeyPatch
+    client: PrefectClient, held: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operators, "state_if_known", lambda _: "failed")
-    operator, flow_run_id = holding
+    monkeypatch.setattr(holding, "state_if_known", lambda _: "failed")
+    operator, flow_run_id = held
     with pytest.raises(AirflowFailException):
         operator.on_kill()
     assert state(client, flow_run_id) in {"CANCELLING", "CANCELLED"}
 
 
 def test_a_worker_that_is_stopped_leaves_the_run_to_the_retry(
-    client: PrefectClient, holding: Any, monkeypatch: pytest.MonkeyPatch
+    client: PrefectClient, held: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operators, "state_if_known", lambda _: "running")
-    operator, flow_run_id = holding
+    monkeypatch.setattr(holding, "state_if_known", lambda _: "running")
+    operator, flow_run_id = held
     with pytest.raises(AirflowException, match="lives on"):
         operator.on_kill()
     assert state(client, flow_run_id) not in {"CANCELLING", "CANCELLED"}
@@ -234,14 +235,14 @@ def test_a_worker_that_is_stopped_leaves_the_run_to_the_retry(
 
 @pytest.mark.parametrize("then", ["failed", "restarting"])
 def test_an_end_that_comes_in_the_middle_of_a_word_with_airflow_is_heeded_after_it(
-    client: PrefectClient, holding: Any, monkeypatch: pytest.MonkeyPatch, then: str
+    client: PrefectClient, held: Any, monkeypatch: pytest.MonkeyPatch, then: str
 ) -> None:
-    monkeypatch.setattr(operators, "state_if_known", lambda _: operators.UNKNOWN)
-    monkeypatch.setattr(operators, "state_or_unknown", lambda _: then)
-    operator, flow_run_id = holding
+    monkeypatch.setattr(holding, "state_if_known", lambda _: holding.UNKNOWN)
+    monkeypatch.setattr(holding, "state_or_unknown", lambda _: then)
+    operator, flow_run_id = held
     operator.on_kill()
     with pytest.raises(AirflowFailException, match="ended from outside"):
-        operator._heed_an_end()
+        operator._grip.heed_an_end()
     assert state(client, flow_run_id) in {"CANCELLING", "CANCELLED"}
 
 
@@ -261,38 +262,38 @@ def test_an_end_that_comes_before_the_run_is_looked_for_is_heeded_once_it_is(
     then: type[Exception],
     states: set[str],
 ) -> None:
-    monkeypatch.setattr(operators, "state_or_unknown", lambda _: known)
+    monkeypatch.setattr(holding, "state_or_unknown", lambda _: known)
     left_by_an_earlier_attempt = placed(order, client, cache)
     operator = RunPrefectDeployment(task_id="t", deployment="hold/t")
     operator.on_kill()
     with pytest.raises(then):
-        operator._take_hold(operators._Hold(TASK, client.connection, order=order))
+        operator._grip.take(Hold(TASK, client.connection, order=order))
     assert state(client, left_by_an_earlier_attempt) in states
     client.run(wire.cancel_flow_run(left_by_an_earlier_attempt))
 
 
 @pytest.mark.parametrize("known", ["running", "unknown"])
 def test_a_task_that_nobody_has_ended_is_handed_to_the_triggerer(
-    client: PrefectClient, holding: Any, monkeypatch: pytest.MonkeyPatch, known: str
+    client: PrefectClient, held: Any, monkeypatch: pytest.MonkeyPatch, known: str
 ) -> None:
-    monkeypatch.setattr(operators, "state_or_unknown", lambda _: known)
-    operator, flow_run_id = holding
-    operator._heed_an_end()
+    monkeypatch.setattr(holding, "state_or_unknown", lambda _: known)
+    operator, flow_run_id = held
+    operator._grip.heed_an_end()
     assert state(client, flow_run_id) not in {"CANCELLING", "CANCELLED"}
 
 
 @pytest.mark.parametrize("reason", ["chosen", "no retry is left", "out of time"])
 def test_a_worker_that_is_stopped_cancels_where_nobody_would_take_the_run_up(
-    client: PrefectClient, holding: Any, monkeypatch: pytest.MonkeyPatch, reason: str
+    client: PrefectClient, held: Any, monkeypatch: pytest.MonkeyPatch, reason: str
 ) -> None:
-    monkeypatch.setattr(operators, "state_if_known", lambda _: "running")
-    operator, flow_run_id = holding
+    monkeypatch.setattr(holding, "state_if_known", lambda _: "running")
+    operator, flow_run_id = held
     if reason == "chosen":
-        operator.on_worker_shutdown = "cancel"
+        operator._grip._on_worker_shutdown = "cancel"
     elif reason == "no retry is left":
-        operator._hold.ti = SimpleNamespace(**{**vars(TASK), "try_number": 2})
+        operator._grip._hold.ti = SimpleNamespace(**{**vars(TASK), "try_number": 2})
     else:
-        operator._out_of_time = True
+        operator._grip.out_of_time = True
     if reason == "out of time":
         operator.on_kill()
     else:

@@ -70,6 +70,11 @@ for mode in ("deferred", "blocking"):
             **common,
         )
 
+    with DAG(dag_id=f"never_starts_{mode}", schedule=None):
+        RunPrefectDeployment(
+            task_id="run", deployment="{{ dag_run.conf['deployment'] }}", start_timeout_seconds=2, **common
+        )
+
     with DAG(dag_id=f"skipping_{mode}", schedule=None):
         RunPrefectDeployment(task_id="run", deployment=SKIP, **common)
 
@@ -88,11 +93,6 @@ with DAG(dag_id="from_a_task", schedule=None):
         return {"text": "from upstream", "number": 5}
 
     RunPrefectDeployment(task_id="run", deployment=ECHO, parameters=parameters())
-
-    with DAG(dag_id=f"never_starts_{mode}", schedule=None):
-        RunPrefectDeployment(
-            task_id="run", deployment="{{ dag_run.conf['deployment'] }}", start_timeout_seconds=2, **common
-        )
 
 with DAG(dag_id="not_waited_for", schedule=None):
     RunPrefectDeployment(task_id="run", deployment="echo/t", wait=False)
