@@ -53,7 +53,9 @@ def start_fork_server(airflow_home: Path) -> None:
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "0",
     }
     try:
-        PROCESSES.set_forkserver_preload(["tests.faults.attempts", "tests.faults.scenario", "bridge.in_airflow.triggers"])
+        PROCESSES.set_forkserver_preload(
+            ["tests.faults.attempts", "tests.faults.scenario", "bridge.in_airflow.triggers"]
+        )
         forkserver.ensure_running()
     finally:
         os.environ.clear()
