@@ -8,7 +8,8 @@ end twice when the triggerer is lost. So a run also takes the recorded events th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +19,8 @@ CLAIMS_KEPT = 500
 UNCLAIMED = ""
 CLOCKS_DIFFER = timedelta(minutes=10)
 """An event is recorded after the end that it tells of, but by Airflow's clock."""
+SETTLE_SECONDS = 1.0
+"""Longer than a task takes from reading the claims to writing them: the state store cannot compare and set."""
 
 
 def new_ends(asset: Asset) -> list[dict[str, Any]]:
@@ -26,6 +29,9 @@ def new_ends(asset: Asset) -> list[dict[str, Any]]:
     Call it in a task that has the asset among its `inlets`, and only there: the asset's events and state are given to
     such tasks alone. A task that is tried again is given the same ends again. Empty in a run that no event started, and
     where another run of the DAG has taken the ends. Raises KeyError when the asset is not among the inlets.
+
+    Two runs of the DAG at once may reach for an end that neither was given. The later claim holds, as long as no task
+    stands still for a second in the middle of claiming; only `max_active_runs=1` makes that certain.
     """
     context: Mapping[str, Any] = get_current_context()
     store = context["asset_state_store"][asset]
@@ -39,11 +45,21 @@ def new_ends(asset: Asset) -> list[dict[str, Any]]:
         recorded = list(context["inlet_events"][asset].after(min(first, doubtful - CLOCKS_DIFFER).isoformat()))
     key = f"prefect-claims-{dag_id}"
     claims: dict[str, str] = store.get(key) or {}
-    taken, claimed = _take(dag_id, run_id, first, recorded, claims)
-    if claimed:
-        kept = [*claims.items(), *((event_id, run_id) for event_id in claimed)][-CLAIMS_KEPT:]
-        store.set(key, dict(kept))
-    return taken
+    taken, unclaimed = _take(dag_id, run_id, first, recorded, claims)
+    lost = set(unclaimed) - _claim(store, key, run_id, unclaimed)
+    return [end for end in taken if end["event_id"] not in lost]
+
+
+def _claim(store: Any, key: str, run_id: str, event_ids: Sequence[str]) -> set[str]:
+    """Those of the ends that are this run's, once no other run's claim can have crossed with its own."""
+    while True:
+        claims: dict[str, str] = store.get(key) or {}
+        missing = [event_id for event_id in event_ids if event_id not in claims]
+        if not missing:
+            return {event_id for event_id in event_ids if claims[event_id] == run_id}
+        kept = list(claims.items())[-CLAIMS_KEPT:]
+        store.set(key, dict(kept) | dict.fromkeys(missing, run_id))
+        time.sleep(SETTLE_SECONDS)
 
 
 def _oldest_doubt(recorded: Iterable[Any]) -> datetime | None:

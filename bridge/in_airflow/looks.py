@@ -18,7 +18,10 @@ from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
 
 from bridge.errors import BridgeError
 from bridge.in_airflow.hook import PrefectHook
+from bridge.prefect_api.client import AsyncPrefectClient
+from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.events import state_changes
+from bridge.prefect_api.retrying import RetryPolicy
 from bridge.prefect_api.wire import ENDED_TYPES
 
 log = logging.getLogger(__name__)
@@ -41,6 +44,8 @@ OUTAGES = (BridgeError, AirflowException, AirflowRuntimeError)
 class Look:
     """One look at Prefect, made by every watcher of the API; `again`: there is more to tell at once."""
 
+    client: Callable[[], Awaitable[AsyncPrefectClient]]
+    """Gives the client that the watchers share, for the connection as it is now; raises one of OUTAGES."""
     again: bool = False
     _to_call: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
@@ -62,6 +67,7 @@ class Looks(SharedStreamProducer):
         self._due = asyncio.Event()
         self._done = asyncio.Event()
         self._listening = False
+        self._clients: dict[PrefectConnection, AsyncPrefectClient] = {}
         self._last_event: datetime | None = None
         self._second_look_at: float | None = None
         """By the event loop's clock; None where the last event's look has been repeated."""
@@ -71,7 +77,7 @@ class Looks(SharedStreamProducer):
         listener = asyncio.create_task(self._listen(), name=f"prefect events of {self._conn_id}")
         try:
             while True:
-                look = Look()
+                look = Look(self._client)
                 self._due.clear()
                 self._done.clear()
                 yield look, look
@@ -80,6 +86,9 @@ class Looks(SharedStreamProducer):
                     await self._until_due(listener)
         finally:
             listener.cancel()
+            for client in self._clients.values():
+                await client.close()
+            self._clients.clear()
 
     async def advance(self, batch: Sequence[AdvanceItem]) -> None:
         """The looks' events are stored. Where one watcher failed, all save at the next look."""
@@ -87,6 +96,14 @@ class Looks(SharedStreamProducer):
             if item.outcome.is_clean:
                 await item.broker_payload.stored()
         self._done.set()
+
+    async def _client(self) -> AsyncPrefectClient:
+        # A client makes a TLS context, which is dear. One for a connection that has changed is left to those who may
+        # still be using it.
+        connection = await PrefectHook(self._conn_id).connection_async()
+        if connection not in self._clients:
+            self._clients[connection] = AsyncPrefectClient(connection, RetryPolicy(attempts=3))
+        return self._clients[connection]
 
     async def _until_due(self, listener: asyncio.Task[None]) -> None:
         await asyncio.sleep(LEAST_SECONDS_BETWEEN_LOOKS)

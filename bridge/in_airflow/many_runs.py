@@ -14,13 +14,14 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from bridge.errors import BridgeError, FlowRunLost, FlowRunNotFound
+from bridge.errors import FlowRunLost, FlowRunNotFound
 from bridge.in_airflow.hook import PrefectHook
+from bridge.in_airflow.looks import OUTAGES
 from bridge.in_airflow.resuming import seconds_until
-from bridge.prefect_api.records import FlowRun
+from bridge.prefect_api.records import FlowRun, LogLine
 from bridge.prefect_api.waiting import SharedWaiting, shared_waiting
 from bridge.quorum import Quorum
-from bridge.verdict import Completed, Live, final_from, judge
+from bridge.verdict import Completed, Live, final_from, is_final, judge
 
 
 class FlowRunsTrigger(BaseTrigger):
@@ -28,7 +29,8 @@ class FlowRunsTrigger(BaseTrigger):
 
     The deadline is a wall-clock time in ISO 8601, so that it outlives a restart of the triggerer. A run that is gone
     counts as one that failed. For `patience_seconds` Prefect may give no answer. Before `resume_not_before` the task
-    is not resumed on a worker.
+    is not resumed on a worker. `errors_so_far` counts the waits before this one that failed, one after the other,
+    before each run had been heard of.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class FlowRunsTrigger(BaseTrigger):
         crash_grace_seconds: float = 0.0,
         patience_seconds: float = 300.0,
         resume_not_before: str | None = None,
+        errors_so_far: int = 0,
     ) -> None:
         super().__init__()
         self.prefect_conn_id = prefect_conn_id
@@ -49,6 +52,8 @@ class FlowRunsTrigger(BaseTrigger):
         self.crash_grace_seconds = crash_grace_seconds
         self.patience_seconds = patience_seconds
         self.resume_not_before = resume_not_before
+        self.errors_so_far = errors_so_far
+        self._unheard = set(self.flow_run_ids)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return (
@@ -61,17 +66,19 @@ class FlowRunsTrigger(BaseTrigger):
                 "crash_grace_seconds": self.crash_grace_seconds,
                 "patience_seconds": self.patience_seconds,
                 "resume_not_before": self.resume_not_before,
+                "errors_so_far": self.errors_so_far,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """One event: why the task must look at its runs."""
-        detail = ""
+        detail, errors = "", 0
         try:
             because = await self._wait()
-        except BridgeError as error:
+        except OUTAGES as error:
             self.log.warning("Resuming on a worker: %s", error)
             because, detail = "error", str(error)
+            errors = self.errors_so_far + 1 if self._unheard else 1
         await asyncio.sleep(seconds_until(self.resume_not_before) or 0.0)
         yield TriggerEvent(
             {
@@ -80,13 +87,15 @@ class FlowRunsTrigger(BaseTrigger):
                 "flow_run_ids": self.flow_run_ids,
                 "needed": self.needed,
                 "deadline": self.deadline,
+                "errors_so_far": errors,
             }
         )
 
     async def _wait(self) -> str:
         waiting = shared_waiting(await PrefectHook(self.prefect_conn_id).connection_async())
-        open_waits = {asyncio.create_task(self._completes(waiting, each)) for each in self.flow_run_ids}
-        quorum, completed, failed = Quorum(self.needed, len(open_waits)), 0, 0
+        waits = [asyncio.create_task(self._completes(waiting, each)) for each in self.flow_run_ids]
+        open_waits = set(waits)
+        quorum, completed, failed = Quorum(self.needed, len(waits)), 0, 0
         try:
             while quorum.standing(completed, failed) == "open":
                 left = seconds_until(self.deadline)
@@ -99,29 +108,38 @@ class FlowRunsTrigger(BaseTrigger):
         finally:
             for each in open_waits:
                 each.cancel()
-            await asyncio.gather(*open_waits, return_exceptions=True)
+            # The ended ones too: asyncio logs every error that nobody has asked for.
+            await asyncio.gather(*waits, return_exceptions=True)
 
     async def _completes(self, waiting: SharedWaiting, flow_run_id: str) -> bool:
         """Whether the run has completed, once it has ended for good."""
         try:
-            async with aclosing(waiting.follow(flow_run_id, patience_seconds=self.patience_seconds)) as news:
-                run: FlowRun | None = None
-                while True:
-                    final_at = final_from(run, self.crash_grace_seconds) if run is not None else None
-                    left = max(0.0, (final_at - datetime.now(UTC)).total_seconds()) if final_at else None
-                    try:
-                        told = await asyncio.wait_for(anext(news), left)
-                    except TimeoutError:
-                        return False
-                    if not isinstance(told, FlowRun):
-                        continue
-                    run = told
-                    if isinstance(judge(run), Live) or final_from(run, self.crash_grace_seconds) is not None:
-                        continue
-                    confirmed = judge(await waiting.confirm(flow_run_id))
-                    if not isinstance(confirmed, Live):
-                        self.log.info("Flow run %r is %s", run.name, run.state_name)
-                        return isinstance(confirmed, Completed)
+            while True:
+                async with aclosing(waiting.follow(flow_run_id, patience_seconds=self.patience_seconds)) as news:
+                    await self._until_told_final(flow_run_id, news)
+                    run = await waiting.confirm(flow_run_id)
+                if is_final(run, self.crash_grace_seconds, datetime.now(UTC)):
+                    self.log.info("Flow run %r is %s", run.name, run.state_name)
+                    return isinstance(judge(run), Completed)
         except (FlowRunLost, FlowRunNotFound) as error:
+            self._unheard.discard(flow_run_id)
             self.log.warning("%s", error)
             return False
+
+    async def _until_told_final(self, flow_run_id: str, news: AsyncIterator[FlowRun | Sequence[LogLine]]) -> None:
+        """Until the run has ended by what is told of it; a crashed one, until its grace is over."""
+        final_at: datetime | None = None
+        while True:
+            left = max(0.0, (final_at - datetime.now(UTC)).total_seconds()) if final_at else None
+            try:
+                # Python 3.11's wait_for loses a cancellation that comes together with the news.
+                async with asyncio.timeout(left):
+                    told = await anext(news)
+            except TimeoutError:
+                return
+            if not isinstance(told, FlowRun):
+                continue
+            self._unheard.discard(flow_run_id)
+            final_at = final_from(told, self.crash_grace_seconds)
+            if final_at is None and not isinstance(judge(told), Live):
+                return

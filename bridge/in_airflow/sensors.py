@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from uuid import UUID
 from airflow.sdk import BaseSensorOperator, XComArg
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from bridge.errors import BridgeError, FlowRunsFailed
+from bridge.errors import BridgeError, FlowRunsFailed, PrefectUnreachable
 from bridge.in_airflow.hook import DEFAULT_CONN_ID, PrefectHook
 from bridge.in_airflow.many_runs import FlowRunsTrigger
 from bridge.in_airflow.resuming import resume_not_before, wait_here
@@ -21,11 +21,20 @@ from bridge.quorum import Needs, Quorum, check_needs, quorum_of
 from bridge.readiness import examine
 from bridge.taking_stock import describe_ended, take_stock
 
+ERRORS_BORNE = 5
+"""After so many waits in a row that failed, the worker waits itself; what fails there as well is raised.
+
+What the triggerer lacks alone (a TLS file, a way through a firewall) would else start a worker again and again.
+"""
+
 
 class PrefectReady(BaseSensorOperator):
     """Succeeds once the API answers, the deployments exist, and a worker polls each of their pools.
 
+    :param deployments: a list of `<flow>/<deployment>`, templated, or another task's output that is one.
+
     Refused credentials fail at once: waiting does not mend them. What is missing is said at every poke.
+    Raises ValueError where `deployments` is one string.
     """
 
     template_fields: Sequence[str] = ("deployments", "prefect_conn_id")
@@ -33,7 +42,7 @@ class PrefectReady(BaseSensorOperator):
     def __init__(
         self,
         *,
-        deployments: Sequence[str],
+        deployments: Sequence[str] | XComArg,
         prefect_conn_id: str = DEFAULT_CONN_ID,
         poke_interval: float = 5.0,
         timeout: float = 300.0,
@@ -41,15 +50,18 @@ class PrefectReady(BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, timeout=timeout, mode=mode, **kwargs)
-        self.deployments = list(deployments)
+        if isinstance(deployments, str):
+            raise ValueError(_one_string(deployments))
+        self.deployments: Any = deployments
         self.prefect_conn_id = prefect_conn_id
 
     def poke(self, context: Mapping[str, Any]) -> bool:  # noqa: ARG002 — Airflow's signature
         """Whether everything is in order."""
+        deployments = _names_of(self.deployments)
         try:
             connection = PrefectHook(self.prefect_conn_id).connection()
             with PrefectClient(connection, RetryPolicy(attempts=2)) as client:
-                findings = client.run(examine(self.deployments))
+                findings = client.run(examine(deployments))
         except BridgeError as error:
             if not error.retryable:
                 raise AirflowFailException(str(error)) from error
@@ -127,12 +139,7 @@ class WaitForFlowRuns(BaseSensorOperator):
                     if standing == "failed" or event["because"] == "deadline":
                         waited = self._limit_seconds if standing == "open" else None
                         raise stock.failure(quorum, client.connection, waited)
-                    if event["because"] == "error":
-                        self.log.warning("Waiting again: %s", event["detail"])
-                    waiting = self._trigger(flow_run_ids, quorum.needed, event["deadline"])
-                    if self.deferrable:
-                        self.defer(trigger=waiting, method_name="execute_complete")
-                    event = wait_here(waiting)
+                    event = self._wait_again(event)
         except FlowRunsFailed as error:
             if self.soft_fail:
                 raise AirflowSkipException(str(error)) from error
@@ -142,6 +149,18 @@ class WaitForFlowRuns(BaseSensorOperator):
                 raise
             raise AirflowFailException(str(error)) from error
 
+    def _wait_again(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The next event, where the wait is on the worker; else the task is deferred."""
+        errors = event.get("errors_so_far", 0)
+        if errors > ERRORS_BORNE:
+            raise PrefectUnreachable(f"Waiting failed {errors} times in a row, last: {event['detail']}")
+        if event["because"] == "error":
+            self.log.warning("Waiting again: %s", event["detail"])
+        waiting = self._trigger(event["flow_run_ids"], event["needed"], event["deadline"], errors)
+        if self.deferrable and errors < ERRORS_BORNE:
+            self.defer(trigger=waiting, method_name="execute_complete")
+        return wait_here(waiting)
+
     @property
     def _limit_seconds(self) -> float:
         """Airflow does not enforce a deferred task's `execution_timeout`."""
@@ -149,7 +168,9 @@ class WaitForFlowRuns(BaseSensorOperator):
             return self.timeout
         return min(self.timeout, self.execution_timeout.total_seconds())
 
-    def _trigger(self, flow_run_ids: Sequence[str], needed: int, deadline: str) -> FlowRunsTrigger:
+    def _trigger(
+        self, flow_run_ids: Sequence[str], needed: int, deadline: str, errors_so_far: int = 0
+    ) -> FlowRunsTrigger:
         return FlowRunsTrigger(
             prefect_conn_id=self.prefect_conn_id,
             flow_run_ids=flow_run_ids,
@@ -157,11 +178,25 @@ class WaitForFlowRuns(BaseSensorOperator):
             deadline=deadline,
             crash_grace_seconds=self.crash_grace_seconds,
             patience_seconds=self.patience_seconds,
-            resume_not_before=resume_not_before() if self.deferrable else None,
+            resume_not_before=resume_not_before() if self.deferrable and errors_so_far < ERRORS_BORNE else None,
+            errors_so_far=errors_so_far,
         )
 
 
 _FIRST_LOOK = {"because": "", "detail": ""}
+
+
+def _one_string(given: str) -> str:
+    return f"deployments={given!r} is one string: give a list, such as [{given!r}]"
+
+
+def _names_of(given: Any) -> list[str]:
+    """The names as rendered; raises AirflowFailException where they are no list of strings."""
+    if isinstance(given, str):
+        raise AirflowFailException(_one_string(given))
+    if not isinstance(given, Sequence) or not all(isinstance(name, str) for name in given):
+        raise AirflowFailException(f"deployments={given!r} is no list of deployments' names, `<flow>/<deployment>`")
+    return list(given)
 
 
 def _ids_of(given: Any) -> list[str]:
@@ -171,7 +206,9 @@ def _ids_of(given: Any) -> list[str]:
             given = json.loads(given)
         except ValueError as error:
             raise AirflowFailException(f"flow_run_ids is no JSON list ({error}): {given[:200]}") from error
-    several = [given] if isinstance(given, str | Mapping) else list(given)
+    several = [given] if isinstance(given, str | Mapping) else given
+    if not isinstance(several, Iterable):
+        raise AirflowFailException(f"flow_run_ids={given!r} is no list: give ids, or what starts flow runs hands back")
     ids = (each.get("flow_run_id") if isinstance(each, Mapping) else each for each in several)
     return list(dict.fromkeys(map(_checked, ids)))
 

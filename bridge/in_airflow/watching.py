@@ -12,13 +12,12 @@ from typing import Any
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from airflow.triggers.shared_stream import AdvanceItem, AdvanceOutcome, SharedStreamProducer
 
-from bridge.in_airflow.hook import DEFAULT_CONN_ID, PrefectHook
+from bridge.in_airflow.hook import DEFAULT_CONN_ID
 from bridge.in_airflow.looks import OUTAGES, RECONCILE_SECONDS, Look, Looks
 from bridge.prefect_api import wire
 from bridge.prefect_api.client import AsyncPrefectClient
 from bridge.prefect_api.ended import Cursor, Watch, describe, start_from_now
 from bridge.prefect_api.records import FlowRun
-from bridge.prefect_api.retrying import RetryPolicy
 
 EVENTS_A_LOOK = 100
 """A backlog is told in parts, so that a restart in its middle leaves few events in doubt."""
@@ -85,7 +84,7 @@ class PrefectEventTrigger(BaseEventTrigger):
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
         """At every look: what has ended since the one before."""
         async for look in shared_stream:
-            for event in await self._look():
+            for event in await self._look(look):
                 yield event
             look.when_stored(self._save)
             look.again = look.again or bool(self._backlog)
@@ -102,9 +101,9 @@ class PrefectEventTrigger(BaseEventTrigger):
         finally:
             await stream.aclose()
 
-    async def _look(self) -> list[TriggerEvent]:
+    async def _look(self, look: Look) -> list[TriggerEvent]:
         try:
-            events = await self._read()
+            events = await self._read(await look.client())
         except OUTAGES as error:
             if not self._away:
                 self.log.warning("Cannot look at Prefect, trying again until it is possible: %s", error)
@@ -115,16 +114,14 @@ class PrefectEventTrigger(BaseEventTrigger):
         self._away = False
         return events
 
-    async def _read(self) -> list[TriggerEvent]:
+    async def _read(self, client: AsyncPrefectClient) -> list[TriggerEvent]:
         """The next events; leaves everything as it was where it raises."""
-        connection = await PrefectHook(self.prefect_conn_id).connection_async()
-        async with AsyncPrefectClient(connection, RetryPolicy(attempts=3)) as client:
-            cursor = self._cursor or await self._recall()
-            if cursor is None:
-                cursor = await client.run(start_from_now(self.watch))
-            backlog = self._backlog or cursor.news(await client.run(self.watch.find(cursor.since)))
-            runs = backlog[:EVENTS_A_LOOK]
-            payloads = [await self._describe(client, run, cursor) for run in runs]
+        cursor = self._cursor or await self._recall()
+        if cursor is None:
+            cursor = await client.run(start_from_now(self.watch))
+        backlog = self._backlog or cursor.news(await client.run(self.watch.find(cursor.since)))
+        runs = backlog[:EVENTS_A_LOOK]
+        payloads = [await self._describe(client, run, cursor) for run in runs]
         if runs:
             await self._store(cursor.beginning(runs))
             self.log.info("%d flow run(s) ended: %s", len(runs), ", ".join(run.name for run in runs))

@@ -6,7 +6,10 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from bridge.in_airflow.hearing import _oldest_doubt, _take
+import pytest
+
+from bridge.in_airflow import hearing
+from bridge.in_airflow.hearing import _claim, _oldest_doubt, _take
 
 DAG = "after_training"
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -79,3 +82,61 @@ def test_events_are_looked_at_back_to_the_oldest_end_in_doubt() -> None:
     assert _oldest_doubt([event("a", 1), event("b", 2)]) is None
     recorded = [event("a", 1), event("c", 9, doubtful=True), event("b", 5, doubtful=True)]
     assert _oldest_doubt(recorded) == NOON + timedelta(seconds=5)
+
+
+class ClaimStore:
+    """An asset's state store; what is to happen elsewhere meanwhile happens while the claiming task sleeps."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *meanwhile: dict[str, str]) -> None:
+        self.claims: dict[str, str] = {}
+        self._meanwhile = list(meanwhile)
+        monkeypatch.setattr(hearing.time, "sleep", self._let_time_pass)
+
+    def get(self, _key: str) -> dict[str, str]:
+        return dict(self.claims)
+
+    def set(self, _key: str, claims: dict[str, str]) -> None:
+        self.claims = dict(claims)
+
+    def _let_time_pass(self, _seconds: float) -> None:
+        if self._meanwhile:
+            self.claims = self._meanwhile.pop(0)
+
+
+def test_of_two_runs_that_claim_an_end_at_once_one_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    # r2 had read the claims before r1 wrote its own, and writes after it.
+    store = ClaimStore(monkeypatch, {"b": "r2"})
+    assert _claim(store, "claims", "r1", ["b"]) == set()
+    assert _claim(store, "claims", "r2", ["b"]) == {"b"}
+
+
+def test_a_claim_that_another_runs_has_overwritten_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ClaimStore(monkeypatch, {"b": "r2"})
+    assert _claim(store, "claims", "r1", ["b", "c"]) == {"c"}
+    assert store.claims == {"b": "r2", "c": "r1"}
+
+
+def test_old_claims_are_forgotten_and_new_ones_never(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ClaimStore(monkeypatch)
+    store.claims = {f"old-{number}": "r0" for number in range(hearing.CLAIMS_KEPT + 1)}
+    new = [f"new-{number}" for number in range(hearing.CLAIMS_KEPT + 1)]
+    assert _claim(store, "claims", "r1", new) == set(new)
+    assert "old-0" not in store.claims
+
+
+def test_a_task_gives_no_end_that_another_run_has_just_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asset = "asset"
+    recorded = [event("a", 1, "r1"), event("b", 2), event("c", 3)]
+
+    class Recorded(list[Any]):
+        def after(self, _moment: str) -> list[Any]:
+            return list(self)
+
+    context = {
+        "asset_state_store": {asset: ClaimStore(monkeypatch, {"b": "r2", "c": "r1"})},
+        "dag_run": SimpleNamespace(dag_id=DAG, run_id="r1"),
+        "triggering_asset_events": {asset: recorded[:1]},
+        "inlet_events": {asset: Recorded(recorded)},
+    }
+    monkeypatch.setattr(hearing, "get_current_context", lambda: context)
+    assert [end["event_id"] for end in hearing.new_ends(asset)] == ["a", "c"]

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from threading import Timer
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from airflow.sdk import DAG, XComArg
+from airflow.sdk.bases.operator import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
+from bridge.errors import PrefectUnreachable, UnexpectedAnswer
+from bridge.in_airflow import many_runs, sensors
 from bridge.in_airflow.many_runs import FlowRunsTrigger
-from bridge.in_airflow.sensors import WaitForFlowRuns
+from bridge.in_airflow.sensors import ERRORS_BORNE, PrefectReady, WaitForFlowRuns
 from bridge.prefect_api.client import PrefectClient
+from bridge.prefect_api.records import FlowRun
 from bridge.quorum import Quorum, check_needs, quorum_of
 from tests.airflow.conftest import Played
 from tests.live_prefect import LivePrefect
@@ -174,3 +181,143 @@ def test_the_pages_example_starts_many_and_waits_for_enough(
     reported = [result["text"] for result in played.xcom("report").values()]
     assert len(reported) >= 3
     assert set(reported) <= {"north", "south", "east", "west"}
+
+
+def reading(flow_run_id: str, state_type: str, seconds_ago: float = 60.0) -> FlowRun:
+    when = (datetime.now(UTC) - timedelta(seconds=seconds_ago)).isoformat()
+    return FlowRun.parse({"id": flow_run_id, "name": "scripted", "state": {"type": state_type, "timestamp": when}})
+
+
+class ScriptedWaiting:
+    """What is told of runs, at moments that no server can be made to meet."""
+
+    def __init__(self, *told: FlowRun, confirmed: tuple[FlowRun, ...] = ()) -> None:
+        self.told: asyncio.Queue[FlowRun | Exception] = asyncio.Queue()
+        for each in told:
+            self.told.put_nowait(each)
+        self._confirmed = list(confirmed)
+
+    async def follow(self, _flow_run_id: str, **_: Any) -> AsyncIterator[FlowRun]:
+        while True:
+            told = await self.told.get()
+            if isinstance(told, Exception):
+                raise told
+            yield told
+
+    async def confirm(self, _flow_run_id: str) -> FlowRun:
+        return self._confirmed.pop(0)
+
+
+@pytest.mark.parametrize("passes", range(6))
+async def test_a_wait_that_is_cancelled_as_news_comes_ends(passes: int) -> None:
+    waiting = ScriptedWaiting()
+    wait = asyncio.create_task(FlowRunsTrigger("prefect_default", ["a"], 1)._completes(waiting, "a"))  # type: ignore[arg-type]
+    await asyncio.sleep(0.05)
+    waiting.told.put_nowait(reading("a", "RUNNING"))
+    for _ in range(passes):
+        await asyncio.sleep(0)
+    wait.cancel()
+    await asyncio.wait({wait}, timeout=5)
+    assert wait.cancelled()
+
+
+async def test_a_crashed_run_is_read_again_when_its_grace_is_over() -> None:
+    crashed, running, completed = (reading("a", state) for state in ("CRASHED", "RUNNING", "COMPLETED"))
+    waiting = ScriptedWaiting(crashed, confirmed=(running, completed))
+    wait = asyncio.create_task(FlowRunsTrigger("prefect_default", ["a"], 1)._completes(waiting, "a"))  # type: ignore[arg-type]
+    await asyncio.sleep(0.05)
+    assert not wait.done()
+    waiting.told.put_nowait(completed)
+    assert await asyncio.wait_for(wait, 5)
+
+
+async def test_every_waits_error_is_heeded(client: PrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    unheeded: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheeded.append(context))
+    waiting = ScriptedWaiting()
+    monkeypatch.setattr(many_runs, "shared_waiting", lambda _: waiting)
+    for _ in range(20):
+        waiting.told.put_nowait(UnexpectedAnswer("not to be read"))  # type: ignore[arg-type]
+    event = await anext(aiter(FlowRunsTrigger("prefect_default", [str(uuid4()) for _ in range(20)], 20).run()))
+    assert (event.payload["because"], event.payload["detail"]) == ("error", "not to be read")
+    gc.collect()
+    assert not unheeded
+
+
+async def test_a_connection_that_airflow_does_not_give_resumes_the_task_and_is_counted() -> None:
+    trigger = FlowRunsTrigger("not_there", [str(uuid4())], 1, errors_so_far=2)
+    payload = (await anext(aiter(trigger.run()))).payload
+    assert payload["because"] == "error"
+    assert "not_there" in payload["detail"]
+    assert payload["errors_so_far"] == 3
+
+
+async def test_errors_are_counted_anew_once_every_run_was_heard_of(
+    client: PrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = ScriptedWaiting(reading("a", "RUNNING"))
+    waiting.told.put_nowait(UnexpectedAnswer("not to be read"))
+    monkeypatch.setattr(many_runs, "shared_waiting", lambda _: waiting)
+    trigger = FlowRunsTrigger("prefect_default", ["a"], 1, errors_so_far=4)
+    assert (await anext(aiter(trigger.run()))).payload["errors_so_far"] == 1
+
+
+def failed_wait(flow_run_id: str, errors_so_far: int) -> dict[str, Any]:
+    """What a trigger tells that could not wait."""
+    deadline = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    told = {"because": "error", "detail": "no such CA file", "deadline": deadline, "errors_so_far": errors_so_far}
+    return {**told, "flow_run_ids": [flow_run_id], "needed": 1}
+
+
+def test_what_fails_in_the_triggerer_alone_is_waited_for_on_the_worker(
+    client: PrefectClient, prefect: LivePrefect
+) -> None:
+    operator = WaitForFlowRuns(task_id="wait", flow_run_ids="x")
+    running = prefect.run_by_hand("RUNNING")
+    with pytest.raises(TaskDeferred) as deferred:
+        operator.execute_complete({}, failed_wait(running, ERRORS_BORNE - 1))
+    assert deferred.value.trigger.serialize()[1]["errors_so_far"] == ERRORS_BORNE - 1
+    later(prefect.put_state, running, "COMPLETED")
+    [ended] = operator.execute_complete({}, failed_wait(running, ERRORS_BORNE))
+    assert ended["state"] == "COMPLETED"
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_what_fails_on_the_worker_too_fails_the_task(
+    client: PrefectClient, prefect: LivePrefect, monkeypatch: pytest.MonkeyPatch, deferrable: bool
+) -> None:
+    running = prefect.run_by_hand("RUNNING")
+    waits: list[int] = []
+
+    def fail(trigger: FlowRunsTrigger) -> dict[str, Any]:
+        waits.append(trigger.errors_so_far)
+        return failed_wait(running, trigger.errors_so_far + 1)
+
+    monkeypatch.setattr(sensors, "wait_here", fail)
+    operator = WaitForFlowRuns(task_id="wait", flow_run_ids="x", deferrable=deferrable)
+    with pytest.raises(PrefectUnreachable, match="failed 6 times in a row, last: no such CA file"):
+        operator.execute_complete({}, failed_wait(running, ERRORS_BORNE))
+    assert waits == [ERRORS_BORNE]
+
+
+def test_one_string_is_no_list_of_deployments() -> None:
+    with pytest.raises(ValueError, match=r"give a list, such as \['train/products'\]"):
+        PrefectReady(task_id="ready", deployments="train/products")
+    ready = PrefectReady(task_id="ready", deployments=["train/products"])
+    for rendered in ("train/products", None, [3]):
+        ready.deployments = rendered
+        with pytest.raises(AirflowFailException, match="list"):
+            ready.poke({})
+
+
+def test_deployments_may_be_another_tasks_output() -> None:
+    with DAG("ready_for_what_is_told", schedule=None):
+        told = BaseOperator(task_id="told")
+        ready = PrefectReady(task_id="ready", deployments=XComArg(told))
+    assert ready.upstream_task_ids == {"told"}
+
+
+@pytest.mark.parametrize("given", [None, 3])
+def test_what_is_no_list_of_runs_is_refused(given: Any) -> None:
+    with pytest.raises(AirflowFailException, match="flow_run_ids"):
+        WaitForFlowRuns(task_id="wait", flow_run_ids=given).execute({})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,7 +22,7 @@ from airflow.triggers.base import TriggerEvent
 from bridge.errors import PrefectUnreachable
 from bridge.in_airflow import looks
 from bridge.in_airflow.watching import PrefectEventTrigger
-from bridge.prefect_api.client import PrefectClient
+from bridge.prefect_api.client import AsyncPrefectClient, PrefectClient
 from bridge.prefect_api.ended import Cursor, Watch
 from tests.live_prefect import LivePrefect
 
@@ -284,6 +285,32 @@ async def test_a_connection_that_is_missing_is_waited_for(
         later = {"conn_type": "prefect", "host": f"http://{address.hostname}", "port": address.port}
         monkeypatch.setenv("AIRFLOW_CONN_PREFECT_LATER", json.dumps(later))
         await heard.has_looked()
+
+
+async def test_all_looks_use_one_client_until_the_connection_changes(
+    client: PrefectClient, prefect: LivePrefect, store: Store, tag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[AsyncPrefectClient] = []
+
+    class Counted(AsyncPrefectClient):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            opened.append(self)
+
+    monkeypatch.setattr(looks, "AsyncPrefectClient", Counted)
+    async with listening(watcher(store, tag), store) as heard:
+        await heard.has_looked()
+        for count in (1, 2):
+            await asyncio.to_thread(run_with, prefect, tag, "COMPLETED")
+            await heard.has_heard(count)
+        assert len(opened) == 1
+        document = json.loads(os.environ["AIRFLOW_CONN_PREFECT_DEFAULT"])
+        changed = {**document, "extra": {"headers": {"X-Changed": "yes"}}}
+        monkeypatch.setenv("AIRFLOW_CONN_PREFECT_DEFAULT", json.dumps(changed))
+        await heard.until(lambda: len(opened) == 2)
+        await asyncio.to_thread(run_with, prefect, tag, "COMPLETED")
+        await heard.has_heard(3)
+    assert all(each._http.is_closed for each in opened)
 
 
 def test_one_meaning_has_one_serialised_form() -> None:
