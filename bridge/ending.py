@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from bridge.errors import FlowRunLost, FlowRunNeverStarted, FlowRunTimedOut, PrefectApiError, ResultInvalid
 from bridge.prefect_api import wire
-from bridge.prefect_api.records import FlowRun, Worker
+from bridge.prefect_api.records import FlowRun
 from bridge.prefect_api.wire import Operation
+from bridge.readiness import describe_attendance
 from bridge.verdict import Completed, Ended, Live, judge
 
 
@@ -85,8 +85,14 @@ def never_started(run: FlowRun, url: str, waited_seconds: float) -> Operation[Fl
     if pool is None:
         place = "its deployment has no work pool; is the process that serves it up?"
     else:
-        workers = yield from wire.list_workers(pool)
-        place = f"work pool {pool!r}, queue {run.work_queue_name!r}: {_describe(workers)}"
+        try:
+            workers = yield from wire.list_workers(pool)
+            attendance = describe_attendance(workers)
+            if not workers:
+                attendance += f"; start one with: prefect worker start --pool {pool}"
+        except PrefectApiError as error:
+            attendance = f"its workers cannot be read ({error})"
+        place = f"work pool {pool!r}, queue {run.work_queue_name!r}: {attendance}"
     return FlowRunNeverStarted(
         f"Flow run {run.name!r} did not start within {waited_seconds:.0f} s ({run.state_name}); {place}. {url}",
         flow_run_id=run.id,
@@ -126,12 +132,3 @@ def describe_cancellation(run: FlowRun) -> str:
     if isinstance(verdict, Live):
         return f"flow run {run.name!r} is {run.state_name} although it was to be cancelled: look at its worker"
     return f"flow run {run.name!r} had ended before it could be cancelled: it is {run.state_name}"
-
-
-def _describe(workers: list[Worker]) -> str:
-    beats = [worker.last_heartbeat for worker in workers if worker.last_heartbeat is not None]
-    if not beats:
-        return "no worker has ever polled it; start one with: prefect worker start --pool <pool>"
-    ago = (datetime.now(UTC) - max(beats)).total_seconds()
-    online = sum(worker.status == "ONLINE" for worker in workers)
-    return f"{online} worker(s) online, last heartbeat {ago:.0f} s ago"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
+from uuid import UUID
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, best_match
@@ -16,16 +18,23 @@ from bridge.prefect_api.records import DeploymentRecord
 TEMPLATE_MARK = "__prefect_kind"
 """Prefect's server renders an object with this key as a template, with access to its variables."""
 
+REFERENCE_MARK = "$ref"
+"""The flow's process and the worker put a block, secrets and all, in the place of an object with this key."""
+
+_PLACEHOLDER = re.compile(r"{{\s*(prefect\.(?:blocks|variables)\.|\$)[^}]*}}")
+"""What Prefect's worker renders in job variables: blocks, variables, and the environment of its own process."""
+
 
 def check_parameters(parameters: Mapping[str, Any], record: DeploymentRecord, deployment: str) -> None:
     """Raise ParametersRejected, naming the field and the deployment, unless the parameters fit.
 
     They are checked as the server will see them: over the deployment's own defaults, by its schema. Values that are
-    no JSON, and template objects (which could read Prefect's variables and come from `dag_run.conf`), are refused. A
-    deployment that does not enforce its schema (`enforce_parameter_schema=False`) is held to nothing else.
+    no JSON, template objects and references to blocks are refused: they could read Prefect's variables and secrets,
+    and come from `dag_run.conf`. A deployment that does not enforce its schema (`enforce_parameter_schema=False`) is
+    held to nothing else.
     """
     check_json(parameters, "Parameters", deployment)
-    _refuse_templates(parameters, deployment, "parameters")
+    _refuse_rendered(parameters, deployment, "parameters")
     schema = record.parameter_schema
     if not schema or not record.enforces_schema:
         return
@@ -43,6 +52,13 @@ def check_parameters(parameters: Mapping[str, Any], record: DeploymentRecord, de
     if problem is not None:
         field = ".".join(str(part) for part in problem.absolute_path) or "parameters"
         raise ParametersRejected(f"Parameter {field!r} of deployment {deployment!r}: {problem.message}")
+
+
+def check_job_variables(job_variables: Mapping[str, Any], deployment: str) -> None:
+    """Raise ParametersRejected unless they can be sent as JSON and Prefect's worker would take them as they stand."""
+    check_json(job_variables, "Job variables", deployment)
+    _refuse_rendered(job_variables, deployment, "job_variables")
+    _refuse_placeholders(job_variables, deployment, "job_variables")
 
 
 def check_json(values: Mapping[str, Any], what: str, deployment: str) -> None:
@@ -69,15 +85,49 @@ def _seen_by_server(
     return {name: value for name, value in merged.items() if value is not None or name not in nullable}
 
 
-def _refuse_templates(value: Any, deployment: str, path: str) -> None:
-    if isinstance(value, Mapping):
+def _refuse_rendered(values: Any, deployment: str, path: str) -> None:
+    for where, value in _walk(values, path):
+        if not isinstance(value, Mapping):
+            continue
         if TEMPLATE_MARK in value:
             raise ParametersRejected(
-                f"{path} for {deployment!r} holds a template object ({TEMPLATE_MARK!r}), which Prefect's server would "
+                f"{where} for {deployment!r} holds a template object ({TEMPLATE_MARK!r}), which Prefect's server would "
                 "render; pass the value itself"
             )
+        if _is_block_reference(value.get(REFERENCE_MARK)):
+            raise ParametersRejected(
+                f"{where} for {deployment!r} holds a reference to a block ({REFERENCE_MARK!r}), which Prefect would "
+                "load; pass the value itself, or set the block in the deployment"
+            )
+
+
+def _refuse_placeholders(values: Any, deployment: str, path: str) -> None:
+    for where, value in _walk(values, path):
+        found = _PLACEHOLDER.search(value) if isinstance(value, str) else None
+        if found:
+            raise ParametersRejected(
+                f"{where} for {deployment!r} holds {found.group()!r}, which Prefect's worker would render; pass the "
+                "value itself, or set the template in the deployment or its work pool"
+            )
+
+
+def _is_block_reference(reference: Any) -> bool:
+    """As `prefect.blocks.core.Block.load_from_ref` reads it: an id, or an object with an id or a slug."""
+    if isinstance(reference, Mapping):
+        return not reference.keys().isdisjoint({"block_document_id", "block_document_slug"})
+    try:
+        UUID(str(reference))
+    except ValueError:
+        return False
+    return True
+
+
+def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Every value within, with the way to it."""
+    yield path, value
+    if isinstance(value, Mapping):
         for key, inner in value.items():
-            _refuse_templates(inner, deployment, f"{path}.{key}")
+            yield from _walk(inner, f"{path}.{key}")
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
-            _refuse_templates(inner, deployment, f"{path}[{index}]")
+            yield from _walk(inner, f"{path}[{index}]")

@@ -6,10 +6,11 @@ Without I/O, as `wire`. Asked by `bridge doctor`, by the sensor at the head of a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from bridge.errors import PrefectApiError, PrefectUnauthorised, PrefectUnreachable
+from bridge.errors import DeploymentNotFound, PrefectApiError, PrefectUnauthorised, PrefectUnreachable
 from bridge.prefect_api import wire
 from bridge.prefect_api.records import DeploymentRecord, Worker
 from bridge.prefect_api.wire import Operation
@@ -27,7 +28,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Acquaintance:
-    """An API that answered and let us in: its version, None where it tells none, and its deployments by name."""
+    """An API that answered and let us in: its version, None where it tells none, and deployments by name."""
 
     version: str | None
     deployments: Mapping[str, DeploymentRecord]
@@ -38,24 +39,35 @@ class Acquaintance:
         return f"{what} answers and accepts the credentials; {count} deployment{'' if count == 1 else 's'}"
 
 
-def acquaint() -> Operation[Acquaintance]:
-    """Whether a Prefect API is there and lets us in.
+def acquaint(deployments: Sequence[str] = ()) -> Operation[Acquaintance]:
+    """Whether a Prefect API is there and lets us in, and which of `deployments` it has; all where none is named.
 
-    Prefect Cloud has no release to tell: where the version is not to be had, the deployments decide. Raises
-    PrefectUnreachable, PrefectUnauthorised, or PrefectApiError where something else than Prefect answers.
+    Raises PrefectUnreachable, PrefectUnauthorised, or PrefectApiError where something else than Prefect answers.
     """
+    version = yield from _version()
+    if not deployments:
+        return Acquaintance(version, dict((yield from wire.list_deployments())))
+    present: dict[str, DeploymentRecord] = {}
+    for name in deployments:
+        with suppress(DeploymentNotFound):
+            present[name] = yield from wire.find_deployment(name)
+    return Acquaintance(version, present)
+
+
+def _version() -> Operation[str | None]:
+    """Prefect Cloud has no release to tell: where the version is not to be had, the deployments decide."""
     try:
-        version: str | None = yield from wire.read_server_version()
+        return (yield from wire.read_server_version())
     except (PrefectUnreachable, PrefectUnauthorised):
         raise
     except PrefectApiError as no_version:
         try:
-            return Acquaintance(None, dict((yield from wire.list_deployments())))
+            yield from wire.check_deployments_are_known()
         except (PrefectUnreachable, PrefectUnauthorised):
             raise
         except PrefectApiError:
             raise no_version from None
-    return Acquaintance(version, dict((yield from wire.list_deployments())))
+    return None
 
 
 def examine(deployments: Sequence[str] = ()) -> Operation[list[Finding]]:
@@ -63,7 +75,7 @@ def examine(deployments: Sequence[str] = ()) -> Operation[list[Finding]]:
 
     Raises PrefectUnreachable or PrefectUnauthorised where nothing can be found out.
     """
-    met = yield from acquaint()
+    met = yield from acquaint(deployments)
     present = met.deployments
     findings = [
         Finding("API", in_order=True, detail=f"Prefect {met.version}" if met.version else "Prefect, no version told"),
@@ -89,8 +101,16 @@ def _presence(name: str, present: Mapping[str, DeploymentRecord]) -> Finding:
 
 
 def _attendance(pool: str, workers: list[Worker]) -> Finding:
-    online = [worker for worker in workers if worker.status == "ONLINE"]
-    beats = [worker.last_heartbeat for worker in workers if worker.last_heartbeat is not None]
-    ago = f", last heartbeat {(datetime.now(UTC) - max(beats)).total_seconds():.0f} s ago" if beats else ""
+    online = any(worker.status == "ONLINE" for worker in workers)
     remedy = "" if online else f"prefect worker start --pool {pool}"
-    return Finding(f"work pool {pool}", bool(online), f"{len(online)} worker(s) online{ago}", remedy)
+    return Finding(f"work pool {pool}", online, describe_attendance(workers), remedy)
+
+
+def describe_attendance(workers: Sequence[Worker]) -> str:
+    """How many of a pool's workers are online, and how long ago one was last heard."""
+    beats = [worker.last_heartbeat for worker in workers if worker.last_heartbeat is not None]
+    if not beats:
+        return "no worker has ever polled it"
+    online = sum(worker.status == "ONLINE" for worker in workers)
+    ago = (datetime.now(UTC) - max(beats)).total_seconds()
+    return f"{online} worker(s) online, last heartbeat {ago:.0f} s ago"

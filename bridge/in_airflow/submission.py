@@ -16,7 +16,7 @@ from bridge.ending import describe_cancellation
 from bridge.errors import DeploymentNotFound, ParametersRejected
 from bridge.in_airflow.deployment_cache import DeploymentCache
 from bridge.intention import AfterFailure, AirflowIntention
-from bridge.parameters import check_json, check_parameters
+from bridge.parameters import check_job_variables, check_parameters
 from bridge.prefect_api import wire
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.connection import PrefectConnection
@@ -71,7 +71,7 @@ class Order:
 
     def _submit(self, client: PrefectClient, record: DeploymentRecord) -> Submitted:
         check_parameters(self.submission.parameters, record, self.intention.deployment)
-        check_json(self.submission.job_variables, "Job variables", self.intention.deployment)
+        check_job_variables(self.submission.job_variables, self.intention.deployment)
         return client.run(
             submit(
                 record,

@@ -5,7 +5,6 @@ One malformed row spoils its own run's answer and no other's.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 from bridge.contracts import RESULT_ARTIFACT_KEY
 from bridge.errors import UnexpectedAnswer
 from bridge.prefect_api.records import FlowRun, LogLine
-from bridge.prefect_api.wire import PAGE, Answer, Operation, Request, _parsed, _rows
+from bridge.prefect_api.wire import PAGE, Answer, Operation, Request, parsed, published_result, rows
 
 RESULTS_PAGE = 20
 """Runs whose results are read in one request: a result may be megabytes long."""
@@ -47,9 +46,9 @@ def read_page(flow_run_ids: Sequence[str], unless_state_type: str | None = None)
     answer = yield Request("POST", "/flow_runs/filter", {"flow_runs": asked, "limit": PAGE})
     runs: dict[str, FlowRun] = {}
     spoilt: dict[str, UnexpectedAnswer] = {}
-    for row in _rows(answer):
+    for row in rows(answer):
         try:
-            run = _parsed(Answer(answer.status, row), FlowRun.parse)
+            run = parsed(Answer(answer.status, row), FlowRun.parse)
             runs[run.id] = run
         except UnexpectedAnswer as error:
             spoilt[_id_of(row)] = error
@@ -69,13 +68,13 @@ def read_results(flow_run_ids: Sequence[str]) -> Operation[dict[str, Mapping[str
     found: dict[str, Mapping[str, Any] | UnexpectedAnswer] = {}
     offset = 0
     while True:
-        rows = _rows((yield Request("POST", "/artifacts/filter", {**wanted, "offset": offset})))
-        for row in rows:
+        page = rows((yield Request("POST", "/artifacts/filter", {**wanted, "offset": offset})))
+        for row in page:
             flow_run_id = str(row.get("flow_run_id")) if isinstance(row, dict) else ""
             if flow_run_id not in found:  # the first is the newest
                 found[flow_run_id] = _result(flow_run_id, row)
-        offset += len(rows)
-        if len(rows) < PAGE:
+        offset += len(page)
+        if len(page) < PAGE:
             return found
 
 
@@ -91,7 +90,7 @@ def read_log_page(
         wanted["timestamp"] = {"after_": after.isoformat()}
     body = {"logs": wanted, "sort": "TIMESTAMP_ASC", "limit": PAGE, "offset": offset}
     answer = yield Request("POST", "/logs/filter", body)
-    return [_log_line(row) for row in _rows(answer)]
+    return [_log_line(row) for row in rows(answer)]
 
 
 def _log_line(row: Any) -> tuple[str, LogLine] | None:
@@ -101,13 +100,10 @@ def _log_line(row: Any) -> tuple[str, LogLine] | None:
 
 
 def _result(flow_run_id: str, row: Any) -> Mapping[str, Any] | UnexpectedAnswer:
-    data = row.get("data") if isinstance(row, dict) else None
-    if isinstance(data, str):  # Prefect's own Artifact class stores an object as its JSON text
-        with suppress(json.JSONDecodeError):
-            data = json.loads(data)
-    if isinstance(data, dict):
-        return data
-    return UnexpectedAnswer(f"Artifact {RESULT_ARTIFACT_KEY!r} of flow run {flow_run_id} holds no JSON object")
+    try:
+        return published_result(flow_run_id, row)
+    except UnexpectedAnswer as error:
+        return error
 
 
 def _id_of(row: Any) -> str:

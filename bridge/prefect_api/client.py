@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
+from functools import lru_cache
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -15,13 +17,17 @@ import httpx
 
 from bridge.errors import ConnectionMisconfigured
 from bridge.prefect_api.connection import PrefectConnection
-from bridge.prefect_api.retrying import Fault, Pause, RetryPolicy, persistently
+from bridge.prefect_api.retrying import PASSING_STATUSES, Fault, Pause, RetryPolicy, persistently
 from bridge.prefect_api.wire import Answer, Operation, Request
 
 T = TypeVar("T")
 
 # Below the five seconds after which Prefect's server closes an idle connection: a pooled one that is older may be dead.
 KEEPALIVE_SECONDS = 4.0
+
+_ANYBODYS_STATUSES = PASSING_STATUSES | {401, 407, 413, 414, 431}
+"""They mean the same whoever answers: a proxy may be the one that wants the credentials, or finds a request too large.
+"""
 
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
@@ -109,21 +115,41 @@ class AsyncPrefectClient:
 
 
 def tls_context(connection: PrefectConnection) -> ssl.SSLContext | bool:
-    """How to check the server's certificate; raises ConnectionMisconfigured when a file cannot be read."""
+    """How to check the server's certificate; raises ConnectionMisconfigured when a file cannot be read.
+
+    Reading the authorities takes tens of milliseconds, so that a context is kept until one of its files changes.
+    """
     if connection.verify is False:
         return False
     authorities = connection.verify if isinstance(connection.verify, str) else None
+    given = connection.client_certificate or ()
+    certificate = (given,) if isinstance(given, str) else tuple(given)
+    standard = ssl.get_default_verify_paths().cafile
     try:
-        context = ssl.create_default_context(cafile=authorities)
-        if isinstance(connection.client_certificate, tuple):
-            context.load_cert_chain(*connection.client_certificate)
-        elif connection.client_certificate:
-            context.load_cert_chain(connection.client_certificate)
+        stamps = tuple(_stamp(file) for file in (authorities or standard, *certificate) if file)
+        return _context(authorities, certificate, stamps)
     except OSError as error:
         files = f"CA {authorities or 'of the system'}, client certificate {connection.client_certificate or 'none'}"
         raise ConnectionMisconfigured(
             f"A TLS file of the Prefect connection cannot be used ({files}): {error}"
         ) from error
+
+
+def _stamp(file: str) -> tuple[str, int, int]:
+    """What is another once the file is replaced."""
+    found = Path(file).stat()
+    return file, found.st_mtime_ns, found.st_ino
+
+
+@lru_cache(maxsize=16)
+def _context(
+    authorities: str | None,
+    certificate: tuple[str, ...],
+    stamps: tuple[tuple[str, int, int], ...],  # noqa: ARG001 — part of the cache's key
+) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=authorities)
+    if certificate:
+        context.load_cert_chain(*certificate)
     return context
 
 
@@ -141,13 +167,25 @@ def _options(connection: PrefectConnection) -> dict[str, Any]:
 
 
 def _answer(response: httpx.Response) -> Answer | Fault:
+    """What came, unless it is somebody else's word: a proxy's page, or the web interface's, says nothing of a run."""
+    status = response.status_code
     try:
         body = response.json() if response.content else None
     except ValueError:
-        if response.is_success:  # a proxy's page, or the web interface's, is not the API's word
+        if response.is_success:
             return Fault(f"a page that is no JSON came from {response.url.path}; does the address lack /api?")
-        return Answer(response.status_code, response.text[:300], dict(response.headers))
-    return Answer(response.status_code, body, dict(response.headers))
+        body = response.text[:300]
+    if response.is_error and status not in _ANYBODYS_STATUSES and not _is_prefects_refusal(body):
+        return Fault(
+            f"HTTP {status} that is not Prefect's own answer ({str(body or 'empty')[:100]!r}): "
+            "there is no Prefect API at this address, or not yet",
+            sent=response.is_server_error,
+        )
+    return Answer(status, body, dict(response.headers))
+
+
+def _is_prefects_refusal(body: Any) -> bool:
+    return isinstance(body, dict) and not body.keys().isdisjoint({"detail", "exception_message"})
 
 
 def _fault(error: httpx.HTTPError) -> Fault:

@@ -7,8 +7,9 @@ What cannot be asked again is thrown into the operation, which may know another 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from bridge.errors import PrefectUnreachable
@@ -43,7 +44,8 @@ class RetryPolicy:
     """Exponential backoff with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015).
 
     A server that says it is busy (429, 503) is asked again beyond `attempts`, until the pauses add up to
-    `busy_patience_seconds`: Prefect on SQLite declines a third of what hundreds of mapped tasks create at once.
+    `busy_patience_seconds`: Prefect on SQLite declines a third of what hundreds of mapped tasks create at once. Such
+    answers and faults are counted apart: a server that was busy for a while may still lose an answer.
     """
 
     attempts: int = 8
@@ -84,9 +86,8 @@ def persistently(operation: Operation[T], policy: RetryPolicy, where: str) -> St
 def _exchange(request: Request, policy: RetryPolicy, where: str) -> Step[Answer]:
     if request.after_seconds:
         yield Pause(request.after_seconds)
-    attempt, paused_seconds = 0, 0.0
+    met = _Met()
     while True:
-        attempt += 1
         outcome = yield request
         if isinstance(outcome, Answer) and outcome.status not in PASSING_STATUSES:
             return outcome
@@ -97,15 +98,51 @@ def _exchange(request: Request, policy: RetryPolicy, where: str) -> Step[Answer]
                 f"{where} did not answer a request that must not be repeated ({reason}); "
                 "it may have been carried out: look before you start it again"
             )
-        is_borne = _status(outcome) in BUSY_STATUSES and paused_seconds < policy.busy_patience_seconds
-        if attempt >= policy.attempts and not is_borne:
-            raise PrefectUnreachable(
-                f"{where} cannot be reached: {reason}, {attempt} times in a row. "
-                "Is the server up and the address right? Check with: bridge doctor"
-            )
-        pause_seconds = _retry_after(outcome, policy) or policy.pause(attempt)
-        paused_seconds += pause_seconds
+        is_busy = _status(outcome) in BUSY_STATUSES
+        met.add(reason, is_busy)
+        if met.is_enough(policy, is_busy):
+            raise PrefectUnreachable(met.describe(where))
+        pause_seconds = _retry_after(outcome, policy) or policy.pause(met.faults + met.busy)
+        if is_busy:
+            met.busy_pause_seconds += pause_seconds
         yield Pause(pause_seconds)
+
+
+@dataclass(slots=True)
+class _Met:
+    """What one request has met so far."""
+
+    busy: int = 0
+    faults: int = 0
+    busy_pause_seconds: float = 0.0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, reason: str, is_busy: bool) -> None:
+        self.reasons[reason] += 1
+        if is_busy:
+            self.busy += 1
+        else:
+            self.faults += 1
+
+    def is_enough(self, policy: RetryPolicy, is_busy: bool) -> bool:
+        if is_busy:
+            return self.busy >= policy.attempts and self.busy_pause_seconds >= policy.busy_patience_seconds
+        return self.faults >= policy.attempts
+
+    def describe(self, where: str) -> str:
+        met = f"{self.busy + self.faults} times in a row"
+        if len(self.reasons) == 1:
+            met = f"{next(iter(self.reasons))}, {met}"
+        else:
+            met += f" ({', '.join(f'{reason}: {count}' for reason, count in self.reasons.items())})"
+        if self.faults:
+            return (
+                f"{where} cannot be reached: {met}. Is the server up and the address right? Check with: bridge doctor"
+            )
+        return (
+            f"{where} takes no requests: {met}. Is Prefect down behind its proxy, or asked for too much at once? "
+            "Check with: bridge doctor"
+        )
 
 
 def _status(outcome: Answer | Fault | None) -> int:

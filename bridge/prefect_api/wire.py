@@ -36,6 +36,8 @@ ENDED_TYPES = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 
 CONFIRM_INTERVAL_SECONDS = 0.5
 LOST_ANSWERS_ALLOWED = 3
+RETRIED_MESSAGE = "Retried by bridge"
+"""Of the state by which a run is scheduled again in place."""
 
 T = TypeVar("T")
 
@@ -96,7 +98,7 @@ def find_deployment(name: str) -> Operation[DeploymentRecord]:
             f"Prefect has no deployment {name!r}. Deploy it (prefect deploy --all), "
             "or see what there is with: bridge deployments"
         )
-    return _parsed(answer, DeploymentRecord.parse)
+    return parsed(answer, DeploymentRecord.parse)
 
 
 def list_deployments() -> Operation[list[tuple[str, DeploymentRecord]]]:
@@ -104,6 +106,11 @@ def list_deployments() -> Operation[list[tuple[str, DeploymentRecord]]]:
     records = yield from _pages("/deployments/filter", {}, DeploymentRecord.parse)
     flow_names = yield from _flow_names({record.flow_id for record in records})
     return sorted((f"{flow_names.get(record.flow_id, '?')}/{record.name}", record) for record in records)
+
+
+def check_deployments_are_known() -> Operation[None]:
+    """Whether what answers knows of deployments, as every Prefect does; raises PrefectApiError where it does not."""
+    rows((yield Request("POST", "/deployments/filter", {"limit": 1})))
 
 
 def _flow_names(flow_ids: Iterable[str]) -> Operation[dict[str, str]]:
@@ -143,7 +150,7 @@ def create_flow_run(deployment: DeploymentRecord, submission: Submission, label:
         raise DeploymentNotFound(f"Deployment {label!r} was deleted while a run of it was to start; deploy it again")
     if answer.status in {400, 409, 422}:
         raise ParametersRejected(f"Prefect refused the parameters for {label!r}: {_detail(answer)}")
-    return Created(_parsed(answer, FlowRun.parse), new=answer.status == 201)
+    return Created(parsed(answer, FlowRun.parse), new=answer.status == 201)
 
 
 def read_flow_run(flow_run_id: str, *, after_seconds: float = 0.0) -> Operation[FlowRun]:
@@ -151,7 +158,7 @@ def read_flow_run(flow_run_id: str, *, after_seconds: float = 0.0) -> Operation[
     answer = yield Request("GET", f"/flow_runs/{flow_run_id}", after_seconds=after_seconds)
     if answer.status in {404, 422}:
         raise FlowRunNotFound(f"Prefect has no flow run {flow_run_id}; it may have been deleted")
-    return _parsed(answer, FlowRun.parse)
+    return parsed(answer, FlowRun.parse)
 
 
 def reread_flow_run(flow_run_id: str, url: str) -> Operation[FlowRun]:
@@ -214,7 +221,7 @@ def retry_flow_run(flow_run_id: str) -> Operation[FlowRun]:
     A run that lives is left alone, so that asking twice has the effect of asking once: after a lost answer the run is
     read before anything is sent again. Raises FlowRunNotFound, RetryRefused where Prefect declines.
     """
-    state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retried by bridge"}
+    state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": RETRIED_MESSAGE}
     asked = Request("POST", f"/flow_runs/{flow_run_id}/set_state", {"state": state, "force": True}, repeatable=False)
     lost_answers = 0
     while True:
@@ -228,7 +235,7 @@ def retry_flow_run(flow_run_id: str) -> Operation[FlowRun]:
             if lost_answers == LOST_ANSWERS_ALLOWED:
                 raise
             continue
-        refusal = _parsed(answer, _refusal)
+        refusal = parsed(answer, _refusal)
         if refusal is not None:
             raise RetryRefused(f"Prefect refused to retry flow run {run.name!r}: {refusal}")
         return (yield from read_flow_run(flow_run_id))
@@ -242,10 +249,13 @@ def read_result(flow_run_id: str) -> Operation[Mapping[str, Any] | None]:
         "limit": 1,
     }
     answer = yield Request("POST", "/artifacts/filter", wanted)
-    published = _parsed_rows(answer, lambda document: document["data"])
-    if not published:
-        return None
-    data = published[0]
+    published = rows(answer)
+    return published_result(flow_run_id, published[0]) if published else None
+
+
+def published_result(flow_run_id: str, artifact: Any) -> Mapping[str, Any]:
+    """The result in a row of `/artifacts/filter`; raises UnexpectedAnswer where it holds no JSON object."""
+    data = artifact.get("data") if isinstance(artifact, dict) else None
     if isinstance(data, str):  # Prefect's own Artifact class stores an object as its JSON text
         with suppress(json.JSONDecodeError):
             data = json.loads(data)
@@ -339,7 +349,8 @@ def _refusal(orchestration: Mapping[str, Any]) -> str | None:
     return str((orchestration.get("details") or {}).get("reason") or orchestration["status"])
 
 
-def _parsed(answer: Answer, parse: Callable[[Mapping[str, Any]], T]) -> T:
+def parsed(answer: Answer, parse: Callable[[Mapping[str, Any]], T]) -> T:
+    """What `parse` makes of the answer; raises UnexpectedAnswer where it cannot, PrefectApiError for a refusal."""
     body = _body(answer)
     try:
         return parse(body)
@@ -348,10 +359,11 @@ def _parsed(answer: Answer, parse: Callable[[Mapping[str, Any]], T]) -> T:
 
 
 def _parsed_rows(answer: Answer, parse: Callable[[Mapping[str, Any]], T]) -> list[T]:
-    return [_parsed(Answer(answer.status, row), parse) for row in _rows(answer)]
+    return [parsed(Answer(answer.status, row), parse) for row in rows(answer)]
 
 
-def _rows(answer: Answer) -> list[dict[str, Any]]:
+def rows(answer: Answer) -> list[Any]:
+    """The answer's list, its rows unchecked; raises UnexpectedAnswer where it is none, PrefectApiError if refused."""
     body = _body(answer)
     if not isinstance(body, list):
         raise UnexpectedAnswer(f"Prefect answered with something else than a list: {str(body)[:300]}")

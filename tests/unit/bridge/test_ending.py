@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from bridge import errors
-from bridge.ending import describe_cancellation, out_of_sight
-from bridge.prefect_api.records import FlowRun
+from bridge.ending import describe_cancellation, never_started, out_of_sight
+from bridge.prefect_api.records import FlowRun, Worker
+from bridge.prefect_api.wire import Answer
+from bridge.readiness import describe_attendance
 from bridge.verdict import final_from
 
 MOMENT = datetime(2026, 1, 5, 7, tzinfo=UTC)
@@ -46,3 +49,18 @@ def test_a_crash_is_final_after_its_grace_and_everything_else_at_once() -> None:
     assert final_from(flow_run("CRASHED"), 30) == MOMENT + timedelta(seconds=30)
     for state_type in ("COMPLETED", "FAILED", "CANCELLED"):
         assert final_from(flow_run(state_type), 30) is None
+
+
+def test_a_pool_that_nobody_polls_is_named_with_the_remedy() -> None:
+    waiting = FlowRun.parse({"id": "r1", "name": "quick-fox", "state": {"type": "SCHEDULED"}, "work_pool_name": "gpus"})
+    asked = never_started(waiting, "http://p/r1", 120)
+    assert next(asked).path == "/work_pools/gpus/workers/filter"
+    with pytest.raises(StopIteration) as stop:
+        asked.send(Answer(200, []))
+    assert "no worker has ever polled it; start one with: prefect worker start --pool gpus" in str(stop.value.value)
+
+
+def test_how_long_a_pool_has_been_without_a_worker_is_told() -> None:
+    heard = datetime.now(UTC) - timedelta(seconds=90)
+    offline = Worker.parse({"name": "w", "status": "OFFLINE", "last_heartbeat_time": heard.isoformat()})
+    assert re.fullmatch(r"0 worker\(s\) online, last heartbeat (9\d|1\d\d) s ago", describe_attendance([offline]))

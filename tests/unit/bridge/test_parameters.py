@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bridge.errors import ParametersRejected
-from bridge.parameters import check_parameters
+from bridge.parameters import check_job_variables, check_parameters
 from bridge.prefect_api.records import DeploymentRecord
 
 SCHEMA = {
@@ -67,6 +67,44 @@ def test_the_message_names_field_and_deployment(parameters: dict[str, Any], word
 def test_a_template_object_is_refused_wherever_it_hides(value: Any) -> None:
     with pytest.raises(ParametersRejected, match=r"nested.*__prefect_kind"):
         check({"week": 1, "nested": value})
+
+
+BLOCK_REFERENCES = [
+    {"$ref": {"block_document_slug": "secret/token"}},
+    [{"deep": {"$ref": {"block_document_id": "8f6f7a52-51c6-4a0c-9a0e-0d8d6f6a9f10"}}}],
+    {"$ref": "8f6f7a52-51c6-4a0c-9a0e-0d8d6f6a9f10"},
+]
+
+
+@pytest.mark.parametrize("value", BLOCK_REFERENCES)
+def test_a_reference_to_a_block_is_refused_wherever_it_hides(value: Any) -> None:
+    with pytest.raises(ParametersRejected, match=r"parameters\.nested.*'train/products'.*'\$ref'"):
+        check({"week": 1, "nested": value})
+    with pytest.raises(ParametersRejected, match=r"job_variables\.env.*'\$ref'"):
+        check_job_variables({"env": value}, "train/products")
+
+
+def test_a_json_schema_is_a_value_like_any_other() -> None:
+    check({"week": 1, "nested": {"$ref": "#/definitions/Mode"}})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "{{ prefect.blocks.secret.token }}",
+        "https://u:{{prefect.variables.password}}@host",
+        ["a", {"deep": "{{ $PREFECT_API_KEY }}"}],
+    ],
+)
+def test_a_job_variable_that_the_worker_would_render_is_refused(value: Any) -> None:
+    with pytest.raises(ParametersRejected, match=r"job_variables\.env\.X.*'train/products'.*would render"):
+        check_job_variables({"env": {"X": value}}, "train/products")
+
+
+def test_job_variables_that_the_worker_takes_as_they_stand_pass() -> None:
+    check_job_variables({"image": "m:1", "env": {"X": "{{ other }} $HOME prefect.blocks.x"}, "n": 3}, "train/products")
+    with pytest.raises(ParametersRejected, match="Job variables for 'train/products' are not plain JSON"):
+        check_job_variables({"image": object()}, "train/products")
 
 
 @pytest.mark.parametrize("value", [object(), math.nan, {1, 2}])

@@ -62,6 +62,25 @@ def test_a_busy_server_is_borne_with_for_longer_than_one_that_is_away(status: in
         drive(READ, [UNSENT] * 2, patient)
 
 
+@pytest.mark.parametrize("policy", [RetryPolicy(attempts=4, busy_patience_seconds=60.0), RetryPolicy(attempts=10)])
+def test_a_server_that_was_busy_may_still_lose_an_answer(policy: RetryPolicy) -> None:
+    assert drive(READ, [*[Answer(503, "")] * 9, LOST, LOST, OK], policy)[0] == "fine"
+
+
+def test_patience_with_a_busy_server_is_none_with_one_that_is_away() -> None:
+    busy = Answer(503, "", {"Retry-After": "20"})
+    patient = RetryPolicy(attempts=3, busy_patience_seconds=60.0)
+    with pytest.raises(PrefectUnreachable) as gone:
+        drive(READ, [LOST, busy, UNSENT, busy, LOST], patient)
+    for words in ("5 times in a row", "ReadTimeout: 2", "HTTP 503: 2", "ConnectError: 1", "cannot be reached"):
+        assert words in str(gone.value)
+
+
+def test_a_server_that_answers_is_not_said_to_be_out_of_reach() -> None:
+    with pytest.raises(PrefectUnreachable, match="takes no requests: HTTP 503, 4 times in a row"):
+        drive(READ, [Answer(503, "")] * 4)
+
+
 def test_a_request_that_is_to_wait_is_sent_after_its_pause() -> None:
     later = Request("GET", "/x", after_seconds=2.5)
     assert drive(later, [OK]) == ("fine", [Pause(2.5), later])

@@ -199,7 +199,7 @@ def test_a_run_is_read_with_or_without_the_states_own_record() -> None:
 
 def test_a_pool_without_worker_is_not_ready_and_the_remedy_is_named() -> None:
     present = {**DEPLOYMENT, "work_pool_name": "models"}
-    answers = [Answer(200, "3.8.8"), Answer(200, [present]), Answer(200, [{"id": "f1", "name": "train"}])]
+    answers = [Answer(200, "3.8.8"), Answer(200, present)]
     offline = {"name": "w", "status": "OFFLINE", "last_heartbeat_time": "2026-01-05T07:00:00+00:00"}
     findings, _ = exchange(examine(["train/products"]), [*answers, Answer(200, [offline])])
     assert [finding.in_order for finding in findings] == [True, True, True, False]
@@ -210,6 +210,31 @@ def test_a_pool_without_worker_is_not_ready_and_the_remedy_is_named() -> None:
 
 def test_a_paused_deployment_is_not_ready() -> None:
     paused = {**DEPLOYMENT, "paused": True}
-    answers = [Answer(200, "3.8.8"), Answer(200, [paused]), Answer(200, [{"id": "f1", "name": "train"}])]
-    findings, _ = exchange(examine(["train/products"]), answers)
+    findings, _ = exchange(examine(["train/products"]), [Answer(200, "3.8.8"), Answer(200, paused)])
     assert (findings[-1].in_order, findings[-1].detail) == (False, "paused")
+
+
+def test_only_the_deployments_that_are_named_are_read() -> None:
+    answers = [Answer(200, "3.8.8"), Answer(404, {"detail": "Deployment not found"}), Answer(200, DEPLOYMENT)]
+    findings, asked = exchange(examine(["train/absent", "train/products"]), answers)
+    assert [(finding.in_order, finding.detail) for finding in findings[2:]] == [(False, "absent"), (True, "present")]
+    assert [request.path for request in asked] == [
+        "/admin/version",
+        "/deployments/name/train/absent",
+        "/deployments/name/train/products",
+    ]
+
+
+def test_all_deployments_are_read_where_none_is_named() -> None:
+    answers = [Answer(200, "3.8.8"), Answer(200, [DEPLOYMENT]), Answer(200, [{"id": "f1", "name": "train"}])]
+    findings, _ = exchange(examine(), answers)
+    assert (findings[-1].subject, findings[-1].detail) == ("deployments", "1 present")
+
+
+def test_an_absent_deployment_is_no_word_of_something_else_than_prefect() -> None:
+    """Without a version, the deployments decide whether it is Prefect that lacks one."""
+    not_found = Answer(404, {"detail": "Not Found"})
+    findings, _ = exchange(examine(["train/absent"]), [not_found, Answer(200, []), not_found])
+    assert [finding.in_order for finding in findings] == [True, True, False]
+    with pytest.raises(errors.PrefectApiError, match="no Prefect API at this address"):
+        exchange(examine(["train/absent"]), [not_found] * 3)
