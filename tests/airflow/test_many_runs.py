@@ -210,8 +210,9 @@ class ScriptedWaiting:
 
 @pytest.mark.parametrize("passes", range(6))
 async def test_a_wait_that_is_cancelled_as_news_comes_ends(passes: int) -> None:
-    waiting = ScriptedWaiting()
-    wait = asyncio.create_task(FlowRunsTrigger("prefect_default", ["a"], 1)._completes(waiting, "a"))  # type: ignore[arg-type]
+    waiting = ScriptedWaiting(reading("a", "CRASHED"))
+    trigger = FlowRunsTrigger("prefect_default", ["a"], 1, crash_grace_seconds=3600)
+    wait = asyncio.create_task(trigger._completes(waiting, "a"))  # type: ignore[arg-type]
     await asyncio.sleep(0.05)
     waiting.told.put_nowait(reading("a", "RUNNING"))
     for _ in range(passes):
