@@ -20,6 +20,7 @@ from bridge.prefect_api.client import AsyncPrefectClient, PrefectClient, tls_con
 from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.retrying import RetryPolicy
 from bridge.prefect_api.wire import Operation
+from bridge.readiness import examine
 
 QUICK = RetryPolicy(attempts=3, first_pause_seconds=0.001, longest_pause_seconds=0.001)
 
@@ -81,6 +82,7 @@ OPERATIONS: list[Callable[[], Operation]] = [
     lambda: wire.reread_flow_run("r1", "http://p/r1"),
     lambda: wire.cancel_flow_run("r1"),
     lambda: wire.list_workers("gpus"),
+    lambda: examine(["train/products"]),
 ]
 
 
@@ -104,8 +106,11 @@ def test_a_refusal_by_what_stands_before_prefect_is_not_prefects(
     page: str,
 ) -> None:
     httpserver.expect_request(re.compile(".*")).respond_with_data(page, status=status)
-    with pytest.raises(errors.PrefectUnreachable, match=rf"HTTP {status} that is not Prefect's.*3 times in a row"):
+    with pytest.raises(
+        errors.PrefectUnreachable, match=rf"HTTP {status} that is not Prefect's.*3 times in a row"
+    ) as met:
         ask(connection, operation())
+    assert met.value.retryable
     assert len(httpserver.log) == 3
 
 
