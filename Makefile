@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the others.
 .DEFAULT_GOAL := help
-.PHONY: help install install-test demo up down status logs test test-faults test-wheel lint env lock wheel clean python installed
+.PHONY: help install install-test demo up down status logs test bench-task-end test-faults test-wheel lint env lock wheel clean python installed
 
 PYTHON ?= python3
 ML := .venv-ml/bin
@@ -60,6 +60,9 @@ test-faults: install-test ## 180 seeded fault runs of the bridge, 20 through Air
 test-wheel: install-test ## the wheel, in a new environment with Airflow alone, against a real Prefect
 	@$(PYTHON) stack/install.py tools
 	$(ML)/python -m pytest tests/wheel
+
+bench-task-end: install-test ## from a flow run's end to its task's end, beside polling (6 minutes)
+	@exec $(ML)/python -m benchmarks.task_end
 
 bench-waits: install-test ## what waiting for flow runs costs, beside polling and Prefect's own (25 minutes; QUICK=1: a try)
 	@exec $(ML)/python -m benchmarks.waits $(if $(QUICK),--quick)

@@ -18,6 +18,9 @@ from bridge.verdict import Ended, judge
 AfterFailure = Literal["start_afresh", "retry_in_place"]
 """What is done when the run of an intention has failed and is asked for again."""
 
+RETRIED_TYPES = frozenset({"FAILED", "CRASHED"})
+"""Ends after which a run may be retried in place; one that was cancelled was not meant to go on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Intention:
@@ -25,7 +28,7 @@ class Intention:
 
     deployment: str
     scope: tuple[str, ...]
-    """Who means it, most general first; for Airflow: dag, run, task, map index and epoch."""
+    """Who means it, most general first; for Airflow: dag, run and its begin, task, map index and epoch."""
 
     @property
     def key(self) -> str:
@@ -46,12 +49,14 @@ class Intention:
 class AirflowIntention:
     """What one Airflow task instance means, in this epoch and in those before it.
 
-    `epoch` is `max_tries - task.retries`: clearing a task raises it, a retry does not.
+    `epoch` is the task instance's `max_tries`: clearing a task raises it, nothing else does. `begun` tells two DAG runs
+    of one name apart, of which the first was deleted or is another Airflow's: when the DAG run began.
     """
 
     deployment: str
     dag_id: str
     run_id: str
+    begun: str
     task_id: str
     map_index: int
     epoch: int
@@ -61,9 +66,8 @@ class AirflowIntention:
     @property
     def now(self) -> Intention:
         """The intention of this epoch."""
-        return Intention(
-            self.deployment, (self.dag_id, self.run_id, self.task_id, str(self.map_index), str(self.epoch))
-        )
+        scope = (self.dag_id, self.run_id, self.begun, self.task_id, str(self.map_index), str(self.epoch))
+        return Intention(self.deployment, scope)
 
     @property
     def keys(self) -> list[str]:
@@ -72,8 +76,8 @@ class AirflowIntention:
 
     @property
     def superseded_keys(self) -> list[str]:
-        """The keys of the epochs that a clear has ended."""
-        earlier = (replace(self, epoch=epoch).now for epoch in range(self.epoch))
+        """The keys of the epochs that a clear has ended; a first try has none before it."""
+        earlier = (replace(self, epoch=epoch).now for epoch in range(self.epoch if self.tries > 1 else 0))
         return [key for intention in earlier for key in intention.generation_keys(self.tries)]
 
 
@@ -107,17 +111,15 @@ def resume(
 ) -> Attach | RetryInPlace | Start:
     """Which run answers the intention, given those `found` under its first `generations` keys.
 
-    Live: attach. Completed: take its result. Failed, crashed, cancelled: the next generation, or the same run again.
-    `is_ended` says which are of the latter; a run that crashed a moment ago may report again, and is waited for.
+    Live: attach. Completed: take its result. Failed or crashed: the next generation, or the same run again. Cancelled:
+    the next generation. `is_ended` says which are of the latter; a run that crashed a moment ago may report again, and
+    is waited for.
     """
-    newest: FlowRun | None = None
-    for key in intention.generation_keys(generations):
-        run = found.get(key)
-        if run is None:
-            return RetryInPlace(newest) if newest and after_failure == "retry_in_place" else Start(key)
+    keys = intention.generation_keys(generations)
+    runs = [found[key] for key in keys if key in found]
+    for run in runs:
         if not is_ended(run):
             return Attach(run)
-        newest = run
-    if newest and after_failure == "retry_in_place":
-        return RetryInPlace(newest)
-    return Start(intention.generation_key(generations))
+    if runs and after_failure == "retry_in_place" and runs[-1].state_type in RETRIED_TYPES:
+        return RetryInPlace(runs[-1])
+    return Start(next((key for key in keys if key not in found), intention.generation_key(generations)))

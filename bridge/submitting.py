@@ -5,7 +5,7 @@ The one resume decision for every way of submitting (deferred, blocking, command
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
@@ -15,6 +15,9 @@ from bridge.prefect_api import wire
 from bridge.prefect_api.records import DeploymentRecord, FlowRun
 from bridge.prefect_api.wire import Operation, Submission
 from bridge.verdict import Ended, Live, is_final, judge
+
+CANCELLATION_SECONDS = 10.0
+"""How long a run that is being cancelled may take; a worker confirms the end after some four seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +46,23 @@ def submit(
 
     `generations` is how many runs may have been started for the intention before: an Airflow task's number of tries.
     On the first of them nothing is looked up: the key finds the run that is there. A run that has crashed is waited for
-    as long as it may report again.
+    as long as it may report again; one that is being cancelled is no answer, and its end is waited for a while.
     """
 
     def is_ended(run: FlowRun) -> bool:
-        return isinstance(judge(run), Ended) and is_final(run, crash_grace_seconds, datetime.now(UTC))
+        ended = isinstance(judge(run), Ended) and is_final(run, crash_grace_seconds, datetime.now(UTC))
+        return ended or run.state_type == "CANCELLING"
 
+    found: Mapping[str, FlowRun]
     if generations == 1:
-        created = yield from _create(record, intention, submission, intention.generation_key(0))
-        if created.new or not is_ended(created.run):
-            return Submitted(created.run, "started" if created.new else "attached")
-    found = yield from wire.find_flow_runs_by_keys(intention.generation_keys(generations))
+        key = intention.generation_key(0)
+        created = yield from _create(record, intention, submission, key)
+        if created.new:
+            return Submitted(created.run, "started")
+        found = {key: created.run}
+    else:
+        found = yield from wire.find_flow_runs_by_keys(intention.generation_keys(generations))
+    found = yield from _when_cancelled(found)
     decision = resume(intention, found, generations, after_failure, is_ended)
     if isinstance(decision, Attach):
         return Submitted(decision.run, "attached")
@@ -71,6 +80,17 @@ def cancel_by_keys(keys: Sequence[str]) -> Operation[list[FlowRun]]:
         if isinstance(judge(run), Live):
             cancelled.append((yield from wire.cancel_flow_run(run.id)))  # noqa: PERF401 — a comprehension cannot yield
     return cancelled
+
+
+def _when_cancelled(found: Mapping[str, FlowRun]) -> Operation[dict[str, FlowRun]]:
+    """The runs as they stand once those that are being cancelled have ended, or have had the time to."""
+    settled = dict(found)
+    for key, run in found.items():
+        looks_left = int(CANCELLATION_SECONDS / wire.CONFIRM_INTERVAL_SECONDS)
+        while settled[key].state_type == "CANCELLING" and looks_left:
+            settled[key] = yield from wire.read_flow_run(run.id, after_seconds=wire.CONFIRM_INTERVAL_SECONDS)
+            looks_left -= 1
+    return settled
 
 
 def _create(

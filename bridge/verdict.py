@@ -55,11 +55,15 @@ class Ended:
 Verdict = Live | Completed | Ended
 
 
-def judge(run: FlowRun, url: str = "") -> Verdict:
-    """How `run` stands; `url` is where people look at it and goes into the message."""
+def judge(run: FlowRun, url: str = "", begun_before: int = 0) -> Verdict:
+    """How `run` stands; `url` is where people look at it and goes into the message.
+
+    `begun_before` is how often it had begun before it was asked for: more than 0 after a retry in place.
+    """
     if run.state_type in LIVE_TYPES:
         # A flow with retries is SCHEDULED again (AwaitingRetry) between two attempts: it has begun all the same.
-        return Live(started=run.state_type not in WAITING_TYPES or run.start_time is not None)
+        begun = run.start_time is not None and (not begun_before or run.run_count > begun_before)
+        return Live(started=run.state_type not in WAITING_TYPES or begun)
     if run.state_type == "COMPLETED":
         if run.state_name == SKIPPED_STATE_NAME:
             return Completed(skipped_because=run.state_message or "the flow gave no reason")

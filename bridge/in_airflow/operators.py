@@ -6,7 +6,8 @@ error becomes. How a run is found or started, judged and concluded is written on
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -24,17 +25,21 @@ from bridge.in_airflow.links import FLOW_RUN_ID_KEY, FLOW_RUN_URL_KEY, PrefectFl
 from bridge.in_airflow.parentage import labels_of, parentage_of, tags_of
 from bridge.in_airflow.resuming import resume_not_before, wait_here
 from bridge.in_airflow.run_log import LAST_LINES_SECONDS, last_lines, write_lines
-from bridge.in_airflow.submission import Order, waited_since
+from bridge.in_airflow.submission import Order, begun_before, waited_since
 from bridge.in_airflow.triggers import FlowRunTrigger
 from bridge.intention import AfterFailure, AirflowIntention
 from bridge.prefect_api import wire
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.records import FlowRun
 from bridge.prefect_api.wire import Submission
+from bridge.submitting import Submitted
 from bridge.verdict import Live, is_final, judge
 
 CANCEL_CONFIRM_SECONDS = 10.0
 """How long a passed deadline looks for the end of the run that it cancels: a worker takes some four seconds."""
+
+TRIGGERER_ERRORS_ALLOWED = 5
+"""How many waits in a row may fail in the triggerer while a worker reaches Prefect, before the worker itself waits."""
 
 
 class RunPrefectDeployment(BaseOperator):
@@ -129,45 +134,28 @@ class RunPrefectDeployment(BaseOperator):
 
     def execute(self, context: Mapping[str, Any]) -> Any:
         """Start or find the run; then wait for it."""
-        try:
-            with self._hook.client() as client:
-                run, since = self._start(client, context["ti"])
-                if not self.wait:
-                    self._grip.release()
-                    url = client.connection.flow_run_url(run.id)
-                    return {"flow_run_id": run.id, "name": run.name, "url": url}
-                waiting = self._trigger(run, since)
-                while not self._is_final(run):
-                    if self.deferrable:
-                        self._grip.heed_an_end()
-                        self.defer(trigger=waiting, method_name="execute_complete")
-                    event = wait_here(waiting)
-                    run = self._look_again(client, event)
-                    waiting = self._trigger(run, since, event)
-                return self._conclude(client, run, context, waiting.logged_until)
-        except BridgeError as error:
-            raise _for_airflow(error) from error
-        except AirflowTaskTimeout:
-            self._grip.out_of_time = True
-            raise
+        with self._errors_for_airflow(), self._hook.client() as client:
+            submitted = self._start(client, context)
+            run, now = submitted.run, datetime.now(UTC)
+            if not self.wait:
+                self._grip.release()
+                return {"flow_run_id": run.id, "name": run.name, "url": client.connection.flow_run_url(run.id)}
+            since = waited_since(submitted, now)
+            terms = {
+                "start_deadline": _after(since, self.start_timeout_seconds),
+                "run_deadline": _after(since, self._run_limit_seconds),
+                "begun_before": begun_before(submitted),
+            }
+            return self._wait(client, run, terms, context)
 
     def execute_complete(self, context: Mapping[str, Any], event: Mapping[str, Any]) -> Any:
         """Resumed by the trigger: the run is read again, whatever the event says."""
-        try:
-            with self._hook.client() as client:
-                self._grip.take(Hold(context["ti"], client.connection, flow_run_id=event["flow_run_id"]))
-                run = self._look_again(client, event)
-                if not self._is_final(run):
-                    self.log.warning("Flow run %r still lives (%s); waiting again", run.name, event.get("detail", ""))
-                    again = self._trigger(run, datetime.now(UTC), event)
-                    self._grip.heed_an_end()
-                    self.defer(trigger=again, method_name="execute_complete")
-                return self._conclude(client, run, context, event["logged_until"])
-        except BridgeError as error:
-            raise _for_airflow(error) from error
-        except AirflowTaskTimeout:
-            self._grip.out_of_time = True
-            raise
+        with self._errors_for_airflow(), self._hook.client() as client:
+            self._grip.take(Hold(context["ti"], client.connection, flow_run_id=event["flow_run_id"]))
+            run = self._look_again(client, event)
+            if not self._is_final(run):
+                self.log.warning("Flow run %r still lives (%s); waiting again", run.name, event.get("detail", ""))
+            return self._wait(client, run, event, context)
 
     def on_kill(self) -> None:
         """The task is ended while a worker runs it: cancel its own run, and only that.
@@ -182,9 +170,23 @@ class RunPrefectDeployment(BaseOperator):
     def _hook(self) -> PrefectHook:
         return PrefectHook(self.prefect_conn_id)
 
-    def _start(self, client: PrefectClient, ti: Any) -> tuple[FlowRun, datetime]:
-        """The run, and since when its deadlines count."""
-        order = self._order(ti)
+    @contextmanager
+    def _errors_for_airflow(self) -> Iterator[None]:
+        """What Airflow is to be told: an error that nobody can wait out is not retried."""
+        try:
+            yield
+        except BridgeError as error:
+            if error.retryable:
+                raise
+            raise AirflowFailException(str(error)) from error
+        except AirflowTaskTimeout:
+            self._grip.out_of_time = True
+            raise
+
+    def _start(self, client: PrefectClient, context: Mapping[str, Any]) -> Submitted:
+        """The run that answers, known to Airflow from here on."""
+        ti = context["ti"]
+        order = self._order(ti, context["dag_run"])
         self._grip.take(Hold(ti, client.connection, order=order))
         submitted = order.place(client, DeploymentCache())
         run, url = submitted.run, client.connection.flow_run_url(submitted.run.id)
@@ -193,9 +195,21 @@ class RunPrefectDeployment(BaseOperator):
         ti.xcom_push(key=FLOW_RUN_URL_KEY, value=url)
         verb = {"started": "Started", "attached": "Attached to", "retried": "Retrying in place"}[submitted.how]
         self.log.info("%s flow run %r of %s: %s", verb, run.name, self.deployment_name, url)
-        return run, waited_since(submitted, datetime.now(UTC))
+        return submitted
 
-    def _order(self, ti: Any) -> Order:
+    def _wait(self, client: PrefectClient, run: FlowRun, terms: Mapping[str, Any], context: Mapping[str, Any]) -> Any:
+        """Wait until the run has ended, in the triggerer or here; then what came of it."""
+        while not self._is_final(run):
+            waiting = self._trigger(run, terms)
+            # What fails in the triggerer alone, time and again, is done here.
+            if self.deferrable and waiting.errors_before < TRIGGERER_ERRORS_ALLOWED:
+                self._grip.heed_an_end()
+                self.defer(trigger=waiting, method_name="execute_complete")
+            terms = wait_here(waiting)
+            run = self._look_again(client, terms)
+        return self._conclude(client, run, context, terms)
+
+    def _order(self, ti: Any, dag_run: Any) -> Order:
         parentage = parentage_of(ti)
         submission = Submission(
             self._checked_by_contract(),
@@ -207,9 +221,10 @@ class RunPrefectDeployment(BaseOperator):
             self.deployment_name,
             dag_id=ti.dag_id,
             run_id=ti.run_id,
+            begun=str(dag_run.start_date and dag_run.start_date.astimezone(UTC).isoformat()),
             task_id=ti.task_id,
             map_index=ti.map_index,
-            epoch=ti.max_tries - (self.retries or 0),
+            epoch=ti.max_tries,
             tries=max(1, ti.try_number),
         )
         return Order(intention, submission, parentage.environment, self.on_retry, self.crash_grace_seconds)
@@ -223,32 +238,30 @@ class RunPrefectDeployment(BaseOperator):
             raise ParametersRejected(f"Parameters for {self.deployment_name!r} break its contract: {error}") from error
         return self.contract.encode(params)
 
-    def _trigger(self, run: FlowRun, since: datetime, resumed: Mapping[str, Any] | None = None) -> FlowRunTrigger:
-        """What waits for the run; after a resumption with the deadlines that it had."""
+    def _trigger(self, run: FlowRun, terms: Mapping[str, Any]) -> FlowRunTrigger:
+        """What waits for the run, on the terms on which it was started or waited for before."""
         model = self.contract.result if self.contract else None
-        deadlines = resumed or {
-            "start_deadline": _after(since, self.start_timeout_seconds),
-            "run_deadline": _after(since, self._run_limit_seconds),
-        }
         return FlowRunTrigger(
             prefect_conn_id=self.prefect_conn_id,
             flow_run_id=run.id,
-            start_deadline=deadlines["start_deadline"],
-            run_deadline=deadlines["run_deadline"],
+            start_deadline=terms["start_deadline"],
+            run_deadline=terms["run_deadline"],
+            begun_before=terms.get("begun_before", 0),
             crash_grace_seconds=self.crash_grace_seconds,
             patience_seconds=self.patience_seconds,
             stream_logs=self.stream_logs,
-            logged_until=resumed["logged_until"] if resumed else None,
+            logged_until=terms.get("logged_until"),
             result_model=f"{model.__module__}:{model.__qualname__}" if model else None,
             end_from_trigger=self.deferrable and self.end_from_trigger and not self._needs_a_worker_to_end(),
             push_result=bool(self.do_xcom_push),
             resume_not_before=resume_not_before() if self.deferrable else None,
+            errors_before=terms.get("errors", 0),
         )
 
     @property
     def _run_limit_seconds(self) -> float | None:
         """Airflow does not enforce a deferred task's `execution_timeout`, so the run timeout stands in for it."""
-        of_task = self.execution_timeout.total_seconds() if self.deferrable and self.execution_timeout else None
+        of_task = self.execution_timeout.total_seconds() if self.execution_timeout else None
         return min((limit for limit in (self.run_timeout_seconds, of_task) if limit is not None), default=None)
 
     def _at_most(self, seconds: float) -> float:
@@ -257,8 +270,13 @@ class RunPrefectDeployment(BaseOperator):
         return min(seconds, limit / 3)
 
     def _needs_a_worker_to_end(self) -> bool:
-        """Asset events are emitted, and the length of what is mapped over recorded, by the worker that ends a task."""
-        return bool(self.outlets) or next(self.iter_mapped_dependants(), None) is not None
+        """Only the worker that ends a task emits asset events, counts what is mapped over, and does what follows."""
+        has_more_to_do = (
+            self.multiple_outputs
+            or self._post_execute_hook is not None
+            or type(self).post_execute is not BaseOperator.post_execute
+        )
+        return has_more_to_do or bool(self.outlets) or next(self.iter_mapped_dependants(), None) is not None
 
     def _is_final(self, run: FlowRun) -> bool:
         return is_final(run, self.crash_grace_seconds, datetime.now(UTC))
@@ -271,7 +289,7 @@ class RunPrefectDeployment(BaseOperator):
             run = client.run(wire.reread_flow_run(flow_run_id, url))
         except PrefectApiError as reason:
             raise self._out_of_sight(client, flow_run_id, reason) from reason
-        verdict = judge(run)
+        verdict = judge(run, begun_before=event.get("begun_before", 0))
         if not isinstance(verdict, Live):
             return run
         overdue = event["because"] == "run_timeout" or (event["because"] == "start_timeout" and not verdict.started)
@@ -280,14 +298,14 @@ class RunPrefectDeployment(BaseOperator):
     def _end_overdue(self, client: PrefectClient, run: FlowRun, because: str) -> FlowRun:
         """Cancel the run and raise the deadline's typed error, unless the run completed in the meantime."""
         url = client.connection.flow_run_url(run.id)
+        after = client.run(wire.cancel_flow_run(run.id, confirm_seconds=self._at_most(CANCEL_CONFIRM_SECONDS)))
+        if after.state_type == "COMPLETED":
+            return after
         error: FlowRunError
         if because == "start_timeout":
             error = client.run(never_started(run, url, self.start_timeout_seconds or 0.0))
         else:
             error = timed_out(run, url, self._run_limit_seconds or 0.0)
-        after = client.run(wire.cancel_flow_run(run.id, confirm_seconds=self._at_most(CANCEL_CONFIRM_SECONDS)))
-        if after.state_type == "COMPLETED":
-            return after
         raise type(error)(f"{error} Now {describe_cancellation(after)}.", flow_run_id=run.id, url=url)
 
     def _out_of_sight(self, client: PrefectClient, flow_run_id: str, reason: PrefectApiError) -> FlowRunLost:
@@ -301,12 +319,12 @@ class RunPrefectDeployment(BaseOperator):
         return FlowRunLost(f"{error} As configured: {after}.", flow_run_id=flow_run_id, url=error.url)
 
     def _conclude(
-        self, client: PrefectClient, run: FlowRun, context: Mapping[str, Any], logged_until: str | None
+        self, client: PrefectClient, run: FlowRun, context: Mapping[str, Any], terms: Mapping[str, Any]
     ) -> Any:
         self._grip.release()
-        if self.stream_logs and run.start_time is not None and run.state_type != "COMPLETED":
-            seconds = self._at_most(LAST_LINES_SECONDS)
-            write_lines(self.log, last_lines(client, run.id, logged_until, seconds))
+        if self.stream_logs and run.start_time is not None and not terms.get("log_is_closed", False):
+            seconds = 0.0 if "log_is_closed" in terms else self._at_most(LAST_LINES_SECONDS)
+            write_lines(self.log, last_lines(client, run.id, terms.get("logged_until"), seconds))
         model = self.contract.result if self.contract else None
         url = client.connection.flow_run_url(run.id)
         try:
@@ -338,8 +356,3 @@ def _one_of(value: Any, name: str, *choices: str) -> Any:
 
 def _after(since: datetime, seconds: float | None) -> str | None:
     return None if seconds is None else (since + timedelta(seconds=seconds)).isoformat()
-
-
-def _for_airflow(error: BridgeError) -> Exception:
-    """What Airflow is to be told: an error that nobody can wait out is not retried."""
-    return error if error.retryable else AirflowFailException(str(error))

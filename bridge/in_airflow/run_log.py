@@ -11,19 +11,23 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
 from airflow.sdk.execution_time.xcom import XCom
 
 from bridge.prefect_api import wire
 from bridge.prefect_api.client import PrefectClient
-from bridge.prefect_api.log_tail import LogTail
+from bridge.prefect_api.log_tail import CLOSING_LINE, LogTail
 from bridge.prefect_api.records import LogLine
+
+AIRFLOW_ERRORS = (AirflowException, AirflowRuntimeError)
+"""What Airflow answers a trigger where it cannot do what was asked."""
 
 POSITION_KEY = "prefect_log_position"
 SAVE_SECONDS = 10.0
 TAKEOVER_SECONDS = 10.0
 """A trigger that begins so long after its task was deferred has probably been begun before."""
 
-LAST_LINES_SECONDS = 6.0
+LAST_LINES_SECONDS = 3.0
 """How long a failure waits for the lines that were under way; Prefect's clients send them every two seconds."""
 LOOK_SECONDS = 0.5
 
@@ -36,6 +40,8 @@ class RunLog:
         self._ti = ti
         self.position: datetime | None = None if until is None else datetime.fromisoformat(until)
         """From when on lines are wanted; None is from the beginning."""
+        self.closed = False
+        """Whether the run's closing line has been written."""
         self._saved_at = time.monotonic()
 
     async def find_position(self, resume_not_before: str | None) -> None:
@@ -44,18 +50,26 @@ class RunLog:
             return
         if datetime.now(UTC) < datetime.fromisoformat(resume_not_before) + timedelta(seconds=TAKEOVER_SECONDS):
             return
-        saved = await XCom.aget_one(key=POSITION_KEY, **xcom_place(self._ti))
+        try:
+            saved = await XCom.aget_one(key=POSITION_KEY, **xcom_place(self._ti))
+        except AIRFLOW_ERRORS as error:
+            self._log.warning("The log may begin anew: Airflow does not say how far it was written: %s", error)
+            return
         if saved is not None:
             self.position = datetime.fromisoformat(saved)
 
     async def write(self, lines: Sequence[LogLine]) -> None:
         """Write these lines, and now and then how far that was."""
         write_lines(self._log, lines)
+        self.closed = self.closed or any(line.message.startswith(CLOSING_LINE) for line in lines)
         newest = max(line.timestamp for line in lines) + timedelta(microseconds=1)
         self.position = max(newest, self.position or newest)
         if self._ti is not None and time.monotonic() - self._saved_at > SAVE_SECONDS:
             self._saved_at = time.monotonic()
-            await XCom.aset(POSITION_KEY, self.position.isoformat(), **xcom_place(self._ti))
+            try:
+                await XCom.aset(POSITION_KEY, self.position.isoformat(), **xcom_place(self._ti))
+            except AIRFLOW_ERRORS as error:
+                self._log.warning("How far the log was written cannot be saved: %s", error)
 
 
 def write_lines(log: Any, lines: Sequence[LogLine]) -> None:

@@ -22,8 +22,9 @@ from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.records import DeploymentRecord
 from bridge.prefect_api.retrying import RetryPolicy
-from bridge.prefect_api.wire import Submission
+from bridge.prefect_api.wire import RETRIED_MESSAGE, Submission
 from bridge.submitting import Submitted, cancel_by_keys, submit
+from bridge.verdict import WAITING_TYPES
 
 log = logging.getLogger(__name__)
 
@@ -107,4 +108,11 @@ def waited_since(submitted: Submitted, now: datetime) -> datetime:
     if submitted.how != "attached":
         return now
     # A run that Prefect has retried in place was created long before.
-    return (run.state_timestamp if run.run_count > 1 else run.created) or now
+    return (run.state_timestamp if run.run_count > 1 or begun_before(submitted) else run.created) or now
+
+
+def begun_before(submitted: Submitted) -> int:
+    """How often the run had begun before it was asked for; more than 0 after a retry in place."""
+    run = submitted.run
+    waits_in_place = run.state_type in WAITING_TYPES and run.state_message == RETRIED_MESSAGE
+    return run.run_count if submitted.how == "retried" or waits_in_place else 0

@@ -22,7 +22,7 @@ from bridge.ending import describe_cancellation, outcome
 from bridge.errors import BridgeError
 from bridge.in_airflow.hook import PrefectHook
 from bridge.in_airflow.resuming import seconds_until
-from bridge.in_airflow.run_log import RunLog, xcom_place
+from bridge.in_airflow.run_log import AIRFLOW_ERRORS, RunLog, xcom_place
 from bridge.in_airflow.task_states import state_of
 from bridge.prefect_api import wire
 from bridge.prefect_api.client import AsyncPrefectClient
@@ -30,6 +30,9 @@ from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.records import FlowRun, LogLine
 from bridge.prefect_api.waiting import shared_waiting
 from bridge.verdict import Completed, Live, final_from, judge
+
+GOING_ON = {"deferred", "scheduled", "queued", "running", "up_for_retry"}
+"""States of a task that nobody has ended."""
 
 _endings: set[asyncio.Task[None]] = set()
 """What is being ended; an event loop itself keeps no task alive."""
@@ -42,7 +45,8 @@ class FlowRunTrigger(BaseTrigger):
     waited for `crash_grace_seconds` longer. For `patience_seconds` Prefect may give no answer. With `stream_logs` the
     run's log goes into the task's; lines up to `logged_until` are there already. `result_model` is `module:name` of
     the pydantic model that the result must fit, or None. Before `resume_not_before` the task is not resumed on a
-    worker; a success that the trigger ends itself is not held back.
+    worker; a success that the trigger ends itself is not held back. `begun_before` is how often the run had begun
+    before it was asked for, `errors_before` how many waits in a row have ended with an error.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class FlowRunTrigger(BaseTrigger):
         flow_run_id: str,
         start_deadline: str | None = None,
         run_deadline: str | None = None,
+        begun_before: int = 0,
         crash_grace_seconds: float = 0.0,
         patience_seconds: float = 300.0,
         stream_logs: bool = False,
@@ -59,12 +64,14 @@ class FlowRunTrigger(BaseTrigger):
         end_from_trigger: bool = False,
         push_result: bool = True,
         resume_not_before: str | None = None,
+        errors_before: int = 0,
     ) -> None:
         super().__init__()
         self.prefect_conn_id = prefect_conn_id
         self.flow_run_id = flow_run_id
         self.start_deadline = start_deadline
         self.run_deadline = run_deadline
+        self.begun_before = begun_before
         self.crash_grace_seconds = crash_grace_seconds
         self.patience_seconds = patience_seconds
         self.stream_logs = stream_logs
@@ -73,6 +80,7 @@ class FlowRunTrigger(BaseTrigger):
         self.end_from_trigger = end_from_trigger
         self.push_result = push_result
         self.resume_not_before = resume_not_before
+        self.errors_before = errors_before
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return (
@@ -82,6 +90,7 @@ class FlowRunTrigger(BaseTrigger):
                 "flow_run_id": self.flow_run_id,
                 "start_deadline": self.start_deadline,
                 "run_deadline": self.run_deadline,
+                "begun_before": self.begun_before,
                 "crash_grace_seconds": self.crash_grace_seconds,
                 "patience_seconds": self.patience_seconds,
                 "stream_logs": self.stream_logs,
@@ -90,6 +99,7 @@ class FlowRunTrigger(BaseTrigger):
                 "end_from_trigger": self.end_from_trigger,
                 "push_result": self.push_result,
                 "resume_not_before": self.resume_not_before,
+                "errors_before": self.errors_before,
             },
         )
 
@@ -101,7 +111,7 @@ class FlowRunTrigger(BaseTrigger):
             if self.stream_logs:
                 await written.find_position(self.resume_not_before)
             event = await self._wait(connection, written)
-        except BridgeError as error:
+        except (BridgeError, *AIRFLOW_ERRORS) as error:
             self.log.warning("Resuming on a worker: %s", error)
             event = self._resumption("error", written, str(error))
         if type(event) is TriggerEvent:
@@ -122,11 +132,12 @@ class FlowRunTrigger(BaseTrigger):
     async def _end(self) -> None:
         """Airflow 3.3 also ends triggers that it redistributes after a stale heartbeat (apache/airflow #73454).
 
-        Then the task still waits, and its run must live.
+        Then the task still waits, or another triggerer has resumed it, and its run must live. A task that was cleared
+        goes on as well: its next attempt cancels what the one before has left.
         """
         ti = self._task()
-        if ti is None or await sync_to_async(state_of)(ti) == "deferred":
-            self.log.info("The task still waits for flow run %s; it is not cancelled", self.flow_run_id)
+        if ti is None or await sync_to_async(state_of)(ti) in GOING_ON:
+            self.log.info("The task goes on; flow run %s is not cancelled", self.flow_run_id)
             return
         connection = await PrefectHook(self.prefect_conn_id).connection_async()
         async with AsyncPrefectClient(connection) as client:
@@ -165,7 +176,9 @@ class FlowRunTrigger(BaseTrigger):
             # Without a deadline at first: how the run stands decides which there are.
             name, seconds = self._next_deadline(run) if run is not None else (None, None)
             try:
-                told = await asyncio.wait_for(anext(news), seconds)
+                # Not wait_for: on Python 3.11 it loses a kill that comes together with news.
+                async with asyncio.timeout(seconds):
+                    told = await anext(news)
             except TimeoutError:
                 if run is None:
                     raise
@@ -180,7 +193,7 @@ class FlowRunTrigger(BaseTrigger):
 
     def _next_deadline(self, run: FlowRun) -> tuple[str | None, float | None]:
         """Name of the deadline that comes next and the seconds until then."""
-        verdict = judge(run)
+        verdict = judge(run, begun_before=self.begun_before)
         if isinstance(verdict, Live):
             of_start = None if verdict.started else self.start_deadline
             deadlines = {"run_timeout": _moment(self.run_deadline), "start_timeout": _moment(of_start)}
@@ -200,7 +213,10 @@ class FlowRunTrigger(BaseTrigger):
                 "detail": detail,
                 "start_deadline": self.start_deadline,
                 "run_deadline": self.run_deadline,
+                "begun_before": self.begun_before,
                 "logged_until": written.position and written.position.isoformat(),
+                "log_is_closed": written.closed,
+                "errors": self.errors_before + 1 if because == "error" else 0,
             }
         )
 

@@ -35,6 +35,11 @@ class LogTail:
         """Whether the run's closing line has come."""
 
     @property
+    def is_empty(self) -> bool:
+        """Whether no line has been taken."""
+        return self._newest is None
+
+    @property
     def since(self) -> datetime | None:
         """From when on to ask; None is from the beginning."""
         if self._newest is None:

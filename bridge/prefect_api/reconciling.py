@@ -47,6 +47,11 @@ class WaitingPolicy:
     reconnect_seconds: float = 2.0
     longest_reconnect_seconds: float = 60.0
     log_seconds: float = 5.0
+    last_lines_seconds: float = 3.0
+    """How long the end of a run waits for the closing line of its log; Prefect's clients send every two seconds."""
+    last_lines_pause_seconds: float = 0.4
+    silent_seconds: float = 10.0
+    """A run that has written no line in so long writes none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,13 @@ class FlowRun:
     run_count: int
     """How often it has begun to run; more than 1 after a retry in place."""
 
+    @property
+    def seconds_begun(self) -> float:
+        """Seconds from its first start to its newest state; 0 where it has not begun."""
+        if self.start_time is None or self.state_timestamp is None:
+            return 0.0
+        return (self.state_timestamp - self.start_time).total_seconds()
+
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> FlowRun:
         """Raises KeyError where the document is no flow run."""

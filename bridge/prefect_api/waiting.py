@@ -92,14 +92,30 @@ class SharedWaiting:
             while True:
                 await follower.news()
                 reading = follower.take_reading()
-                if reading is not None and with_log and has_ended(reading):
-                    await self._logs.finish(follower.run.flow_run_id)
+                if reading is not None and has_ended(reading):
+                    await self._complete_log(follower, reading)
                 if lines := follower.take_lines():
                     yield lines
                 if reading is not None:
                     yield reading
         finally:
             self._leave(follower)
+
+    async def _complete_log(self, follower: Follower, reading: FlowRun) -> None:
+        """Read the log of a run that has ended up to its closing line, which comes some time after the state.
+
+        A run that has written nothing for a while writes no log; one whose process was killed writes no closing line.
+        """
+        tail, loop = follower.tail, asyncio.get_running_loop()
+        if tail is None:
+            return
+        await self._logs.finish(follower.run.flow_run_id)
+        if tail.is_empty and reading.seconds_begun > self.policy.silent_seconds:
+            return
+        until = loop.time() + self.policy.last_lines_seconds
+        while not tail.closed and loop.time() < until:
+            await asyncio.sleep(self.policy.last_lines_pause_seconds)
+            await self._logs.finish(follower.run.flow_run_id)
 
     async def confirm(self, flow_run_id: str) -> FlowRun:
         """How the run stands by the API's word, read now and whole; many who ask at once share a request.

@@ -88,6 +88,8 @@ class Player:
         if course.result is not None:
             self._state.publish(flow_run_id, as_json(course.result))
         self._put(flow_run_id, course.state, course.state_name, course.message)
+        # As Prefect's engine closes a run's log; who follows the log waits for it.
+        self._state.log(flow_run_id, logging.INFO, f"Finished in state {course.state_name or course.state.title()}()")
 
     def _put(self, flow_run_id: str, state: str, name: str | None = None, message: str = "") -> str:
         """The id of the new state."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,8 @@ from tests.live_prefect import LivePrefect
 MEMBERS = 500
 AT_ONCE = 8
 """Members that run at the same time, as Airflow's `parallelism` would have it."""
+
+DAG_RUN = SimpleNamespace(start_date=datetime(2026, 1, 5, 7, tzinfo=UTC))
 
 
 def task_instance(run_id: str, map_index: int) -> Any:
@@ -56,7 +59,7 @@ def test_five_hundred_members_are_five_hundred_creations(
 
     def start(map_index: int) -> str:
         operator = RunPrefectDeployment(task_id="start", deployment="member/t", wait=False)
-        return str(operator.execute({"ti": task_instance(run_id, map_index)})["flow_run_id"])
+        return str(operator.execute({"ti": task_instance(run_id, map_index), "dag_run": DAG_RUN})["flow_run_id"])
 
     with ThreadPoolExecutor(AT_ONCE) as members:
         started = list(members.map(start, range(MEMBERS)))

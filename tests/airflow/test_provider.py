@@ -15,9 +15,11 @@ from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 from airflow.serialization.serialized_objects import DagSerialization
 
 from bridge.contracts import Deployment
+from bridge.in_airflow import operators
 from bridge.in_airflow.operators import RunPrefectDeployment
 from bridge.in_airflow.triggers import FlowRunTrigger
 from bridge.prefect_api.records import FlowRun
+from bridge.submitting import Submitted
 from factory import contracts
 
 RUN = FlowRun.parse({"id": "r1", "name": "brave-owl", "created": "2026-01-05T07:00:00+00:00"})
@@ -33,7 +35,11 @@ def task(**arguments: Any) -> RunPrefectDeployment:
 
 def trigger_of(operator: RunPrefectDeployment) -> dict[str, Any]:
     """Keyword arguments of the trigger that waits for the run."""
-    path, arguments = operator._trigger(RUN, STARTED).serialize()
+    terms = {
+        "start_deadline": operators._after(STARTED, operator.start_timeout_seconds),
+        "run_deadline": operators._after(STARTED, operator._run_limit_seconds),
+    }
+    path, arguments = operator._trigger(RUN, terms).serialize()
     assert path == "bridge.in_airflow.triggers.FlowRunTrigger"
     return arguments
 
@@ -93,6 +99,8 @@ def test_the_triggers_serialised_form_is_exact_plain_and_complete() -> None:
         "flow_run_id": "r1",
         "start_deadline": "2026-01-05T07:10:00+00:00",
         "run_deadline": "2026-01-05T07:01:00+00:00",
+        "begun_before": 0,
+        "errors_before": 0,
         "crash_grace_seconds": 30.0,
         "patience_seconds": 300.0,
         "stream_logs": True,
@@ -117,10 +125,10 @@ def test_a_task_is_deferred_without_the_frameworks_own_timeout_so_that_ours_come
 ) -> None:
     connection = {"conn_type": "prefect", "host": "http://127.0.0.1:9/api"}
     monkeypatch.setenv("AIRFLOW_CONN_PREFECT_DEFAULT", json.dumps(connection))
-    monkeypatch.setattr(RunPrefectDeployment, "_start", lambda *_: (RUN, STARTED))
+    monkeypatch.setattr(RunPrefectDeployment, "_start", lambda *_: Submitted(RUN, "started"))
     operator = task(deployment="a/b", **asked)
     with pytest.raises(TaskDeferred) as deferred:
-        operator.execute({"ti": None})
+        operator.execute({"ti": None, "dag_run": None})
     assert deferred.value.timeout is None
     limited = deferred.value.trigger.run_deadline is not None
     assert limited == bool(asked)
@@ -128,9 +136,15 @@ def test_a_task_is_deferred_without_the_frameworks_own_timeout_so_that_ours_come
 
 @pytest.mark.parametrize(
     ("asked", "ends"),
-    [({}, True), ({"end_from_trigger": False}, False), ({"deferrable": False}, False)],
+    [
+        ({}, True),
+        ({"end_from_trigger": False}, False),
+        ({"deferrable": False}, False),
+        ({"multiple_outputs": True}, False),
+        ({"post_execute": print}, False),
+    ],
 )
-def test_a_task_is_ended_where_it_was_asked_to_be(asked: dict[str, bool], ends: bool) -> None:
+def test_a_task_is_ended_where_it_was_asked_to_be(asked: dict[str, Any], ends: bool) -> None:
     assert trigger_of(task(deployment="a/b", **asked))["end_from_trigger"] is ends
 
 

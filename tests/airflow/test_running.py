@@ -16,7 +16,7 @@ from bridge.in_airflow import operators
 from bridge.in_airflow.deployment_cache import DeploymentCache
 from bridge.in_airflow.links import FLOW_RUN_ID_KEY, FLOW_RUN_URL_KEY
 from bridge.in_airflow.run_log import RunLog
-from bridge.in_airflow.submission import Order
+from bridge.in_airflow.submission import Order, begun_before
 from bridge.in_airflow.triggers import FlowRunTrigger
 from bridge.intention import AirflowIntention
 from bridge.prefect_api import wire
@@ -24,8 +24,11 @@ from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.retrying import Fault, RetryPolicy
 from bridge.prefect_api.wire import Submission
+from bridge.submitting import Submitted
+from bridge.verdict import judge
 from tests.live_prefect import LivePrefect, free_port, wait_until
 
+BEGAN = "2026-01-05T07:00:00+00:00"
 both_ways = pytest.mark.parametrize("mode", ["deferred", "blocking"])
 
 
@@ -124,6 +127,30 @@ def test_the_flows_log_is_in_the_tasks_log_each_line_once(
     encountered = [line for line in lines if "Encountered exception during execution" in line]
     assert len(encountered) == 2
     assert all("[error" in line for line in encountered), encountered
+
+
+@both_ways
+def test_the_log_of_a_short_success_is_complete(
+    play: Callable, client: PrefectClient, capsys: pytest.CaptureFixture[str], mode: str
+) -> None:
+    text = uuid4().hex
+    play(f"typed_{mode}", text=text, number=3)
+    printed = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    lines = [line for line in printed.splitlines() if "[Prefect " in line]
+    assert len([line for line in lines if f"echoing {text}" in line]) == 1
+    assert len([line for line in lines if "Finished in state Completed" in line]) == 1
+
+
+def test_a_run_retried_in_place_must_start_again_in_time(client: PrefectClient, prefect: LivePrefect) -> None:
+    flow_run_id = prefect.run_by_hand("RUNNING", "FAILED")
+    retried = client.run(wire.retry_flow_run(flow_run_id))
+    again = Submitted(retried, "retried")
+    assert begun_before(again) == retried.run_count > 0
+    assert begun_before(Submitted(retried, "attached")) == retried.run_count  # by a worker that came after
+    assert not judge(retried, begun_before=begun_before(again)).started
+    prefect.put_state(flow_run_id, "RUNNING")
+    running = client.run(wire.read_flow_run(flow_run_id))
+    assert judge(running, begun_before=begun_before(again)).started
 
 
 def test_a_run_that_is_not_waited_for_is_handed_on(play: Callable, client: PrefectClient) -> None:
@@ -297,7 +324,7 @@ def test_a_run_out_of_sight_is_cancelled_where_that_was_chosen(client: PrefectCl
 
 def test_job_variables_that_are_no_json_start_nothing(client: PrefectClient, prefect: LivePrefect) -> None:
     tag = uuid4().hex
-    intention = AirflowIntention("echo/t", "d", tag, "t", map_index=-1, epoch=0, tries=1)
+    intention = AirflowIntention("echo/t", "d", tag, BEGAN, "t", map_index=-1, epoch=0, tries=1)
     order = Order(intention, Submission({}, tags=[tag], job_variables={"env": object()}))
     with pytest.raises(ParametersRejected, match="Job variables for 'echo/t' are not plain JSON"):
         order.place(client, DeploymentCache())

@@ -32,6 +32,8 @@ from bridge.prefect_api.wire import Answer, Request, Submission
 from bridge.tracing import PREFECT_TRACEPARENT_LABEL
 from tests.live_prefect import LivePrefect
 
+BEGAN = "2026-01-05T07:00:00+00:00"
+
 
 @pytest.fixture
 def cache(tmp_path: Path) -> DeploymentCache:
@@ -41,7 +43,7 @@ def cache(tmp_path: Path) -> DeploymentCache:
 @pytest.fixture
 def order(tmp_path: Path) -> Order:
     """For a run that holds until it is cancelled."""
-    intention = AirflowIntention("hold/t", "d", uuid4().hex, "t", map_index=-1, epoch=0, tries=1)
+    intention = AirflowIntention("hold/t", "d", uuid4().hex, BEGAN, "t", map_index=-1, epoch=0, tries=1)
     return Order(intention, Submission({"path": str(tmp_path / "never")}))
 
 
@@ -107,7 +109,7 @@ def test_a_withdrawn_order_leaves_its_siblings_alone(
 
 
 def echo(number: int, tries: int = 1) -> Order:
-    intention = AirflowIntention("echo/t", "d", uuid4().hex, "t", map_index=number, epoch=0, tries=tries)
+    intention = AirflowIntention("echo/t", "d", uuid4().hex, BEGAN, "t", map_index=number, epoch=0, tries=tries)
     return Order(intention, Submission({"number": number}))
 
 
@@ -191,7 +193,7 @@ def test_a_work_pool_gets_the_parentage_as_environment(
     flow = prefect.request("POST", "/flows/", {"name": "pooled"})
     deployed = {"name": pool, "flow_id": flow["id"], "work_pool_name": pool, "parameter_openapi_schema": {}}
     prefect.request("POST", "/deployments/", deployed)
-    intention = AirflowIntention(f"pooled/{pool}", "d", uuid4().hex, "t", map_index=-1, epoch=0, tries=1)
+    intention = AirflowIntention(f"pooled/{pool}", "d", uuid4().hex, BEGAN, "t", map_index=-1, epoch=0, tries=1)
     chosen = Submission({}, job_variables={"env": {"MINE": "kept", "TRACEPARENT": "mine"}})
     made = Order(intention, chosen, environment={"TRACEPARENT": "theirs", "OPENLINEAGE_PARENT_ID": "a/b/c"})
     document = prefect.request("GET", f"/flow_runs/{placed(made, client, cache)}")

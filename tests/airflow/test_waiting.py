@@ -13,10 +13,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 from uuid import uuid4
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.triggers.base import TaskSkippedEvent, TaskSuccessEvent
 
@@ -79,6 +80,20 @@ async def test_every_other_end_resumes_on_a_worker(
     flow_run_id = prefect.run_by_hand(state_type)
     event = await fired(trigger(flow_run_id, end_from_trigger=True))
     assert (event.payload["flow_run_id"], event.payload["because"]) == (flow_run_id, "ended")
+
+
+@pytest.mark.parametrize("fault", ["the connection is missing", "Airflow fails"])
+async def test_airflows_own_errors_resume_on_a_worker(
+    client: PrefectClient, prefect: LivePrefect, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    waiting = trigger(prefect.run_by_hand("COMPLETED"), end_from_trigger=True)
+    if fault == "the connection is missing":
+        waiting.prefect_conn_id = "nowhere"
+    else:
+        monkeypatch.setattr(FlowRunTrigger, "_success", AsyncMock(side_effect=AirflowException("HTTP 500")))
+    event = await fired(waiting)
+    assert event.payload["because"] == "error"
+    assert event.payload["errors"] == 1
 
 
 async def test_a_crash_is_final_only_after_its_grace(client: PrefectClient, prefect: LivePrefect) -> None:
@@ -186,7 +201,8 @@ async def test_a_deleted_run_resumes_on_a_worker(client: PrefectClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task_state", "after"), [("deferred", "RUNNING"), ("failed", "CANCELLING"), (None, "CANCELLING")]
+    ("task_state", "after"),
+    [("deferred", "RUNNING"), ("queued", "RUNNING"), ("failed", "CANCELLING"), (None, "CANCELLING")],
 )
 async def test_a_killed_task_cancels_its_run_and_a_moved_trigger_does_not(
     client: PrefectClient,

@@ -186,6 +186,7 @@ def deployments(talk: Talk) -> None:
     assert record.parameter_schema == SCHEMA
     assert isinstance(talk.ask(wire.find_deployment(f"{talk.name}-not")), errors.DeploymentNotFound)
     assert talk.name in dict(talk.ask(wire.list_deployments()))
+    talk.ask(wire.check_deployments_are_known())
     assert talk.send("POST", "/deployments/filter", {"limit": wire.PAGE + 1}).status == 422
 
 

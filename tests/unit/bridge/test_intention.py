@@ -58,7 +58,12 @@ def test_parts_of_a_scope_cannot_be_shifted_into_one_another(parts: list[str], c
         assert Intention("d", tuple(parts)).key != Intention("d", tuple(joined)).key
 
 
-@pytest.mark.parametrize("state", ["FAILED", "CRASHED", "CANCELLED"])
+def test_a_run_that_was_cancelled_is_not_retried_in_place() -> None:
+    decision = resume(INTENTION, found(["CANCELLED"]), 2, "retry_in_place")
+    assert decision == Start(INTENTION.generation_key(1))
+
+
+@pytest.mark.parametrize("state", ["FAILED", "CRASHED"])
 def test_the_newest_failed_run_is_retried_in_place_where_that_was_chosen(state: str) -> None:
     runs = {INTENTION.generation_key(0): flow_run("FAILED"), INTENTION.generation_key(1): flow_run(state)}
     for generations in (2, 3):
@@ -69,21 +74,29 @@ def test_the_newest_failed_run_is_retried_in_place_where_that_was_chosen(state: 
 
 
 def of_task(epoch: int, tries: int = 1) -> AirflowIntention:
-    return AirflowIntention("a/b", dag_id="d", run_id="r", task_id="t", map_index=-1, epoch=epoch, tries=tries)
+    began = "2026-01-05T07:00:00+00:00"
+    return AirflowIntention("a/b", "d", "r", began, "t", map_index=-1, epoch=epoch, tries=tries)
 
 
 def test_a_clear_moves_the_epoch_and_with_it_the_key() -> None:
     assert of_task(epoch=0).now.key != of_task(epoch=1).now.key
 
 
-@pytest.mark.parametrize("other", [{"dag_id": "e"}, {"run_id": "s"}, {"task_id": "u"}, {"map_index": 3}])
+@pytest.mark.parametrize(
+    "other", [{"dag_id": "e"}, {"run_id": "s"}, {"begun": "now"}, {"task_id": "u"}, {"map_index": 3}]
+)
 def test_the_scope_of_a_retry_is_its_own_task_instance(other: dict[str, Any]) -> None:
     mine, theirs = of_task(epoch=1, tries=3), replace(of_task(epoch=1, tries=3), **other)
     assert not {*mine.keys, *mine.superseded_keys} & {*theirs.keys, *theirs.superseded_keys}
 
 
-def test_the_first_epoch_supersedes_nothing() -> None:
-    assert of_task(epoch=0, tries=5).superseded_keys == []
+def test_a_first_try_supersedes_nothing_however_many_retries_it_has() -> None:
+    assert of_task(epoch=3, tries=1).superseded_keys == []
+
+
+def test_a_run_that_lives_is_found_behind_one_that_was_deleted() -> None:
+    later = {INTENTION.generation_key(1): flow_run("RUNNING")}
+    assert resume(INTENTION, later, 3) == Attach(flow_run("RUNNING"))
 
 
 def test_a_clear_supersedes_every_run_of_every_epoch_before_and_none_of_its_own() -> None:

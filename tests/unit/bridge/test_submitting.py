@@ -11,7 +11,7 @@ import pytest
 from bridge.intention import Intention
 from bridge.prefect_api.records import DeploymentRecord
 from bridge.prefect_api.wire import Answer, Operation, Submission
-from bridge.submitting import cancel_by_keys, submit
+from bridge.submitting import CANCELLATION_SECONDS, cancel_by_keys, submit
 
 RECORD = DeploymentRecord.parse({"id": "d1", "name": "products", "flow_id": "f1"})
 MEANT = Intention("train/products", ("dag", "run", "task", "-1", "0"))
@@ -51,10 +51,27 @@ def test_a_first_try_is_handed_the_run_that_its_key_has_already() -> None:
 
 
 def test_a_first_try_whose_key_has_failed_already_starts_the_next_generation() -> None:
-    answers = [Answer(200, run("FAILED")), Answer(200, [run("FAILED")]), Answer(201, run("SCHEDULED", 1))]
-    found, asked = submitted(answers)
+    found, asked = submitted([Answer(200, run("FAILED")), Answer(201, run("SCHEDULED", 1))])
     assert (found.how, found.run.id) == ("started", "r1")
-    assert asked == ["create_flow_run", "filter", "create_flow_run"]
+    assert asked == ["create_flow_run", "create_flow_run"]
+
+
+def test_a_run_that_is_being_cancelled_is_no_answer_and_its_end_is_waited_for() -> None:
+    answers = [
+        Answer(200, [run("CANCELLING")]),
+        Answer(200, run("CANCELLING")),
+        Answer(200, run("CANCELLED")),
+        Answer(201, run("SCHEDULED", 1)),
+    ]
+    found, asked = submitted(answers, generations=2)
+    assert (found.how, found.run.id) == ("started", "r1")
+    assert asked == ["filter", "r0", "r0", "create_flow_run"]
+
+
+def test_a_cancellation_that_does_not_end_holds_the_next_run_up_for_a_while_only() -> None:
+    stuck = [Answer(200, run("CANCELLING"))] * int(CANCELLATION_SECONDS / 0.5)
+    found, _ = submitted([Answer(200, [run("CANCELLING")]), *stuck, Answer(201, run("SCHEDULED", 1))], generations=2)
+    assert found.run.id == "r1"
 
 
 def test_a_retry_looks_before_it_starts() -> None:

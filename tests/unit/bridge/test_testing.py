@@ -70,7 +70,8 @@ def test_a_run_ends_at_once_with_the_result_that_was_told(prefect: FakePrefect, 
     prefect.on_run(TRAINING, result=Score(f1=0.9), logs=["begun", (logging.WARNING, "slow")])
     run = start(client, rows=3)
     assert outcome(client, run) == {"f1": 0.9}
-    assert [(line.level, line.message) for line in client.run(wire.read_logs(run.id))] == [(20, "begun"), (30, "slow")]
+    lines = [(line.level, line.message) for line in client.run(wire.read_logs(run.id))]
+    assert lines == [(20, "begun"), (30, "slow"), (20, "Finished in state Completed()")]
     [known] = prefect.runs(NAME)
     assert (known.parameters, known.state_type) == ({"rows": 3}, "COMPLETED")
 
