@@ -165,7 +165,9 @@ def test_a_task_with_outlets_or_mapped_dependants_ends_on_a_worker() -> None:
     assert trigger_of(listed)["end_from_trigger"] is False
 
 
-def test_the_link_survives_serialisation() -> None:
+def test_the_link_survives_serialisation(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Airflow switches links off for a whole process when it has read a DAG without them, as `dag.test()` does.
+    monkeypatch.setattr(DagSerialization, "_load_operator_extra_links", True)
     dag = task(deployment=Deployment("a/b", contracts.ScoreParams, contracts.ScoreResult)).dag
     stored = json.loads(json.dumps(DagSerialization.to_dict(dag)))
     read = DagSerialization.from_dict(stored).get_task("t")

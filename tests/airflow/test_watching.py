@@ -238,17 +238,28 @@ async def test_a_backlog_is_told_whole_and_in_order(
 async def test_a_deployment_is_watched_by_name_and_its_result_is_told(
     client: PrefectClient, prefect: LivePrefect, store: Store
 ) -> None:
-    deployment = prefect.request("GET", "/deployments/name/echo/t")
-    trigger = PrefectEventTrigger("echo/t", reconcile_seconds=1.0)
+    name = uuid4().hex
+    flow = await asyncio.to_thread(prefect.request, "POST", "/flows/", {"name": "watched"})
+    body = {"name": name, "flow_id": flow["id"]}
+    deployment = await asyncio.to_thread(prefect.request, "POST", "/deployments/", body)
+    trigger = PrefectEventTrigger(f"watched/{name}", reconcile_seconds=1.0)
     trigger.asset_state_store = AssetStateStoreAccessors(inlets=[])
     trigger.asset_state_store._by_name["asset"] = store  # type: ignore[assignment]
+
+    def complete() -> str:
+        path = f"/deployments/{deployment['id']}/create_flow_run"
+        flow_run_id = str(prefect.request("POST", path, {"state": {"type": "SCHEDULED"}})["id"])
+        result = json.dumps({"text": "hello", "number": 3})
+        artifact = {"key": "bridge-result", "type": "result", "data": result, "flow_run_id": flow_run_id}
+        prefect.request("POST", "/artifacts/", artifact)
+        prefect.put_state(flow_run_id, "COMPLETED")
+        return flow_run_id
+
     async with listening(trigger, store) as heard:
         await heard.has_looked()
-        body = {"parameters": {"text": "hello", "number": 3}, "state": {"type": "SCHEDULED"}}
-        path = f"/deployments/{deployment['id']}/create_flow_run"
-        created = await asyncio.to_thread(prefect.request, "POST", path, body)
-        assert await heard.has_heard(1) == [created["id"]]
-    assert heard.events[0]["deployment"] == "echo/t"
+        completed = await asyncio.to_thread(complete)
+        assert await heard.has_heard(1) == [completed]
+    assert heard.events[0]["deployment"] == f"watched/{name}"
     assert heard.events[0]["result"] == {"text": "hello", "number": 3}
 
 

@@ -38,8 +38,6 @@ NEVER_AGAIN = replace(QUICK, reconcile_seconds=3600.0, reconcile_without_socket_
 """After the first readings, events alone tell."""
 PATIENCE_SECONDS = 20
 BEGIN = datetime(2026, 1, 5, 7, tzinfo=UTC)
-NOW = datetime.now(UTC)
-"""Of lines: logs are asked for from a little before the last reading on."""
 
 
 class Prefect:
@@ -53,6 +51,8 @@ class Prefect:
         self.fault: Callable[[Request], Answer | Fault | None] = lambda _: None
         self.sockets: list[asyncio.Queue[StateChange | Exception]] = []
         self.opened_since: list[datetime | None] = []
+        self.begun = datetime.now(UTC)
+        """Of lines: logs are asked for from a little before the last reading on."""
 
     def run(self, state_type: str = "RUNNING", at: int = 0) -> str:
         flow_run_id = str(uuid4())
@@ -70,7 +70,7 @@ class Prefect:
         self.sockets[-1].put_nowait(change)
 
     def log(self, flow_run_id: str, message: str, at: float) -> None:
-        timestamp = (NOW + timedelta(seconds=at)).isoformat()
+        timestamp = (self.begun + timedelta(seconds=at)).isoformat()
         line = {"id": str(uuid4()), "flow_run_id": flow_run_id, "timestamp": timestamp, "level": 20, "name": "x"}
         self.logs.append({**line, "message": message})
 
@@ -401,7 +401,7 @@ async def test_log_lines_come_once_in_order_and_before_the_end(prefect: Prefect)
     prefect.log(run, "one", at=1)
     prefect.log(other, "another's", at=1)
     told: list[str] = []
-    async with aclosing(shared.follow(run, with_log=True, log_after=NOW)) as news:
+    async with aclosing(shared.follow(run, with_log=True, log_after=prefect.begun)) as news:
 
         async def listen_for(what: str) -> None:
             async with asyncio.timeout(PATIENCE_SECONDS):
