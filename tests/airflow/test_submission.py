@@ -109,15 +109,33 @@ def test_a_withdrawn_order_leaves_its_siblings_alone(
     sibling.withdraw(client.connection)
 
 
-def echo(number: int, tries: int = 1) -> Order:
-    intention = AirflowIntention("echo/t", "d", uuid4().hex, BEGAN, "t", map_index=number, epoch=0, tries=tries)
+PARKED = "parked/t"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def parked(prefect: LivePrefect) -> None:
+    """A deployment that no process serves: its runs cost nothing but their records."""
+    flow = prefect.request("POST", "/flows/", {"name": "parked"})
+    fields = {"text": {"type": "string"}, "number": {"type": "integer"}}
+    schema = {"type": "object", "properties": fields}
+    deployed = {
+        "name": "t",
+        "flow_id": flow["id"],
+        "parameter_openapi_schema": schema,
+        "enforce_parameter_schema": True,
+    }
+    prefect.request("POST", "/deployments/", deployed)
+
+
+def member(number: int) -> Order:
+    intention = AirflowIntention(PARKED, "d", uuid4().hex, BEGAN, "t", map_index=number, epoch=0, tries=1)
     return Order(intention, Submission({"number": number}))
 
 
 def test_many_mapped_tasks_take_one_request_each(
     client: PrefectClient, cache: DeploymentCache, sent: Counter[str]
 ) -> None:
-    runs = {placed(echo(number), client, cache) for number in range(50)}
+    runs = {placed(member(number), client, cache) for number in range(50)}
     assert len(runs) == 50
     # Prefect's SQLite declines some (503), which are asked for again: one look-up, and creations, but nothing else.
     assert set(sent) == {"t", "create_flow_run"}
@@ -128,14 +146,14 @@ def test_many_mapped_tasks_take_one_request_each(
 def test_what_a_remembered_deployment_refuses_is_decided_by_a_fresh_look(
     client: PrefectClient, cache: DeploymentCache, sent: Counter[str]
 ) -> None:
-    record = client.run(wire.find_deployment("echo/t"))
+    record = client.run(wire.find_deployment(PARKED))
     without_number: dict[str, Any] = {"type": "object", "properties": {"text": {"type": "string"}}}
-    cache.remember(client.connection.api_url, "echo/t", replace(record, parameter_schema=without_number))
-    assert placed(echo(1), client, cache)
-    cache.remember(client.connection.api_url, "echo/t", replace(record, id=str(uuid4())))
-    assert placed(echo(2), client, cache)
+    cache.remember(client.connection.api_url, PARKED, replace(record, parameter_schema=without_number))
+    assert placed(member(1), client, cache)
+    cache.remember(client.connection.api_url, PARKED, replace(record, id=str(uuid4())))
+    assert placed(member(2), client, cache)
     with pytest.raises(ParametersRejected, match="'number'"):
-        placed(replace(echo(3), submission=Submission({"number": "three"})), client, cache)
+        placed(replace(member(3), submission=Submission({"number": "three"})), client, cache)
 
 
 def test_a_folder_that_others_may_write_to_is_not_believed(tmp_path: Path) -> None:
@@ -175,7 +193,7 @@ def test_the_trace_that_the_task_is_part_of_goes_on_in_prefect(client: PrefectCl
     with TracerProvider().get_tracer("test").start_as_current_span("task") as span:
         parentage = parentage_of(TASK)
     trace_id = f"{span.get_span_context().trace_id:032x}"
-    marked = replace(echo(1), submission=Submission({}, labels=labels_of(TASK, parentage)))
+    marked = replace(member(1), submission=Submission({}, labels=labels_of(TASK, parentage)))
     flow_run_id = placed(marked, client, cache)
     labels = client.run(read_labels(flow_run_id))
     assert trace_id in labels[PREFECT_TRACEPARENT_LABEL]
