@@ -70,6 +70,11 @@ class Held:
     def until(self, state: str) -> None:
         wait_until(lambda: self.task["state"] == state, f"the task is {state}, not {self.task['state']}", 120)
 
+    def until_the_dag_run_has_ended(self) -> None:
+        """Airflow's scheduler overlooks a task that is cleared in the moment in which its DAG run ends."""
+        ended = "SELECT 1 FROM dag_run WHERE run_id = ? AND state = 'success'"
+        wait_until(lambda: self.airflow.rows(ended, self.run_id), "the DAG run has ended", PATIENCE_SECONDS)
+
     def until_cancelled(self, number: int) -> None:
         wait_until(lambda: self.states[number] in CANCELLED, f"flow run {number} is cancelled", PATIENCE_SECONDS)
 
@@ -103,6 +108,7 @@ def test_a_task_that_is_cleared_while_it_waits_cancels_its_run_and_starts_a_fres
     held.until("success")
     assert len(held.flow_runs) == 2
     assert held.states[1] == "COMPLETED"
+    held.until_the_dag_run_has_ended()
     held.airflow.request("POST", f"/dags/hold_{held.mode}/clearTaskInstances", again)
     wait_until(lambda: len(held.flow_runs) == 3, "a cleared success starts a fresh run as well", PATIENCE_SECONDS)
     held.until("success")
