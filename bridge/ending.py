@@ -13,8 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from bridge.errors import FlowRunLost, FlowRunNeverStarted, FlowRunTimedOut, PrefectApiError, ResultInvalid
 from bridge.prefect_api import wire
+from bridge.prefect_api.exchange import Operation
 from bridge.prefect_api.records import FlowRun
-from bridge.prefect_api.wire import Operation
 from bridge.readiness import describe_attendance
 from bridge.verdict import Completed, Ended, Live, judge
 

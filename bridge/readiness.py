@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 
 from bridge.errors import DeploymentNotFound, PrefectApiError, PrefectUnauthorised, PrefectUnreachable
 from bridge.prefect_api import wire
+from bridge.prefect_api.exchange import Operation
 from bridge.prefect_api.records import DeploymentRecord, Worker
-from bridge.prefect_api.wire import Operation
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from typing import Literal
 
 from bridge.intention import AfterFailure, Attach, Intention, RetryInPlace, resume
 from bridge.prefect_api import wire
+from bridge.prefect_api.exchange import Operation
 from bridge.prefect_api.records import DeploymentRecord, FlowRun
-from bridge.prefect_api.wire import Operation, Submission
+from bridge.prefect_api.wire import Submission
 from bridge.verdict import Ended, Live, is_final, judge
 
 CANCELLATION_SECONDS = 10.0

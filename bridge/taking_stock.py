@@ -15,8 +15,8 @@ from bridge.errors import FlowRunError, FlowRunsFailed, UnexpectedAnswer
 from bridge.prefect_api import wire
 from bridge.prefect_api.batches import RESULTS_PAGE, read_results
 from bridge.prefect_api.connection import PrefectConnection
+from bridge.prefect_api.exchange import Operation
 from bridge.prefect_api.records import FlowRun
-from bridge.prefect_api.wire import Operation
 from bridge.quorum import Quorum
 from bridge.verdict import Completed, Live, final_from, judge
 

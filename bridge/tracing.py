@@ -16,7 +16,8 @@ PREFECT_TRACEPARENT_LABEL = "__OTEL_TRACEPARENT"
 TRACEPARENT_LABEL = "traceparent"
 LINEAGE_LABELS = "openlineage.parent."
 FACET_SCHEMA = "https://openlineage.io/spec/facets/1-0-1/ParentRunFacet.json#/$defs/ParentRunFacet"
-PRODUCER = "https://pypi.org/project/bridge"
+PRODUCER = "urn:bridge"
+"""OpenLineage wants a URI of whoever writes a facet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from typing import TypeVar
 
 from bridge.cli.display import Display
 from bridge.errors import FlowRunTimedOut, PrefectUnreachable
-from bridge.prefect_api import wire
+from bridge.prefect_api import exchange, wire
 from bridge.prefect_api.client import PrefectClient
+from bridge.prefect_api.exchange import Operation
 from bridge.prefect_api.log_tail import LogTail
 from bridge.prefect_api.records import FlowRun, LogLine
-from bridge.prefect_api.wire import Operation
 from bridge.verdict import Live, judge
 
 T = TypeVar("T")
@@ -103,7 +103,7 @@ def new_lines(flow_run_id: str, tail: LogTail) -> Operation[list[LogLine]]:
         page = yield from wire.read_logs(flow_run_id, after=since, offset=offset)
         pages += page
         offset += len(page)
-        if len(page) < wire.PAGE:
+        if len(page) < exchange.PAGE:
             return tail.take(pages)
 
 

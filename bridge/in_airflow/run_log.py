@@ -14,7 +14,7 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
 from airflow.sdk.execution_time.xcom import XCom
 
-from bridge.prefect_api import wire
+from bridge.prefect_api import exchange, wire
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.log_tail import CLOSING_LINE, LogTail
 from bridge.prefect_api.records import LogLine
@@ -89,7 +89,7 @@ def last_lines(client: PrefectClient, flow_run_id: str, until: str | None, wait_
             page = client.run(wire.read_logs(flow_run_id, after=since, offset=offset))
             found += tail.take(page)
             offset += len(page)
-            page_is_full = len(page) == wire.PAGE
+            page_is_full = len(page) == exchange.PAGE
         if tail.closed or time.monotonic() > deadline:
             return found
         time.sleep(LOOK_SECONDS)

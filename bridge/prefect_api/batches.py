@@ -13,8 +13,9 @@ from typing import Any
 
 from bridge.contracts import RESULT_ARTIFACT_KEY
 from bridge.errors import UnexpectedAnswer
+from bridge.prefect_api.exchange import PAGE, Answer, Operation, Request, parsed, rows
 from bridge.prefect_api.records import FlowRun, LogLine
-from bridge.prefect_api.wire import PAGE, Answer, Operation, Request, parsed, published_result, rows
+from bridge.prefect_api.wire import published_result
 
 RESULTS_PAGE = 20
 """Runs whose results are read in one request: a result may be megabytes long."""

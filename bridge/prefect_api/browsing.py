@@ -1,14 +1,15 @@
-"""Looking through flow runs: what people ask for, as a filter of Prefect's API. Pure, but for the reading itself."""
+"""Looking through flow runs by what they are: Prefect's filters, and the reading of what they find. Without I/O."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from bridge.prefect_api import wire
+from bridge.prefect_api.exchange import PAGE, Operation, Request, pages, parsed_rows
 from bridge.prefect_api.records import FlowRun
-from bridge.prefect_api.wire import ENDED_TYPES, Operation
+from bridge.prefect_api.wire import ENDED_TYPES
 
 STATE_TYPES = ENDED_TYPES | {"SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"}
 
@@ -46,4 +47,48 @@ class RunQuery:
 
 def list_flow_runs(query: RunQuery) -> Operation[list[FlowRun]]:
     """The latest runs of the query, the newest first."""
-    return wire.filter_flow_runs(query.filter(datetime.now(UTC)), sort="EXPECTED_START_TIME_DESC", limit=query.limit)
+    return filter_flow_runs(query.filter(datetime.now(UTC)), sort="EXPECTED_START_TIME_DESC", limit=query.limit)
+
+
+def find_ended_flow_runs(
+    states: Sequence[str],
+    *,
+    since: datetime | None = None,
+    flow: str | None = None,
+    deployment: str | None = None,
+    tags: Sequence[str] = (),
+    newest_only: bool = False,
+) -> Operation[list[FlowRun]]:
+    """The runs that rest in one of these states, the newest end first, of those that ended at `since` or later.
+
+    `flow` and `deployment` are names, so that a deployment that was made anew is found again; a run bears all `tags`.
+    """
+    runs: dict[str, Any] = {"state": {"type": {"any_": list(states)}}, "end_time": {"is_null_": False}}
+    if since is not None:
+        runs["end_time"]["after_"] = since.isoformat()
+    if tags:
+        runs["tags"] = {"all_": list(tags)}
+    wanted: dict[str, Any] = {"flow_runs": runs, "sort": "END_TIME_DESC"}
+    if flow is not None:
+        wanted["flows"] = {"name": {"any_": [flow]}}
+    if deployment is not None:
+        wanted["deployments"] = {"name": {"any_": [deployment]}}
+    if newest_only:
+        answer = yield Request("POST", "/flow_runs/filter", {**wanted, "limit": 1})
+        return parsed_rows(answer, FlowRun.parse)
+    found = yield from pages("/flow_runs/filter", wanted, FlowRun.parse)
+    return list({run.id: run for run in found}.values())  # a run that ends between two pages moves the rest on
+
+
+def filter_flow_runs(wanted: Mapping[str, Any], *, sort: str, limit: int) -> Operation[list[FlowRun]]:
+    """The first `limit` runs that a filter of Prefect's own finds (`{"flow_runs": …}`), in the order of `sort`."""
+    found: list[FlowRun] = []
+    while len(found) < limit:
+        size = min(PAGE, limit - len(found))
+        body = {**wanted, "sort": sort, "limit": size, "offset": len(found)}
+        answer = yield Request("POST", "/flow_runs/filter", body)
+        page = parsed_rows(answer, FlowRun.parse)
+        found += page
+        if len(page) < size:
+            break
+    return found

@@ -17,8 +17,8 @@ import httpx
 
 from bridge.errors import ConnectionMisconfigured
 from bridge.prefect_api.connection import PrefectConnection
+from bridge.prefect_api.exchange import Answer, Operation, Request
 from bridge.prefect_api.retrying import PASSING_STATUSES, Fault, Pause, RetryPolicy, persistently
-from bridge.prefect_api.wire import Answer, Operation, Request
 
 T = TypeVar("T")
 

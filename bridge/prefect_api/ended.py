@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any
 
-from bridge.prefect_api import wire
+from bridge.prefect_api import browsing
+from bridge.prefect_api.exchange import Operation
 from bridge.prefect_api.records import FlowRun
-from bridge.prefect_api.wire import ENDED_TYPES, Operation
+from bridge.prefect_api.wire import ENDED_TYPES
 
 LATE = timedelta(minutes=5)
 """An end may become readable this long after the moment that it bears (a slow commit, a database that was locked)."""
@@ -56,7 +57,7 @@ class Watch:
     def find(self, since: datetime | None, *, newest_only: bool = False) -> Operation[list[FlowRun]]:
         """The runs that ended so at `since` or later, the newest first."""
         flow, _, deployment = (self.deployment or self.flow or "").partition("/")
-        return wire.find_ended_flow_runs(
+        return browsing.find_ended_flow_runs(
             self.states,
             since=since,
             flow=flow or None,

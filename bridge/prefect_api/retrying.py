@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from bridge.errors import PrefectUnreachable
-from bridge.prefect_api.wire import Answer, Operation, Request
+from bridge.prefect_api.exchange import Answer, Operation, Request
 
 T = TypeVar("T")
 

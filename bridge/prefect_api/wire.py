@@ -7,11 +7,11 @@ it (`bridge.prefect_api.client`); retries are `bridge.prefect_api.retrying`'s bu
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 from bridge.contracts import RESULT_ARTIFACT_KEY
@@ -21,15 +21,22 @@ from bridge.errors import (
     FlowRunNotFound,
     ParametersRejected,
     PrefectApiError,
-    PrefectUnauthorised,
     PrefectUnreachable,
     RetryRefused,
     UnexpectedAnswer,
 )
+from bridge.prefect_api.exchange import (
+    PAGE,
+    Operation,
+    Request,
+    body_of,
+    detail_of,
+    pages,
+    parsed,
+    parsed_rows,
+    rows,
+)
 from bridge.prefect_api.records import DeploymentRecord, FlowRun, LogLine, Worker
-
-PAGE = 200
-"""Prefect refuses a filter of more ids, or a page of more rows, with 422."""
 
 ENDED_TYPES = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 """State types in which a run has ended, as far as Prefect's protocol goes; `bridge.verdict` says what they mean."""
@@ -38,34 +45,6 @@ CONFIRM_INTERVAL_SECONDS = 0.5
 LOST_ANSWERS_ALLOWED = 3
 RETRIED_MESSAGE = "Retried by bridge"
 """Of the state by which a run is scheduled again in place."""
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """`repeatable`: asking twice has the effect of asking once, so that a lost answer may be asked for again.
-
-    `after_seconds` is a pause before it is sent.
-    """
-
-    method: str
-    path: str
-    json: Mapping[str, Any] | None = None
-    repeatable: bool = True
-    after_seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """`body` is the decoded JSON, or the text where it is none."""
-
-    status: int
-    body: Any
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-Operation = Generator[Request, Answer, T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +82,7 @@ def find_deployment(name: str) -> Operation[DeploymentRecord]:
 
 def list_deployments() -> Operation[list[tuple[str, DeploymentRecord]]]:
     """Every deployment with its full name `<flow>/<deployment>`, by name."""
-    records = yield from _pages("/deployments/filter", {}, DeploymentRecord.parse)
+    records = yield from pages("/deployments/filter", {}, DeploymentRecord.parse)
     flow_names = yield from _flow_names({record.flow_id for record in records})
     return sorted((f"{flow_names.get(record.flow_id, '?')}/{record.name}", record) for record in records)
 
@@ -119,7 +98,7 @@ def _flow_names(flow_ids: Iterable[str]) -> Operation[dict[str, str]]:
     for start in range(0, len(ids), PAGE):
         asked = {"flows": {"id": {"any_": ids[start : start + PAGE]}}, "limit": PAGE}
         answer = yield Request("POST", "/flows/filter", asked)
-        names |= dict(_parsed_rows(answer, lambda document: (document["id"], document["name"])))
+        names |= dict(parsed_rows(answer, lambda document: (document["id"], document["name"])))
     return names
 
 
@@ -149,7 +128,7 @@ def create_flow_run(deployment: DeploymentRecord, submission: Submission, label:
     if answer.status == 404:
         raise DeploymentNotFound(f"Deployment {label!r} was deleted while a run of it was to start; deploy it again")
     if answer.status in {400, 409, 422}:
-        raise ParametersRejected(f"Prefect refused the parameters for {label!r}: {_detail(answer)}")
+        raise ParametersRejected(f"Prefect refused the parameters for {label!r}: {detail_of(answer)}")
     return Created(parsed(answer, FlowRun.parse), new=answer.status == 201)
 
 
@@ -185,7 +164,7 @@ def read_flow_runs(flow_run_ids: Iterable[str]) -> Operation[dict[str, FlowRun]]
     for start in range(0, len(ids), PAGE):
         wanted = {"flow_runs": {"id": {"any_": ids[start : start + PAGE]}}, "limit": PAGE}
         answer = yield Request("POST", "/flow_runs/filter", wanted)
-        runs |= {run.id: run for run in _parsed_rows(answer, FlowRun.parse)}
+        runs |= {run.id: run for run in parsed_rows(answer, FlowRun.parse)}
     return runs
 
 
@@ -193,7 +172,7 @@ def find_flow_runs_by_keys(keys: Sequence[str]) -> Operation[dict[str, FlowRun]]
     """The runs that bear one of these idempotency keys, by key."""
     wanted = {"flow_runs": {"idempotency_key": {"any_": list(keys)}}, "limit": PAGE}
     answer = yield Request("POST", "/flow_runs/filter", wanted)
-    return {run.idempotency_key: run for run in _parsed_rows(answer, FlowRun.parse) if run.idempotency_key}
+    return {run.idempotency_key: run for run in parsed_rows(answer, FlowRun.parse) if run.idempotency_key}
 
 
 def cancel_flow_run(flow_run_id: str, *, confirm_seconds: float = 0.0) -> Operation[FlowRun]:
@@ -206,7 +185,7 @@ def cancel_flow_run(flow_run_id: str, *, confirm_seconds: float = 0.0) -> Operat
     answer = yield Request("POST", f"/flow_runs/{flow_run_id}/set_state", {"state": state, "force": False})
     if answer.status in {404, 422}:
         raise FlowRunNotFound(f"Prefect has no flow run {flow_run_id}; there is nothing to cancel")
-    _body(answer)
+    body_of(answer)
     run = yield from read_flow_run(flow_run_id)
     for _ in range(int(confirm_seconds / CONFIRM_INTERVAL_SECONDS)):
         if run.state_type in ENDED_TYPES:
@@ -271,13 +250,13 @@ def read_logs(flow_run_id: str, *, after: datetime | None = None, offset: int = 
         wanted["timestamp"] = {"after_": after.isoformat()}
     body = {"logs": wanted, "sort": "TIMESTAMP_ASC", "limit": PAGE, "offset": offset}
     answer = yield Request("POST", "/logs/filter", body)
-    return _parsed_rows(answer, LogLine.parse)
+    return parsed_rows(answer, LogLine.parse)
 
 
 def list_workers(work_pool_name: str) -> Operation[list[Worker]]:
     """The workers that a pool has seen; an unknown pool has none."""
     answer = yield Request("POST", f"/work_pools/{quote(work_pool_name, safe='')}/workers/filter", {"limit": PAGE})
-    return [] if answer.status == 404 else _parsed_rows(answer, Worker.parse)
+    return [] if answer.status == 404 else parsed_rows(answer, Worker.parse)
 
 
 def read_server_version() -> Operation[str]:
@@ -285,61 +264,7 @@ def read_server_version() -> Operation[str]:
     answer = yield Request("GET", "/admin/version")
     if answer.status == 404:
         raise PrefectApiError("There is no Prefect API at this address (HTTP 404); does it lack /api at its end?")
-    return str(_body(answer))
-
-
-def find_ended_flow_runs(
-    states: Sequence[str],
-    *,
-    since: datetime | None = None,
-    flow: str | None = None,
-    deployment: str | None = None,
-    tags: Sequence[str] = (),
-    newest_only: bool = False,
-) -> Operation[list[FlowRun]]:
-    """The runs that rest in one of these states, the newest end first, of those that ended at `since` or later.
-
-    `flow` and `deployment` are names, so that a deployment that was made anew is found again; a run bears all `tags`.
-    """
-    runs: dict[str, Any] = {"state": {"type": {"any_": list(states)}}, "end_time": {"is_null_": False}}
-    if since is not None:
-        runs["end_time"]["after_"] = since.isoformat()
-    if tags:
-        runs["tags"] = {"all_": list(tags)}
-    wanted: dict[str, Any] = {"flow_runs": runs, "sort": "END_TIME_DESC"}
-    if flow is not None:
-        wanted["flows"] = {"name": {"any_": [flow]}}
-    if deployment is not None:
-        wanted["deployments"] = {"name": {"any_": [deployment]}}
-    if newest_only:
-        answer = yield Request("POST", "/flow_runs/filter", {**wanted, "limit": 1})
-        return _parsed_rows(answer, FlowRun.parse)
-    found = yield from _pages("/flow_runs/filter", wanted, FlowRun.parse)
-    return list({run.id: run for run in found}.values())  # a run that ends between two pages moves the rest on
-
-
-def filter_flow_runs(wanted: Mapping[str, Any], *, sort: str, limit: int) -> Operation[list[FlowRun]]:
-    """The first `limit` runs that a filter of Prefect's own finds (`{"flow_runs": …}`), in the order of `sort`."""
-    found: list[FlowRun] = []
-    while len(found) < limit:
-        size = min(PAGE, limit - len(found))
-        body = {**wanted, "sort": sort, "limit": size, "offset": len(found)}
-        answer = yield Request("POST", "/flow_runs/filter", body)
-        page = _parsed_rows(answer, FlowRun.parse)
-        found += page
-        if len(page) < size:
-            break
-    return found
-
-
-def _pages(path: str, wanted: Mapping[str, Any], parse: Callable[[Mapping[str, Any]], T]) -> Operation[list[T]]:
-    found: list[T] = []
-    while True:
-        answer = yield Request("POST", path, {**wanted, "limit": PAGE, "offset": len(found)})
-        page = _parsed_rows(answer, parse)
-        found += page
-        if len(page) < PAGE:
-            return found
+    return str(body_of(answer))
 
 
 def _refusal(orchestration: Mapping[str, Any]) -> str | None:
@@ -347,45 +272,3 @@ def _refusal(orchestration: Mapping[str, Any]) -> str | None:
     if orchestration["status"] == "ACCEPT":
         return None
     return str((orchestration.get("details") or {}).get("reason") or orchestration["status"])
-
-
-def parsed(answer: Answer, parse: Callable[[Mapping[str, Any]], T]) -> T:
-    """What `parse` makes of the answer; raises UnexpectedAnswer where it cannot, PrefectApiError for a refusal."""
-    body = _body(answer)
-    try:
-        return parse(body)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UnexpectedAnswer(f"Prefect's answer lacks what was expected ({error!r}): {str(body)[:300]}") from error
-
-
-def _parsed_rows(answer: Answer, parse: Callable[[Mapping[str, Any]], T]) -> list[T]:
-    return [parsed(Answer(answer.status, row), parse) for row in rows(answer)]
-
-
-def rows(answer: Answer) -> list[Any]:
-    """The answer's list, its rows unchecked; raises UnexpectedAnswer where it is none, PrefectApiError if refused."""
-    body = _body(answer)
-    if not isinstance(body, list):
-        raise UnexpectedAnswer(f"Prefect answered with something else than a list: {str(body)[:300]}")
-    return body
-
-
-def _body(answer: Answer) -> Any:
-    if not 200 <= answer.status < 300:
-        _refuse(answer)
-    return answer.body
-
-
-def _refuse(answer: Answer) -> NoReturn:
-    if answer.status in {401, 403}:
-        raise PrefectUnauthorised(
-            f"Prefect refused the credentials (HTTP {answer.status}). Check the connection's key or user:password"
-        )
-    raise PrefectApiError(f"Prefect answered HTTP {answer.status}: {_detail(answer)}")
-
-
-def _detail(answer: Answer) -> str:
-    body = answer.body
-    if isinstance(body, dict):
-        body = body.get("detail") or body.get("exception_message") or body
-    return str(body)[:1000]

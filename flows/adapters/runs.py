@@ -77,7 +77,7 @@ def log_training(client: MlflowClient, experiment: str, training: Training, *, u
             _write_files(training, Path(folder))
             client.log_artifacts(run_id, folder)
         model_id = _log_model(client, run_id, training.model)
-    except BaseException:
+    except BaseException:  # Ctrl-C included: a run that was cut short must not say RUNNING for ever
         client.set_terminated(run_id, "FAILED")
         raise
     client.set_terminated(run_id)

@@ -116,19 +116,10 @@ def test_a_task_that_is_cleared_while_it_waits_cancels_its_run_and_starts_a_fres
 
 
 @pytest.mark.parametrize("mode", ["blocking"])
-def test_a_worker_that_is_stopped_leaves_its_run_to_the_retry(held: Held) -> None:
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_worker_that_is_stopped_or_dies_leaves_its_run_to_the_retry(held: Held, how: signal.Signals) -> None:
     [(pid,)] = held.airflow.rows("SELECT pid FROM task_instance WHERE run_id = ?", held.run_id)
-    os.kill(pid, signal.SIGTERM)
-    held.until_it_waits(tries=2)
-    held.go.touch()
-    held.until("success")
-    assert held.states == ["COMPLETED"]
-
-
-@pytest.mark.parametrize("mode", ["blocking"])
-def test_a_worker_that_dies_leaves_its_run_to_the_retry(held: Held) -> None:
-    [(pid,)] = held.airflow.rows("SELECT pid FROM task_instance WHERE run_id = ?", held.run_id)
-    os.kill(pid, signal.SIGKILL)
+    os.kill(pid, how)
     held.until_it_waits(tries=2)
     held.go.touch()
     held.until("success")

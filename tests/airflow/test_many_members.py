@@ -15,8 +15,8 @@ import pytest
 from bridge.in_airflow.deployment_cache import DeploymentCache
 from bridge.in_airflow.operators import RunPrefectDeployment
 from bridge.prefect_api.client import PrefectClient
+from bridge.prefect_api.exchange import Answer, Request
 from bridge.prefect_api.retrying import Fault
-from bridge.prefect_api.wire import Answer, Request
 from tests.live_prefect import LivePrefect
 
 MEMBERS = 500

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,15 +22,16 @@ from bridge.in_airflow.deployment_cache import DeploymentCache
 from bridge.in_airflow.holding import Hold
 from bridge.in_airflow.operators import RunPrefectDeployment
 from bridge.in_airflow.parentage import labels_of, parentage_of, tags_of
-from bridge.in_airflow.submission import ARRIVAL_SECONDS, Order
+from bridge.in_airflow.submission import Order
 from bridge.intention import AirflowIntention
-from bridge.prefect_api import wire
+from bridge.prefect_api import exchange, wire
 from bridge.prefect_api.client import PrefectClient
+from bridge.prefect_api.exchange import Answer, Request
 from bridge.prefect_api.records import DeploymentRecord
 from bridge.prefect_api.retrying import RetryPolicy
-from bridge.prefect_api.wire import Answer, Request, Submission
+from bridge.prefect_api.wire import Submission
 from bridge.tracing import PREFECT_TRACEPARENT_LABEL
-from tests.live_prefect import LivePrefect
+from tests.live_prefect import LivePrefect, wait_until
 
 BEGAN = "2026-01-05T07:00:00+00:00"
 
@@ -88,11 +88,11 @@ def test_a_clear_cancels_the_run_that_lives_and_starts_a_fresh_one(
 
 
 def test_a_task_that_is_killed_before_its_run_is_known_cancels_it_when_it_arrives(
-    client: PrefectClient, order: Order, cache: DeploymentCache
+    client: PrefectClient, order: Order, cache: DeploymentCache, sent: Counter[str]
 ) -> None:
     with ThreadPoolExecutor(1) as killer:
         killed = killer.submit(order.withdraw, client.connection)
-        time.sleep(ARRIVAL_SECONDS / 3)  # its lookups have begun; the creation is still under way
+        wait_until(lambda: sent["filter"] > 1, "it has looked in vain; the creation is still under way")
         flow_run_id = placed(order, client, cache)
         killed.result()
     assert state(client, flow_run_id) in {"CANCELLING", "CANCELLED"}
@@ -200,7 +200,7 @@ def test_the_trace_that_the_task_is_part_of_goes_on_in_prefect(client: PrefectCl
     assert labels["airflow.url"] == TASK.log_url
 
 
-def read_labels(flow_run_id: str) -> wire.Operation[dict[str, str]]:
+def read_labels(flow_run_id: str) -> exchange.Operation[dict[str, str]]:
     answer: Answer = yield Request("GET", f"/flow_runs/{flow_run_id}")
     return dict(answer.body["labels"])
 

@@ -23,9 +23,10 @@ from bridge import errors, prefect_api
 from bridge.prefect_api import batches, browsing, wire
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.connection import PrefectConnection
+from bridge.prefect_api.exchange import PAGE, Answer, Operation, Request
 from bridge.prefect_api.records import DeploymentRecord, FlowRun, LogLine, Worker
 from bridge.prefect_api.retrying import Fault
-from bridge.prefect_api.wire import Answer, Operation, Request, Submission
+from bridge.prefect_api.wire import Submission
 from bridge.testing import FakePrefect
 from tests.live_prefect import LivePrefect, wait_until
 
@@ -188,7 +189,7 @@ def deployments(talk: Talk) -> None:
     assert talk.name in dict(talk.ask(wire.list_deployments()))
     talk.ask(wire.check_deployments_are_known())
     talk.heard.pop()  # one deployment, whichever: on the real server that of somebody else
-    assert talk.send("POST", "/deployments/filter", {"limit": wire.PAGE + 1}).status == 422
+    assert talk.send("POST", "/deployments/filter", {"limit": PAGE + 1}).status == 422
 
 
 @exchange
@@ -244,10 +245,10 @@ def many_runs(talk: Talk) -> None:
     record = talk.record()
     runs = [talk.start(record, number=1) for _ in range(3)]
     assert set(talk.ask(wire.read_flow_runs([NOBODY, *(run.id for run in runs)]))) == {run.id for run in runs}
-    strangers = [f"00000000-0000-4000-8000-{number:012d}" for number in range(wire.PAGE + 1)]
-    asked = {"flow_runs": {"id": {"any_": strangers}}, "limit": wire.PAGE}
+    strangers = [f"00000000-0000-4000-8000-{number:012d}" for number in range(PAGE + 1)]
+    asked = {"flow_runs": {"id": {"any_": strangers}}, "limit": PAGE}
     assert talk.send("POST", "/flow_runs/filter", asked).status in {200, 422}
-    for asked in ({"limit": wire.PAGE + 1}, {"limit": -1}, {"sort": "BY_CHANCE"}):
+    for asked in ({"limit": PAGE + 1}, {"limit": -1}, {"sort": "BY_CHANCE"}):
         assert talk.send("POST", "/flow_runs/filter", asked).status == 422
 
 
@@ -277,7 +278,7 @@ def runs_by_what_they_are(talk: Talk) -> None:
         asked = {**mine, "sort": sort, "limit": 2, "offset": 1}
         numbers = [row["parameters"]["number"] for row in talk.send("POST", "/flow_runs/filter", asked).body]
         assert numbers == ([1, 2] if sort.endswith("ASC") else [2, 1])
-        found = talk.ask(wire.filter_flow_runs(mine, sort=sort, limit=3))
+        found = talk.ask(browsing.filter_flow_runs(mine, sort=sort, limit=3))
         assert [run.parameters["number"] for run in found] == ([0, 1, 2] if sort.endswith("ASC") else [3, 2, 1])
 
 
@@ -291,10 +292,10 @@ def runs_that_ended(talk: Talk) -> None:
     talk.side.put_state(runs[2].id, "FAILED")
     flow, _, deployment = talk.name.partition("/")
     wanted = {"since": began, "flow": flow, "deployment": deployment, "tags": ["a"]}
-    found = talk.ask(wire.find_ended_flow_runs(["COMPLETED"], **wanted))
+    found = talk.ask(browsing.find_ended_flow_runs(["COMPLETED"], **wanted))
     assert [run.id for run in found] == [runs[1].id, runs[0].id]
-    assert len(talk.ask(wire.find_ended_flow_runs(["FAILED"], flow=flow, newest_only=True))) == 1
-    assert talk.ask(wire.find_ended_flow_runs(["COMPLETED"], flow="no such flow")) == []
+    assert len(talk.ask(browsing.find_ended_flow_runs(["FAILED"], flow=flow, newest_only=True))) == 1
+    assert talk.ask(browsing.find_ended_flow_runs(["COMPLETED"], flow="no such flow")) == []
 
 
 @exchange
@@ -381,8 +382,8 @@ def a_result(talk: Talk) -> None:
     talk.side.publish(run.id, {"f1": 0.9, "classes": ["a"]})
     assert talk.ask(wire.read_result(run.id)) == {"f1": 0.9, "classes": ["a"]}
     many = {"artifacts": {"flow_run_id": {"any_": [run.id, NOBODY]}, "key": {"any_": ["bridge-result"]}}}
-    assert len(talk.send("POST", "/artifacts/filter", {**many, "limit": wire.PAGE}).body) == 2
-    assert talk.send("POST", "/artifacts/filter", {"limit": wire.PAGE + 1}).status == 422
+    assert len(talk.send("POST", "/artifacts/filter", {**many, "limit": PAGE}).body) == 2
+    assert talk.send("POST", "/artifacts/filter", {"limit": PAGE + 1}).status == 422
 
 
 @exchange
@@ -394,9 +395,9 @@ def a_log(talk: Talk) -> None:
     assert [(line.message, line.level) for line in lines] == [("line 0", 20), ("line 1", 30), ("line 2", 40)]
     assert talk.ask(wire.read_logs(run.id, after=lines[1].timestamp)) == lines[1:]
     assert talk.ask(wire.read_logs(run.id, offset=2)) == lines[2:]
-    many = {"logs": {"flow_run_id": {"any_": [run.id, NOBODY]}, "level": {"ge_": 30}}, "limit": wire.PAGE}
+    many = {"logs": {"flow_run_id": {"any_": [run.id, NOBODY]}, "level": {"ge_": 30}}, "limit": PAGE}
     assert len(talk.send("POST", "/logs/filter", many).body) == 2
-    assert talk.send("POST", "/logs/filter", {"limit": wire.PAGE + 1}).status == 422
+    assert talk.send("POST", "/logs/filter", {"limit": PAGE + 1}).status == 422
 
 
 @exchange
@@ -568,7 +569,8 @@ def operations_in(module: ModuleType) -> set[str]:
         if inspect.isgeneratorfunction(each)
         and each.__module__ == module.__name__
         and not name.startswith("_")
-        and re.search(r"\bRequest\(|\b_pages\(", inspect.getsource(each))
+        and re.search(r"\bRequest\(|\bpages\(", inspect.getsource(each))
+        and "path" not in inspect.signature(each).parameters  # sends what it is told to
     }
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from bridge import errors
 from bridge.ending import conclude, never_started
-from bridge.prefect_api import wire
+from bridge.prefect_api import exchange, wire
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.retrying import RetryPolicy
@@ -130,7 +130,7 @@ def test_what_is_gone_is_said_to_be_gone(client: PrefectClient) -> None:
 
 def test_more_runs_than_a_page_are_read(client: PrefectClient) -> None:
     run = start(client, "echo/t")
-    strangers = [f"00000000-0000-4000-8000-{number:012d}" for number in range(wire.PAGE + 50)]
+    strangers = [f"00000000-0000-4000-8000-{number:012d}" for number in range(exchange.PAGE + 50)]
     assert set(client.run(wire.read_flow_runs([*strangers, run.id]))) == {run.id}
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from bridge import errors
 from bridge.contracts import RESULT_ARTIFACT_KEY
-from bridge.prefect_api import waiting, wire
+from bridge.prefect_api import exchange, waiting
 from bridge.prefect_api.batches import LOGS_PAGE, read_log_page, read_page
 from bridge.prefect_api.client import AsyncPrefectClient, PrefectClient
 from bridge.prefect_api.connection import PrefectConnection
@@ -34,7 +34,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
     counted: Counter[str] = Counter()
     send = AsyncPrefectClient._send
 
-    async def counting(self: AsyncPrefectClient, request: wire.Request) -> object:
+    async def counting(self: AsyncPrefectClient, request: exchange.Request) -> object:
         counted[request.path] += 1
         return await send(self, request)
 

@@ -18,8 +18,8 @@ from bridge import errors
 from bridge.prefect_api import wire
 from bridge.prefect_api.client import AsyncPrefectClient, PrefectClient, tls_context
 from bridge.prefect_api.connection import PrefectConnection
+from bridge.prefect_api.exchange import Operation
 from bridge.prefect_api.retrying import RetryPolicy
-from bridge.prefect_api.wire import Operation
 from bridge.readiness import examine
 
 QUICK = RetryPolicy(attempts=3, first_pause_seconds=0.001, longest_pause_seconds=0.001)

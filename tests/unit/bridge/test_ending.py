@@ -9,8 +9,8 @@ import pytest
 
 from bridge import errors
 from bridge.ending import describe_cancellation, never_started, out_of_sight
+from bridge.prefect_api.exchange import Answer
 from bridge.prefect_api.records import FlowRun, Worker
-from bridge.prefect_api.wire import Answer
 from bridge.readiness import describe_attendance
 from bridge.verdict import final_from
 

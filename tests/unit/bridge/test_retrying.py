@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import pytest
 
 from bridge.errors import PrefectUnreachable
+from bridge.prefect_api.exchange import Answer, Operation, Request
 from bridge.prefect_api.retrying import Fault, Pause, RetryPolicy, persistently
-from bridge.prefect_api.wire import Answer, Operation, Request
 
 READ = Request("GET", "/x")
 KEYLESS = Request("POST", "/create", {}, repeatable=False)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from bridge.intention import Intention
+from bridge.prefect_api.exchange import Answer, Operation
 from bridge.prefect_api.records import DeploymentRecord
-from bridge.prefect_api.wire import Answer, Operation, Submission
+from bridge.prefect_api.wire import Submission
 from bridge.submitting import CANCELLATION_SECONDS, cancel_by_keys, submit
 
 RECORD = DeploymentRecord.parse({"id": "d1", "name": "products", "flow_id": "f1"})

@@ -18,10 +18,11 @@ from bridge.prefect_api import waiting
 from bridge.prefect_api.client import AsyncPrefectClient
 from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.events import StateChange, parse, parse_frame
+from bridge.prefect_api.exchange import Answer, Request
 from bridge.prefect_api.records import FlowRun, LogLine
 from bridge.prefect_api.retrying import Fault
 from bridge.prefect_api.waiting import SharedWaiting, WaitingPolicy
-from bridge.prefect_api.wire import ENDED_TYPES, Answer, Request
+from bridge.prefect_api.wire import ENDED_TYPES
 
 CONNECTION = PrefectConnection("http://prefect/api")
 QUICK = WaitingPolicy(

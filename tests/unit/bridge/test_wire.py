@@ -9,8 +9,9 @@ import pytest
 
 from bridge import errors
 from bridge.prefect_api import wire
+from bridge.prefect_api.exchange import Answer, Operation, Request
 from bridge.prefect_api.records import DeploymentRecord, FlowRun
-from bridge.prefect_api.wire import Answer, Operation, Request, Submission
+from bridge.prefect_api.wire import Submission
 from bridge.readiness import examine
 
 RUN = {"id": "r1", "name": "brave-owl", "state": {"type": "RUNNING", "name": "Running"}}
