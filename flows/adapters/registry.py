@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from factory.contracts import DatasetRef
@@ -148,17 +150,30 @@ def tag(client: MlflowClient, version: Version, tags: Mapping[str, Any]) -> None
 
 
 def load_model(client: MlflowClient, version: Version) -> Pipeline:
-    """The version's fitted pipeline.
+    """The version's fitted pipeline, see `read_model`."""
+    with downloaded(client, version) as folder:
+        return read_model(folder)
+
+
+@contextmanager
+def downloaded(client: MlflowClient, version: Version) -> Iterator[Path]:
+    """The version's files in a folder that goes with the block."""
+    from mlflow.artifacts import download_artifacts
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = download_artifacts(artifact_uri=version.source, dst_path=folder, tracking_uri=client.tracking_uri)
+        yield Path(path)
+
+
+def read_model(folder: Path) -> Pipeline:
+    """The fitted pipeline in the folder of a version's files.
 
     skops is told to trust no type beyond scikit-learn's own, so that a file which holds another one is refused rather
     than run.
     """
     import skops.io
-    from mlflow.artifacts import download_artifacts
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = download_artifacts(artifact_uri=version.source, dst_path=folder, tracking_uri=client.tracking_uri)
-        return skops.io.load(f"{path}/{MODEL_FILE}", trusted=[])
+    return skops.io.load(folder / MODEL_FILE, trusted=[])
 
 
 def _version(found: ModelVersion) -> Version:
@@ -176,8 +191,6 @@ def _make_folder(tracking_uri: str) -> None:
     from sqlalchemy.engine import make_url
 
     if tracking_uri.startswith("sqlite"):
-        from pathlib import Path
-
         Path(str(make_url(tracking_uri).database)).parent.mkdir(parents=True, exist_ok=True)
 
 
@@ -185,8 +198,6 @@ def _local_artifacts(client: MlflowClient) -> str | None:
     """Beside the database where the registry is a SQLite file: MLflow's own default is the working directory."""
     if not client.tracking_uri.startswith("sqlite"):
         return None
-    from pathlib import Path
-
     from sqlalchemy.engine import make_url
 
     return (Path(str(make_url(client.tracking_uri).database)).parent / "mlartifacts").absolute().as_uri()
