@@ -92,6 +92,14 @@ def examine(deployments: Sequence[str] = ()) -> Operation[list[Finding]]:
     return findings
 
 
+def finding_of_socket(error: PrefectApiError | None) -> Finding:
+    """Whether the event socket opens; nothing needs it, so that doing without is in order."""
+    if error is None:
+        return Finding("event socket", in_order=True, detail="open: ends of flow runs are noticed at once")
+    detail = f"none, flow runs are read every few seconds instead: {error}"
+    return Finding("event socket", in_order=True, detail=detail, remedy="let websockets through the proxy")
+
+
 def _presence(name: str, present: Mapping[str, DeploymentRecord]) -> Finding:
     if name not in present:
         return Finding(f"deployment {name}", in_order=False, detail="absent", remedy="prefect deploy --all")

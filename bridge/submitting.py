@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
+from bridge.errors import PrefectUnreachable
 from bridge.intention import AfterFailure, Attach, Intention, RetryInPlace, resume
 from bridge.prefect_api import wire
 from bridge.prefect_api.exchange import Operation
@@ -97,4 +98,10 @@ def _when_cancelled(found: Mapping[str, FlowRun]) -> Operation[dict[str, FlowRun
 def _create(
     record: DeploymentRecord, intention: Intention, submission: Submission, key: str
 ) -> Operation[wire.Created]:
-    return (yield from wire.create_flow_run(record, replace(submission, idempotency_key=key), intention.deployment))
+    try:
+        return (yield from wire.create_flow_run(record, replace(submission, idempotency_key=key), intention.deployment))
+    except PrefectUnreachable as error:
+        raise PrefectUnreachable(
+            f"{error}. It is not known whether a flow run of {intention.deployment!r} was started. If so it bears the "
+            f"idempotency key {key}: whoever asks again under that key is given it, and no second one is started"
+        ) from error

@@ -89,15 +89,18 @@ def main() -> None:
     # ended from outside, it takes its servers along
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended before the last measurement"))
     drive_seconds = 10.0 if arguments.quick else 60.0
-    measured = []
-    for database in arguments.database or (["embedded"] if arguments.quick else list(FULL)):
-        asked = QUICK if arguments.quick else FULL[database]
-        cases = [Case(way, arguments.waits or count) for way, count in asked if way in (arguments.way or [way])]
-        for case in dict.fromkeys(cases):
-            print(f"{database}: {case.way}, {case.count} waits …", file=sys.stderr, flush=True)
-            measured.append(measure(case, database, drive_seconds))
-            print(table(measured[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
-    print(table(measured))
+    measured: list[Measured] = []
+    try:
+        for database in arguments.database or (["embedded"] if arguments.quick else list(FULL)):
+            asked = QUICK if arguments.quick else FULL[database]
+            cases = [Case(way, arguments.waits or count) for way, count in asked if way in (arguments.way or [way])]
+            for case in dict.fromkeys(cases):
+                print(f"{database}: {case.way}, {case.count} waits …", file=sys.stderr, flush=True)
+                measured.append(measure(case, database, drive_seconds))
+                print(table(measured[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
+    finally:
+        # what was measured before a case failed is worth its minutes
+        print(table(measured))
 
 
 def measure(case: Case, database: str, drive_seconds: float) -> Measured:

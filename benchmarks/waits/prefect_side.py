@@ -22,6 +22,8 @@ from stack.settings import CHECKOUT, read_stack_settings
 
 START_SECONDS = 90
 PARALLEL = 8
+CREATED_AT_ONCE = 2
+"""More make Prefect on SQLite keep one of them waiting for minutes."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ async def create_runs(api_url: str, count: int) -> list[str]:
     """The ids of so many flow runs, which all say RUNNING."""
     async with _client(api_url) as client:
         flow = await _post(client, "/flows/", {"name": "measured"})
-        gate = asyncio.Semaphore(PARALLEL)
+        gate = asyncio.Semaphore(CREATED_AT_ONCE)
 
         async def create() -> str:
             async with gate:
@@ -101,7 +103,7 @@ async def end_runs(api_url: str, flow_run_ids: list[str], drive_seconds: float) 
 
 def _client(api_url: str) -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=PARALLEL, keepalive_expiry=4)
-    return httpx.AsyncClient(base_url=api_url, timeout=httpx.Timeout(60, pool=None), trust_env=False, limits=limits)
+    return httpx.AsyncClient(base_url=api_url, timeout=httpx.Timeout(600, pool=None), trust_env=False, limits=limits)
 
 
 async def _post(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> Any:

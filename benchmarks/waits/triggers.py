@@ -18,8 +18,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from benchmarks.waits.report import Reporter
 from bridge.errors import PrefectUnreachable
 from bridge.in_airflow.triggers import FlowRunTrigger
-from bridge.prefect_api import waiting
 from bridge.prefect_api.events import StateChange
+from bridge.waiting import shared
 
 reporter = Reporter()
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
@@ -108,4 +108,4 @@ def _count_requests() -> None:
 
 _count_requests()
 if "BENCH_NO_SOCKET" in os.environ:
-    waiting.state_changes = _no_socket
+    shared.state_changes = _no_socket

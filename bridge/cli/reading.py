@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import time
@@ -16,11 +17,13 @@ from bridge.cli.completing import complete_deployments
 from bridge.cli.display import Display, describe
 from bridge.cli.options import ApiUrl, Json, Profile, RunId, open_client, parse_since
 from bridge.cli.watching import LAST_LINES_SECONDS, POLL_SECONDS, new_lines
+from bridge.errors import PrefectApiError
 from bridge.prefect_api import wire
 from bridge.prefect_api.browsing import RunQuery, list_flow_runs
-from bridge.prefect_api.log_tail import LogTail
-from bridge.readiness import examine
+from bridge.prefect_api.connection import PrefectConnection
+from bridge.readiness import examine, finding_of_socket
 from bridge.verdict import Live, judge
+from bridge.waiting.log_tail import LogTail
 
 
 class Level(StrEnum):
@@ -151,9 +154,10 @@ def doctor(
     api_url: ApiUrl = None,
     profile: Profile = None,
 ) -> None:
-    """Look whether everything is in order: API, credentials, versions, deployments, a worker on each pool."""
+    """Look whether everything is in order: API, credentials, versions, deployments, workers, event socket."""
     with open_client(api_url, profile) as client:
         findings = client.run(examine(deployment or []))
+        findings.append(finding_of_socket(_socket_error(client.connection)))
         address = client.connection.api_url
     rows: list[dict[str, Any]] = [
         {"what": f.subject, "in order": f.in_order, "detail": f.detail, "remedy": f.remedy} for f in findings
@@ -161,3 +165,13 @@ def doctor(
     Display(as_json=as_json).rows(f"Prefect at {address}, seen by bridge {version('bridge')}", rows)
     if not all(finding.in_order for finding in findings):
         sys.exit(exit_codes.PREFECT)
+
+
+def _socket_error(connection: PrefectConnection) -> PrefectApiError | None:
+    from bridge.prefect_api.events import check_socket  # brings websockets, which no other command needs
+
+    try:
+        asyncio.run(check_socket(connection))
+    except PrefectApiError as error:
+        return error
+    return None

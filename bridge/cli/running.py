@@ -25,7 +25,7 @@ from bridge.cli.options import (
 )
 from bridge.cli.watching import Watcher
 from bridge.ending import conclude, describe_cancellation
-from bridge.errors import FlowRunError, FlowRunTimedOut, ParametersRejected
+from bridge.errors import FlowRunError, FlowRunTimedOut, ParametersRejected, PrefectUnreachable
 from bridge.intention import Intention
 from bridge.parameters import check_parameters
 from bridge.prefect_api import wire
@@ -69,8 +69,12 @@ def run(
     with open_client(api_url, profile) as client:
         record = client.run(wire.find_deployment(deployment))
         check_parameters(parameters, record, deployment)
-        intention = Intention(deployment, ("command line", key or uuid4().hex))
-        submitted = client.run(submit(record, intention, Submission(parameters, tags=["bridge", *(tag or [])])))
+        key = key or uuid4().hex
+        submission = Submission(parameters, tags=["bridge", *(tag or [])])
+        try:
+            submitted = client.run(submit(record, Intention(deployment, ("command line", key)), submission))
+        except PrefectUnreachable as error:
+            raise PrefectUnreachable(f"{error}: repeat the command with --key {key}") from error
         url = client.connection.flow_run_url(submitted.run.id)
         display.started(deployment, submitted, url)
         if wait:

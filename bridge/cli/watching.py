@@ -15,9 +15,9 @@ from bridge.errors import FlowRunTimedOut, PrefectUnreachable
 from bridge.prefect_api import exchange, wire
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.exchange import Operation
-from bridge.prefect_api.log_tail import LogTail
 from bridge.prefect_api.records import FlowRun, LogLine
 from bridge.verdict import Live, judge
+from bridge.waiting.log_tail import LogTail
 
 T = TypeVar("T")
 

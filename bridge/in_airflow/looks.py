@@ -20,7 +20,8 @@ from bridge.errors import BridgeError
 from bridge.in_airflow.hook import PrefectHook
 from bridge.prefect_api.client import AsyncPrefectClient
 from bridge.prefect_api.connection import PrefectConnection
-from bridge.prefect_api.events import state_changes
+from bridge.prefect_api.ended import Watch
+from bridge.prefect_api.events import StateChange, state_changes
 from bridge.prefect_api.retrying import RetryPolicy
 from bridge.prefect_api.wire import ENDED_TYPES
 
@@ -31,7 +32,7 @@ RECONCILE_WITHOUT_SOCKET_SECONDS = 5.0
 GATHER_SECONDS = 0.05
 LEAST_SECONDS_BETWEEN_LOOKS = 0.25
 SECOND_LOOK_SECONDS = 1.0
-"""An event is sent before its state is committed: the look that it asks for may come too early."""
+"""An event is sent before its state is committed: it asks for a look at once, and for one that is so much later."""
 
 RECONNECT_SECONDS = 2.0
 LONGEST_RECONNECT_SECONDS = 60.0
@@ -46,8 +47,14 @@ class Look:
 
     client: Callable[[], Awaitable[AsyncPrefectClient]]
     """Gives the client that the watchers share, for the connection as it is now; raises one of OUTAGES."""
+    heard: Sequence[StateChange] | None = None
+    """The ends that have asked for this look; None: it is time to look for whatever has ended."""
     again: bool = False
     _to_call: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+    def concerns(self, watch: Watch) -> bool:
+        """Whether there may be news of what is watched."""
+        return self.heard is None or any(watch.may_be(change) for change in self.heard)
 
     def when_stored(self, act: Callable[[], Awaitable[None]]) -> None:
         """Call this once Airflow has stored the events of this look."""
@@ -69,15 +76,17 @@ class Looks(SharedStreamProducer):
         self._listening = False
         self._clients: dict[PrefectConnection, AsyncPrefectClient] = {}
         self._last_event: datetime | None = None
-        self._second_look_at: float | None = None
-        """By the event loop's clock; None where the last event's look has been repeated."""
+        self._heard: list[tuple[float, StateChange]] = []
+        """Ends that ask for a look, with the time of the event loop at which they were heard."""
+        self._looked_for_all: float | None = None
+        """When, by the same clock; None: such a look is due."""
 
     async def open_stream(self) -> AsyncGenerator[tuple[Look, Look], None]:
         """Looks, for ever."""
         listener = asyncio.create_task(self._listen(), name=f"prefect events of {self._conn_id}")
         try:
             while True:
-                look = Look(self._client)
+                look = self._next_look()
                 self._due.clear()
                 self._done.clear()
                 yield look, look
@@ -97,6 +106,22 @@ class Looks(SharedStreamProducer):
                 await item.broker_payload.stored()
         self._done.set()
 
+    def _next_look(self) -> Look:
+        now = asyncio.get_running_loop().time()
+        heard: list[StateChange] | None = [change for _, change in self._heard]
+        if self._seconds_to_look_for_all(now) <= 0:
+            heard, self._looked_for_all = None, now
+        self._heard = [(at, change) for at, change in self._heard if now - at < SECOND_LOOK_SECONDS]
+        return Look(self._client, heard)
+
+    def _seconds_to_look_for_all(self, now: float) -> float:
+        if self._looked_for_all is None:
+            return 0.0
+        longest = self._reconcile_seconds
+        if not self._listening:
+            longest = min(longest, RECONCILE_WITHOUT_SOCKET_SECONDS)
+        return self._looked_for_all + longest - now
+
     async def _client(self) -> AsyncPrefectClient:
         # A client makes a TLS context, which is dear. One for a connection that has changed is left to those who may
         # still be using it.
@@ -114,14 +139,11 @@ class Looks(SharedStreamProducer):
             listener.result()
 
     def _longest_wait_seconds(self) -> float:
-        seconds = self._reconcile_seconds
-        if not self._listening:
-            seconds = min(seconds, RECONCILE_WITHOUT_SOCKET_SECONDS)
-        if self._second_look_at is None or self._due.is_set():
-            return seconds
-        left = self._second_look_at - asyncio.get_running_loop().time()
-        self._second_look_at = None
-        return max(0.0, min(seconds, left))
+        now = asyncio.get_running_loop().time()
+        seconds = self._seconds_to_look_for_all(now)
+        if self._heard:
+            seconds = min(seconds, self._heard[-1][0] + SECOND_LOOK_SECONDS - now)
+        return max(0.0, seconds)
 
     async def _listen(self) -> None:
         pause, told = RECONNECT_SECONDS, False
@@ -132,7 +154,7 @@ class Looks(SharedStreamProducer):
                     pause, told = RECONNECT_SECONDS, False
                     self._last_event = max(change.occurred, self._last_event or change.occurred)
                     if change.state_type in ENDED_TYPES:
-                        self._second_look_at = asyncio.get_running_loop().time() + SECOND_LOOK_SECONDS
+                        self._heard.append((asyncio.get_running_loop().time(), change))
                         self._due.set()
             except OUTAGES as error:
                 log.log(
@@ -145,4 +167,5 @@ class Looks(SharedStreamProducer):
 
     def _opened(self) -> None:
         self._listening = True
+        self._looked_for_all = None
         self._due.set()

@@ -19,9 +19,9 @@ from bridge.in_airflow.hook import PrefectHook
 from bridge.in_airflow.looks import OUTAGES
 from bridge.in_airflow.resuming import seconds_until
 from bridge.prefect_api.records import FlowRun, LogLine
-from bridge.prefect_api.waiting import SharedWaiting, shared_waiting
 from bridge.quorum import Quorum
 from bridge.verdict import Completed, Live, final_from, is_final, judge
+from bridge.waiting.shared import SharedWaiting, shared_waiting
 
 
 class FlowRunsTrigger(BaseTrigger):

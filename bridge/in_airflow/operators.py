@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from airflow.sdk import Asset, BaseOperator
@@ -16,24 +16,24 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, A
 from pydantic import BaseModel, ValidationError
 
 from bridge.contracts import Deployment
-from bridge.ending import Outcome, conclude, describe_cancellation, never_started, out_of_sight, timed_out
-from bridge.errors import BridgeError, FlowRunCancelled, FlowRunError, FlowRunLost, ParametersRejected, PrefectApiError
+from bridge.ending import Outcome, conclude
+from bridge.errors import BridgeError, FlowRunCancelled, ParametersRejected
 from bridge.in_airflow.deployment_cache import DeploymentCache
 from bridge.in_airflow.holding import Grip, Hold, OnWorkerShutdown
 from bridge.in_airflow.hook import DEFAULT_CONN_ID, PrefectHook
+from bridge.in_airflow.limits import Limits, OnLost
 from bridge.in_airflow.links import FLOW_RUN_ID_KEY, FLOW_RUN_URL_KEY, PrefectFlowRunLink
 from bridge.in_airflow.parentage import labels_of, parentage_of, tags_of
-from bridge.in_airflow.resuming import resume_not_before, wait_here
+from bridge.in_airflow.resuming import needs_a_worker_to_end, resume_not_before, wait_here
 from bridge.in_airflow.run_log import LAST_LINES_SECONDS, last_lines, write_lines
-from bridge.in_airflow.submission import Order, begun_before, waited_since
+from bridge.in_airflow.submission import Order, begun_before, intention_of, waited_since
 from bridge.in_airflow.triggers import FlowRunTrigger
-from bridge.intention import AfterFailure, AirflowIntention
-from bridge.prefect_api import wire
+from bridge.intention import AfterFailure
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.records import FlowRun
 from bridge.prefect_api.wire import Submission
 from bridge.submitting import Submitted
-from bridge.verdict import Live, is_final, judge
+from bridge.verdict import is_final
 
 CANCEL_CONFIRM_SECONDS = 10.0
 """How long a passed deadline looks for the end of the run that it cancels: a worker takes some four seconds."""
@@ -62,7 +62,8 @@ class RunPrefectDeployment(BaseOperator):
     :param wait: False hands back `{"flow_run_id", "name", "url"}` as soon as the run is there.
     :param deferrable: wait in the triggerer (default) or on the worker; the semantics are the same.
     :param end_from_trigger: let the triggerer end a success without starting a worker again; where the task has
-        outlets, or another task is mapped over its result, it resumes on a worker all the same.
+        outlets, another task is mapped over its result, or a listener (OpenLineage's, say) waits for its success, it
+        resumes on a worker all the same.
     :param stream_logs: Prefect's log of the run goes into the task's log while it runs.
     :param patience_seconds: for so long Prefect may give no answer while it is waited for; then FlowRunLost.
 
@@ -104,7 +105,7 @@ class RunPrefectDeployment(BaseOperator):
         run_timeout_seconds: float | None = None,
         crash_grace_seconds: float = 30.0,
         on_cancelled: Literal["fail", "skip"] = "fail",
-        on_lost: Literal["leave", "cancel"] = "leave",
+        on_lost: OnLost = "leave",
         on_worker_shutdown: OnWorkerShutdown = "leave",
         **kwargs: Any,
     ) -> None:
@@ -140,10 +141,8 @@ class RunPrefectDeployment(BaseOperator):
             if not self.wait:
                 self._grip.release()
                 return {"flow_run_id": run.id, "name": run.name, "url": client.connection.flow_run_url(run.id)}
-            since = waited_since(submitted, now)
             terms = {
-                "start_deadline": _after(since, self.start_timeout_seconds),
-                "run_deadline": _after(since, self._run_limit_seconds),
+                **self._limits.deadlines(waited_since(submitted, now)),
                 "begun_before": begun_before(submitted),
             }
             return self._wait(client, run, terms, context)
@@ -152,7 +151,7 @@ class RunPrefectDeployment(BaseOperator):
         """Resumed by the trigger: the run is read again, whatever the event says."""
         with self._errors_for_airflow(), self._hook.client() as client:
             self._grip.take(Hold(context["ti"], client.connection, flow_run_id=event["flow_run_id"]))
-            run = self._look_again(client, event)
+            run = self._limits.look_again(client, event)
             if not self._is_final(run):
                 self.log.warning("Flow run %r still lives (%s); waiting again", run.name, event.get("detail", ""))
             return self._wait(client, run, event, context)
@@ -206,7 +205,7 @@ class RunPrefectDeployment(BaseOperator):
                 self._grip.heed_an_end()
                 self.defer(trigger=waiting, method_name="execute_complete")
             terms = wait_here(waiting)
-            run = self._look_again(client, terms)
+            run = self._limits.look_again(client, terms)
         return self._conclude(client, run, context, terms)
 
     def _order(self, ti: Any, dag_run: Any) -> Order:
@@ -217,16 +216,7 @@ class RunPrefectDeployment(BaseOperator):
             labels=labels_of(ti, parentage),
             job_variables=self.job_variables,
         )
-        intention = AirflowIntention(
-            self.deployment_name,
-            dag_id=ti.dag_id,
-            run_id=ti.run_id,
-            begun=str(dag_run.start_date and dag_run.start_date.astimezone(UTC).isoformat()),
-            task_id=ti.task_id,
-            map_index=ti.map_index,
-            epoch=ti.max_tries,
-            tries=max(1, ti.try_number),
-        )
+        intention = intention_of(ti, dag_run, self.deployment_name)
         return Order(intention, submission, parentage.environment, self.on_retry, self.crash_grace_seconds)
 
     def _checked_by_contract(self) -> dict[str, Any]:
@@ -252,71 +242,30 @@ class RunPrefectDeployment(BaseOperator):
             stream_logs=self.stream_logs,
             logged_until=terms.get("logged_until"),
             result_model=f"{model.__module__}:{model.__qualname__}" if model else None,
-            end_from_trigger=self.deferrable and self.end_from_trigger and not self._needs_a_worker_to_end(),
+            end_from_trigger=self.deferrable and self.end_from_trigger and not needs_a_worker_to_end(self),
             push_result=bool(self.do_xcom_push),
             resume_not_before=resume_not_before() if self.deferrable else None,
             errors_before=terms.get("errors", 0),
         )
 
     @property
-    def _run_limit_seconds(self) -> float | None:
-        """Airflow does not enforce a deferred task's `execution_timeout`, so the run timeout stands in for it."""
+    def _limits(self) -> Limits:
+        # Airflow does not enforce a deferred task's `execution_timeout`, so the run timeout stands in for it.
         of_task = self.execution_timeout.total_seconds() if self.execution_timeout else None
-        return min((limit for limit in (self.run_timeout_seconds, of_task) if limit is not None), default=None)
+        return Limits(
+            self.start_timeout_seconds,
+            min((limit for limit in (self.run_timeout_seconds, of_task) if limit is not None), default=None),
+            cancel_confirm_seconds=self._at_most(CANCEL_CONFIRM_SECONDS),
+            on_lost=self.on_lost,
+        )
 
     def _at_most(self, seconds: float) -> float:
         """No more of a resumed task's time than a third: Airflow gives it its `execution_timeout` anew."""
         limit = self.execution_timeout.total_seconds() if self.execution_timeout else seconds * 3
         return min(seconds, limit / 3)
 
-    def _needs_a_worker_to_end(self) -> bool:
-        """Only the worker that ends a task emits asset events, counts what is mapped over, and does what follows."""
-        has_more_to_do = (
-            self.multiple_outputs
-            or self._post_execute_hook is not None
-            or type(self).post_execute is not BaseOperator.post_execute
-        )
-        return has_more_to_do or bool(self.outlets) or next(self.iter_mapped_dependants(), None) is not None
-
     def _is_final(self, run: FlowRun) -> bool:
         return is_final(run, self.crash_grace_seconds, datetime.now(UTC))
-
-    def _look_again(self, client: PrefectClient, event: Mapping[str, Any]) -> FlowRun:
-        """The run as it stands, on whatever grounds the wait has ended; on a passed deadline it is cancelled."""
-        flow_run_id: str = event["flow_run_id"]
-        url = client.connection.flow_run_url(flow_run_id)
-        try:
-            run = client.run(wire.reread_flow_run(flow_run_id, url))
-        except PrefectApiError as reason:
-            raise self._out_of_sight(client, flow_run_id, reason) from reason
-        verdict = judge(run, begun_before=event.get("begun_before", 0))
-        if not isinstance(verdict, Live):
-            return run
-        overdue = event["because"] == "run_timeout" or (event["because"] == "start_timeout" and not verdict.started)
-        return self._end_overdue(client, run, event["because"]) if overdue else run
-
-    def _end_overdue(self, client: PrefectClient, run: FlowRun, because: str) -> FlowRun:
-        """Cancel the run and raise the deadline's typed error, unless the run completed in the meantime."""
-        url = client.connection.flow_run_url(run.id)
-        after = client.run(wire.cancel_flow_run(run.id, confirm_seconds=self._at_most(CANCEL_CONFIRM_SECONDS)))
-        if after.state_type == "COMPLETED":
-            return after
-        error: FlowRunError
-        if because == "start_timeout":
-            error = client.run(never_started(run, url, self.start_timeout_seconds or 0.0))
-        else:
-            error = timed_out(run, url, self._run_limit_seconds or 0.0)
-        raise type(error)(f"{error} Now {describe_cancellation(after)}.", flow_run_id=run.id, url=url)
-
-    def _out_of_sight(self, client: PrefectClient, flow_run_id: str, reason: PrefectApiError) -> FlowRunLost:
-        error = out_of_sight(flow_run_id, client.connection.flow_run_url(flow_run_id), reason)
-        if self.on_lost == "leave":
-            return error
-        try:
-            after = describe_cancellation(client.run(wire.cancel_flow_run(flow_run_id)))
-        except PrefectApiError as refusal:
-            after = f"it could not be cancelled either: {refusal}"
-        return FlowRunLost(f"{error} As configured: {after}.", flow_run_id=flow_run_id, url=error.url)
 
     def _conclude(
         self, client: PrefectClient, run: FlowRun, context: Mapping[str, Any], terms: Mapping[str, Any]
@@ -352,7 +301,3 @@ def _one_of(value: Any, name: str, *choices: str) -> Any:
     if value not in choices:
         raise ValueError(f"{name}={value!r} is none of: {', '.join(choices)}")
     return value
-
-
-def _after(since: datetime, seconds: float | None) -> str | None:
-    return None if seconds is None else (since + timedelta(seconds=seconds)).isoformat()

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import conf
+from airflow.sdk import BaseOperator, conf
 from airflow.sdk.execution_time import task_runner
+from airflow.sdk.listener import get_listener_manager
 from airflow.triggers.base import BaseTrigger
 
 REPORT_SECONDS = 3.0
@@ -36,6 +37,22 @@ def seconds_until(moment: str | None) -> float | None:
     if moment is None:
         return None
     return max(0.0, (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds())
+
+
+def needs_a_worker_to_end(operator: BaseOperator) -> bool:
+    """Whether a success has more in its train than the triggerer does.
+
+    Only the worker that ends a task emits asset events, counts what is mapped over, calls listeners (by which
+    OpenLineage's provider tells that a run is complete), and does what the operator does afterwards.
+    """
+    has_more_to_do = (
+        operator.multiple_outputs
+        or operator._post_execute_hook is not None  # noqa: SLF001 — Airflow has no other name for it
+        or type(operator).post_execute is not BaseOperator.post_execute
+    )
+    is_listened_to = bool(get_listener_manager().hook.on_task_instance_success.get_hookimpls())
+    is_mapped_over = next(operator.iter_mapped_dependants(), None) is not None
+    return has_more_to_do or bool(operator.outlets) or is_mapped_over or is_listened_to
 
 
 def wait_here(trigger: BaseTrigger) -> Mapping[str, Any]:

@@ -16,8 +16,8 @@ from airflow.sdk.execution_time.xcom import XCom
 
 from bridge.prefect_api import exchange, wire
 from bridge.prefect_api.client import PrefectClient
-from bridge.prefect_api.log_tail import CLOSING_LINE, LogTail
 from bridge.prefect_api.records import LogLine
+from bridge.waiting.log_tail import CLOSING_LINE, LogTail
 
 AIRFLOW_ERRORS = (AirflowException, AirflowRuntimeError)
 """What Airflow answers a trigger where it cannot do what was asked."""

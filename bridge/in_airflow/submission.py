@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from bridge.ending import describe_cancellation
@@ -100,6 +100,20 @@ class Order:
         if keys := self.intention.superseded_keys:
             for run in client.run(cancel_by_keys(keys)):
                 log.info("The task was cleared: %s", describe_cancellation(run))
+
+
+def intention_of(ti: Any, dag_run: Any, deployment: str) -> AirflowIntention:
+    """What this try of the task instance means."""
+    return AirflowIntention(
+        deployment,
+        dag_id=ti.dag_id,
+        run_id=ti.run_id,
+        begun=str(dag_run.start_date and dag_run.start_date.astimezone(UTC).isoformat()),
+        task_id=ti.task_id,
+        map_index=ti.map_index,
+        epoch=ti.max_tries,
+        tries=max(1, ti.try_number),
+    )
 
 
 def waited_since(submitted: Submitted, now: datetime) -> datetime:

@@ -28,8 +28,8 @@ from bridge.prefect_api import wire
 from bridge.prefect_api.client import AsyncPrefectClient
 from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.records import FlowRun, LogLine
-from bridge.prefect_api.waiting import shared_waiting
 from bridge.verdict import Completed, Live, final_from, judge
+from bridge.waiting.shared import shared_waiting
 
 GOING_ON = {"deferred", "scheduled", "queued", "running", "up_for_retry"}
 """States of a task that nobody has ended."""

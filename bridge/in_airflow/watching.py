@@ -102,6 +102,9 @@ class PrefectEventTrigger(BaseEventTrigger):
             await stream.aclose()
 
     async def _look(self, look: Look) -> list[TriggerEvent]:
+        is_up_to_date = self._cursor is not None and not self._backlog and not self._away
+        if is_up_to_date and not look.concerns(self.watch):
+            return []
         try:
             events = await self._read(await look.client())
         except OUTAGES as error:

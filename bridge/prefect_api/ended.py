@@ -11,18 +11,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bridge.prefect_api import browsing
 from bridge.prefect_api.exchange import Operation
 from bridge.prefect_api.records import FlowRun
 from bridge.prefect_api.wire import ENDED_TYPES
 
+if TYPE_CHECKING:
+    from bridge.prefect_api.events import StateChange
+
 LATE = timedelta(minutes=5)
 """An end may become readable this long after the moment that it bears (a slow commit, a database that was locked)."""
 
 REMEMBERED = 1000
 """Ends that a cursor remembers one by one; Airflow stores values of 64 KB without complaint."""
+
+TAG_RESOURCE = "prefect.tag."
 
 LONGEST_RESULT_BYTES = 32_768
 """A larger result stays in Prefect; an event names the run that bears it."""
@@ -53,6 +58,18 @@ class Watch:
         """A short name of what is looked for; another watch has another."""
         meant = [self.deployment, self.flow, sorted(self.tags), sorted(self.states)]
         return blake2b(json.dumps(meant).encode(), digest_size=8).hexdigest()
+
+    def may_be(self, change: StateChange) -> bool:
+        """Whether an event may tell of an end that is looked for; only where it says otherwise it does not."""
+        if change.state_type not in self.states:
+            return False
+        if not change.related:
+            return True
+        named = {each.get("prefect.resource.role"): each.get("prefect.resource.name") for each in change.related}
+        flow, _, deployment = (self.deployment or self.flow or "").partition("/")
+        is_of_flow = not flow or named.get("flow") == flow
+        is_of_deployment = not deployment or named.get("deployment") == deployment
+        return is_of_flow and is_of_deployment and set(self.tags) <= _tags(change)
 
     def find(self, since: datetime | None, *, newest_only: bool = False) -> Operation[list[FlowRun]]:
         """The runs that ended so at `since` or later, the newest first."""
@@ -159,6 +176,12 @@ def describe(
         "omitted": ["result"] if large else [],
         "maybe_repeated": maybe_repeated,
     }
+
+
+def _tags(change: StateChange) -> set[str]:
+    """The run's tags and those of its flow and deployment, among which an event does not tell the run's own."""
+    ids = [str(each.get("prefect.resource.id", "")) for each in change.related]
+    return {each.removeprefix(TAG_RESOURCE) for each in ids if each.startswith(TAG_RESOURCE)}
 
 
 def _digest(run: FlowRun) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -46,6 +47,8 @@ class StateChange:
     state_name: str
     occurred: datetime
     state_message: str = ""
+    related: Sequence[Mapping[str, str]] = field(default=(), compare=False, repr=False)
+    """What the run belongs to (flow, deployment, tags), as Prefect's events name resources."""
 
 
 async def state_changes(
@@ -56,7 +59,7 @@ async def state_changes(
     `on_open` is called once the subscription stands. Runs until the socket closes. Raises PrefectUnauthorised when the
     token is refused, PrefectUnreachable when the socket cannot be opened or breaks.
     """
-    try:
+    with _errors_of(connection):
         async with _socket(connection) as socket:
             async with asyncio.timeout(connection.timeout_seconds):
                 await _subscribe(socket, connection, since)
@@ -65,6 +68,19 @@ async def state_changes(
                 change = parse_frame(frame)
                 if change is not None:
                     yield change
+
+
+async def check_socket(connection: PrefectConnection) -> None:
+    """Open the socket, have the credentials accepted, and close it; raises as `state_changes` does."""
+    with _errors_of(connection):
+        async with _socket(connection) as socket, asyncio.timeout(connection.timeout_seconds):
+            await _subscribe(socket, connection, None)
+
+
+@contextmanager
+def _errors_of(connection: PrefectConnection) -> Iterator[None]:
+    try:
+        yield
     except ConnectionClosed as closed:
         if closed.rcvd is not None and closed.rcvd.code == POLICY_VIOLATION:
             raise PrefectUnauthorised("Prefect's event socket refused the credentials") from closed
@@ -110,6 +126,7 @@ def parse(message: dict[str, Any]) -> StateChange | None:
         state_name=resource.get("prefect.state-name") or state_type.title(),
         occurred=occurred,
         state_message=resource.get("prefect.state-message") or "",
+        related=event.get("related") or (),
     )
 
 

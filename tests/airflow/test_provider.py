@@ -15,7 +15,6 @@ from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 from airflow.serialization.serialized_objects import DagSerialization
 
 from bridge.contracts import Deployment
-from bridge.in_airflow import operators
 from bridge.in_airflow.operators import RunPrefectDeployment
 from bridge.in_airflow.triggers import FlowRunTrigger
 from bridge.prefect_api.records import FlowRun
@@ -35,11 +34,7 @@ def task(**arguments: Any) -> RunPrefectDeployment:
 
 def trigger_of(operator: RunPrefectDeployment) -> dict[str, Any]:
     """Keyword arguments of the trigger that waits for the run."""
-    terms = {
-        "start_deadline": operators._after(STARTED, operator.start_timeout_seconds),
-        "run_deadline": operators._after(STARTED, operator._run_limit_seconds),
-    }
-    path, arguments = operator._trigger(RUN, terms).serialize()
+    path, arguments = operator._trigger(RUN, operator._limits.deadlines(STARTED)).serialize()
     assert path == "bridge.in_airflow.triggers.FlowRunTrigger"
     return arguments
 
@@ -163,6 +158,24 @@ def test_a_task_with_outlets_or_mapped_dependants_ends_on_a_worker() -> None:
         each.expand(name=listed.output)
     assert trigger_of(outgoing)["end_from_trigger"] is False
     assert trigger_of(listed)["end_from_trigger"] is False
+
+
+def test_a_task_whose_success_a_listener_waits_for_ends_on_a_worker() -> None:
+    from airflow.listeners import hookimpl
+    from airflow.sdk.listener import get_listener_manager
+
+    class Listener:
+        @hookimpl
+        def on_task_instance_success(self, previous_state: Any, task_instance: Any) -> None:
+            """As OpenLineage's provider has one."""
+
+    listener, manager = Listener(), get_listener_manager()
+    manager.add_listener(listener)
+    try:
+        assert trigger_of(task(deployment="a/b"))["end_from_trigger"] is False
+    finally:
+        manager.pm.unregister(listener)
+    assert trigger_of(task(deployment="a/b"))["end_from_trigger"] is True
 
 
 def test_the_link_survives_serialisation(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -314,19 +314,28 @@ def test_a_run_that_nobody_starts_is_cancelled_and_the_error_names_pool_queue_an
 def test_a_run_out_of_sight_is_cancelled_where_that_was_chosen(client: PrefectClient, prefect: LivePrefect) -> None:
     operator = operators.RunPrefectDeployment(task_id="run", deployment="a/b", on_lost="cancel")
     flow_run_id = prefect.run_by_hand("SCHEDULED")
-    lost = operator._out_of_sight(client, flow_run_id, PrefectUnreachable("no answer"))
+    lost = operator._limits.lost(client, flow_run_id, PrefectUnreachable("no answer"))
     assert "As configured: flow run" in str(lost)
     assert "is cancelled" in str(lost)
     assert client.run(wire.read_flow_run(flow_run_id)).state_type == "CANCELLED"
     away = PrefectClient(PrefectConnection(f"http://127.0.0.1:{free_port()}/api"), RetryPolicy(attempts=1))
-    assert "could not be cancelled either" in str(operator._out_of_sight(away, flow_run_id, PrefectUnreachable("no")))
+    assert "could not be cancelled either" in str(operator._limits.lost(away, flow_run_id, PrefectUnreachable("no")))
 
 
-def test_job_variables_that_are_no_json_start_nothing(client: PrefectClient, prefect: LivePrefect) -> None:
+@pytest.mark.parametrize(
+    ("value", "refusal"),
+    [
+        (object(), "Job variables for 'echo/t' are not plain JSON"),
+        ("{{ prefect.blocks.secret.key }}", "which Prefect's worker would render"),
+    ],
+)
+def test_job_variables_that_cannot_be_taken_as_they_stand_start_nothing(
+    client: PrefectClient, prefect: LivePrefect, value: object, refusal: str
+) -> None:
     tag = uuid4().hex
     intention = AirflowIntention("echo/t", "d", tag, BEGAN, "t", map_index=-1, epoch=0, tries=1)
-    order = Order(intention, Submission({}, tags=[tag], job_variables={"env": object()}))
-    with pytest.raises(ParametersRejected, match="Job variables for 'echo/t' are not plain JSON"):
+    order = Order(intention, Submission({}, tags=[tag], job_variables={"env": value}))
+    with pytest.raises(ParametersRejected, match=refusal):
         order.place(client, DeploymentCache())
     assert tagged(prefect, tag) == []
 

@@ -26,7 +26,7 @@ from bridge.in_airflow.triggers import FlowRunTrigger
 from bridge.prefect_api import wire
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.records import FlowRun
-from bridge.prefect_api.waiting import SharedWaiting
+from bridge.waiting.shared import SharedWaiting
 from tests.live_prefect import LivePrefect
 
 PATIENCE_SECONDS = 60

@@ -144,6 +144,27 @@ async def test_other_states_tags_and_flows_are_not_told(
         assert await heard.has_heard(2) == [failed, crashed]
 
 
+async def test_ends_of_other_runs_are_not_looked_for(
+    client: PrefectClient, prefect: LivePrefect, store: Store, tag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event tells whose end it is: however many others end, this watcher asks Prefect nothing."""
+    asked: list[bool] = []
+    concerns = looks.Look.concerns
+
+    def recorded(look: looks.Look, watch: Watch) -> bool:
+        asked.append(concerns(look, watch))
+        return asked[-1]
+
+    monkeypatch.setattr(looks.Look, "concerns", recorded)
+    async with listening(watcher(store, tag, reconcile_seconds=600.0), store) as heard:
+        await heard.has_looked()
+        await heard.until(lambda: True in asked)  # the socket is open
+        await asyncio.to_thread(run_with, prefect, "another tag", "COMPLETED")
+        await heard.until(lambda: asked[-1] is False)
+        own = await asyncio.to_thread(run_with, prefect, tag, "COMPLETED")
+        assert await heard.has_heard(1) == [own]
+
+
 async def test_what_ended_while_nobody_listened_is_told_at_the_next_start(
     client: PrefectClient, prefect: LivePrefect, store: Store, tag: str
 ) -> None:
@@ -242,7 +263,7 @@ async def test_a_deployment_is_watched_by_name_and_its_result_is_told(
     flow = await asyncio.to_thread(prefect.request, "POST", "/flows/", {"name": "watched"})
     body = {"name": name, "flow_id": flow["id"]}
     deployment = await asyncio.to_thread(prefect.request, "POST", "/deployments/", body)
-    trigger = PrefectEventTrigger(f"watched/{name}", reconcile_seconds=1.0)
+    trigger = PrefectEventTrigger(f"watched/{name}", reconcile_seconds=600.0)
     trigger.asset_state_store = AssetStateStoreAccessors(inlets=[])
     trigger.asset_state_store._by_name["asset"] = store  # type: ignore[assignment]
 
@@ -257,8 +278,10 @@ async def test_a_deployment_is_watched_by_name_and_its_result_is_told(
 
     async with listening(trigger, store) as heard:
         await heard.has_looked()
-        completed = await asyncio.to_thread(complete)
-        assert await heard.has_heard(1) == [completed]
+        first = await asyncio.to_thread(complete)
+        await heard.has_heard(1)  # the socket is open now: by its opening, or by an event
+        second = await asyncio.to_thread(complete)
+        assert await heard.has_heard(2) == [first, second]
     assert heard.events[0]["deployment"] == f"watched/{name}"
     assert heard.events[0]["result"] == {"text": "hello", "number": 3}
 

@@ -15,6 +15,7 @@ import pytest
 
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.wire import find_deployment
+from bridge.testing import FakePrefect
 from tests.contract.conftest import running, start
 from tests.live_prefect import LivePrefect
 
@@ -259,7 +260,34 @@ def test_deployments_are_listed_with_their_parameters(bridge) -> None:
 def test_the_doctor_finds_nothing_amiss(bridge) -> None:
     done = bridge("doctor", "echo/t", "--json")
     assert done.returncode == 0, done.stdout
-    assert [finding["in order"] for finding in json.loads(done.stdout)] == [True, True, True]
+    findings = {finding["what"]: finding for finding in json.loads(done.stdout)}
+    assert list(findings) == ["API", "credentials", "deployment echo/t", "event socket"]
+    assert all(finding["in order"] for finding in findings.values())
+    assert findings["event socket"]["detail"].startswith("open")
+
+
+def test_the_doctor_tells_that_the_event_socket_is_missing(bridge) -> None:
+    """Which is no fault: everything works without it, a little later."""
+    with FakePrefect() as prefect:
+        prefect.deployment("echo/t")
+        prefect.faults.refuse_socket()
+        done = bridge("doctor", "echo/t", "--json", PREFECT_API_URL=prefect.api_url)
+    assert done.returncode == 0, done.stderr
+    [socket] = [finding for finding in json.loads(done.stdout) if finding["what"] == "event socket"]
+    assert "403" in socket["detail"]
+    assert "websockets" in socket["remedy"]
+
+
+def test_a_submission_without_an_answer_names_the_key_to_ask_again_with(bridge) -> None:
+    with FakePrefect() as prefect:
+        prefect.deployment("echo/t")
+        prefect.faults.lose_answer(times=8, path="create_flow_run")
+        lost = bridge("run", "echo/t", "--wait", PREFECT_API_URL=prefect.api_url)
+        assert lost.returncode == 3
+        [key] = re.findall(r"--key (\S+)", lost.stderr)
+        again = bridge("run", "echo/t", "--key", key, PREFECT_API_URL=prefect.api_url)
+        assert again.returncode == 0, again.stderr
+        assert len(prefect.runs("echo/t")) == 1
 
 
 def test_the_doctor_names_what_is_missing_and_the_remedy(bridge) -> None:

@@ -14,14 +14,14 @@ import pytest
 
 from bridge import errors
 from bridge.contracts import RESULT_ARTIFACT_KEY
-from bridge.prefect_api import exchange, waiting
+from bridge.prefect_api import exchange
 from bridge.prefect_api.batches import LOGS_PAGE, read_log_page, read_page
 from bridge.prefect_api.client import AsyncPrefectClient, PrefectClient
 from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.events import StateChange, state_changes
 from bridge.prefect_api.records import FlowRun, LogLine
-from bridge.prefect_api.waiting import SharedWaiting, WaitingPolicy, shared_waiting
 from bridge.verdict import Live, judge
+from bridge.waiting.shared import SharedWaiting, WaitingPolicy, shared_waiting
 from tests.live_prefect import LivePrefect, wait_until
 
 QUICK = WaitingPolicy(reconcile_seconds=5.0, reconcile_without_socket_seconds=0.5, reconnect_seconds=0.2)
@@ -43,7 +43,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
         return state_changes(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(AsyncPrefectClient, "_send", counting)
-    monkeypatch.setattr(waiting, "state_changes", opening)
+    monkeypatch.setattr("bridge.waiting.shared.state_changes", opening)
     return counted
 
 
@@ -96,7 +96,7 @@ async def no_socket(*_: object) -> AsyncGenerator[StateChange, None]:
 async def test_without_a_socket_the_waits_end_all_the_same(
     client: PrefectClient, prefect: LivePrefect, sent: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "state_changes", no_socket)
+    monkeypatch.setattr("bridge.waiting.shared.state_changes", no_socket)
     runs = await asyncio.to_thread(lambda: [prefect.run_by_hand() for _ in range(5)])
     async with waits(client.connection, runs) as tasks:
         await asyncio.to_thread(lambda: [prefect.put_state(run, "FAILED") for run in runs])
@@ -111,7 +111,7 @@ async def test_a_fault_of_our_own_reaches_every_wait(
         raise ZeroDivisionError("a defect")
         yield StateChange("", "", "", datetime.now(UTC))
 
-    monkeypatch.setattr(waiting, "state_changes", broken)
+    monkeypatch.setattr("bridge.waiting.shared.state_changes", broken)
     run = await asyncio.to_thread(prefect.run_by_hand)
     ends = await asyncio.gather(*(until_ended(client.connection, run) for _ in range(3)), return_exceptions=True)
     assert [type(end) for end in ends] == [errors.UnexpectedAnswer] * 3

@@ -208,3 +208,32 @@ def test_the_readmes_dag_runs_on_the_fake_as_well(migrated: Installed) -> None:
     printed = migrated.python(f"{fake}{code}prefect.__exit__(None, None, None)\n")
     state, result, _ = json.loads(re.findall(r"^ENDED (.*)$", printed, re.MULTILINE)[-1])
     assert (state, result) == ("success", {"text": "from the fake", "number": 2})
+
+
+@pytest.fixture(scope="session")
+def with_lineage(uv: str, migrated: Installed) -> Installed:
+    """The same environment with Airflow's OpenLineage provider, which writes its events into a file."""
+    python = str(migrated.home / "venv" / "bin" / "python")
+    wanted = "apache-airflow-providers-openlineage==2.20.3"
+    pins = str(migrated.home / "constraints.txt")
+    run([uv, "pip", "install", "--quiet", "--python", python, "--constraint", pins, wanted], migrated.home)
+    return migrated
+
+
+def test_the_lineage_of_the_flow_run_hangs_on_the_task(with_lineage: Installed, served: LivePrefect) -> None:
+    events = with_lineage.home / "lineage.json"
+    code = RUN_NIGHTLY.format(folder=str(with_lineage.home / "dags"), key="prefect_flow_run_id")
+    printed = with_lineage.python(
+        code,
+        AIRFLOW_CONN_PREFECT_DEFAULT=json.dumps({"conn_type": "prefect", "host": served.api_url}),
+        AIRFLOW__OPENLINEAGE__TRANSPORT=json.dumps({"type": "file", "log_file_path": str(events), "append": True}),
+    )
+    state, _, flow_run_id = json.loads(re.findall(r"^ENDED (.*)$", printed, re.MULTILINE)[-1])
+    assert state == "success"
+    labels = served.request("GET", f"/flow_runs/{flow_run_id}")["labels"]
+    told = [json.loads(line) for line in events.read_text().splitlines()]
+    of_task = [event for event in told if event["job"]["name"] == "nightly.echo"]
+    assert {event["eventType"] for event in of_task} == {"START", "COMPLETE"}
+    assert {event["run"]["runId"] for event in of_task} == {labels["openlineage.parent.run_id"]}
+    assert labels["openlineage.parent.job"] == "nightly.echo"
+    assert labels["openlineage.parent.namespace"] == of_task[0]["job"]["namespace"]

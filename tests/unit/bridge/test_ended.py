@@ -6,10 +6,12 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.prefect_api.ended import LATE, LONGEST_RESULT_BYTES, REMEMBERED, Cursor, Watch, describe
+from bridge.prefect_api.events import StateChange
 from bridge.prefect_api.records import FlowRun
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -92,3 +94,36 @@ def test_a_large_result_stays_in_prefect() -> None:
     )
     assert told["result"] is None
     assert told["omitted"] == ["result"]
+
+
+def event_of(flow: str, deployment: str, *tags: str, state_type: str = "COMPLETED") -> StateChange:
+    related = [
+        {"prefect.resource.id": "prefect.flow.1", "prefect.resource.role": "flow", "prefect.resource.name": flow},
+        {"prefect.resource.id": "prefect.deployment.2", "prefect.resource.role": "deployment"}
+        | {"prefect.resource.name": deployment},
+        *({"prefect.resource.id": f"prefect.tag.{tag}", "prefect.resource.role": "tag"} for tag in tags),
+    ]
+    return StateChange("r", state_type, "Any", NOON, related=related)
+
+
+@pytest.mark.parametrize(
+    ("watch", "may_be"),
+    [
+        (Watch("train/products"), True),
+        (Watch("train/other"), False),
+        (Watch("score/products"), False),
+        (Watch(flow="train"), True),
+        (Watch(flow="score"), False),
+        (Watch(tags=("a",)), True),
+        (Watch(tags=("a", "c")), False),
+        (Watch("train/products", tags=("b", "a")), True),
+        (Watch(states=("FAILED", "CRASHED")), False),
+        (Watch(), True),
+    ],
+)
+def test_an_event_says_which_watch_it_concerns(watch: Watch, may_be: bool) -> None:
+    assert watch.may_be(event_of("train", "products", "a", "b")) is may_be
+
+
+def test_an_event_that_does_not_say_whose_it_is_concerns_every_watch() -> None:
+    assert Watch("train/products", tags=("a",)).may_be(StateChange("r", "COMPLETED", "Completed", NOON))

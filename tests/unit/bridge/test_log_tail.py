@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from bridge.prefect_api.log_tail import CLOSING_LINE, OVERLAP, LogTail
 from bridge.prefect_api.records import LogLine
+from bridge.waiting.log_tail import CLOSING_LINE, OVERLAP, LogTail
 
 BEGIN = datetime(2026, 1, 5, 7, tzinfo=UTC)
 

@@ -14,15 +14,14 @@ from uuid import uuid4
 import pytest
 
 from bridge import errors
-from bridge.prefect_api import waiting
 from bridge.prefect_api.client import AsyncPrefectClient
 from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.events import StateChange, parse, parse_frame
 from bridge.prefect_api.exchange import Answer, Request
 from bridge.prefect_api.records import FlowRun, LogLine
 from bridge.prefect_api.retrying import Fault
-from bridge.prefect_api.waiting import SharedWaiting, WaitingPolicy
 from bridge.prefect_api.wire import ENDED_TYPES
+from bridge.waiting.shared import SharedWaiting, WaitingPolicy
 
 CONNECTION = PrefectConnection("http://prefect/api")
 QUICK = WaitingPolicy(
@@ -122,7 +121,7 @@ def prefect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Prefect]:
         return made.answer(request)
 
     monkeypatch.setattr(AsyncPrefectClient, "_send", send)
-    monkeypatch.setattr(waiting, "state_changes", made.events)
+    monkeypatch.setattr("bridge.waiting.shared.state_changes", made.events)
     yield made
     gc.collect()  # a task that was destroyed while it waited would say so now
 
@@ -332,7 +331,7 @@ async def test_refused_credentials_end_the_waits_and_who_comes_later_is_served_a
 async def test_failing_reads_spend_each_followers_own_patience(
     prefect: Prefect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "ATTEMPTS", 1)
+    monkeypatch.setattr("bridge.waiting.shared.ATTEMPTS", 1)
     run = prefect.run()
     shared = SharedWaiting(CONNECTION, QUICK)
     patient, hasty = shared.follow(run), shared.follow(run, patience_seconds=0.05)

@@ -90,7 +90,7 @@ def test_exactly_one_side_is_installed() -> None:
         ("bridge.notifications.discord", set()),
         ("bridge.prefect_api.wire", set()),
         ("bridge.prefect_api.client", {"httpx"}),
-        ("bridge.prefect_api.waiting", {"httpx", "websockets"}),
+        ("bridge.waiting.shared", {"httpx", "websockets"}),
         ("bridge.profiles", set()),
         ("bridge.testing", set()),
         ("bridge.tracing", set()),

@@ -22,14 +22,14 @@ from bridge.prefect_api.client import AsyncPrefectClient
 from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.events import StateChange, state_changes
 from bridge.prefect_api.exchange import PAGE, Operation
-from bridge.prefect_api.followed import FollowedRun, Follower, has_ended, is_older
-from bridge.prefect_api.gathering import Gathering, copy_error
-from bridge.prefect_api.log_stream import LogStream
-from bridge.prefect_api.log_tail import LogTail
-from bridge.prefect_api.reconciling import Reconciling, WaitingPolicy
 from bridge.prefect_api.records import FlowRun, LogLine
 from bridge.prefect_api.retrying import RetryPolicy
 from bridge.prefect_api.wire import lost
+from bridge.waiting.followed import FollowedRun, Follower, has_ended, is_older
+from bridge.waiting.gathering import Gathering, copy_error
+from bridge.waiting.log_stream import LogStream
+from bridge.waiting.log_tail import LogTail
+from bridge.waiting.reconciling import Reconciling, WaitingPolicy
 
 __all__ = ["SharedWaiting", "WaitingPolicy", "shared_waiting"]
 

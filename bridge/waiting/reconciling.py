@@ -17,10 +17,10 @@ from bridge.errors import BridgeError, PrefectApiError, PrefectUnreachable
 from bridge.prefect_api.batches import Readings, read_page
 from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.exchange import PAGE
-from bridge.prefect_api.followed import FollowedRun
-from bridge.prefect_api.gathering import copy_error
-from bridge.prefect_api.log_stream import Ask
 from bridge.prefect_api.wire import lost
+from bridge.waiting.followed import FollowedRun
+from bridge.waiting.gathering import copy_error
+from bridge.waiting.log_stream import Ask
 
 log = logging.getLogger(__name__)
 

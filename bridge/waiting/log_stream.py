@@ -16,10 +16,10 @@ from typing import Protocol, TypeVar
 from bridge.errors import BridgeError, PrefectApiError
 from bridge.prefect_api.batches import LOGS_PAGE, read_log_page
 from bridge.prefect_api.exchange import PAGE, Operation
-from bridge.prefect_api.followed import FollowedRun
-from bridge.prefect_api.gathering import Gathering
-from bridge.prefect_api.log_tail import OVERLAP
 from bridge.prefect_api.records import LogLine
+from bridge.waiting.followed import FollowedRun
+from bridge.waiting.gathering import Gathering
+from bridge.waiting.log_tail import OVERLAP
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from bridge.errors import BridgeError
 from bridge.prefect_api.events import StateChange
-from bridge.prefect_api.log_tail import LogTail
 from bridge.prefect_api.records import FlowRun, LogLine
 from bridge.prefect_api.wire import ENDED_TYPES
+from bridge.waiting.log_tail import LogTail
 
 _NOT_KEPT: Mapping[str, Any] = MappingProxyType({})
 
