@@ -1,28 +1,52 @@
 """The inference log: predictions appended once each, and read back by windows of data time.
 
-Owns the table `inference_log` and the file that may stand in its place (INFERENCE_LOG_PATH). Knows nothing of models
-or of drift.
+Owns the table `inference_log`, and what of a window is drawn where it holds more rows than anybody needs. A file may
+stand in the table's place (`factory.inference_file`). Knows nothing of models or of drift.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import PurePosixPath
 from typing import Any
 
-import fsspec
+import numpy as np
 import pandas as pd
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Connection, Engine, Select, func, select
 
-from factory.catalogue import inference_log, products, upsert
+from factory.catalogue import inference_log, labels, products, upsert
 from factory.errors import InferenceLogInvalid
+from factory.inference_file import FILE_COLUMNS, read_pieces, require, typed
 from factory.text import product_text
 from factory.weeks import aware
 
 COLUMNS = tuple(column.name for column in inference_log.columns)
-FILE_COLUMNS = ("timestamp", "predicted_class", "confidence", "text_length")
-"""What a file must hold; the others of COLUMNS and `text` may stand there too."""
+MOST_ROWS = 20_000
+"""At most so many rows of a window are read: a share in them is within 0.7 points of the window's, 19 times in 20."""
 _WRITE_ROWS = 5_000
+_STREAM_ROWS = 50_000
+_HASH_KEY = "inference-log/01"  # sixteen characters, as pandas wants them; another key draws another sample
+
+__all__ = [
+    "COLUMNS",
+    "FILE_COLUMNS",
+    "MOST_ROWS",
+    "Window",
+    "append",
+    "count_versions",
+    "newest_timestamp",
+    "read_window",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Predictions of a span of data time, oldest first: those that were drawn, and how many there are in `total`."""
+
+    rows: pd.DataFrame
+    total: int
 
 
 def append(engine: Engine, frame: pd.DataFrame) -> int:
@@ -30,12 +54,12 @@ def append(engine: Engine, frame: pd.DataFrame) -> int:
 
     `frame` holds COLUMNS, of which `scored_at` is now where it is missing. Raises InferenceLogInvalid.
     """
-    rows = _rows(frame)
+    rows = _checked(frame)
     new = 0
     with engine.begin() as connection:
         insert = upsert(connection, inference_log).on_conflict_do_nothing(index_elements=["prediction_id"])
         for start in range(0, len(rows), _WRITE_ROWS):
-            chunk = rows[start : start + _WRITE_ROWS]
+            chunk = _records(rows.iloc[start : start + _WRITE_ROWS])
             new += len(connection.execute(insert.returning(inference_log.c.prediction_id), chunk).all())
     return new
 
@@ -43,87 +67,160 @@ def append(engine: Engine, frame: pd.DataFrame) -> int:
 def newest_timestamp(engine: Engine | None, use_case: str, path: str | None = None) -> datetime | None:
     """The data time of the last prediction, in UTC; None when there is none. Raises InferenceLogInvalid."""
     if path is not None:
-        stamps = _read_file(path, use_case)["timestamp"]
-        return None if stamps.empty else aware(stamps.max().to_pydatetime())
+        pieces = read_pieces(path, use_case, ("timestamp", "use_case"))
+        stamps = [piece["timestamp"].max() for piece in pieces if len(piece)]
+        return aware(max(stamps).to_pydatetime()) if stamps else None
     query = select(func.max(inference_log.c.timestamp)).where(inference_log.c.use_case == use_case)
     with _required(engine).connect() as connection:
         newest: datetime | None = connection.scalar(query)
     return newest
 
 
-def read_window(
+def count_versions(
     engine: Engine | None, use_case: str, until: datetime, days: float, path: str | None = None
-) -> pd.DataFrame:
-    """The predictions of the `days` up to and including `until` (data time), oldest first.
+) -> Mapping[str, int]:
+    """How many predictions of the window each model version made; those that name none stand under "".
 
-    Columns: those of the table and `text`, the product's text as the models see it. With `path` (CSV or Parquet,
-    any fsspec address) the file's own columns instead, at least FILE_COLUMNS. Raises InferenceLogInvalid.
+    Raises InferenceLogInvalid.
     """
-    until = aware(until)
-    since = until - timedelta(days=days)
     if path is not None:
-        frame = _read_file(path, use_case)
-        inside = (frame["timestamp"] > since) & (frame["timestamp"] <= until)
-        return frame[inside].sort_values("timestamp", kind="stable").reset_index(drop=True)
+        counts: Counter[str] = Counter()
+        for piece in read_pieces(path, use_case, ("timestamp", "use_case", "model_version")):
+            counts.update(_versions(piece[_inside(piece, until, days)]).value_counts().to_dict())
+        return counts
     log = inference_log.c
-    query = (
-        select(inference_log, products.c.designation, products.c.description)
-        .select_from(inference_log.outerjoin(products, products.c.productid == log.productid))
-        .where(log.use_case == use_case, log.timestamp > since, log.timestamp <= until)
-        .order_by(log.timestamp, log.prediction_id)
-    )
+    query = select(log.model_version, func.count()).where(*_within(use_case, until, days)).group_by(log.model_version)
     with _required(engine).connect() as connection:
-        result = connection.execute(query)
-        frame = pd.DataFrame(result.mappings().all(), columns=list(result.keys()))
+        return {str(version): int(count) for version, count in connection.execute(query)}
+
+
+def read_window(
+    engine: Engine | None,
+    use_case: str,
+    until: datetime,
+    days: float,
+    path: str | None = None,
+    *,
+    version: str | None = None,
+    most_rows: int = MOST_ROWS,
+) -> Window:
+    """The predictions of the `days` up to and including `until` (data time), of one model version or of all.
+
+    Columns: those of the table, `text`, the product's text as the models see it, and `label`, its true class where it
+    is known by now. With `path` (CSV or Parquet, any fsspec address) the file's own columns instead, at least
+    FILE_COLUMNS; its rows that name no version count as any version's. Of more than `most_rows` predictions those
+    with the smallest hashes are drawn: a random sample, and the same one every time. Raises InferenceLogInvalid.
+    """
+    if path is not None:
+        return _draw_from_file(path, use_case, until, days, version, most_rows)
+    conditions = _within(use_case, until, days)
+    if version is not None:
+        conditions.append(inference_log.c.model_version == version)
+    with _required(engine).connect() as connection:
+        query = select(func.count()).select_from(inference_log).where(*conditions)
+        total = connection.scalar(query) or 0
+        if total <= most_rows:
+            parts = [_read(connection, _rows_query().where(*conditions))]
+        else:
+            drawn = _draw_ids(connection, select(inference_log.c.prediction_id).where(*conditions), most_rows)
+            chunks = [drawn[start : start + _WRITE_ROWS] for start in range(0, len(drawn), _WRITE_ROWS)]
+            chosen = inference_log.c.prediction_id
+            parts = [_read(connection, _rows_query().where(chosen.in_(chunk))) for chunk in chunks]
+    frame = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
     frame["text"] = product_text(frame["designation"], frame["description"])
-    return _typed(frame.drop(columns=["designation", "description"]), "the inference log")
+    frame["label"] = frame.pop("prdtypecode")
+    frame = frame.sort_values(["timestamp", "prediction_id"], kind="stable", ignore_index=True)
+    return Window(typed(frame.drop(columns=["designation", "description"]), "the inference log"), total)
 
 
-def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def _within(use_case: str, until: datetime, days: float) -> list[Any]:
+    log, until = inference_log.c, aware(until)
+    return [log.use_case == use_case, log.timestamp > until - timedelta(days=days), log.timestamp <= until]
+
+
+def _rows_query() -> Select[Any]:
+    told = inference_log.outerjoin(products, products.c.productid == inference_log.c.productid)
+    told = told.outerjoin(labels, labels.c.productid == inference_log.c.productid)
+    columns = (inference_log, products.c.designation, products.c.description, labels.c.prdtypecode)
+    return select(*columns).select_from(told)
+
+
+def _read(connection: Connection, query: Select[Any]) -> pd.DataFrame:
+    result = connection.execute(query)
+    return pd.DataFrame(result.mappings().all(), columns=list(result.keys()))
+
+
+def _draw_ids(connection: Connection, query: Select[Any], most: int) -> list[str]:
+    """The ids with the smallest hashes, in memory that does not grow with the table."""
+    kept, hashes = np.empty(0, dtype=object), np.empty(0, dtype=np.uint64)
+    result = connection.execution_options(yield_per=_STREAM_ROWS).execute(query)
+    for part in result.partitions():
+        ids = np.array([row[0] for row in part], dtype=object)
+        kept, hashes = np.concatenate([kept, ids]), np.concatenate([hashes, _hashes(ids)])
+        if len(kept) > most:
+            smallest = np.argpartition(hashes, most)[:most]
+            kept, hashes = kept[smallest], hashes[smallest]
+    return sorted(kept.tolist())
+
+
+def _draw_from_file(path: str, use_case: str, until: datetime, days: float, version: str | None, most: int) -> Window:
+    total, kept, hashes = 0, [], np.empty(0, dtype=np.uint64)
+    for piece in read_pieces(path, use_case):
+        mine = piece[_inside(piece, until, days)]
+        if version is not None:
+            mine = mine[_versions(mine).isin([version, ""])]
+        total += len(mine)
+        names = mine["prediction_id"] if "prediction_id" in mine.columns else mine.index.to_series()
+        kept.append(mine)
+        hashes = np.concatenate([hashes, _hashes(names.astype(str).to_numpy(dtype=object))])
+        if len(hashes) > most + _STREAM_ROWS:
+            kept, hashes = _smallest(kept, hashes, most)
+    if len(hashes) > most:
+        kept, hashes = _smallest(kept, hashes, most)
+    frame = pd.concat(kept) if kept else pd.DataFrame(columns=list(FILE_COLUMNS))
+    return Window(frame.sort_index().sort_values("timestamp", kind="stable", ignore_index=True), total)
+
+
+def _smallest(
+    frames: list[pd.DataFrame], hashes: np.ndarray[Any, Any], most: int
+) -> tuple[list[pd.DataFrame], np.ndarray[Any, Any]]:
+    chosen = np.argpartition(hashes, most)[:most]
+    return [pd.concat(frames).iloc[chosen]], hashes[chosen]
+
+
+def _inside(frame: pd.DataFrame, until: datetime, days: float) -> pd.Series:
+    until = aware(until)
+    return (frame["timestamp"] > until - timedelta(days=days)) & (frame["timestamp"] <= until)
+
+
+def _versions(frame: pd.DataFrame) -> pd.Series:
+    """The model version of each row, "" where none is named."""
+    if "model_version" not in frame.columns:
+        return pd.Series("", index=frame.index, dtype="str")
+    return frame["model_version"].fillna("").astype("str")
+
+
+def _hashes(names: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    hashes: np.ndarray[Any, Any] = pd.util.hash_array(names, hash_key=_HASH_KEY, categorize=False)
+    return hashes
+
+
+def _checked(frame: pd.DataFrame) -> pd.DataFrame:
     if "scored_at" not in frame.columns:
         frame = frame.assign(scored_at=datetime.now(UTC))
-    _require(frame, COLUMNS, "the predictions")
-    rows = _typed(frame[list(COLUMNS)], "the predictions")
+    require(frame.columns, COLUMNS, "the predictions")
+    rows = typed(frame[list(COLUMNS)], "the predictions")
     if rows.drop(columns="productid").isna().any(axis=None):
         empty = ", ".join(rows.columns[rows.isna().any()])
         raise InferenceLogInvalid(f"the predictions hold empty values in {empty}: score the products again")
+    return rows
+
+
+def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
     rows = rows.astype({"timestamp": object, "scored_at": object, "text_length": int})
     productid = rows["productid"].astype(object)
     rows["productid"] = productid.where(productid.notna(), None)
     return [{**row, "text_length": int(row["text_length"])} for row in rows.to_dict("records")]
-
-
-def _read_file(path: str, use_case: str) -> pd.DataFrame:
-    try:
-        with fsspec.open(path, "rb", compression="infer") as file:
-            parquet = PurePosixPath(path).suffix in (".parquet", ".pq")
-            frame = pd.read_parquet(file) if parquet else pd.read_csv(file, dtype=str, keep_default_na=False)
-    except (OSError, ValueError, ImportError) as error:
-        raise InferenceLogInvalid(
-            f"{path} cannot be read as an inference log (CSV or Parquet): {error}. Look at INFERENCE_LOG_PATH."
-        ) from error
-    _require(frame, FILE_COLUMNS, path)
-    if "use_case" in frame.columns:
-        frame = frame[frame["use_case"] == use_case]
-    return _typed(frame.reset_index(drop=True), path)
-
-
-def _typed(frame: pd.DataFrame, origin: str) -> pd.DataFrame:
-    typed = frame.copy()
-    try:
-        for column in {"timestamp", "scored_at"} & set(typed.columns):
-            typed[column] = pd.to_datetime(typed[column], utc=True, format="ISO8601").astype("datetime64[us, UTC]")
-        for column in {"confidence", "text_length"} & set(typed.columns):
-            typed[column] = pd.to_numeric(typed[column])
-    except (ValueError, TypeError) as error:
-        raise InferenceLogInvalid(f"{origin} hold a value in {column!r} that cannot be used: {error}") from error
-    typed["predicted_class"] = typed["predicted_class"].astype("str")
-    return typed
-
-
-def _require(frame: pd.DataFrame, columns: tuple[str, ...], origin: str) -> None:
-    if missing := [name for name in columns if name not in frame.columns]:
-        raise InferenceLogInvalid(f"{origin} lack the columns {', '.join(missing)}")
 
 
 def _required(engine: Engine | None) -> Engine:

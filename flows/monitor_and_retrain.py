@@ -140,7 +140,9 @@ def read_windows(settings: Settings, use_case: str, log_path: str | None, as_of:
     until = as_of or newest_timestamp(engine, use_case, log_path)
     if until is None:
         return Nothing("no prediction is logged yet")
-    days, long_days = (read_window(engine, use_case, until, span, log_path) for span in (WINDOW_DAYS, LONG_WINDOW_DAYS))
+    days, long_days = (
+        read_window(engine, use_case, until, span, log_path).rows for span in (WINDOW_DAYS, LONG_WINDOW_DAYS)
+    )
     number = _busiest_version(days) or champion.number
     days, long_days = _of_version(days, number), _of_version(long_days, number)
     if len(days) < settings.min_samples_for_drift:

@@ -30,12 +30,12 @@ def logged(home: Home) -> pd.DataFrame:
     engine = open_catalogue(home.settings.database_url)
     until = newest_timestamp(engine, "products")
     assert until is not None
-    return read_window(engine, "products", until, 7)
+    return read_window(engine, "products", until, 7).rows
 
 
 def log_shifted(home: Home, predictions: pd.DataFrame) -> None:
     """The same predictions as if a single class were seen any longer, in much longer texts, with much doubt."""
-    shifted = predictions.drop(columns="text").assign(
+    shifted = predictions.drop(columns=["text", "label"]).assign(
         prediction_id=predictions["prediction_id"] + "-shifted",
         predicted_class="XVI",
         confidence=0.05,

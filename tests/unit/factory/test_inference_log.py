@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine
 
 from factory.errors import InferenceLogInvalid
-from factory.inference_log import COLUMNS, append, newest_timestamp, read_window
+from factory.inference_log import COLUMNS, append, count_versions, newest_timestamp, read_window
 
 MONDAY = datetime(2026, 1, 12, tzinfo=UTC)
 Batch = Callable[..., pd.DataFrame]
@@ -36,7 +36,7 @@ def predictions(count: int, *, at: datetime = MONDAY, first: int = 0, use_case: 
 def test_a_prediction_is_logged_once(engine: Engine) -> None:
     assert append(engine, predictions(10)) == 10
     assert append(engine, predictions(15).assign(predicted_class="toys")) == 5
-    classes = read_window(engine, "products", MONDAY, 7)["predicted_class"]
+    classes = read_window(engine, "products", MONDAY, 7).rows["predicted_class"]
     assert classes.value_counts().to_dict() == {"tools": 10, "toys": 5}
 
 
@@ -48,12 +48,52 @@ def test_a_large_log_is_written_whole(engine: Engine) -> None:
     assert append(engine, predictions(12_001)) == 12_001
 
 
+def test_of_a_large_window_the_same_random_sample_is_drawn_every_time(engine: Engine) -> None:
+    classes = ["tools", "toys"] * 6_000
+    append(engine, predictions(12_000).assign(predicted_class=classes))
+
+    window, again = (read_window(engine, "products", MONDAY, 7, most_rows=3_000) for _ in range(2))
+
+    assert window.total == 12_000
+    assert len(window.rows) == window.rows["prediction_id"].nunique() == 3_000
+    pd.testing.assert_frame_equal(window.rows, again.rows)
+    # a half of the window: four standard errors of a share in 3,000 rows either way
+    assert (window.rows["predicted_class"] == "tools").mean() == pytest.approx(0.5, abs=0.04)
+    assert window.rows["prediction_id"].is_monotonic_increasing
+
+
+def test_a_version_is_read_alone_and_counted(engine: Engine) -> None:
+    append(engine, predictions(5))
+    append(engine, predictions(3, first=10).assign(model_version="2"))
+
+    assert count_versions(engine, "products", MONDAY, 7) == {"1": 5, "2": 3}
+    assert read_window(engine, "products", MONDAY, 7, version="2").total == 3
+    assert read_window(engine, "products", MONDAY, 7).total == 8
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_of_a_large_file_the_sample_of_the_table_is_drawn(tmp_path: Path, engine: Engine, suffix: str) -> None:
+    append(engine, predictions(2_000))
+    path = tmp_path / f"log.{suffix}"
+    far = predictions(60_000, first=2_000, at=MONDAY + timedelta(days=1))  # the file is read in more than one piece
+    frame = pd.concat([far, predictions(2_000)])
+    frame.to_parquet(path) if suffix == "parquet" else frame.to_csv(path, index=False)
+
+    filed = read_window(None, "products", MONDAY, 7, str(path), version="1", most_rows=500)
+    tabled = read_window(engine, "products", MONDAY, 7, version="1", most_rows=500)
+
+    assert filed.total == tabled.total == 2_000
+    assert set(filed.rows["prediction_id"]) == set(tabled.rows["prediction_id"])
+    assert count_versions(None, "products", MONDAY, 7, str(path)) == {"1": 2_000}
+
+
 def test_no_predictions_are_no_error(engine: Engine) -> None:
     assert append(engine, predictions(0)) == 0
     assert newest_timestamp(engine, "products") is None
     empty = read_window(engine, "products", MONDAY, 7)
-    assert empty.columns.tolist() == [*COLUMNS, "text"]
-    assert empty.empty
+    assert empty.rows.columns.tolist() == [*COLUMNS, "text", "label"]
+    assert empty.rows.empty
+    assert empty.total == 0
 
 
 def test_a_window_counts_back_from_data_time_and_bears_the_texts(
@@ -64,9 +104,11 @@ def test_a_window_counts_back_from_data_time_and_bears_the_texts(
         append(engine, predictions(2, at=MONDAY - timedelta(days=days), first=10 + days))
     append(engine, predictions(2, use_case="other"))
     append(engine, predictions(2, at=MONDAY - timedelta(days=6)))
-    window = read_window(engine, "products", MONDAY, 7)
+    window = read_window(engine, "products", MONDAY, 7).rows
     assert window["productid"].tolist() == ["00000", "00001", "00010", "00011"]
     assert window["text"].tolist() == ["cordless drill no. 0 model 0", "plush bear no. 1", "", ""]
+    assert window["label"].tolist()[:2] == ["tools", "toys"]
+    assert window["label"].isna().tolist() == [False, False, True, True]
     assert window["timestamp"].dt.tz is not None
     assert newest_timestamp(engine, "products") == MONDAY + timedelta(days=1)
 
@@ -80,7 +122,7 @@ def test_a_file_stands_in_for_the_table(tmp_path: Path, suffix: str) -> None:
         frame.to_parquet(path)
     else:
         frame.to_csv(path, index=False)
-    window = read_window(None, "products", MONDAY, 7, str(path))
+    window = read_window(None, "products", MONDAY, 7, str(path)).rows
     assert window["productid"].tolist() == ["00000", "00001", "00002"]
     assert window["predicted_class"].tolist() == ["10"] * 3
     assert window["confidence"].tolist() == [0.5] * 3
@@ -90,7 +132,7 @@ def test_a_file_stands_in_for_the_table(tmp_path: Path, suffix: str) -> None:
 
 def test_a_file_of_several_use_cases_gives_ours(tmp_path: Path) -> None:
     pd.concat([predictions(2), predictions(3, use_case="other")]).to_csv(tmp_path / "log.csv", index=False)
-    assert len(read_window(None, "other", MONDAY, 7, str(tmp_path / "log.csv"))) == 3
+    assert read_window(None, "other", MONDAY, 7, str(tmp_path / "log.csv")).total == 3
 
 
 def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
