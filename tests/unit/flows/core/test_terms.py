@@ -21,7 +21,7 @@ TEXTS = [
     "a b cd",
     "verres à pied 2 x 25cl à la plage",
 ]
-KINDS = [Terms("word", 1, 1, 999), Terms("word", 1, 2, 999), Terms("char_wb", 2, 4, 999), Terms("char_wb", 3, 3, 999)]
+KINDS = [
     Terms("word", 1, 1, 1000),
     Terms("word", 1, 2, 1000),
     Terms("char_wb", 2, 4, 1000),
