@@ -113,6 +113,26 @@ inference_log = Table(
     Column("use_case", Text, nullable=False),
 )
 Index("inference_log_window", inference_log.c.use_case, inference_log.c.timestamp)
+decisions = Table(
+    "decisions",
+    tables,
+    Column("decision_id", Text, primary_key=True),
+    Column("use_case", Text, nullable=False),
+    Column("decided_at", _Moment, nullable=False),
+    Column("decided_by", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("challenger_version", Text, nullable=False),
+    Column("champion_version", Text),
+    Column("previous_champion_version", Text),
+    Column("approved_by", Text),
+    Column("rejected_by", Text),
+    Column("dataset", JSON, nullable=False),
+    Column("result", JSON, nullable=False),
+    Column("flow_run_url", Text),
+)
+Index("decisions_by_moment", decisions.c.use_case, decisions.c.decided_at)
 locks = Table(
     "locks",
     tables,

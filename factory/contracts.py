@@ -101,20 +101,41 @@ class TrainingResult(_Result):
 
 
 class PromotionParams(_Contract):
-    """Without `model_version` the version under alias `challenger` is judged. `rollback` gives the alias back."""
+    """Without `model_version` the version under alias `challenger` is judged. `rollback` gives the alias back.
+
+    `threshold` takes the place of the floor in the use case's gate. `approved_by` and `rejected_by` name the person
+    who was asked, `requested_by` whoever starts the run by hand. A `rehearsal` judges and changes nothing.
+    """
 
     use_case: str = "products"
     model_version: str | None = None
-    threshold: float = Field(default=0.75, ge=0, le=1)
+    threshold: float | None = Field(default=None, ge=0, le=1)
     rollback: bool = False
+    approved_by: str | None = None
+    rejected_by: str | None = None
+    requested_by: str | None = None
+    rehearsal: bool = False
+
+
+class GateCheck(_Contract):
+    """One rule of the gate, whether the challenger met it, and the sentence that says so with its numbers."""
+
+    rule: str
+    passed: bool
+    said: str
 
 
 class PromotionResult(_Result):
-    """One decision. Metrics are f1_weighted and f1_macro, both models on the same frozen test set."""
+    """One decision. Metrics are f1_weighted and f1_macro, both models on the same frozen test set.
+
+    `rule` is the one that decided, `checks` are all that were made; `gain` is the challenger's over the champion in
+    weighted F1, `gain_at_least` what it exceeds with the gate's confidence; both are None without a champion.
+    """
 
     use_case: str
     promoted: bool
     reason: str
+    rule: str
     challenger_version: str
     challenger_metrics: dict[str, float]
     champion_version: str | None
@@ -125,7 +146,17 @@ class PromotionResult(_Result):
     test_version: str
     test_rows: int
     rolled_back: bool = False
+    rehearsal: bool = False
+    checks: tuple[GateCheck, ...] = ()
+    gain: float | None = None
+    gain_at_least: float | None = None
+    costs: dict[str, float] = {}
+    """size_bytes, memory_bytes and p95_ms of serving the challenger; empty where they were not measured."""
+    approved_by: str | None = None
+    rejected_by: str | None = None
+    decided_by: str = ""
     mlflow_url: str | None = None
+    card_url: str | None = None
 
     def facts(self) -> dict[str, str]:
         return {"Champion": f"v{self.champion_version}" if self.champion_version else "none"}
@@ -134,6 +165,9 @@ class PromotionResult(_Result):
         if self.rolled_back:
             return [f"Champion {self.reason}"]
         return [] if self.promoted else [f"Not promoted: {self.reason}"]
+
+    def links(self) -> dict[str, str]:
+        return {"Model card": self.card_url} if self.card_url else {}
 
 
 class ScoreParams(_Contract):

@@ -49,6 +49,7 @@ class Settings(BaseModel):
     inference_log_path: str | None = None
     drift_threshold: float = Field(default=0.3, ge=0, le=1)
     min_samples_for_drift: int = Field(default=100, ge=1)
+    promotion_approval: bool = False
     airflow_ui_url: str | None = None
     prefect_ui_url: str | None = None
     mlflow_ui_url: str | None = None
@@ -61,6 +62,7 @@ _VARIABLES = {
     "inference_log_path": "INFERENCE_LOG_PATH",
     "drift_threshold": "DRIFT_THRESHOLD",
     "min_samples_for_drift": "MIN_SAMPLES_FOR_DRIFT",
+    "promotion_approval": "PROMOTION_APPROVAL",
     "airflow_ui_url": "AIRFLOW_UI_URL",
     "prefect_ui_url": "PREFECT_UI_URL",
     "mlflow_ui_url": "MLFLOW_UI_URL",

@@ -1,8 +1,8 @@
 """`promotion`: challenger and champion on one frozen test set, and who bears the alias `champion` afterwards.
 
-Owns the order of a decision: everything is written on the version first and the alias moves last, so that a run which
-dies in between decided nothing. One decision at a time, by a lock in the catalogue's database, because MLflow's aliases
-know no compare-and-set. The rule itself is `flows.core.policy`.
+Owns the order of a decision: everything is written first and the alias moves last, so that a run which dies in between
+decided nothing. One decision at a time, by a lock in the catalogue's database, because MLflow's aliases know no
+compare-and-set. The rules are `flows.core.policy`, their numbers the use case's gate.
 
     python -m flows.promotion --threshold 0.8
     python -m flows.promotion --rollback
@@ -10,28 +10,50 @@ know no compare-and-set. The rule itself is `flows.core.policy`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from prefect import flow, get_run_logger, task
 
 from factory import use_cases
 from factory.catalogue import exclusive, open_catalogue
-from factory.contracts import FileRef, PromotionResult
+from factory.contracts import GateCheck, PromotionResult
 from factory.settings import Settings, read_settings
-from flows.adapters import registry
+from factory.use_cases.use_case import Gate
+from flows.adapters import decisions, registry
 from flows.adapters.announcement import announce_failure, announce_result
+from flows.adapters.initiator import Initiator, find_initiator
 from flows.adapters.publication import publish
 from flows.adapters.registry import CHALLENGER, CHAMPION, RegistryError, Version
 from flows.adapters.retries import NETWORK
 from flows.core import policy
+from flows.core.policy import Approval, Comparison, Costs
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    import pandas as pd
 
-PREVIOUS_TAG = "previous_champion"
-ROLLED_BACK_TAG = "rolled_back_at"
+COST_TAGS = {"size_bytes": "serving_size_bytes", "memory_bytes": "serving_memory_bytes", "p95_ms": "serving_p95_ms"}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is to be decided, by which rules and for whom."""
+
+    use_case: str
+    gate: Gate
+    approval: Approval
+    initiator: Initiator
+    named: bool
+    """Whether the challenger was named by its number: then even one that was rolled back is judged."""
+    rehearsal: bool
+
+    @property
+    def model(self) -> str:
+        return use_cases.get(self.use_case).model_name
+
+    @property
+    def lock(self) -> str:
+        return f"promotion/{self.use_case}"
 
 
 @flow(
@@ -41,140 +63,232 @@ ROLLED_BACK_TAG = "rolled_back_at"
     on_crashed=[announce_failure],
 )
 def promotion(
-    use_case: str = "products", model_version: str | None = None, threshold: float = 0.75, rollback: bool = False
+    use_case: str = "products",
+    model_version: str | None = None,
+    threshold: float | None = None,
+    rollback: bool = False,
+    approved_by: str | None = None,
+    rejected_by: str | None = None,
+    requested_by: str | None = None,
+    rehearsal: bool = False,
 ) -> dict[str, Any]:
     """Make the challenger champion if it deserves it, or give the title back.
 
-    The challenger is `model_version`, else the version under the alias. It wins when its weighted F1 (0 to 1) reaches
-    `threshold` and beats the champion's. `rollback` gives the alias back to the champion before. A version that was
-    rolled back is judged again only when named. Gives `PromotionResult` as a dict; raises RegistryError when there is
-    nobody to judge or nobody to go back to.
+    The challenger is `model_version`, else the version under the alias. It wins when it meets every rule of the use
+    case's gate (`factory.use_cases`); `threshold` (weighted F1, 0 to 1) takes the place of the gate's floor. Where
+    approval is asked for, `approved_by` names the person who gave it; `rejected_by` keeps the champion in any case.
+    `rollback` gives the alias back to the champion before; a version that was rolled back is judged again only when
+    named. A `rehearsal` judges and changes nothing. `requested_by` is recorded as whoever decided. Gives
+    `PromotionResult` as a dict; raises RegistryError when there is nobody to judge or nobody to go back to.
     """
     settings = read_settings()
+    gate = use_cases.get(use_case).gate
+    case = Case(
+        use_case=use_case,
+        gate=gate if threshold is None else replace(gate, floor=threshold),
+        approval=asked(settings, gate, approved_by, rejected_by, rehearsal=rehearsal),
+        initiator=find_initiator(settings.prefect_ui_url, requested_by),
+        named=model_version is not None,
+        rehearsal=rehearsal,
+    )
     if rollback:
-        result = give_back(settings, use_case, threshold)
+        result = give_back(settings, case)
     else:
-        result = decide(settings, use_case, model_version, threshold)
+        challenger = find_challenger(settings, case, model_version)
+        rows: pd.DataFrame = read_rows(challenger)
+        costs = measure_costs.submit(settings, case, challenger, rows["text"])  # it waits for another process
+        answers: pd.DataFrame = predict(settings, challenger, rows["text"])
+        result = decide(settings, case, challenger, rows, answers, costs.result())
     get_run_logger().info("champion: version %s (%s)", result.champion_version, result.reason)
     return publish(result)
 
 
+def asked(
+    settings: Settings, gate: Gate, approved_by: str | None, rejected_by: str | None, *, rehearsal: bool
+) -> Approval:
+    """What people said, where nothing was said stands for None; raises ValueError for a yes and a no at once."""
+    if approved_by and rejected_by:
+        raise ValueError(f"{approved_by} approved and {rejected_by} refused the same promotion: give one of the two")
+    required = (gate.approval or settings.promotion_approval) and not rehearsal
+    return Approval(required, approved_by or None, rejected_by or None)
+
+
 @task(**NETWORK)
-def decide(settings: Settings, use_case: str, model_version: str | None, threshold: float) -> PromotionResult:
-    """Judge, write the decision on the version and move the alias, while nobody else does; may be repeated."""
-    with exclusive(open_catalogue(settings.database_url), f"promotion/{use_case}"):
+def find_challenger(settings: Settings, case: Case, number: str | None) -> Version:
+    """The version to judge; raises RegistryError when there is none."""
+    client = registry.connect(settings.mlflow_tracking_uri)
+    if number is not None:
+        return registry.get_version(client, case.model, number)
+    if found := registry.find_version(client, case.model, CHALLENGER):
+        return found
+    raise RegistryError(f"model {case.model!r} has no challenger: run training-pipeline first")
+
+
+@task(**NETWORK)
+def read_rows(challenger: Version) -> pd.DataFrame:
+    """The frozen test set, on which both models are asked; its checksum is verified."""
+    from flows.adapters.datasets import read_test
+
+    return read_test(challenger.dataset.test)
+
+
+@task(**NETWORK)
+def predict(settings: Settings, version: Version, texts: pd.Series) -> pd.DataFrame:
+    """The version's answers to the texts, in their order: predicted_class and confidence."""
+    from flows.core import models
+
+    return models.predict(registry.load_model(registry.connect(settings.mlflow_tracking_uri), version), texts)
+
+
+@task(**NETWORK)
+def measure_costs(settings: Settings, case: Case, challenger: Version, texts: pd.Series) -> Costs:
+    """What serving the challenger costs, measured once a version and kept on it.
+
+    A version that was too expensive is measured again: the machine may have been busy.
+    """
+    from flows.adapters import serving_costs
+
+    known = {name: float(challenger.tags[tag]) for name, tag in COST_TAGS.items() if tag in challenger.tags}
+    if len(known) == len(COST_TAGS):
+        costs = Costs(int(known["size_bytes"]), int(known["memory_bytes"]), known["p95_ms"])
+        if policy.affordable(costs, case.gate):
+            return costs
+    client = registry.connect(settings.mlflow_tracking_uri)
+    with registry.downloaded(client, challenger) as folder:
+        costs = serving_costs.measure_costs(folder, texts)
+    registry.tag(client, challenger, {tag: asdict(costs)[name] for name, tag in COST_TAGS.items()})
+    return costs
+
+
+@task(**NETWORK)
+def decide(
+    settings: Settings, case: Case, challenger: Version, rows: pd.DataFrame, answers: pd.DataFrame, costs: Costs
+) -> PromotionResult:
+    """Judge, write the decision down and move the alias, while nobody else does; may be repeated."""
+    with exclusive(open_catalogue(settings.database_url), case.lock) as connection:
         client = registry.connect(settings.mlflow_tracking_uri)
-        model = use_cases.get(use_case).model_name
-        challenger = _challenger(client, model, model_version)
-        champion = registry.find_version(client, model, CHAMPION)
-        test = challenger.dataset.test
-        mine = measure(client, challenger, test)
-        stands = champion is not None and champion.number == challenger.number
-        theirs = measure(client, champion, test) if champion and not stands else None
-        if stands:
-            verdict = policy.Verdict(promoted=False, reason=f"version {challenger.number} already is the champion")
-        elif model_version is None and challenger.tags.get(ROLLED_BACK_TAG):
-            verdict = policy.Verdict(
-                promoted=False, reason=f"version {challenger.number} was rolled back: name it to promote it again"
-            )
-        else:
-            verdict = policy.judge(mine["f1_weighted"], theirs["f1_weighted"] if theirs else None, threshold)
-        previous = challenger.tags.get(PREVIOUS_TAG) or None if stands else champion.number if champion else None
-        result = PromotionResult(
-            use_case=use_case,
-            promoted=verdict.promoted,
-            reason=verdict.reason,
-            challenger_version=challenger.number,
-            challenger_metrics=mine,
-            champion_version=challenger.number if verdict.promoted or stands else previous,
-            previous_champion_version=previous,
-            previous_champion_metrics=theirs,
-            threshold=threshold,
-            test_version=challenger.dataset.test_version,
-            test_rows=test.rows,
-            mlflow_url=_version_url(settings, challenger),
-        )
-        if not stands:
-            registry.tag(client, challenger, _decision_tags(result))
-        if verdict.promoted:
-            registry.give_alias(client, challenger, CHAMPION)
+        if earlier := decisions.find_earlier(connection, client, case.model, case.initiator):
+            return earlier
+        champion = registry.find_version(client, case.model, CHAMPION)
+        rival = champion if champion and champion.number != challenger.number else None
+        theirs = predict.fn(settings, rival, rows["text"]) if rival else None
+        measured = Measured.of(rows["prdtypecode"], answers, theirs, case.gate.confidence)
+        verdict = _verdict(case, challenger, champion, measured, costs)
+        result = _result(settings, case, challenger, champion, verdict, measured, costs)
+        if not case.rehearsal:
+            decisions.write_verdict(connection, client, challenger, result, case.initiator)
         return result
 
 
 @task(**NETWORK)
-def give_back(settings: Settings, use_case: str, threshold: float) -> PromotionResult:
+def give_back(settings: Settings, case: Case) -> PromotionResult:
     """Give the alias back to the champion before, and write so on both versions.
 
     Loads no model, so that it works when the champion's is what is broken; the numbers are those of its promotion.
     """
-    with exclusive(open_catalogue(settings.database_url), f"promotion/{use_case}"):
+    with exclusive(open_catalogue(settings.database_url), case.lock) as connection:
         client = registry.connect(settings.mlflow_tracking_uri)
-        model = use_cases.get(use_case).model_name
-        leaving = registry.find_version(client, model, CHAMPION)
+        if earlier := decisions.find_earlier(connection, client, case.model, case.initiator):
+            return earlier
+        leaving = registry.find_version(client, case.model, CHAMPION)
         if leaving is None:
-            raise RegistryError(f"model {model!r} has no champion to roll back: promote a version first")
-        if not leaving.tags.get(PREVIOUS_TAG):
-            raise RegistryError(f"version {leaving.number} of {model!r} had no champion before it: promote another one")
-        returning = registry.get_version(client, model, leaving.tags[PREVIOUS_TAG])
-        moment = datetime.now(UTC).isoformat(timespec="seconds")
-        reason = f"rolled back from version {leaving.number} to version {returning.number}"
-        registry.tag(client, leaving, {ROLLED_BACK_TAG: moment, "decision": "rolled back", "decision_reason": reason})
-        registry.tag(client, returning, {"decision": "restored", "decision_reason": reason, "decided_at": moment})
-        registry.give_alias(client, returning, CHAMPION)
-        return PromotionResult(
-            use_case=use_case,
+            raise RegistryError(f"model {case.model!r} has no champion to roll back: promote a version first")
+        before = leaving.tags.get(decisions.PREVIOUS_TAG)
+        if not before:
+            raise RegistryError(
+                f"version {leaving.number} of {case.model!r} had no champion before it: promote another one"
+            )
+        returning = registry.get_version(client, case.model, before)
+        result = PromotionResult(
+            use_case=case.use_case,
             promoted=False,
-            reason=reason,
+            reason=f"rolled back from version {leaving.number} to version {returning.number}",
+            rule="rolled back",
             challenger_version=leaving.number,
             challenger_metrics=_recorded_metrics(leaving),
             champion_version=returning.number,
             previous_champion_version=leaving.number,
             previous_champion_metrics=_recorded_metrics(leaving),
-            threshold=threshold,
+            threshold=case.gate.floor,
             test_version=leaving.dataset.test_version,
             test_rows=leaving.dataset.test.rows,
             rolled_back=True,
+            decided_by=case.initiator.name,
             mlflow_url=_version_url(settings, returning),
         )
+        decisions.write_rollback(connection, client, leaving, returning, result, case.initiator)
+        return result
 
 
-def measure(client: MlflowClient, version: Version, test: FileRef) -> dict[str, float]:
-    """The version's metrics on the frozen test set, whose checksum is verified."""
-    from flows.adapters.datasets import read_test
-    from flows.core import models
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Both models' metrics on the test rows, and one beside the other where there is a champion to beat."""
 
-    rows = read_test(test)
-    predicted = models.predict(registry.load_model(client, version), rows["text"])
-    return models.measure(rows["prdtypecode"], predicted["predicted_class"])
+    mine: dict[str, float]
+    theirs: dict[str, float] | None = None
+    comparison: Comparison | None = None
+
+    @classmethod
+    def of(cls, labels: pd.Series, answers: pd.DataFrame, theirs: pd.DataFrame | None, confidence: float) -> Measured:
+        from flows.core.comparison import compare
+        from flows.core.models import measure
+
+        mine = measure(labels, answers["predicted_class"])
+        if theirs is None:
+            return cls(mine)
+        comparison = compare(labels, answers["predicted_class"], theirs["predicted_class"], confidence=confidence)
+        return cls(mine, measure(labels, theirs["predicted_class"]), comparison)
 
 
-def _challenger(client: MlflowClient, model: str, number: str | None) -> Version:
-    if number is not None:
-        return registry.get_version(client, model, number)
-    if found := registry.find_version(client, model, CHALLENGER):
-        return found
-    raise RegistryError(f"model {model!r} has no challenger: run training-pipeline first")
+def _verdict(
+    case: Case, challenger: Version, champion: Version | None, measured: Measured, costs: Costs
+) -> policy.Verdict:
+    if champion is not None and champion.number == challenger.number:
+        return policy.stay("standing", f"version {challenger.number} already is the champion")
+    if not case.named and challenger.tags.get(decisions.ROLLED_BACK_TAG):
+        said = f"version {challenger.number} was rolled back: name it to promote it again"
+        return policy.stay("rolled back", said)
+    return policy.judge(measured.mine["f1_weighted"], measured.comparison, costs, case.gate, case.approval)
 
 
-def _decision_tags(result: PromotionResult) -> dict[str, Any]:
-    theirs = result.previous_champion_metrics
-    return {
-        "decision": "promoted" if result.promoted else "not promoted",
-        "decision_reason": result.reason,
-        "decided_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "decision_threshold": result.threshold,
-        "decision_test_version": result.test_version,
-        "decision_f1_weighted": f"{result.challenger_metrics['f1_weighted']:.6f}",
-        "decision_f1_macro": f"{result.challenger_metrics['f1_macro']:.6f}",
-        "decision_champion_version": result.previous_champion_version,
-        "decision_champion_f1_weighted": f"{theirs['f1_weighted']:.6f}" if theirs else None,
-        **({PREVIOUS_TAG: result.previous_champion_version, ROLLED_BACK_TAG: None} if result.promoted else {}),
-    }
+def _result(
+    settings: Settings,
+    case: Case,
+    challenger: Version,
+    champion: Version | None,
+    verdict: policy.Verdict,
+    measured: Measured,
+    costs: Costs,
+) -> PromotionResult:
+    stands, holder = verdict.rule == "standing", champion.number if champion else None
+    return PromotionResult(
+        use_case=case.use_case,
+        promoted=verdict.promoted,
+        reason=verdict.reason,
+        rule=verdict.rule,
+        challenger_version=challenger.number,
+        challenger_metrics=measured.mine,
+        champion_version=challenger.number if verdict.promoted and not case.rehearsal else holder,
+        previous_champion_version=(challenger.tags.get(decisions.PREVIOUS_TAG) or None) if stands else holder,
+        previous_champion_metrics=measured.theirs,
+        threshold=case.gate.floor,
+        test_version=challenger.dataset.test_version,
+        test_rows=challenger.dataset.test.rows,
+        rehearsal=case.rehearsal,
+        checks=tuple(GateCheck(**asdict(check)) for check in verdict.checks),
+        gain=measured.comparison.gain if measured.comparison else None,
+        gain_at_least=measured.comparison.low if measured.comparison else None,
+        costs={name: float(value) for name, value in asdict(costs).items()},
+        approved_by=case.approval.approved_by,
+        rejected_by=case.approval.rejected_by,
+        decided_by=case.initiator.name,
+        mlflow_url=_version_url(settings, challenger),
+    )
 
 
 def _recorded_metrics(version: Version) -> dict[str, float]:
-    tags: Mapping[str, str] = version.tags
-    return {name: float(tags[name]) for name in ("f1_weighted", "f1_macro", "accuracy") if name in tags}
+    names = ("f1_weighted", "f1_macro", "accuracy")
+    return {name: float(version.tags[name]) for name in names if name in version.tags}
 
 
 def _version_url(settings: Settings, version: Version) -> str | None:

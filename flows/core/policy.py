@@ -1,39 +1,188 @@
 """When a challenger becomes champion, and when a week's data is new enough to train on again.
 
-Pure: numbers and names in, a verdict with its reason out. Must not know the registry or the data.
+Pure: numbers and names in, a verdict with its checks and its reason out. Must not know the registry or the data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+from factory.use_cases.use_case import Gate
+
+Rule = Literal["floor", "gain", "classes", "size", "latency", "memory", "approval", "rolled back", "standing"]
+
+MEGABYTE = 10**6
+NAMED_CLASSES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One rule of the gate, whether it was met, and the sentence that says so with its numbers."""
+
+    rule: Rule
+    passed: bool
+    said: str
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A decision and the sentence that explains it with its numbers."""
+    """A decision, every check behind it, the rule that decided and the sentence that explains it."""
 
     promoted: bool
+    rule: Rule
     reason: str
+    checks: tuple[Check, ...] = ()
 
 
-def judge(challenger_f1: float, champion_f1: float | None, threshold: float) -> Verdict:
-    """The challenger wins when its weighted F1 reaches the threshold and is better than the champion's.
+@dataclass(frozen=True, slots=True)
+class ClassChange:
+    """One class in both models' answers to the same rows; F1 is 0 to 1.
 
-    All numbers are weighted F1 (0 to 1) on one test set; `champion_f1` is None when nobody holds the title. A tie
-    leaves the champion where it is: a change in production needs a reason.
+    `rows` counts the test rows of the class. `p_value` is the chance (0 to 1) of a fall like this one, or a larger
+    one, between two models that are equally good at the class.
     """
-    if challenger_f1 < threshold:
-        return Verdict(promoted=False, reason=f"weighted F1 {challenger_f1:.4f} is below the threshold {threshold:.4f}")
-    if champion_f1 is None:
-        reason = f"weighted F1 {challenger_f1:.4f} reaches the threshold {threshold:.4f} and there was no champion"
-        return Verdict(promoted=True, reason=reason)
-    gain = challenger_f1 - champion_f1
-    if gain > 0:
-        reason = f"weighted F1 {challenger_f1:.4f} beats the champion's {champion_f1:.4f} ({gain:+.4f})"
-        return Verdict(promoted=True, reason=reason)
-    reason = f"weighted F1 {challenger_f1:.4f} does not beat the champion's {champion_f1:.4f} ({gain:+.4f})"
-    return Verdict(promoted=False, reason=reason)
+
+    name: str
+    rows: int
+    f1: float
+    champion_f1: float
+    p_value: float
+
+    @property
+    def fall(self) -> float:
+        """By how much the challenger's F1 is lower."""
+        return self.champion_f1 - self.f1
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The challenger beside the champion: the gain in weighted F1, which with the gate's confidence is at least `low`.
+
+    Both were measured on the same test rows, and `low` comes from resampling those rows for both together.
+    """
+
+    champion_f1: float
+    gain: float
+    low: float
+    classes: Sequence[ClassChange]
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What it takes to serve the model: its files, a process that serves it, the 95th percentile of one prediction."""
+
+    size_bytes: int
+    memory_bytes: int
+    p95_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What people said to a promotion, and whether one of them has to."""
+
+    required: bool = False
+    approved_by: str | None = None
+    rejected_by: str | None = None
+
+
+def judge(
+    f1: float, comparison: Comparison | None, costs: Costs, gate: Gate, approval: Approval | None = None
+) -> Verdict:
+    """The challenger wins when it meets every rule of the gate; the first that it fails decides.
+
+    `f1` is its weighted F1 (0 to 1) on the frozen test set; `comparison` is None when nobody holds the title: then the
+    floor decides. A tie leaves the champion where it is, as a change in production needs a reason. A person's refusal
+    stands before every number, an approval behind them.
+    """
+    checks = [_floor(f1, gate)]
+    if comparison is not None:
+        checks += [_gain(f1, comparison, gate), _classes(comparison.classes, gate)]
+    checks += _limits(costs, gate)
+    if approval and approval.rejected_by:
+        checks.insert(0, _approval(approval))
+    elif approval and (approval.required or approval.approved_by):
+        checks.append(_approval(approval))
+    failed = next((check for check in checks if not check.passed), None)
+    if failed is not None:
+        return Verdict(promoted=False, rule=failed.rule, reason=failed.said, checks=tuple(checks))
+    if comparison is None:
+        said = f"{_floor(f1, gate).said} and there was no champion"
+        return Verdict(promoted=True, rule="floor", reason=said, checks=tuple(checks))
+    return Verdict(promoted=True, rule="gain", reason=_gain(f1, comparison, gate).said, checks=tuple(checks))
+
+
+def stay(rule: Rule, reason: str) -> Verdict:
+    """The verdict on a challenger that is not to be judged at all."""
+    return Verdict(promoted=False, rule=rule, reason=reason)
+
+
+def affordable(costs: Costs, gate: Gate) -> bool:
+    """Whether the costs are within the gate's limits."""
+    return all(check.passed for check in _limits(costs, gate))
+
+
+def has_fallen(change: ClassChange, gate: Gate) -> bool:
+    """Whether a class fell by more than the gate allows, and by more than chance explains.
+
+    A class of a few rows moves by tenths when one row is answered otherwise; by itself the amount would veto nearly
+    every promotion. So the fall must also be significant at the gate's confidence. Each class is tested by itself: a
+    correction for their number would let real falls pass, which is the worse of the two mistakes here.
+    """
+    return change.fall > gate.largest_class_fall and change.p_value < 1 - gate.confidence
+
+
+def _floor(f1: float, gate: Gate) -> Check:
+    passed = f1 >= gate.floor
+    relation = "reaches" if passed else "is below"
+    return Check("floor", passed, f"weighted F1 {f1:.4f} {relation} the floor {gate.floor:.4f}")
+
+
+def _gain(f1: float, comparison: Comparison, gate: Gate) -> Check:
+    passed = comparison.low > gate.margin
+    theirs = f"the champion's {comparison.champion_f1:.4f}"
+    sure = f"{gate.confidence:.0%} sure is more than {comparison.low:+.4f}"
+    if passed:
+        said = f"beats {theirs} by {comparison.gain:+.4f} ({sure})"
+    elif comparison.gain > gate.margin:
+        said = f"may beat {theirs} by chance: of {comparison.gain:+.4f} {sure}, needed is more than {gate.margin:+.4f}"
+    else:
+        said = f"does not beat {theirs} ({comparison.gain:+.4f}, needed is more than {gate.margin:+.4f})"
+    return Check("gain", passed, f"weighted F1 {f1:.4f} {said}")
+
+
+def _classes(changes: Sequence[ClassChange], gate: Gate) -> Check:
+    limit = f"{gate.largest_class_fall:.2f}"
+    fallen = sorted((change for change in changes if has_fallen(change, gate)), key=lambda each: -each.fall)
+    if not fallen:
+        return Check("classes", passed=True, said=f"no class's F1 falls by more than {limit} beyond chance")
+    named = ", ".join(f"{each.name!r} from {each.champion_f1:.2f} to {each.f1:.2f}" for each in fallen[:NAMED_CLASSES])
+    more = f" and {len(fallen) - NAMED_CLASSES} more" if len(fallen) > NAMED_CLASSES else ""
+    return Check("classes", passed=False, said=f"F1 of classes falls by more than {limit}: {named}{more}")
+
+
+def _approval(approval: Approval) -> Check:
+    if approval.rejected_by:
+        return Check("approval", passed=False, said=f"refused by {approval.rejected_by}")
+    if approval.approved_by:
+        return Check("approval", passed=True, said=f"approved by {approval.approved_by}")
+    said = "a person has to approve it: answer in Airflow, or name who did with approved_by"
+    return Check("approval", passed=False, said=said)
+
+
+def _limits(costs: Costs, gate: Gate) -> list[Check]:
+    return [
+        _limit("size", "the model's files take {:,.1f} MB", costs.size_bytes, gate.largest_size_bytes, MEGABYTE),
+        _limit("latency", "p95 of one prediction is {:,.1f} ms", costs.p95_ms, gate.slowest_prediction_ms, 1),
+        _limit("memory", "serving takes {:,.1f} MB of memory", costs.memory_bytes, gate.largest_memory_bytes, MEGABYTE),
+    ]
+
+
+def _limit(rule: Rule, sentence: str, measured: float, limit: float, unit: float) -> Check:
+    passed = measured <= limit
+    said = f"{sentence.format(measured / unit)}, {'within' if passed else 'above'} the limit of {limit / unit:,.1f}"
+    return Check(rule, passed, said)
 
 
 @dataclass(frozen=True, slots=True, order=True)

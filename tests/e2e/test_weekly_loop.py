@@ -109,7 +109,9 @@ def test_rows_grow_and_the_verdict_follows_from_its_numbers(
     mine = decision["challenger_metrics"]["f1_weighted"]
     theirs = decision["previous_champion_metrics"]["f1_weighted"]
     assert theirs == stack.result(first_week, "promote")["challenger_metrics"]["f1_weighted"]
-    assert decision["promoted"] == (mine > theirs and mine >= decision["threshold"])
+    assert decision["gain"] == pytest.approx(mine - theirs)
+    assert decision["promoted"] == (decision["gain_at_least"] > 0 and mine >= decision["threshold"])
+    assert decision["rule"] == "gain"
     assert stack.champion() == decision["champion_version"]
 
 

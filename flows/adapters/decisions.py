@@ -1,0 +1,116 @@
+"""Where a decision on the champion is written: tags on the versions, and one row in the catalogue.
+
+Owns the tags' names and how a decision that was cut short is found again. The alias is the last thing to move, so the
+champion's own tags tell which decision made it; the row comes after that, and where a process died in between, the next
+decision completes it from those tags. Must not know how a decision is reached.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from factory import decisions
+from factory.contracts import PromotionResult
+from factory.decisions import Decision
+from flows.adapters import registry
+from flows.adapters.initiator import Initiator
+from flows.adapters.registry import CHAMPION, Version
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from sqlalchemy import Connection
+
+PREVIOUS_TAG = "previous_champion"
+ROLLED_BACK_TAG = "rolled_back_at"
+MADE_CHAMPION_TAG = "made_champion_by"
+"""The decision that gave the title to this version, as JSON: all that its row in the catalogue needs."""
+
+
+def find_earlier(
+    connection: Connection, client: MlflowClient, model: str, initiator: Initiator
+) -> PromotionResult | None:
+    """What this very flow run decided before it was repeated, None when it has decided nothing yet.
+
+    Completes the catalogue on the way: the decision that made the present champion has its row afterwards.
+    """
+    champion = registry.find_version(client, model, CHAMPION)
+    if champion is not None and (document := champion.tags.get(MADE_CHAMPION_TAG)):
+        decisions.record(connection, Decision.model_validate_json(document))
+    found = decisions.find_decision(connection, initiator.flow_run_id)
+    return found.result if found else None
+
+
+def write_verdict(
+    connection: Connection, client: MlflowClient, challenger: Version, result: PromotionResult, initiator: Initiator
+) -> None:
+    """Write the verdict on the challenger, and then give it the title if it was promoted."""
+    decision = _decision(challenger, result, initiator)
+    if result.rule != "standing":  # its tags still tell how it became champion
+        registry.tag(client, challenger, _verdict_tags(decision))
+    if result.promoted:
+        made = {
+            PREVIOUS_TAG: result.previous_champion_version,
+            ROLLED_BACK_TAG: None,
+            MADE_CHAMPION_TAG: decision.model_dump_json(),
+        }
+        registry.tag(client, challenger, made)
+        registry.give_alias(client, challenger, CHAMPION)
+    decisions.record(connection, decision)
+
+
+def write_rollback(
+    connection: Connection,
+    client: MlflowClient,
+    leaving: Version,
+    returning: Version,
+    result: PromotionResult,
+    initiator: Initiator,
+) -> None:
+    """Write the rollback on both versions, and then give the title back."""
+    decision = _decision(leaving, result, initiator)
+    said = {**_said(decision), "decision_reason": result.reason}
+    registry.tag(client, leaving, {**said, "decision": "rolled back", ROLLED_BACK_TAG: said["decided_at"]})
+    made = {"decision": "restored", MADE_CHAMPION_TAG: decision.model_dump_json()}
+    registry.tag(client, returning, {**said, **made})
+    registry.give_alias(client, returning, CHAMPION)
+    decisions.record(connection, decision)
+
+
+def _decision(challenger: Version, result: PromotionResult, initiator: Initiator) -> Decision:
+    return Decision(
+        decision_id=initiator.flow_run_id,
+        decided_at=datetime.now(UTC),
+        dataset=challenger.dataset,
+        result=result,
+        flow_run_url=initiator.flow_run_url,
+    )
+
+
+def _said(decision: Decision) -> dict[str, Any]:
+    return {
+        "decided_at": decision.decided_at.isoformat(timespec="seconds"),
+        "decided_by": decision.result.decided_by,
+        "decision_id": decision.decision_id,
+    }
+
+
+def _verdict_tags(decision: Decision) -> dict[str, Any]:
+    result = decision.result
+    theirs = result.previous_champion_metrics
+    return {
+        **_said(decision),
+        "decision": "promoted" if result.promoted else "not promoted",
+        "decision_rule": result.rule,
+        "decision_reason": result.reason,
+        "decision_threshold": result.threshold,
+        "decision_test_version": result.test_version,
+        "decision_f1_weighted": f"{result.challenger_metrics['f1_weighted']:.6f}",
+        "decision_f1_macro": f"{result.challenger_metrics['f1_macro']:.6f}",
+        "decision_champion_version": result.previous_champion_version,
+        "decision_champion_f1_weighted": f"{theirs['f1_weighted']:.6f}" if theirs else None,
+        "decision_gain": None if result.gain is None else f"{result.gain:.6f}",
+        "decision_gain_at_least": None if result.gain_at_least is None else f"{result.gain_at_least:.6f}",
+        "approved_by": result.approved_by,
+        "rejected_by": result.rejected_by,
+    }
