@@ -31,6 +31,9 @@ Places: TypeAlias = NDArray[np.int64]
 MIN_ROWS = 2
 """A term of a single text says nothing about any other."""
 
+LONGEST_TERM_CHARACTERS = 40
+"""Longer ones (addresses, codes) are not kept: an array of texts takes the room of its longest for each of them."""
+
 _WORD = re.compile(r"(?u)\b\w\w+\b")  # scikit-learn's own pattern
 _PAIR_LIMIT = 2**31  # pairs of words are numbered within 64 bits
 
@@ -70,12 +73,16 @@ class Weights:
 
 
 def count_terms(texts: Iterable[str], kind: Terms, *, min_rows: int = MIN_ROWS) -> TermCounts:
-    """The terms that stand in at least `min_rows` of the texts, counted. Raises ValueError when there are none."""
+    """The terms that stand in at least `min_rows` of the texts, counted; none longer than the longest allowed.
+
+    Raises ValueError when there are none.
+    """
     counts, terms = _count_words(texts, kind) if kind.analyzer == "word" else _count_characters(texts, kind)
-    kept = np.flatnonzero(np.bincount(counts.indices, minlength=counts.shape[1]) >= min_rows)
+    frequent = np.bincount(counts.indices, minlength=counts.shape[1]) >= min_rows
+    kept = np.flatnonzero(frequent & (terms.str.len() <= LONGEST_TERM_CHARACTERS))
     if not len(kept):
         raise ValueError(f"no term stands in {min_rows} texts: they are too few or too short to learn from")
-    return TermCounts(kind, counts[:, kept], terms.take(kept))
+    return TermCounts(kind, counts[:, kept], np.asarray(terms.take(kept), dtype=str))
 
 
 def fit_weights(counts: TermCounts, rows: Places | None = None, *, min_rows: int = MIN_ROWS) -> Weights:
@@ -118,7 +125,7 @@ def build_vectorizer(counts: TermCounts, weights: Weights) -> TfidfVectorizer:
         analyzer=kind.analyzer,
         ngram_range=(kind.shortest, kind.longest),
         sublinear_tf=True,
-        vocabulary=counts.terms.take(weights.columns).astype(str),
+        vocabulary=counts.terms[weights.columns],
     )
     vectorizer.idf_ = weights.idf
     del vectorizer.vocabulary_  # the setter above made it; it is made again at the first use

@@ -1,0 +1,85 @@
+"""The one look at the frozen test set: what a fitted model is worth there, and where it errs.
+
+Pure: a model and rows in, numbers and tables out. Must not know where they are kept or drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from flows.core import calibration, explanation, models
+from flows.core.intervals import Estimate, estimate, estimate_classes
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+WORST_ERRORS = 20
+TERMS_SHOWN = 5
+TEXT_CHARACTERS = 300
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """`estimates` holds f1_weighted, f1_macro and accuracy with their intervals; `calibration_error` is 0 to 1.
+
+    `reference` holds one row a test row, in order: text, text_length, predicted_class, confidence. `classes`, `errors`
+    and `terms` are tables for people, `curve` and `confusion` for pictures.
+    """
+
+    estimates: Mapping[str, Estimate]
+    calibration_error: float
+    reference: pd.DataFrame
+    classes: pd.DataFrame
+    confusion: pd.DataFrame
+    curve: pd.DataFrame
+    errors: pd.DataFrame
+    terms: pd.DataFrame
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The plain numbers."""
+        return {name: found.value for name, found in self.estimates.items()}
+
+
+def evaluate(model: Pipeline, test: pd.DataFrame) -> Evaluation:
+    """Ask the model once for every row of the test set (productid, text, prdtypecode) and measure the answers."""
+    predicted = models.predict(model, test["text"])
+    truth, answers = test["prdtypecode"].astype(str), predicted["predicted_class"]
+    right = truth.to_numpy() == answers.to_numpy()
+    curve = calibration.calibration_curve(predicted["confidence"], right)
+    return Evaluation(
+        estimates=estimate(truth, answers),
+        calibration_error=calibration.calibration_error(curve),
+        reference=predicted.assign(text=test["text"], text_length=test["text"].str.len()),
+        classes=estimate_classes(truth, answers),
+        confusion=models.confusion(truth, answers),
+        curve=curve,
+        errors=_worst_errors(model, test, predicted, right),
+        terms=explanation.strongest_terms(model),
+    )
+
+
+def _worst_errors(model: Pipeline, test: pd.DataFrame, predicted: pd.DataFrame, right: np.ndarray) -> pd.DataFrame:
+    """The wrong answers that the model was surest of, with what led it there."""
+    wrong = predicted[~right].sort_values("confidence", ascending=False, kind="stable").head(WORST_ERRORS)
+    rows = test.loc[wrong.index]
+    reasons = explanation.explain(model, list(rows["text"]), strongest=TERMS_SHOWN) if len(rows) else []
+    return pd.DataFrame(
+        {
+            "productid": rows["productid"].astype(str),
+            "true_class": rows["prdtypecode"].astype(str),
+            "predicted_class": wrong["predicted_class"],
+            "confidence": wrong["confidence"].round(4),
+            "terms": [_as_text(reason.terms) for reason in reasons],
+            "text": rows["text"].str.slice(0, TEXT_CHARACTERS),
+        }
+    ).reset_index(drop=True)
+
+
+def _as_text(terms: pd.DataFrame) -> str:
+    return ", ".join(f"{term!r} {part:+.2f}" for term, part in zip(terms["term"], terms["contribution"], strict=True))

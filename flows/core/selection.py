@@ -1,0 +1,159 @@
+"""Choosing between candidates on training rows alone: folds, scores, and which candidate is taken.
+
+Pure. The frozen test set is not known here. Must not know who runs the candidates, or in which order.
+
+Every candidate is fitted on all folds but one and scored on that one, which gives every row one answer of a model that
+has not seen it. The candidate with the highest weighted F1 over these answers wins, of equals the first declared.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from flows.core.candidates import Candidate, Codes, Numbers
+from flows.core.intervals import Estimate, estimate
+from flows.core.terms import TermCounts, Terms, count_terms, fit_weights, weigh
+
+Rows: TypeAlias = NDArray[np.int64]
+
+FOLDS = 3
+SELECTION_ROWS = 20_000
+"""At most so many training rows are compared on: candidates differ by more than that leaves uncertain (weighted F1 of
+20,000 answers is known to about .006), and all rows would take several times as long."""
+METRIC = "f1_weighted"
+SEED = 42
+
+
+class NoCandidateError(RuntimeError):
+    """Every candidate failed; the message says how."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Folds:
+    """The rows that are compared on (places among the training rows), their class codes and their fold."""
+
+    rows: Rows
+    codes: Codes
+    fold: Rows
+    classes: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contest:
+    """The folds, and the terms of their rows' texts by kind, shared by all candidates."""
+
+    folds: Folds
+    counts: Mapping[str, TermCounts]
+
+    def counted(self, candidate: Candidate) -> TermCounts:
+        """The counts that the candidate looks at, of which it keeps as many as it wants."""
+        return replace(self.counts[_kind(candidate.terms)], kind=candidate.terms)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Score:
+    """A candidate's answers on rows that it had not seen: weighted F1 with its interval, and the scores themselves.
+
+    `scores` holds a number for each of the folds' rows (down) and classes (across). `seconds` is the time it took.
+    """
+
+    candidate: Candidate
+    f1_weighted: Estimate
+    scores: Numbers
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """The candidate that is trained, and what was seen of all of them; `slope` makes probabilities of its scores."""
+
+    candidate: Candidate
+    slope: float = 1.0
+    scores: Sequence[Score] = ()
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+
+def make_folds(
+    codes: Codes,
+    groups: Sequence[str] | pd.Series,
+    *,
+    limit: int = SELECTION_ROWS,
+    folds: int = FOLDS,
+    seed: int = SEED,
+) -> Folds:
+    """Rows in `folds` parts, each with the classes' shares; no group stands in two parts.
+
+    Of more than `limit` rows a random part of the groups is taken. A class that does not occur in every part's
+    complement is a class that some fit never sees: its rows count as errors there.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    group = pd.factorize(np.asarray(groups, dtype=object))[0]
+    rows = _sample(group, limit, seed)
+    held = np.zeros(len(rows), dtype=np.int64)
+    alone = len(np.unique(group[rows])) == len(rows)  # the plain split does the same then, in no time
+    kind = StratifiedKFold if alone else StratifiedGroupKFold
+    parts = kind(folds, shuffle=True, random_state=seed)
+    for number, (_, place) in enumerate(parts.split(rows, _splittable(codes[rows], folds), group[rows])):
+        held[place] = number
+    return Folds(rows, codes[rows], held, int(codes.max()) + 1)
+
+
+def prepare(texts: pd.Series, codes: Codes, groups: pd.Series, candidates: Iterable[Candidate]) -> Contest:
+    """What the candidates are compared on; each kind of terms is counted once, whoever looks at it."""
+    folds = make_folds(codes, groups)
+    chosen = list(texts.iloc[folds.rows])
+    kinds = {_kind(candidate.terms): candidate.terms for candidate in candidates}
+    return Contest(folds, {name: count_terms(chosen, kind) for name, kind in kinds.items()})
+
+
+def score_candidate(candidate: Candidate, contest: Contest) -> Score:
+    """The candidate's answers on every fold, fitted on the others; raises whatever its classifier raises.
+
+    Vocabulary and weights of the terms follow from the rows fitted on, so nothing of a held-out text is known.
+    """
+    began, folds, counts = time.perf_counter(), contest.folds, contest.counted(candidate)
+    scores = np.full((len(folds.rows), folds.classes), -np.inf)
+    for number in range(int(folds.fold.max()) + 1):
+        fitted, held = np.flatnonzero(folds.fold != number), np.flatnonzero(folds.fold == number)
+        weights = fit_weights(counts, fitted)
+        known, codes = np.unique(folds.codes[fitted], return_inverse=True)
+        scorer = candidate.fit(weigh(counts, weights, fitted), codes, candidate.settings)
+        scores[np.ix_(held, known)] = scorer.score(weigh(counts, weights, held))
+    found = estimate(folds.codes, scores.argmax(axis=1))[METRIC]
+    return Score(candidate, found, scores, time.perf_counter() - began)
+
+
+def choose(scores: Sequence[Score], failures: Mapping[str, str]) -> Score:
+    """The best score; `scores` in the declared order. Raises NoCandidateError with every reason when there are none."""
+    if not scores:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
+        raise NoCandidateError(f"every candidate failed ({reasons}): look at the snapshot's texts and labels")
+    return max(scores, key=lambda score: score.f1_weighted.value)
+
+
+def _kind(terms: Terms) -> str:
+    return f"{terms.analyzer} {terms.shortest} to {terms.longest}"
+
+
+def _sample(group: Rows, limit: int, seed: int) -> Rows:
+    if len(group) <= limit:
+        return np.arange(len(group))
+    order = np.random.default_rng(seed).permutation(int(group.max()) + 1)
+    sizes = np.bincount(group)[order]
+    taken = np.zeros(len(order), dtype=bool)
+    taken[order[: max(int(np.searchsorted(np.cumsum(sizes), limit, side="right")), 1)]] = True
+    return np.flatnonzero(taken[group])
+
+
+def _splittable(codes: Codes, folds: int) -> Codes:
+    """The codes to stratify by: a class of fewer rows than folds cannot be spread, and counts as the largest one."""
+    counts = np.bincount(codes)
+    return np.where(counts[codes] < folds, counts.argmax(), codes)
