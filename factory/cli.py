@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import func, select
 
-from factory import ledger, sources
+from factory import ledger, simulation, sources
 from factory.catalogue import labels, open_catalogue, products
 from factory.catalogue import sources as sources_table
 from factory.checking import check_week
@@ -65,6 +65,23 @@ def load_file(
         id_column, text_column, label_column, group, description, names, headerless=no_header
     )
     _load(sources.read_file(path, mapping), path.name, append=append)
+
+
+@loading.command("simulated")
+def load_simulated(
+    rows: Annotated[int, typer.Option(help="Size of the whole catalogue.")] = simulation.PUBLISHED_ROWS,
+    seed: Annotated[int, typer.Option(help="Another seed, other products.")] = 42,
+    drift_week: Annotated[int | None, typer.Option(help="From this week on the vocabulary has changed.")] = None,
+    drift: Annotated[float, typer.Option(help="Share of the vocabulary that changes then, 0 to 1.")] = 0.5,
+    turnover: Annotated[float, typer.Option(help="Share of the vocabulary that changes every week, 0 to 1.")] = 0.0,
+    first_week: Annotated[int, typer.Option(help="Leave out what arrives before this week.")] = 1,
+    last_week: Annotated[int | None, typer.Option(help="Leave out what arrives after this week.")] = None,
+    append: AppendOption = False,
+) -> None:
+    """Products that are simulated, not real: Rakuten's class counts, French-like texts, drift on demand."""
+    plan = read_settings().weeks
+    drawn = simulation.Simulation(rows, seed, drift_week, drift, turnover, plan)
+    _load(simulation.simulate(drawn, first_week=first_week, last_week=last_week), drawn.source, append=append)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from typing import Literal
 from factory.settings import WeekPlan
 from factory.text import group_of
 
-__all__ = ["aware", "group_of", "share_of", "side_of", "start_of", "threshold", "week_of"]
+__all__ = ["arrival_week", "aware", "group_of", "share_of", "side_of", "start_of", "threshold", "week_of"]
 
 WEEK = timedelta(days=7)
 
@@ -50,6 +50,22 @@ def threshold(plan: WeekPlan, week: int) -> float:
 def share_of(productid: str, seed: int) -> float:
     """Where the product stands between 0 (in from the first week) and 1 (exclusive); evenly spread over products."""
     return _fraction(f"{seed}:{productid}")
+
+
+def arrival_week(productid: str, plan: WeekPlan) -> int:
+    """The first week whose share holds the product; one that no week will ever hold gets the week after the last.
+
+    `plan` may stand still (a weekly share of 0): then there are only weeks 1 and 2.
+    """
+    share = share_of(productid, plan.seed)
+    if share < plan.first_share:
+        return 1
+    if plan.weekly_share == 0:
+        return 2
+    guess = max(1, int((share - plan.first_share) / plan.weekly_share))
+    while share >= threshold(plan, guess):  # the guess may be one off by rounding
+        guess += 1
+    return guess
 
 
 def side_of(group: str, *, seed: int, test_share: float) -> Literal["train", "test"]:
