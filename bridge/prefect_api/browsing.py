@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from bridge.prefect_api.exchange import PAGE, Operation, Request, pages, parsed_rows
-from bridge.prefect_api.records import FlowRun
+from bridge.prefect_api.exchange import PAGE, Answer, Operation, Request, body_of, pages, parsed, parsed_rows
+from bridge.prefect_api.records import FlowRun, LogLine, TaskRun
 from bridge.prefect_api.wire import ENDED_TYPES
 
 STATE_TYPES = ENDED_TYPES | {"SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"}
@@ -16,13 +16,17 @@ STATE_TYPES = ENDED_TYPES | {"SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCE
 
 @dataclass(frozen=True, slots=True)
 class RunQuery:
-    """Which flow runs: of one deployment, in one of `states` (types, or names like Late), since, with all `tags`."""
+    """Which flow runs: of one deployment, in one of `states` (types, or names like Late), since, with all `tags`.
+
+    `deployment_ids` are several deployments of which any will do; an empty tuple finds nothing, None does not ask.
+    """
 
     deployment_id: str | None = None
     states: tuple[str, ...] = ()
     since: datetime | None = None
     tags: tuple[str, ...] = ()
     limit: int = 20
+    deployment_ids: tuple[str, ...] | None = None
 
     def filter(self, now: datetime) -> dict[str, Any]:
         """Prefect's filter. Runs that are planned for later than `now` are left out unless SCHEDULED is asked for."""
@@ -31,6 +35,8 @@ class RunQuery:
         runs: dict[str, Any] = {}
         if self.deployment_id is not None:
             runs["deployment_id"] = {"any_": [self.deployment_id]}
+        elif self.deployment_ids is not None:
+            runs["deployment_id"] = {"any_": list(self.deployment_ids)}
         if self.states:
             runs["state"] = {"operator": "or_"}
             runs["state"] |= {"type": {"any_": types}} if types else {}
@@ -48,6 +54,53 @@ class RunQuery:
 def list_flow_runs(query: RunQuery) -> Operation[list[FlowRun]]:
     """The latest runs of the query, the newest first."""
     return filter_flow_runs(query.filter(datetime.now(UTC)), sort="EXPECTED_START_TIME_DESC", limit=query.limit)
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """One page of runs, the newest first, and how many there are in all."""
+
+    runs: tuple[FlowRun, ...]
+    count: int
+
+
+def read_run_page(query: RunQuery, page: int = 1) -> Operation[RunPage]:
+    """The query's runs by pages of `query.limit`, counted from 1, with their number: one request whatever their count.
+
+    Raises UnexpectedAnswer where Prefect answers otherwise.
+    """
+    body = {**query.filter(datetime.now(UTC)), "sort": "EXPECTED_START_TIME_DESC", "limit": query.limit, "page": page}
+    answer = yield Request("POST", "/flow_runs/paginate", body)
+    document = parsed(answer, lambda found: (found["results"], int(found["count"])))
+    return RunPage(tuple(parsed_rows(Answer(answer.status, document[0]), FlowRun.parse)), document[1])
+
+
+def read_task_runs(flow_run_id: str) -> Operation[list[TaskRun]]:
+    """The first page of a run's task runs, the earliest first; each sub-run has a place among them."""
+    asked = {"task_runs": {"flow_run_id": {"any_": [flow_run_id]}}, "sort": "EXPECTED_START_TIME_ASC", "limit": PAGE}
+    return parsed_rows((yield Request("POST", "/task_runs/filter", asked)), TaskRun.parse)
+
+
+def read_sub_runs(flow_run_id: str) -> Operation[list[FlowRun]]:
+    """The first page of the flow runs that this one has begun, the earliest first."""
+    wanted = {"flow_runs": {"parent_flow_run_id": {"any_": [flow_run_id]}}}
+    return filter_flow_runs(wanted, sort="EXPECTED_START_TIME_ASC", limit=PAGE)
+
+
+def read_last_logs(flow_run_id: str) -> Operation[list[LogLine]]:
+    """The last page of a run's log, the oldest line first."""
+    body = {"logs": {"flow_run_id": {"any_": [flow_run_id]}}, "sort": "TIMESTAMP_DESC", "limit": PAGE}
+    return parsed_rows((yield Request("POST", "/logs/filter", body)), LogLine.parse)[::-1]
+
+
+def pause_deployment(deployment_id: str) -> Operation[None]:
+    """Its schedules make no more runs, and those that they have made for later are gone; by hand it can be started."""
+    body_of((yield Request("POST", f"/deployments/{deployment_id}/pause_deployment")))
+
+
+def resume_deployment(deployment_id: str) -> Operation[None]:
+    """Its schedules make runs again."""
+    body_of((yield Request("POST", f"/deployments/{deployment_id}/resume_deployment")))
 
 
 def find_ended_flow_runs(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -31,6 +31,12 @@ class FlowRun:
     run_seconds: float
     run_count: int
     """How often it has begun to run; more than 1 after a retry in place."""
+    flow_id: str = ""
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    auto_scheduled: bool = False
+    """Whether a deployment's schedule made it."""
+    parent_task_run_id: str | None = None
+    """Where another flow run has begun it."""
 
     @property
     def seconds_begun(self) -> float:
@@ -62,6 +68,36 @@ class FlowRun:
             state_timestamp=moment(state.get("timestamp")),
             run_seconds=float(document.get("total_run_time") or 0.0),
             run_count=int(document.get("run_count") or 0),
+            flow_id=document.get("flow_id") or "",
+            labels=document.get("labels") or {},
+            auto_scheduled=bool(document.get("auto_scheduled")),
+            parent_task_run_id=document.get("parent_task_run_id"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRun:
+    """A task run, or the place of a sub-run, within a flow run."""
+
+    id: str
+    name: str
+    state_type: str
+    state_name: str
+    expected_start_time: datetime | None
+    start_time: datetime | None
+    end_time: datetime | None
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> TaskRun:
+        """Raises KeyError where the document is no task run."""
+        return cls(
+            id=document["id"],
+            name=document["name"],
+            state_type=document.get("state_type") or "PENDING",
+            state_name=document.get("state_name") or "Pending",
+            expected_start_time=moment(document.get("expected_start_time")),
+            start_time=moment(document.get("start_time")),
+            end_time=moment(document.get("end_time")),
         )
 
 
@@ -81,6 +117,7 @@ class DeploymentRecord:
     status: str
     tags: tuple[str, ...]
     schedules: tuple[Mapping[str, Any], ...]
+    description: str = ""
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> DeploymentRecord:
@@ -98,6 +135,7 @@ class DeploymentRecord:
             status=document.get("status") or "UNKNOWN",
             tags=tuple(document.get("tags") or ()),
             schedules=tuple(document.get("schedules") or ()),
+            description=document.get("description") or "",
         )
 
 

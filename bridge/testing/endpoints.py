@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from bridge.testing.filtering import Document, matches, page
+from bridge.testing.filtering import PAGE, Document, matches, page
 from bridge.testing.schemas import Refusal
 from bridge.testing.state import State
 
@@ -34,6 +34,7 @@ RUN_SORTS = (
 )
 LOG_SORTS = ("TIMESTAMP_ASC", "TIMESTAMP_DESC")
 ARTIFACT_SORTS = ("ID_DESC", "CREATED_DESC", "UPDATED_DESC", "KEY_ASC", "KEY_DESC")
+TASK_RUN_SORTS = ("ID_DESC", "EXPECTED_START_TIME_ASC", "EXPECTED_START_TIME_DESC", "NAME_ASC", "END_TIME_DESC")
 NAME_SORTS = ("NAME_ASC", "NAME_DESC", "CREATED_DESC", "UPDATED_DESC")
 
 Answer = tuple[int, Any]
@@ -56,9 +57,13 @@ class Endpoints:
             ("GET", "/deployments/name/{flow}/{deployment}", self.deployment_by_name),
             ("POST", "/deployments/filter", self.deployments),
             ("POST", "/deployments/{id:uuid}/create_flow_run", self.create_flow_run),
+            ("POST", "/deployments/{id:uuid}/pause_deployment", self.pause_deployment),
+            ("POST", "/deployments/{id:uuid}/resume_deployment", self.resume_deployment),
             ("POST", "/flows/filter", self.flows),
             ("POST", "/flow_runs/filter", self.flow_runs),
+            ("POST", "/flow_runs/paginate", self.flow_run_page),
             ("POST", "/flow_runs/count", self.count_flow_runs),
+            ("POST", "/task_runs/filter", self.task_runs),
             ("GET", "/flow_runs/{id:uuid}", self.flow_run),
             ("DELETE", "/flow_runs/{id:uuid}", self.delete_flow_run),
             ("POST", "/flow_runs/{id:uuid}/set_state", self.set_state),
@@ -98,6 +103,25 @@ class Endpoints:
     def flow_runs(self, _: Request, body: Any) -> Answer:
         return 200, page(self._found(body), body, RUN_SORTS)
 
+    def flow_run_page(self, _: Request, body: Any) -> Answer:
+        asked = dict(body)
+        number, limit = asked.pop("page", 1), asked.get("limit", PAGE)
+        found = self._found(asked)
+        results = page(found, {**asked, "offset": (number - 1) * limit}, RUN_SORTS)
+        pages = -(-len(found) // limit)
+        return 200, {"results": results, "count": len(found), "limit": limit, "pages": pages, "page": number}
+
+    def task_runs(self, _: Request, body: Any) -> Answer:
+        return 200, self._page(self._state.task_runs.values(), body, "task_runs", TASK_RUN_SORTS)
+
+    def pause_deployment(self, request: Request, _: Any) -> Answer:
+        self._state.pause(str(request.path_params["id"]), paused=True)
+        return 200, None
+
+    def resume_deployment(self, request: Request, _: Any) -> Answer:
+        self._state.pause(str(request.path_params["id"]), paused=False)
+        return 200, None
+
     def count_flow_runs(self, _: Request, body: Any) -> Answer:
         return 200, len(self._found(body))
 
@@ -132,12 +156,16 @@ class Endpoints:
     def _found(self, body: Any) -> list[Document]:
         """Runs that pass the filters on themselves, on their deployment and on their flow."""
         _refuse_unknown(body, "flow_runs", "deployments", "flows")
+        wanted = dict(body.get("flow_runs") or {})
+        parents = wanted.pop("parent_flow_run_id", None)
         with self._state.lock:
+            children = self._state.children(parents["any_"]) if parents else set(self._state.flow_runs)
             return deepcopy(
                 [
                     run
                     for run in self._state.flow_runs.values()
-                    if matches(run, body.get("flow_runs"))
+                    if run["id"] in children
+                    and matches(run, wanted)
                     and matches(self._state.deployments[run["deployment_id"]], body.get("deployments"))
                     and matches(self._state.flows[run["flow_id"]], body.get("flows"))
                 ]

@@ -190,6 +190,10 @@ class FakePrefect:
         """The flow logs a line."""
         self._state.log(_run_id(run), level, message)
 
+    def task(self, run: FlowRun | str, name: str, state: str = "COMPLETED", child: FlowRun | str | None = None) -> None:
+        """The flow has a task run of that name in this state type; with `child` it is the place of that sub-run."""
+        self._state.begin_task(_run_id(run), name, state, _run_id(child) if child is not None else None)
+
     def publish(self, run: FlowRun | str, result: Result) -> None:
         """The flow publishes its result."""
         self._state.publish(_run_id(run), as_json(result))

@@ -26,6 +26,7 @@ class State:
         self.flows: dict[str, Document] = {}
         self.deployments: dict[str, Document] = {}
         self.flow_runs: dict[str, Document] = {}
+        self.task_runs: dict[str, Document] = {}
         self.logs: list[Document] = []
         self.artifacts: list[Document] = []
         self.workers: dict[str, list[Document]] = {}
@@ -49,6 +50,7 @@ class State:
                 parameter_openapi_schema=dict(schema),
                 enforce_parameter_schema=True,
                 schedules=[],
+                description=None,
                 work_queue_name="default" if pool else None,
                 **more,
             )
@@ -136,6 +138,37 @@ class State:
                     task_run_id=None,
                 )
             )
+
+    def begin_task(self, flow_run_id: str, name: str, state_type: str, child_id: str | None = None) -> str:
+        """A task run of that name within the run, or the place of the flow run `child_id`; gives its id."""
+        with self.lock:
+            ended = state_type in TERMINAL_TYPES
+            document = _stored(
+                name=name,
+                flow_run_id=self.run(flow_run_id)["id"],
+                state_type=state_type,
+                state_name=state_type.title(),
+                expected_start_time=_now(),
+                start_time=None if state_type in {"SCHEDULED", "PENDING"} else _now(),
+                end_time=_now() if ended else None,
+            )
+            self.task_runs[document["id"]] = document
+            if child_id is not None:
+                self.run(child_id)["parent_task_run_id"] = document["id"]
+            return str(document["id"])
+
+    def pause(self, deployment_id: str, *, paused: bool) -> None:
+        """Let the deployment's schedules rest or go on; raises Refusal (404)."""
+        with self.lock:
+            if deployment_id not in self.deployments:
+                raise Refusal(404, "Deployment not found")
+            self.deployments[deployment_id]["paused"] = paused
+
+    def children(self, flow_run_ids: Iterable[str]) -> set[str]:
+        """The ids of the runs that these have begun."""
+        wanted = set(flow_run_ids)
+        places = {each["id"] for each in self.task_runs.values() if each["flow_run_id"] in wanted}
+        return {run["id"] for run in self.flow_runs.values() if run["parent_task_run_id"] in places}
 
     def publish(self, flow_run_id: str, result: Mapping[str, Any], key: str = RESULT_ARTIFACT_KEY) -> None:
         """An artifact of the run; by default its result."""

@@ -24,7 +24,7 @@ from bridge.prefect_api import batches, browsing, wire
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.exchange import PAGE, Answer, Operation, Request
-from bridge.prefect_api.records import DeploymentRecord, FlowRun, LogLine, Worker
+from bridge.prefect_api.records import DeploymentRecord, FlowRun, LogLine, TaskRun, Worker
 from bridge.prefect_api.retrying import Fault
 from bridge.prefect_api.wire import Submission
 from bridge.testing import FakePrefect
@@ -56,6 +56,7 @@ class Side(Protocol):
     def log(self, flow_run_id: str, message: str, level: int) -> None: ...
     def publish(self, flow_run_id: str, result: Mapping[str, Any]) -> None: ...
     def worker(self, work_pool: str, name: str) -> None: ...
+    def task(self, flow_run_id: str, name: str, child_id: str) -> None: ...
 
 
 class Real:
@@ -92,6 +93,14 @@ class Real:
     def worker(self, work_pool: str, name: str) -> None:
         self._prefect.request("POST", f"/work_pools/{work_pool}/workers/heartbeat", {"name": name})
 
+    def task(self, flow_run_id: str, name: str, child_id: str) -> None:
+        """The only way to a sub-run is to create it under its place: the child is made anew with its parent's flow."""
+        asked = {"flow_run_id": flow_run_id, "task_key": "t", "dynamic_key": name, "name": name}
+        place = self._prefect.request("POST", "/task_runs/", {**asked, "state": {"type": "COMPLETED"}})
+        child = self._prefect.request("GET", f"/flow_runs/{child_id}")
+        below = {"flow_id": child["flow_id"], "name": "below", "parent_task_run_id": place["id"]}
+        self._prefect.request("POST", "/flow_runs/", below)
+
 
 class Fake:
     def __init__(self, prefect: FakePrefect) -> None:
@@ -120,6 +129,9 @@ class Fake:
 
     def worker(self, work_pool: str, name: str) -> None:
         self._prefect.worker(work_pool, name)
+
+    def task(self, flow_run_id: str, name: str, child_id: str) -> None:
+        self._prefect.task(flow_run_id, name, child=child_id)
 
 
 @dataclass
@@ -401,6 +413,46 @@ def a_log(talk: Talk) -> None:
 
 
 @exchange
+def a_page_of_runs(talk: Talk) -> None:
+    record = talk.record()
+    for number in range(3):
+        talk.start(record, number=number)
+    query = browsing.RunQuery(deployment_ids=(record.id, NOBODY), limit=2)
+    first, second = (talk.ask(browsing.read_run_page(query, page)) for page in (1, 2))
+    assert [run.parameters["number"] for run in (*first.runs, *second.runs)] == [2, 1, 0]
+    assert (first.count, second.count) == (3, 3)
+    assert first.runs[0].labels["x"] == 1
+    assert not first.runs[0].auto_scheduled
+    assert talk.ask(browsing.read_run_page(browsing.RunQuery(deployment_ids=()))).count == 0
+
+
+@exchange
+def the_inside_of_a_run(talk: Talk) -> None:
+    record = talk.record()
+    run, child = talk.start(record, number=1), talk.start(record, number=2)
+    talk.side.task(run.id, f"place-{talk.token}", child.id)
+    [place] = talk.ask(browsing.read_task_runs(run.id))
+    assert (place.name, place.state_type, place.end_time is not None) == (f"place-{talk.token}", "COMPLETED", True)
+    [below] = talk.ask(browsing.read_sub_runs(run.id))
+    assert below.parent_task_run_id == place.id
+    talk.heard.pop()  # the real server's sub-run is another run than the fake's
+    for number in range(2):
+        talk.side.log(run.id, f"line {number}", 20)
+    assert [line.message for line in talk.ask(browsing.read_last_logs(run.id))] == ["line 0", "line 1"]
+
+
+@exchange
+def a_pause_of_schedules(talk: Talk) -> None:
+    record = talk.record()
+    assert not record.paused
+    assert talk.ask(browsing.pause_deployment(record.id)) is None
+    assert talk.ask(wire.find_deployment(talk.name)).paused
+    assert talk.ask(browsing.resume_deployment(record.id)) is None
+    assert not talk.ask(wire.find_deployment(talk.name)).paused
+    assert isinstance(talk.ask(browsing.pause_deployment(NOBODY)), errors.PrefectApiError)
+
+
+@exchange
 def workers(talk: Talk) -> None:
     pool = f"pool-{talk.token}"
     talk.side.deployment(talk.name, work_pool=pool)
@@ -536,6 +588,7 @@ class Watched(dict[str, Any]):
         (DeploymentRecord, "deployments", "/deployments/name/.*"),
         (LogLine, "a_log", "/logs/filter"),
         (Worker, "workers", "/work_pools/.*"),
+        (TaskRun, "the_inside_of_a_run", "/task_runs/filter"),
     ],
 )
 def test_the_fake_says_all_that_the_bridge_reads(record: Any, exchange_name: str, path: str, fake: FakePrefect) -> None:

@@ -1,0 +1,72 @@
+"""The control page's FastAPI application: its routes, who may use them, and what is said when something goes wrong."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from airflow.api_fastapi.core_api.security import get_user
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.responses import HTMLResponse
+from starlette.exceptions import HTTPException as RoutingError
+
+from bridge.errors import BridgeError, DeploymentNotFound, FlowRunNotFound, PrefectUnreachable
+from plugins.control_page.access import CrossSite, Forbidden, refuse_other_sites
+from plugins.control_page.pages import show
+from plugins.control_page.prefect_reader import PrefectReader
+from plugins.control_page.prefect_source import find_prefect
+from plugins.control_page.routes import assets, deployments, runs
+
+
+@lru_cache(maxsize=1)
+def application() -> FastAPI:
+    """The one application of this process, with the one reader that all its viewers share."""
+    return make_application(PrefectReader(find_prefect))
+
+
+def make_application(reader: PrefectReader) -> FastAPI:
+    """The application over a reader. Every route wants a login and, to change something, our own page as its origin."""
+    app = FastAPI(
+        title="Control page",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        dependencies=[Depends(get_user), Depends(refuse_other_sites)],
+    )
+    app.state.prefect = reader
+    for part in (runs, deployments, assets):
+        app.include_router(part.router)
+    app.add_exception_handler(RoutingError, _refused)
+    app.add_exception_handler(Forbidden, _forbidden)
+    app.add_exception_handler(CrossSite, _from_elsewhere)
+    app.add_exception_handler(BridgeError, _prefect_refuses)
+    return app
+
+
+async def _refused(request: Request, error: Exception) -> HTMLResponse:
+    """What Airflow or the router refuses: no login, no such page, wrong input."""
+    assert isinstance(error, RoutingError | HTTPException)  # noqa: S101 — the handler's registration says so
+    if error.status_code == 401:
+        return _notice(request, 401, "Your login has expired", "Log in to Airflow again, then come back.", login=True)
+    titles = {403: "This is not yours to do", 404: "There is no such page"}
+    return _notice(request, error.status_code, titles.get(error.status_code, "That did not work"), str(error.detail))
+
+
+async def _forbidden(request: Request, error: Exception) -> HTMLResponse:
+    return _notice(request, 403, "This is not yours to do", str(error))
+
+
+async def _from_elsewhere(request: Request, _: Exception) -> HTMLResponse:
+    said = "The request came from another site, or from a browser that does not say where it comes from."
+    return _notice(request, 403, "Nothing was changed", said)
+
+
+async def _prefect_refuses(request: Request, error: Exception) -> HTMLResponse:
+    if isinstance(error, FlowRunNotFound | DeploymentNotFound):
+        return _notice(request, 404, "It is not there", str(error))
+    status = 503 if isinstance(error, PrefectUnreachable) else 409
+    return _notice(request, status, "Prefect did not do it", str(error))
+
+
+def _notice(request: Request, status: int, title: str, said: str, **more: Any) -> HTMLResponse:
+    return show(request, "notice.html", status, view="", title=title, said=said, **{"login": False, **more})

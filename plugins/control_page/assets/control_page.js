@@ -1,0 +1,130 @@
+// The page's one script: theme, times in the viewer's zone, dialogs, links out of Airflow's frame, and live updates.
+// Every view works without it, read once; nothing here knows what a view shows.
+"use strict";
+
+(() => {
+  const outer = (() => {
+    try { return window.parent !== window && window.parent.document ? window.parent : null; } catch { return null; }
+  })();
+
+  // Airflow marks its choice on its own document; alone, the system's choice holds.
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  function showTheme() {
+    const chosen = outer && outer.document.documentElement;
+    const isDark = chosen ? chosen.classList.contains("dark") || chosen.dataset.theme === "dark" : dark.matches;
+    document.documentElement.dataset.theme = isDark ? "dark" : "light";
+  }
+  showTheme();
+  dark.addEventListener("change", showTheme);
+  if (outer) new MutationObserver(showTheme).observe(outer.document.documentElement, { attributes: true });
+
+  const moments = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  function ago(date) {
+    const seconds = (Date.now() - date) / 1000, size = Math.abs(seconds);
+    const [length, unit] = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]].find(([least]) => size >= least) || [1, "s"];
+    const words = `${Math.floor(size / length)} ${unit}`;
+    return seconds >= 0 ? `${words} ago` : `in ${words}`;
+  }
+  function showTimes(root) {
+    for (const time of root.querySelectorAll("time[datetime]")) {
+      const date = new Date(time.dateTime);
+      const words = time.dataset.as === "ago" ? ago(date) : moments.format(date);
+      if (time.textContent !== words) time.textContent = words;
+      if (time.dataset.as === "ago") time.title = moments.format(date);
+    }
+  }
+
+  document.addEventListener("click", (event) => {
+    const target = event.target.closest("[data-opens], [data-closes], a[data-outside]");
+    if (!target) return;
+    if (target.dataset.opens) document.getElementById(target.dataset.opens).showModal();
+    else if ("closes" in target.dataset) target.closest("dialog").close();
+    else if (outer) {  // the frame may not leave itself, nor open a window of its own
+      event.preventDefault();
+      outer.open(target.href, "_blank", "noopener");
+    }
+  });
+  document.addEventListener("submit", (event) => {
+    // A second press while the first is under way is not meant.
+    if (event.target.method === "post") for (const button of event.target.querySelectorAll("[type=submit]")) button.disabled = true;
+  });
+  document.addEventListener("change", (event) => {
+    const form = event.target.closest("form[data-at-once]");
+    if (form) form.requestSubmit();
+  });
+  window.addEventListener("pageshow", () => {
+    for (const button of document.querySelectorAll("[type=submit]:disabled")) button.disabled = false;
+  });
+
+  // Live: the page is fetched again, and those of its regions that say something new are put in place.
+  const main = document.querySelector("main[data-live-seconds]");
+  const notice = document.getElementById("live-notice");
+  const announcer = document.getElementById("announcer");
+  const shown = new Map();
+  let failures = 0;
+
+  function remember(root) {
+    for (const region of root.querySelectorAll("[data-live]")) shown.set(region.id, region.innerHTML);
+  }
+  function append(region, fresh) {
+    const atEnd = region.scrollHeight - region.scrollTop - region.clientHeight < 24;
+    for (const old of region.querySelectorAll(".empty")) if (fresh.querySelector(".line")) old.remove();
+    for (const line of fresh.children) if (!document.getElementById(line.id)) region.append(document.importNode(line, true));
+    if (atEnd) region.scrollTop = region.scrollHeight;
+  }
+  function announce(region, fresh) {
+    const words = (root) => new Set([...root.querySelectorAll("[data-announce]"), ...(root.dataset.announce ? [root] : [])].map((each) => each.dataset.announce));
+    const before = words(region);
+    const news = [...words(fresh)].filter((each) => !before.has(each));
+    if (news.length && before.size) announcer.textContent = news.slice(0, 3).join(". ");
+  }
+  function put(fresh) {
+    for (const region of document.querySelectorAll("[data-live]")) {
+      const next = fresh.getElementById(region.id);
+      if (!next || shown.get(region.id) === next.innerHTML || region.querySelector("dialog[open]")) continue;
+      shown.set(region.id, next.innerHTML);
+      if (region.dataset.live === "append") { append(region, next); continue; }
+      announce(region, next);
+      const focused = region.contains(document.activeElement) ? document.activeElement : null;
+      const key = focused && (focused.id || focused.dataset.opens);
+      region.replaceChildren(...[...next.childNodes].map((each) => document.importNode(each, true)));
+      if (next.dataset.announce) region.dataset.announce = next.dataset.announce;
+      if (key) (document.getElementById(focused.id) || region.querySelector(`[data-opens="${CSS.escape(key)}"]`) || main).focus();
+    }
+    const seconds = fresh.querySelector("main").dataset.liveSeconds;
+    if (seconds) main.dataset.liveSeconds = seconds;
+    showTimes(document);
+  }
+  async function look() {
+    if (document.hidden || !navigator.onLine) return;
+    try {
+      const answer = await fetch(location.href, { headers: { "X-Live": "1" } });
+      if (answer.status === 401) throw new Error("Your login has expired: reload the page to log in again.");
+      if (!answer.ok && answer.status !== 404) throw new Error(`Airflow answers ${answer.status}; trying again.`);
+      put(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      failures = 0;
+      notice.hidden = true;
+    } catch (error) {
+      failures += 1;
+      if (failures > 1 || error.message.startsWith("Your login")) {
+        notice.textContent = error instanceof TypeError ? "Airflow does not answer; trying again." : error.message;
+        notice.hidden = false;
+      }
+    }
+  }
+  async function goOn() {
+    await look();
+    const pause = Number(main.dataset.liveSeconds) * Math.min(8, 2 ** Math.max(0, failures - 1));
+    setTimeout(goOn, pause * 1000);
+  }
+
+  showTimes(document);
+  setInterval(() => showTimes(document), 5000);
+  const log = document.getElementById("log");
+  if (log) log.scrollTop = log.scrollHeight;
+  if (main) {
+    remember(document);
+    const isWaiting = document.querySelector(".loading");
+    setTimeout(goOn, isWaiting ? 300 : Number(main.dataset.liveSeconds) * 1000);
+  }
+})();

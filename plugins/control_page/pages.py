@@ -1,0 +1,103 @@
+"""How pages become HTML: Jinja2 with autoescape on, for every template and without exception.
+
+Owns filters and what every page is given. Knows nothing of what the pages show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from plugins.control_page.run_views import ago, in_words
+
+HERE = Path(__file__).parent
+ASSETS: Mapping[str, str] = {"control_page.css": "text/css", "control_page.js": "text/javascript"}
+VIEWS = (
+    ("overview", "Overview", ""),
+    ("run", "Run", "run"),
+    ("runs", "Runs", "runs"),
+    ("deployments", "Deployments", "deployments"),
+    ("promotion", "Promote", "promotion"),
+)
+HEADERS = {
+    # What is shown comes from flows and people; should an escape ever be missed, nothing foreign is executed.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "form-action 'self'; frame-ancestors 'self'; base-uri 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+def show(request: Request, template: str, status: int = 200, **given: Any) -> HTMLResponse:
+    """The template's page. It knows the paths of the page and of Airflow, and the time."""
+    root = request.scope.get("root_path", "")
+    page = environment().get_template(template)
+    html = page.render(
+        root=root,
+        airflow=root.rpartition("/")[0],
+        views=VIEWS,
+        asset_version=asset_version(),
+        now=datetime.now(UTC),
+        **given,
+    )
+    return HTMLResponse(html, status, headers=HEADERS)
+
+
+@lru_cache(maxsize=1)
+def environment() -> Environment:
+    """The templates; a name that is not given is an error, never an empty text."""
+    made = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"when": when, "since": since, "duration": in_words, "decimal": decimal, "count": count}
+    return made
+
+
+@lru_cache(maxsize=1)
+def asset_version() -> str:
+    """Changes with the script and the style sheet, so that browsers may keep them."""
+    content = b"".join((HERE / "assets" / name).read_bytes() for name in sorted(ASSETS))
+    return blake2b(content, digest_size=6).hexdigest()
+
+
+def when(moment: datetime | None) -> Markup:
+    """A time, which the script turns into the viewer's zone."""
+    return _time(moment, "moment", moment.strftime("%Y-%m-%d %H:%M UTC") if moment else "")
+
+
+def since(moment: datetime | None) -> Markup:
+    """How long ago a time is, which the script keeps up to date."""
+    return _time(moment, "ago", ago(moment) if moment else "")
+
+
+def decimal(value: float | None, places: int = 3) -> str:
+    """A share or a score."""
+    return "–" if value is None else f"{value:.{places}f}"
+
+
+def count(value: int | None) -> str:
+    """A number of things, with thousands apart."""
+    return "–" if value is None else f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def _time(moment: datetime | None, form: str, words: str) -> Markup:
+    if moment is None:
+        return Markup("–")
+    stamp = moment.astimezone(UTC).isoformat(timespec="seconds")
+    return Markup('<time datetime="{}" data-as="{}">{}</time>').format(stamp, form, escape(words))
