@@ -13,6 +13,8 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
+    Boolean,
     Column,
     Connection,
     DateTime,
@@ -74,6 +76,8 @@ products = Table(
     Column("imageid", Text),
     Column("created_at", _Moment, nullable=False),
     Column("group_id", Text),
+    Column("text_key", BigInteger),
+    Column("text_mark", BigInteger),
 )
 labels = Table(
     "labels",
@@ -133,6 +137,30 @@ decisions = Table(
     Column("flow_run_url", Text),
 )
 Index("decisions_by_moment", decisions.c.use_case, decisions.c.decided_at)
+drift_looks = Table(
+    "drift_looks",
+    tables,
+    Column("use_case", Text, primary_key=True),
+    Column("until", _Moment, primary_key=True),
+    Column("looked_at", _Moment, nullable=False),
+    Column("model_version", Text, nullable=False),
+    Column("samples", Integer, nullable=False),
+    Column("level", Text, nullable=False),
+    Column("drift_score", Float, nullable=False),
+    Column("alarm", Boolean, nullable=False),
+    Column("columns", JSON, nullable=False),
+    Column("live", JSON(none_as_null=True)),
+)
+retrainings = Table(
+    "retrainings",
+    tables,
+    Column("use_case", Text, primary_key=True),
+    Column("until", _Moment, primary_key=True),
+    Column("started_at", _Moment, nullable=False),
+    Column("ended_at", _Moment),
+    Column("status", Text, nullable=False),
+    Column("outcome", Text),
+)
 locks = Table(
     "locks",
     tables,
@@ -166,7 +194,7 @@ def open_engine(url: str) -> Engine:
 def create_tables(engine: Engine) -> None:
     """Every table, made where it is missing; several processes may do so at once."""
     with engine.connect() as connection:
-        if set(tables.tables) <= set(inspect(connection).get_table_names()):
+        if set(tables.tables) <= set(inspect(connection).get_table_names()) and not _lacking(connection):
             return
     with engine.begin() as connection:
         if connection.dialect.name == "sqlite":
@@ -174,6 +202,14 @@ def create_tables(engine: Engine) -> None:
         else:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATION_LOCK})
         tables.create_all(connection)
+        for name in _lacking(connection):
+            connection.execute(text(f"ALTER TABLE {products.name} ADD COLUMN {name} BIGINT"))
+
+
+def _lacking(connection: Connection) -> list[str]:
+    """The key columns that a catalogue of an earlier version does not have yet."""
+    present = {column["name"] for column in inspect(connection).get_columns(products.name)}
+    return [name for name in ("text_key", "text_mark") if name not in present]
 
 
 def open_catalogue(url: str) -> Engine:

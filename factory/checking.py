@@ -19,7 +19,6 @@ from factory.errors import SnapshotCorrupt, WeekRejected, WeekUnknown
 from factory.loading import CATALOGUE_LOCK
 from factory.settings import Settings
 from factory.snapshots import read_frame
-from factory.text import group_of, product_text
 
 SIDES = frozenset({"train", "test", "held_out"})
 _NEVER_NULL = ("productid", "designation", "created_at", "prdtypecode", "group", "side", "arrived")
@@ -98,7 +97,7 @@ def _leaks(week: pd.DataFrame, test: pd.DataFrame) -> Iterator[str]:
     for what, ours, theirs in (
         ("products", train["productid"], test["productid"]),
         ("groups", train["group"], test["group"]),
-        ("texts", _texts(train), _texts(test)),
+        ("texts", train["text_key"], test["text_key"]),
     ):
         if shared := (set(ours.dropna()) & set(theirs.dropna())) - {""}:
             yield f"{len(shared)} {what} stand on both sides, to train on and in the test set (such as {_some(shared)})"
@@ -129,10 +128,6 @@ def _shrunk(week: pd.DataFrame, earlier: pd.DataFrame | None) -> Iterator[str]:
     gone = set(earlier["productid"]) - set(week["productid"])
     if gone:
         yield f"{len(gone)} products of the week before are gone (such as {_some(gone)}), {len(week)} rows are left"
-
-
-def _texts(frame: pd.DataFrame) -> pd.Series:
-    return product_text(frame["designation"], frame["description"]).map(group_of)
 
 
 def _some(values: Iterable[object]) -> str:

@@ -6,41 +6,50 @@ the next call. Knows nothing of checks, models or schedulers.
 The order is: announce the week (running), take the catalogue's lock, publish the test set if none stands, publish the
 week, record it (cut). Files bear their checksum in their names, so an interrupted cut leaves at most a file that
 nothing refers to; what `data_loads` calls cut is complete.
+
+Rows pass in batches in the order of productid, beside those of the test set and of the week before, which stand in the
+same order: memory is bounded by the batch and by two keys of 8 bytes for every row of the test set.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import blake2b
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import Connection, select
 
 from factory import ledger, use_cases
-from factory.catalogue import exclusive, labels, open_catalogue, products
+from factory.catalogue import exclusive, open_catalogue, products
 from factory.contracts import DatasetRef, FileRef
 from factory.errors import CatalogueEmpty
+from factory.keys import contains, fresh_keys
+from factory.known_rows import Frozen, SortedIds, frozen_keys
 from factory.loading import CATALOGUE_LOCK
+from factory.rows import read_products
 from factory.settings import Settings, WeekPlan
-from factory.snapshots import read_frame, write_rows
-from factory.text import group_of, product_text
-from factory.weeks import aware, share_of, side_of, threshold, week_of
+from factory.snapshots import write_batches
+from factory.weeks import aware, on_test_side, share_of, threshold, week_of
 
 TEST_VERSION = "v1"
-FETCH_ROWS = 5_000
+SIDES = ("train", "held_out", "test")
+_TRAIN, _HELD_OUT, _TEST = range(len(SIDES))
 
 _TEXTS = [("productid", pa.string()), ("designation", pa.string()), ("description", pa.string())]
-TEST_SCHEMA = pa.schema([*_TEXTS, ("prdtypecode", pa.string()), ("group", pa.string())])
+_KEYS = [("text_key", pa.int64()), ("group", pa.int64())]
+TEST_SCHEMA = pa.schema([*_TEXTS, ("prdtypecode", pa.string()), *_KEYS])
 WEEK_SCHEMA = pa.schema(
     [
         *_TEXTS,
         ("imageid", pa.string()),
         ("created_at", pa.timestamp("us", tz="UTC")),
         ("prdtypecode", pa.string()),
-        ("group", pa.string()),
+        *_KEYS,
         ("side", pa.string()),
         ("arrived", pa.bool_()),
     ]
@@ -97,8 +106,8 @@ def _cut(
     test = standing.test if standing else _write_test(connection, settings.weeks, folder)
     test_version = standing.test_version if standing else TEST_VERSION
     before = ledger.newest([entry for entry in others if entry.week < week], "accepted")
-    rows = _WeekRows(settings.weeks, week, as_of, _Frozen.read(test), _ids(before))
-    file = write_rows(f"{folder}/week={week:02d}", f"r{revision}", WEEK_SCHEMA, rows.read(connection))
+    rows = _WeekRows(settings.weeks, week, as_of, test, before)
+    file = write_batches(f"{folder}/week={week:02d}", f"r{revision}", WEEK_SCHEMA, rows.read(connection))
     return DatasetRef(
         **file.model_dump(),
         use_case=use_case,
@@ -113,34 +122,6 @@ def _cut(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Frozen:
-    """What a training row must not share with the frozen test set. Texts and groups are kept as digests."""
-
-    ids: frozenset[str]
-    groups: frozenset[bytes]
-    texts: frozenset[bytes]
-
-    @classmethod
-    def read(cls, test: FileRef) -> _Frozen:
-        frame = read_frame(test)
-        texts = product_text(frame["designation"], frame["description"]).map(group_of)
-        return cls(
-            ids=frozenset(frame["productid"]),
-            groups=frozenset(map(_digest, frame["group"])),
-            texts=frozenset(map(_digest, texts)),
-        )
-
-    def side(self, row: dict[str, Any], plan: WeekPlan) -> str:
-        if row["productid"] in self.ids:
-            return "test"
-        # Two product groups may share one text, and a plan may change after the test set was frozen.
-        touches = _digest(row["group"]) in self.groups or _digest(row["text"]) in self.texts
-        if touches or side_of(row["group"], seed=plan.seed, test_share=plan.test_share) == "test":
-            return "held_out"
-        return "train"
-
-
 @dataclass(slots=True)
 class _WeekRows:
     """The rows of a week on their way to the file, counted while they pass."""
@@ -148,68 +129,57 @@ class _WeekRows:
     plan: WeekPlan
     week: int
     as_of: datetime
-    frozen: _Frozen
-    before: frozenset[str]
+    test: FileRef
+    before: DatasetRef | None
+    rows: int = 0
     train_rows: int = 0
     arrivals: int = 0
     classes: set[str] = field(default_factory=set)
 
-    def read(self, connection: Connection) -> Iterator[dict[str, Any]]:
+    def read(self, connection: Connection) -> Iterator[pa.RecordBatch]:
         limit = threshold(self.plan, self.week)
-        empty = True
-        for row in _catalogue_rows(connection):
-            if row["created_at"] <= self.as_of and share_of(row["productid"], self.plan.seed) < limit:
-                empty = False
-                yield self._finished(_grouped(row))
-        if empty:
+        frozen = frozen_keys(self.test)
+        with closing(SortedIds(self.test)) as tested, closing(SortedIds(self.before)) as known:
+            for batch in read_products(connection, self.as_of):
+                ids = batch.column("productid").to_pylist()
+                inside = np.fromiter((share_of(name, self.plan.seed) < limit for name in ids), bool, len(ids))
+                if inside.any():
+                    yield self._finished(batch.filter(pa.array(inside)), frozen, tested, known)
+        if not self.rows:
             raise CatalogueEmpty(
                 f"no product of the catalogue falls into week {self.week} as of {self.as_of:%Y-%m-%d %H:%M} UTC: "
                 "look at `python -m factory show`, or cut as of a later moment"
             )
 
-    def _finished(self, row: dict[str, Any]) -> dict[str, Any]:
-        row["side"] = self.frozen.side(row, self.plan)
-        row["arrived"] = row["productid"] not in self.before
-        self.train_rows += row["side"] == "train"
-        self.arrivals += row["arrived"]
-        if row["prdtypecode"] is not None:
-            self.classes.add(row["prdtypecode"])
-        return {name: row[name] for name in WEEK_SCHEMA.names}
+    def _finished(self, batch: pa.RecordBatch, frozen: Frozen, tested: SortedIds, known: SortedIds) -> pa.RecordBatch:
+        ids = batch.column("productid")
+        texts, groups = fresh_keys(batch)
+        # Two product groups may share one text, and a plan may change after the test set was frozen.
+        held = contains(frozen.groups, groups) | contains(frozen.texts, texts)
+        held |= on_test_side(groups, seed=self.plan.seed, test_share=self.plan.test_share)
+        sides = np.select([tested.among(ids), held], [_TEST, _HELD_OUT], default=_TRAIN)
+        arrived = ~known.among(ids)
+        self.rows += batch.num_rows
+        self.train_rows += int((sides == _TRAIN).sum())
+        self.arrivals += int(arrived.sum())
+        self.classes.update(name for name in pc.unique(batch.column("prdtypecode")).to_pylist() if name is not None)
+        made = {"text_key": texts, "group": groups, "side": pa.array(SIDES).take(pa.array(sides)), "arrived": arrived}
+        return _shaped(batch, made, WEEK_SCHEMA)
 
 
 def _write_test(connection: Connection, plan: WeekPlan, folder: str) -> FileRef:
-    rows = (
-        {name: row[name] for name in TEST_SCHEMA.names}
-        for row in map(_grouped, _catalogue_rows(connection))
-        if side_of(row["group"], seed=plan.seed, test_share=plan.test_share) == "test"
-    )
-    return write_rows(f"{folder}/test", TEST_VERSION, TEST_SCHEMA, rows)
+    def rows() -> Iterator[pa.RecordBatch]:
+        for batch in read_products(connection):
+            texts, groups = fresh_keys(batch)
+            inside = pa.array(on_test_side(groups, seed=plan.seed, test_share=plan.test_share))
+            yield _shaped(batch, {"text_key": texts, "group": groups}, TEST_SCHEMA).filter(inside)
+
+    return write_batches(f"{folder}/test", TEST_VERSION, TEST_SCHEMA, rows())
 
 
-def _catalogue_rows(connection: Connection) -> Iterator[dict[str, Any]]:
-    """Every product with its label, by productid; a batch at a time."""
-    query = (
-        select(products, labels.c.prdtypecode)
-        .select_from(products.outerjoin(labels))
-        .order_by(products.c.productid)
-        .execution_options(yield_per=FETCH_ROWS)
-    )
-    for row in connection.execute(query).mappings():
-        yield dict(row)
-
-
-def _grouped(row: dict[str, Any]) -> dict[str, Any]:
-    row["text"] = group_of(product_text(row["designation"], row["description"]))
-    row["group"] = row["group_id"] or row["text"]
-    return row
-
-
-def _ids(dataset: DatasetRef | None) -> frozenset[str]:
-    return frozenset(read_frame(dataset, ["productid"])["productid"]) if dataset else frozenset()
-
-
-def _digest(text: str) -> bytes:
-    return blake2b(text.encode(), digest_size=12).digest()
+def _shaped(batch: pa.RecordBatch, made: dict[str, Any], schema: pa.Schema) -> pa.RecordBatch:
+    columns = [made[name] if name in made else batch.column(name) for name in schema.names]
+    return pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=schema)
 
 
 def _refuse_empty(connection: Connection) -> None:

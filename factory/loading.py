@@ -5,20 +5,25 @@ Owns what happens when a product is already there. Knows nothing of file formats
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Connection, Engine, insert, select
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+from sqlalchemy import Connection, Engine, select
 
 from factory.catalogue import exclusive, labels, products, sources, upsert
 from factory.errors import ForeignProducts, ProductConflict, SourceUnreadable
+from factory.keys import marks, text_keys
 from factory.sources import COLUMNS
 
 CATALOGUE_LOCK = "catalogue"
 """Held while products come in or a week is cut: no week holds half a load."""
+_LOADED = pa.schema([(name, pa.string()) for name in COLUMNS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ def load(
         _claim(connection, source, append=append)
         for batch in batches:
             fresh, there = _sorted_out(connection, batch)
-            if fresh:
+            if len(fresh):
                 _insert(connection, fresh, created_at)
             new += len(fresh)
             known += there
@@ -71,18 +76,20 @@ def _any_product(connection: Connection) -> bool:
     return connection.scalar(select(products.c.productid).limit(1)) is not None
 
 
-def _sorted_out(connection: Connection, batch: pd.DataFrame) -> tuple[list[dict[str, Any]], int]:
+def _sorted_out(connection: Connection, batch: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     """The batch's rows that are new, and the number of those that are there already."""
-    rows = batch.to_dict("records")
-    there = _existing(connection, [row["productid"] for row in rows])
-    fresh: list[dict[str, Any]] = []
+    batch = batch[list(COLUMNS)]
+    standing = _standing(connection, batch["productid"].tolist())
+    if not standing and batch["productid"].is_unique:
+        return batch, 0
+    there = _existing(connection, standing)
+    fresh: list[int] = []
     conflicts: list[str] = []
-    for row in rows:
-        row = {column: row[column] for column in COLUMNS}
+    for place, row in enumerate(batch.to_dict("records")):
         seen = there.get(row["productid"])
         if seen is None:
             there[row["productid"]] = row
-            fresh.append(row)
+            fresh.append(place)
         elif seen != row:
             conflicts.append(_difference(seen, row))
     if conflicts:
@@ -90,7 +97,11 @@ def _sorted_out(connection: Connection, batch: pd.DataFrame) -> tuple[list[dict[
             f"{len(conflicts)} products differ from those of the same id that are already there; nothing was loaded. "
             f"The first: {'; '.join(conflicts[:3])}. Give them ids of their own, or mend the file."
         )
-    return fresh, len(rows) - len(fresh)
+    return batch.iloc[fresh], len(batch) - len(fresh)
+
+
+def _standing(connection: Connection, ids: list[str]) -> list[str]:
+    return list(connection.scalars(select(products.c.productid).where(products.c.productid.in_(ids))))
 
 
 def _existing(connection: Connection, ids: list[str]) -> dict[str, dict[str, Any]]:
@@ -108,11 +119,32 @@ def _short(value: str | None) -> str:
     return repr(value if value is None or len(value) <= 40 else f"{value[:40]}…")
 
 
-def _insert(connection: Connection, rows: list[dict[str, Any]], created_at: datetime) -> None:
-    fields = [column.name for column in products.columns if column.name != "created_at"]
-    connection.execute(
-        insert(products), [{**{name: row[name] for name in fields}, "created_at": created_at} for row in rows]
-    )
-    connection.execute(
-        insert(labels), [{"productid": row["productid"], "prdtypecode": row["prdtypecode"]} for row in rows]
-    )
+def _insert(connection: Connection, batch: pd.DataFrame, created_at: datetime) -> None:
+    rows = pa.RecordBatch.from_pandas(batch, schema=_LOADED, preserve_index=False)
+    keys = text_keys(rows.column("designation").to_pylist(), rows.column("description").to_pylist())
+    rows = rows.append_column("text_key", pa.array(keys)).append_column("text_mark", pa.array(marks(rows)))
+    of_product = rows.select([*(column.name for column in products.columns if column.name in rows.schema.names)])
+    write = _copy if connection.dialect.name == "postgresql" else _insert_many
+    write(connection, products.name, of_product, {"created_at": created_at})
+    write(connection, labels.name, rows.select([column.name for column in labels.columns]), {})
+
+
+def _copy(connection: Connection, table: str, rows: pa.RecordBatch, same: dict[str, datetime]) -> None:
+    """PostgreSQL's COPY: ten times as fast as INSERT."""
+    for name, moment in same.items():
+        rows = rows.append_column(name, pa.array([moment.isoformat()] * rows.num_rows))
+    content = io.BytesIO()
+    arrow_csv.write_csv(rows, content, arrow_csv.WriteOptions(include_header=False))
+    content.seek(0)
+    cursor: Any = connection.connection.cursor()
+    cursor.copy_expert(f"COPY {table} ({', '.join(rows.schema.names)}) FROM STDIN (FORMAT csv)", content)
+
+
+def _insert_many(connection: Connection, table: str, rows: pa.RecordBatch, same: dict[str, datetime]) -> None:
+    """SQLite's driver, which takes plain tuples."""
+    fixed = [moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds") for moment in same.values()]
+    names = [*rows.schema.names, *same]
+    statement = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
+    columns = [column.to_pylist() for column in rows.columns]
+    values = zip(*columns, *([value] * rows.num_rows for value in fixed), strict=True)
+    connection.exec_driver_sql(statement, list(values))

@@ -58,7 +58,7 @@ COMMON = (
     "de pour et la avec le en à les des un une du lot neuf sur noir blanc rouge bleu couleur taille qualité modèle l'"
     " d' cm mm haute très plus votre vous produit état bon livraison marque dimensions matière facile idéal cadeau"
     " garçon fille homme femme adulte été hiver français européen paris édition spéciale série grand petit mini pièces"
-    " boîte emballage original garantie utilisation nettoyage léger résistant élégant moderne rétro décor fête anniversaire"
+    " boîte garantie utilisation nettoyage léger résistant élégant moderne rétro décor fête anniversaire"
 )
 VARIANTS = ("noir", "blanc", "rouge", "bleu", "vert", "rose", "xl", "xxl", "grand modèle", "lot de 2", "lot de 5")
 _CLASS_WORDS, _FAMILY_WORDS, _COMMON_WORDS = 500, 1_500, 12_000

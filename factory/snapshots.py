@@ -22,7 +22,9 @@ from factory.contracts import FileRef
 from factory.errors import SnapshotCorrupt, SnapshotStoreUnusable
 
 ROW_GROUP_ROWS = 20_000
+_READ_BYTES = 2**20
 _PARTIAL = ".partial"
+_REPEATING = ["prdtypecode", "side"]  # the other columns hold a value once: a dictionary of them is wasted work
 
 
 class _Sink(Protocol):
@@ -47,12 +49,13 @@ class _Hashing(io.RawIOBase):
         return len(chunk)
 
 
-def write_rows(folder_uri: str, stem: str, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> FileRef:
+def write_batches(folder_uri: str, stem: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> FileRef:
     """The rows as `<folder_uri>/<stem>-<checksum>.parquet`, published by one rename after the last byte.
 
-    The same rows in the same order give the same bytes. The checksum in the name means that a published file is never
-    replaced by another. At most ROW_GROUP_ROWS rows are held in memory. Only one process may write one stem at a time:
-    what an interrupted one left behind is removed. Raises SnapshotStoreUnusable.
+    The same rows in the same order give the same bytes, whatever their batches were. The checksum in the name means
+    that a published file is never replaced by another. At most ROW_GROUP_ROWS rows and one batch are held in memory.
+    Only one process may write one stem at a time: what an interrupted one left behind is removed. Raises
+    SnapshotStoreUnusable.
     """
     filesystem, folder = _filesystem(folder_uri)
     with _explained(folder_uri):
@@ -60,7 +63,7 @@ def write_rows(folder_uri: str, stem: str, schema: pa.Schema, rows: Iterable[dic
         _remove_partial(filesystem, folder, stem)
         partial = f"{folder}/{stem}-{uuid4().hex}{_PARTIAL}"
         try:
-            checksum, count = _write(filesystem, partial, schema, rows)
+            checksum, count = _write(filesystem, partial, schema, batches)
         except BaseException:  # Ctrl-C included: an interrupted file is of no use to anybody
             if filesystem.exists(partial):  # else this would hide why it could not even be opened
                 filesystem.rm_file(partial)
@@ -70,50 +73,106 @@ def write_rows(folder_uri: str, stem: str, schema: pa.Schema, rows: Iterable[dic
         return FileRef(uri=filesystem.unstrip_protocol(final), sha256=checksum, rows=count)
 
 
+def write_beside(ref: FileRef, ending: str, content: bytes) -> str:
+    """A file about a snapshot beside it, its name that of the snapshot with another ending; gives its URI.
+
+    It is replaced when it stands already. Raises SnapshotStoreUnusable.
+    """
+    uri = beside(ref, ending)
+    filesystem, path = _filesystem(uri)
+    with _explained(uri):
+        filesystem.pipe_file(path, content)
+    return uri
+
+
+def beside(ref: FileRef, ending: str) -> str:
+    """The URI that `write_beside` gives."""
+    return f"{ref.uri.removesuffix('.parquet')}{ending}"
+
+
+def read_beside(ref: FileRef, ending: str) -> bytes | None:
+    """What `write_beside` wrote; None when there is nothing. Raises SnapshotStoreUnusable."""
+    filesystem, path = _filesystem(beside(ref, ending))
+    try:
+        with _explained(ref.uri):
+            content: bytes = filesystem.cat_file(path)
+    except FileNotFoundError:
+        return None
+    return content
+
+
 def read_frame(ref: FileRef, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """The file's rows, or the named columns of them, after its checksum was verified.
 
     Raises SnapshotCorrupt when it is missing or altered, SnapshotStoreUnusable when its store cannot be reached.
     """
+    with _opened(ref) as file:
+        return pq.read_table(file, columns=list(columns) if columns is not None else None).to_pandas()
+
+
+def read_batches(ref: FileRef, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The file's rows in batches of at most ROW_GROUP_ROWS, after its checksum was verified; raises as read_frame."""
+    with _opened(ref) as file, pq.ParquetFile(file) as parquet:
+        yield from parquet.iter_batches(ROW_GROUP_ROWS, columns=list(columns) if columns is not None else None)
+
+
+def read_schema(ref: FileRef) -> pa.Schema:
+    """The file's columns; raises as read_frame."""
+    with _opened(ref) as file:
+        return pq.read_schema(file)
+
+
+@contextmanager
+def _opened(ref: FileRef) -> Iterator[Any]:
     filesystem, path = _filesystem(ref.uri)
     try:
-        with _explained(ref.uri):
-            content = filesystem.cat_file(path)
+        with _explained(ref.uri), filesystem.open(path, "rb") as file:
+            digest = sha256()
+            while content := file.read(_READ_BYTES):
+                digest.update(content)
+            found = digest.hexdigest()
+            if found != ref.sha256:
+                raise SnapshotCorrupt(
+                    f"{ref.uri} is not the file that was written (sha256 {found[:12]}…, recorded {ref.sha256[:12]}…): "
+                    "restore it; a snapshot must never be edited"
+                )
+            file.seek(0)
+            yield file
     except FileNotFoundError as error:
         raise SnapshotCorrupt(f"{ref.uri} is missing: restore it, or cut the week again from the catalogue") from error
-    found = sha256(content).hexdigest()
-    if found != ref.sha256:
-        raise SnapshotCorrupt(
-            f"{ref.uri} is not the file that was written (sha256 {found[:12]}…, recorded {ref.sha256[:12]}…): "
-            "restore it; a snapshot must never be edited"
-        )
-    return pq.read_table(io.BytesIO(content), columns=list(columns) if columns is not None else None).to_pandas()
 
 
-def _write(filesystem: Any, path: str, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> tuple[str, int]:
+def _write(filesystem: Any, path: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> tuple[str, int]:
     count = 0
+    options = {"compression": "zstd", "compression_level": 1, "use_dictionary": _REPEATING}
     with filesystem.open(path, "wb") as sink:
         hashing = _Hashing(sink)
-        with pq.ParquetWriter(hashing, schema, compression="zstd") as writer:
-            for group in _groups(rows):
-                count += len(group)
-                writer.write_table(pa.Table.from_pylist(group, schema=schema), row_group_size=ROW_GROUP_ROWS)
+        with pq.ParquetWriter(hashing, schema, **options) as writer:
+            for group in _groups(batches, schema):
+                count += group.num_rows
+                writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
         sink.flush()
         if "file" in _protocols(filesystem):  # a power cut after the rename must not leave an empty file
             os.fsync(sink.fileno())
     return hashing.sha256.hexdigest(), count
 
 
-def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+def _groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
     # Full groups whatever the source's batches were: the layout, and so the checksum, follows from the rows alone.
-    group: list[dict[str, Any]] = []
-    for row in rows:
-        group.append(row)
-        if len(group) == ROW_GROUP_ROWS:
-            yield group
-            group = []
-    if group:
-        yield group
+    waiting: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        waiting.append(batch)
+        rows += batch.num_rows
+        if rows < ROW_GROUP_ROWS:
+            continue
+        table = pa.Table.from_batches(waiting, schema)
+        whole = rows - rows % ROW_GROUP_ROWS
+        for start in range(0, whole, ROW_GROUP_ROWS):
+            yield table.slice(start, ROW_GROUP_ROWS).combine_chunks()
+        waiting, rows = table.slice(whole).to_batches(), rows - whole
+    if rows:
+        yield pa.Table.from_batches(waiting, schema).combine_chunks()
 
 
 def _remove_partial(filesystem: Any, folder: str, stem: str) -> None:

@@ -12,6 +12,9 @@ from typing import Any
 
 import pandas as pd
 
+CLEANING = 1
+"""The version of what this module does to a text; raise it with every change: stored keys are then made anew."""
+
 _HIDDEN = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"</?[a-z][^<>]*>", re.IGNORECASE)
 _NOT_WORD = re.compile(r"[\W_]+")

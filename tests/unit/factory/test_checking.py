@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -18,7 +17,7 @@ from factory.contracts import DatasetRef
 from factory.cutting import WEEK_SCHEMA, find_week
 from factory.errors import WeekRejected, WeekUnknown
 from factory.settings import Settings
-from factory.snapshots import read_frame, write_rows
+from factory.snapshots import read_frame, write_batches
 
 Batch = Callable[..., pd.DataFrame]
 Cut = Callable[[int], DatasetRef]
@@ -38,9 +37,8 @@ def altered(settings: Settings) -> Callable[..., DatasetRef]:
     def alter(
         dataset: DatasetRef, change: Callable[[pd.DataFrame], pd.DataFrame], schema: pa.Schema = WEEK_SCHEMA
     ) -> DatasetRef:
-        frame = change(read_frame(dataset)).astype(object)
-        rows: list[dict[str, Any]] = frame.where(frame.notna(), None).to_dict("records")
-        file = write_rows(f"{settings.snapshot_uri}/altered", "r1", schema, rows)
+        rows = pa.Table.from_pandas(change(read_frame(dataset)), schema=schema, preserve_index=False).to_batches()
+        file = write_batches(f"{settings.snapshot_uri}/altered", "r1", schema, rows)
         return dataset.model_copy(update=file.model_dump())
 
     return alter

@@ -278,7 +278,7 @@ def test_what_was_cut_stays_in_every_later_week_whatever_was_appended(
 
 STEPS = {
     "announced": (cutting, "_cut"),
-    "while the test set is written": (cutting, "side_of"),
+    "while the test set is written": (cutting, "on_test_side"),
     "test set published": (cutting, "_WeekRows"),
     "while the week is written": (cutting, "share_of"),
     "week published": (ledger, "record_cut"),

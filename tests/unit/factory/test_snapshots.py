@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import fsspec
 import pyarrow as pa
@@ -13,13 +12,16 @@ import pytest
 from factory import snapshots
 from factory.contracts import FileRef
 from factory.errors import SnapshotCorrupt, SnapshotStoreUnusable
-from factory.snapshots import read_frame, write_rows
+from factory.snapshots import read_batches, read_frame, write_batches
 
 SCHEMA = pa.schema([("productid", pa.string()), ("number", pa.int64())])
 
 
-def rows(count: int) -> Iterator[dict[str, Any]]:
-    return ({"productid": f"{n:03d}", "number": n} for n in range(count))
+def rows(count: int, batch_rows: int = 3) -> Iterator[pa.RecordBatch]:
+    numbers = list(range(count))
+    for start in range(0, count, batch_rows):
+        some = numbers[start : start + batch_rows]
+        yield pa.RecordBatch.from_pydict({"productid": [f"{n:03d}" for n in some], "number": some}, schema=SCHEMA)
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -40,27 +42,41 @@ def names(folder: str) -> list[str]:
 
 
 def test_what_was_written_is_read_back_on_any_filesystem(folder: str) -> None:
-    ref = write_rows(folder, "r1", SCHEMA, rows(5))
+    ref = write_batches(folder, "r1", SCHEMA, rows(5))
     assert ref.rows == 5
     assert read_frame(ref).values.tolist() == [[f"{n:03d}", n] for n in range(5)]
     assert read_frame(ref, ["number"]).columns.tolist() == ["number"]
 
 
 def test_the_same_rows_give_the_same_file(folder: str) -> None:
-    first, second = write_rows(folder, "r1", SCHEMA, rows(5)), write_rows(folder, "r1", SCHEMA, rows(5))
+    first, second = write_batches(folder, "r1", SCHEMA, rows(5)), write_batches(folder, "r1", SCHEMA, rows(5))
     assert first == second
     assert names(folder) == [f"r1-{first.sha256[:12]}.parquet"]
 
 
 def test_other_rows_never_replace_a_published_file(folder: str) -> None:
-    first = write_rows(folder, "r1", SCHEMA, rows(5))
-    write_rows(folder, "r1", SCHEMA, rows(6))
+    first = write_batches(folder, "r1", SCHEMA, rows(5))
+    write_batches(folder, "r1", SCHEMA, rows(6))
     assert len(read_frame(first)) == 5
+
+
+def test_the_sources_batches_do_not_show_in_the_file(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "ROW_GROUP_ROWS", 4)
+    refs = [write_batches(folder, "r1", SCHEMA, rows(11, batch_rows=size)) for size in (1, 3, 4, 9, 11)]
+    assert refs == refs[:1] * 5
+
+
+def test_batches_are_read_one_after_another(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "ROW_GROUP_ROWS", 4)
+    ref = write_batches(folder, "r1", SCHEMA, rows(10))
+    batches = list(read_batches(ref, ["number"]))
+    assert [batch.num_rows for batch in batches] == [4, 4, 2]
+    assert batches[0].schema.names == ["number"]
 
 
 def test_memory_is_bounded_by_row_groups(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshots, "ROW_GROUP_ROWS", 4)
-    ref = write_rows(folder, "r1", SCHEMA, rows(10))
+    ref = write_batches(folder, "r1", SCHEMA, rows(10))
     filesystem, path = fsspec.core.url_to_fs(ref.uri)
     with filesystem.open(path) as file:
         metadata = pa.parquet.ParquetFile(file).metadata
@@ -68,18 +84,18 @@ def test_memory_is_bounded_by_row_groups(folder: str, monkeypatch: pytest.Monkey
 
 
 def test_an_empty_snapshot_still_has_its_columns(folder: str) -> None:
-    frame = read_frame(write_rows(folder, "r1", SCHEMA, rows(0)))
+    frame = read_frame(write_batches(folder, "r1", SCHEMA, rows(0)))
     assert frame.columns.tolist() == ["productid", "number"]
     assert frame.empty
 
 
 def test_a_source_that_fails_leaves_no_file(folder: str) -> None:
-    def broken() -> Iterator[dict[str, Any]]:
+    def broken() -> Iterator[pa.RecordBatch]:
         yield from rows(3)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_rows(folder, "r1", SCHEMA, broken())
+        write_batches(folder, "r1", SCHEMA, broken())
     assert names(folder) == []
 
 
@@ -88,12 +104,12 @@ def test_what_a_killed_writer_left_is_removed_by_the_next(folder: str) -> None:
     filesystem.makedirs(path, exist_ok=True)
     for left in ("r1-0a.partial", "r2-0b.partial"):
         filesystem.pipe_file(f"{path}/{left}", b"half")
-    ref = write_rows(folder, "r1", SCHEMA, rows(2))
+    ref = write_batches(folder, "r1", SCHEMA, rows(2))
     assert names(folder) == [f"r1-{ref.sha256[:12]}.parquet", "r2-0b.partial"]
 
 
 def test_an_altered_file_is_refused(folder: str) -> None:
-    ref = write_rows(folder, "r1", SCHEMA, rows(5))
+    ref = write_batches(folder, "r1", SCHEMA, rows(5))
     filesystem, path = fsspec.core.url_to_fs(ref.uri)
     content = filesystem.cat_file(path)
     filesystem.pipe_file(path, content[:-1] + bytes([content[-1] ^ 1]))
@@ -108,13 +124,13 @@ def test_a_missing_file_is_named(folder: str) -> None:
 
 def test_a_plain_path_serves_and_the_reference_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    ref = write_rows("here", "r1", SCHEMA, rows(1))
+    ref = write_batches("here", "r1", SCHEMA, rows(1))
     assert ref.uri.startswith((tmp_path / "here").as_uri())
 
 
 def test_a_store_that_cannot_be_opened_or_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(SnapshotStoreUnusable, match="SNAPSHOT_URI"):
-        write_rows("nosuch://bucket/x", "r1", SCHEMA, rows(1))
+        write_batches("nosuch://bucket/x", "r1", SCHEMA, rows(1))
     (tmp_path / "file").write_text("")
     with pytest.raises(SnapshotStoreUnusable, match="SNAPSHOT_URI"):
-        write_rows(f"{tmp_path}/file/folder", "r1", SCHEMA, rows(1))
+        write_batches(f"{tmp_path}/file/folder", "r1", SCHEMA, rows(1))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from factory.keys import key_of
 from factory.settings import WeekPlan
-from factory.weeks import share_of, side_of, start_of, threshold, week_of
+from factory.weeks import arrival_week, on_test_side, share_of, start_of, threshold, week_of
 
 EPOCH = datetime(2026, 1, 5, tzinfo=UTC)
 PLAN = WeekPlan()
@@ -73,5 +75,18 @@ def test_counts_are_near_the_percentages_and_sides_do_not_depend_on_shares() -> 
     early = [name for name in ids if share_of(name, 42) < 0.4]
     assert len(early) / len(ids) == pytest.approx(0.4, abs=0.015)
     for some in (ids, early):
-        tests = sum(side_of(name, seed=42, test_share=0.2) == "test" for name in some)
-        assert tests / len(some) == pytest.approx(0.2, abs=0.015)
+        groups = np.array([key_of(name) for name in some])
+        assert on_test_side(groups, seed=42, test_share=0.2).mean() == pytest.approx(0.2, abs=0.015)
+
+
+def test_sides_are_the_same_on_every_machine_and_differ_by_seed() -> None:
+    groups = np.arange(-50, 50)
+    tests = np.flatnonzero(on_test_side(groups, seed=42, test_share=0.1)) - 50
+    assert tests.tolist() == [-48, -37, -25, -20, -15, -8, -2, 0, 11, 13, 24, 26, 33]
+    assert (on_test_side(groups, seed=43, test_share=0.5) != on_test_side(groups, seed=42, test_share=0.5)).any()
+
+
+@given(st.text(), st.integers(1, 30))
+def test_a_product_arrives_in_the_first_week_that_holds_it(productid: str, week: int) -> None:
+    held = share_of(productid, PLAN.seed) < threshold(PLAN, week)
+    assert held == (arrival_week(productid, PLAN) <= week)

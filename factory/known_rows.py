@@ -1,0 +1,78 @@
+"""What is remembered of published rows while others pass by: their ids as a stream, their keys as sorted arrays.
+
+Owns how a snapshot is looked up in without holding it in memory. Knows nothing of databases or of weeks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from factory.contracts import FileRef
+from factory.keys import Keys, key_of, text_keys
+from factory.snapshots import read_batches, read_schema
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """The sorted keys of the frozen test set: a training row must share none of them."""
+
+    groups: Keys
+    texts: Keys
+
+
+class SortedIds:
+    """The productids of a snapshot, asked in ascending order; only those near the last question are in memory."""
+
+    def __init__(self, ref: FileRef | None) -> None:
+        self._batches: Iterator[pa.RecordBatch] = read_batches(ref, ["productid"]) if ref else iter(())
+        self._held: list[pa.Array] = []
+
+    def among(self, ids: pa.Array) -> np.ndarray:
+        """Which of the ids stand in the snapshot. They must ascend, and follow those of the question before."""
+        first, last = ids[0].as_py().encode(), ids[-1].as_py().encode()
+        self._held = [held for held in self._held if held[-1].as_py().encode() >= first]
+        while not self._held or self._held[-1][-1].as_py().encode() < last:
+            batch = next(self._batches, None)
+            if batch is None:
+                break
+            if batch.num_rows and batch.column(0)[-1].as_py().encode() >= first:
+                self._held.append(batch.column(0))
+        if not self._held:
+            return np.zeros(len(ids), dtype=bool)
+        return np.array(pc.is_in(ids, pa.chunked_array(self._held)))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if isinstance(self._batches, Iterator) and hasattr(self._batches, "close"):
+            self._batches.close()
+
+
+def frozen_keys(test: FileRef) -> Frozen:
+    """The keys of the frozen test set's rows; 16 bytes a row.
+
+    One that was frozen before keys were stored gets them from its texts.
+    """
+    if "text_key" in read_schema(test).names:
+        batches = [(np.array(b.column("text_key")), np.array(b.column("group"))) for b in _read(test, "text_key")]
+    else:
+        batches = [
+            (_made(b), np.array([key_of(group) for group in b.column("group").to_pylist()])) for b in _read(test)
+        ]
+    if not batches:
+        nothing = np.empty(0, dtype=np.int64)
+        return Frozen(nothing, nothing)
+    texts, groups = (np.unique(np.concatenate(part)) for part in zip(*batches, strict=True))
+    return Frozen(groups=groups, texts=texts)
+
+
+def _read(test: FileRef, *columns: str) -> Iterator[pa.RecordBatch]:
+    return read_batches(test, ["group", *(columns or ("designation", "description"))])
+
+
+def _made(batch: pa.RecordBatch) -> Keys:
+    return text_keys(batch.column("designation").to_pylist(), batch.column("description").to_pylist())
