@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the others.
 .DEFAULT_GOAL := help
-.PHONY: help install install-test demo up down status logs test bench-task-end test-faults test-wheel lint env lock wheel clean python installed
+.PHONY: help install install-test demo up down status logs test bench-task-end test-faults test-wheel test-model bench-training lint env lock wheel clean python installed
 
 PYTHON ?= python3
 ML := .venv-ml/bin
@@ -61,11 +61,19 @@ test-wheel: install-test ## the wheel, in a new environment with Airflow alone, 
 	@$(PYTHON) stack/install.py tools
 	$(ML)/python -m pytest tests/wheel
 
+test-model: install-test ## a trained model, in a new environment with its own requirements alone
+	@$(PYTHON) stack/install.py tools
+	$(ML)/python -m pytest tests/model
+
 bench-task-end: install-test ## from a flow run's end to its task's end, beside polling (6 minutes)
 	@exec $(ML)/python -m benchmarks.task_end
 
-bench-waits: install-test ## what waiting for flow runs costs, beside polling and Prefect's own (25 minutes; QUICK=1: a try)
+bench-waits: install-test ## what waiting for flow runs costs, beside polling and Prefect's own (35 minutes; QUICK=1: a try)
 	@exec $(ML)/python -m benchmarks.waits $(if $(QUICK),--quick)
+
+bench-training: install-test ## a training at 84,916 rows beside the common recipe (5 minutes; PRICERUNNER=file: real offers too)
+	@exec $(ML)/python -m benchmarks.training
+	$(if $(PRICERUNNER),@$(ML)/python -m benchmarks.training --pricerunner $(PRICERUNNER))
 
 lint: install-test ## ruff, mypy and the import rules
 	$(ML)/ruff check .
