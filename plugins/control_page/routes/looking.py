@@ -17,8 +17,8 @@ from plugins.control_page.prefect_reader import PrefectReader, Seen
 DEPLOYMENTS_SECONDS = 15.0
 WORKERS_SECONDS = 10.0
 RUNS_SECONDS = 2.5
-ONE_RUN_SECONDS = 2.0
-INSIDE_SECONDS = 5.0
+ONE_RUN_SECONDS = 3.0
+INSIDE_SECONDS = 12.0
 
 ViewerDep = Annotated[Viewer, Depends(viewer)]
 Deployments = Mapping[str, DeploymentRecord]

@@ -38,7 +38,7 @@ from plugins.control_page.timeline import timeline
 
 router = APIRouter()
 shelf = LogShelf()
-LOG_SECONDS = 2.0
+LOG_SECONDS = 4.0
 ENDED_SECONDS = 30.0
 RETRIED = frozenset({"FAILED", "CRASHED", "CANCELLED"})
 
@@ -99,7 +99,7 @@ async def run_page(flow_run_id: str, reader: PrefectReader, viewer: Viewer) -> d
         reader.see(
             ("result", flow_run_id, run.value.state_type),
             lambda: _result(flow_run_id),
-            fresh_seconds=5.0 if view.is_live else ENDED_SECONDS,
+            fresh_seconds=ENDED_SECONDS,
         ),
         see_task_runs(reader, flow_run_id),
         see_sub_runs(reader, flow_run_id),
