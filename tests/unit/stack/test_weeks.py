@@ -28,6 +28,7 @@ PROMOTION = {
     "use_case": "products",
     "promoted": True,
     "reason": "better",
+    "rule": "gain",
     "challenger_version": "2",
     "challenger_metrics": {"f1_weighted": 0.8765, "f1_macro": 0.8123},
     "champion_version": "2",
