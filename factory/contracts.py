@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bridge.contracts import Deployment
 
+DriftLevel = Literal["stable", "warning", "alert", "critical"]
+"""How far a column moved, in ascending order: PSI from 0.1, 0.2 and 0.3 on, where a permutation test agrees."""
+
 
 class _Contract(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -205,8 +208,52 @@ class MonitorParams(_Contract):
     as_of: datetime | None = None
 
 
+class ColumnDrift(_Contract):
+    """How far one column moved in the last 7 days.
+
+    `psi`, `chance_psi` (what it is on average without drift), `p_value` and `level` are against the version's
+    predictions on the frozen test set; those named `recent_` against the 23 days before, None where there were too
+    few. `drifted` tells of alert or critical in either. Evidently's own test stands beside it and decides nothing.
+    """
+
+    psi: float
+    chance_psi: float
+    p_value: float
+    level: DriftLevel
+    drifted: bool
+    recent_psi: float | None = None
+    recent_p_value: float | None = None
+    recent_level: DriftLevel | None = None
+    evidently_test: str | None = None
+    evidently_score: float | None = None
+    evidently_drifted: bool | None = None
+
+
+class LiveQuality(_Contract):
+    """Weighted F1 (0 to 1) of the last 30 days' predictions whose true class is known by now, with its 95 % interval,
+    beside what the frozen test set promised; `labelled` counts the predictions."""
+
+    f1_weighted: float
+    low: float
+    high: float
+    labelled: int
+    promised: float
+    promised_low: float | None = None
+    promised_high: float | None = None
+
+    @property
+    def below_promise(self) -> bool:
+        """Whether the whole interval lies below what was promised."""
+        return self.high < (self.promised if self.promised_low is None else self.promised_low)
+
+
 class MonitorResult(_Result):
-    """`drift_score` is the share of drifted columns; `drift_metrics` holds PSI and p-value by column."""
+    """`drift_score` is the share of drifted columns, `level` that of the column which moved furthest.
+
+    `drift_detected` is the alarm: a score above `threshold`, or a critical level. `samples` counts the predictions of
+    7 days, of which `sampled` were looked at; a share among these is within `sampling_error` (0 to 1) of that among
+    all, 19 times in 20. `retraining` says what became of it, in a sentence; `episode_since` when the alarms began.
+    """
 
     status: Literal["ok", "drift", "skipped"]
     reason: str
@@ -214,26 +261,53 @@ class MonitorResult(_Result):
     drift_score: float | None
     threshold: float
     retrained: bool
-    drift_metrics: dict[str, Any]
+    drift_metrics: dict[str, ColumnDrift]
     retrain_result: dict[str, Any] | None
     notification: str
     use_case: str
     samples: int
+    level: DriftLevel = "stable"
+    model_version: str | None = None
+    sampled: int = 0
+    sampling_error: float = 0.0
+    recent_samples: int = 0
+    live: LiveQuality | None = None
+    retraining: str | None = None
+    episode_since: datetime | None = None
     report_url: str | None = None
+    chart_url: str | None = None
 
     def facts(self) -> dict[str, str]:
         if self.drift_score is None:
             return {"Drift": "not measured"}
-        return {"Drift": f"{self.drift_score:.2f} (alarm above {self.threshold:.2f})"}
+        columns = sorted(self.drift_metrics, key=lambda name: -self.drift_metrics[name].psi)[:4]
+        said = {
+            "Drift": f"{self.level}, score {self.drift_score:.2f} (alarm above {self.threshold:.2f} or when critical)",
+            "PSI": ", ".join(f"{name} {self.drift_metrics[name].psi:.2f}" for name in columns),
+        }
+        if live := self.live:
+            said["Live F1"] = (
+                f"{live.f1_weighted:.3f} ({live.low:.3f} to {live.high:.3f}), promised {live.promised:.3f}"
+            )
+        return said
 
     def reservations(self) -> list[str]:
         if self.status == "skipped":
             return [f"Monitoring skipped: {self.reason}"]
-        said = [f"Drift: {self.reason}"] if self.drift_detected else []
-        return [*said, "Retrained"] if self.retrained else said
+        said = []
+        if self.drift_detected or self.level != "stable":
+            said.append(f"Drift: {self.reason}")
+        if self.live and self.live.below_promise:
+            live = self.live
+            said.append(
+                f"Live F1 {live.f1_weighted:.3f} over {live.labelled:,} labelled predictions is below the promised "
+                f"{live.promised:.3f}"
+            )
+        return [*said, f"Retraining: {self.retraining}"] if self.retraining else said
 
     def links(self) -> dict[str, str]:
-        return {"Drift report": self.report_url} if self.report_url else {}
+        known = {"Drift report": self.report_url, "Drift by week": self.chart_url}
+        return {name: url for name, url in known.items() if url}
 
 
 def score(use_case: str) -> Deployment[ScoreParams, ScoreResult]:

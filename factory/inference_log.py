@@ -102,9 +102,12 @@ def read_window(
     path: str | None = None,
     *,
     version: str | None = None,
+    labelled: bool = False,
     most_rows: int = MOST_ROWS,
 ) -> Window:
     """The predictions of the `days` up to and including `until` (data time), of one model version or of all.
+
+    `labelled` asks for those alone whose true class is known by now.
 
     Columns: those of the table, `text`, the product's text as the models see it, and `label`, its true class where it
     is known by now. With `path` (CSV or Parquet, any fsspec address) the file's own columns instead, at least
@@ -112,10 +115,15 @@ def read_window(
     with the smallest hashes are drawn: a random sample, and the same one every time. Raises InferenceLogInvalid.
     """
     if path is not None:
-        return _draw_from_file(path, use_case, until, days, version, most_rows)
+        asked = _Asked(until, days, version, labelled)
+        return _draw_from_file(path, use_case, asked, most_rows)
     conditions = _within(use_case, until, days)
     if version is not None:
         conditions.append(inference_log.c.model_version == version)
+    if labelled:
+        conditions.append(
+            inference_log.c.productid.in_(select(labels.c.productid).where(labels.c.prdtypecode.is_not(None)))
+        )
     with _required(engine).connect() as connection:
         query = select(func.count()).select_from(inference_log).where(*conditions)
         total = connection.scalar(query) or 0
@@ -163,12 +171,28 @@ def _draw_ids(connection: Connection, query: Select[Any], most: int) -> list[str
     return sorted(kept.tolist())
 
 
-def _draw_from_file(path: str, use_case: str, until: datetime, days: float, version: str | None, most: int) -> Window:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Which rows of a file are asked for."""
+
+    until: datetime
+    days: float
+    version: str | None
+    labelled: bool
+
+    def of(self, piece: pd.DataFrame) -> pd.DataFrame:
+        mine = piece[_inside(piece, self.until, self.days)]
+        if self.version is not None:
+            mine = mine[_versions(mine).isin([self.version, ""])]
+        if self.labelled:
+            mine = mine[mine["label"].fillna("") != ""] if "label" in mine.columns else mine.iloc[:0]
+        return mine
+
+
+def _draw_from_file(path: str, use_case: str, asked: _Asked, most: int) -> Window:
     total, kept, hashes = 0, [], np.empty(0, dtype=np.uint64)
     for piece in read_pieces(path, use_case):
-        mine = piece[_inside(piece, until, days)]
-        if version is not None:
-            mine = mine[_versions(mine).isin([version, ""])]
+        mine = asked.of(piece)
         total += len(mine)
         names = mine["prediction_id"] if "prediction_id" in mine.columns else mine.index.to_series()
         kept.append(mine)

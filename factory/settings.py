@@ -49,6 +49,7 @@ class Settings(BaseModel):
     inference_log_path: str | None = None
     drift_threshold: float = Field(default=0.3, ge=0, le=1)
     min_samples_for_drift: int = Field(default=100, ge=1)
+    retrain_cooldown_days: float = Field(default=30, ge=0)
     promotion_approval: bool = False
     airflow_ui_url: str | None = None
     prefect_ui_url: str | None = None
@@ -62,6 +63,7 @@ _VARIABLES = {
     "inference_log_path": "INFERENCE_LOG_PATH",
     "drift_threshold": "DRIFT_THRESHOLD",
     "min_samples_for_drift": "MIN_SAMPLES_FOR_DRIFT",
+    "retrain_cooldown_days": "RETRAIN_COOLDOWN_DAYS",
     "promotion_approval": "PROMOTION_APPROVAL",
     "airflow_ui_url": "AIRFLOW_UI_URL",
     "prefect_ui_url": "PREFECT_UI_URL",

@@ -1,7 +1,7 @@
 """`monitor-and-retrain`: do the predictions still look like those on the test set, and if not, is there newer data?
 
-Owns the order: windows, verdict, report, retraining. What counts as drift is `flows.core.drift`, what counts as newer
-data `flows.core.policy`; training and promotion are their own flows, run here as parts of this one.
+Owns the order: windows, verdict, history, report, retraining. What counts as drift is `flows.core.look`, which
+predictions are compared `flows.adapters.windows`, what an alarm sets off `flows.retraining`.
 
     python -m flows.monitor_and_retrain --force-retrain
 """
@@ -18,58 +18,28 @@ from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 
 from factory import use_cases
-from factory.contracts import DatasetRef, MonitorResult
+from factory.catalogue import open_catalogue
+from factory.contracts import LiveQuality, MonitorResult
 from factory.settings import Settings, read_settings
 from flows.adapters.announcement import announce_failure, announce_result, announcement_of
+from flows.adapters.look_history import describe_look, explain_look
 from flows.adapters.publication import flow_run_url, publish, publish_skip
-from flows.adapters.registry import Version
 from flows.adapters.retries import NETWORK
+from flows.adapters.windows import Nothing, Windows
+from flows.retraining import Outcome, retrain
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from flows.core.drift import Drift
-
-WINDOW_DAYS = 7
-LONG_WINDOW_DAYS = 30
+    from factory.drift_history import Look
+    from flows.adapters.drift_report import Report
+    from flows.core.look import Finding
 
 
 @dataclass(frozen=True, slots=True)
-class Windows:
-    """One version's logged predictions of both windows, which end at `until`, and what they are compared with."""
+class Links:
+    """Where a person looks at the report and at the weeks' chart; None when no web interface is known."""
 
-    version: Version
-    until: datetime
-    days: pd.DataFrame
-    long_days: pd.DataFrame
-    reference: pd.DataFrame
-
-
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """Why there is nothing to compare, and how many predictions there were."""
-
-    reason: str
-    samples: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The drift of both windows."""
-
-    drift: Drift
-    long_drift: Drift
-    samples: int
-    long_samples: int
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a retraining would take: the newest snapshot and the champion's own parameters."""
-
-    dataset: DatasetRef | None
-    newer: bool
-    params: dict[str, Any]
+    report: str | None
+    chart: str | None
 
 
 @flow(
@@ -84,176 +54,185 @@ def monitor_and_retrain(
     use_case: str = "products",
     as_of: datetime | None = None,
 ) -> dict[str, Any] | State[dict[str, Any]]:
-    """Compare the last 7 days of predictions with the model's predictions on the frozen test set.
+    """Compare the last 7 days of predictions with the model's on the frozen test set, and with the 23 days before.
 
-    The windows of 7 and 30 days end at `as_of`, else at the newest logged prediction. Above DRIFT_THRESHOLD a
-    retraining runs where there is a newer snapshot than those trained on; `force_retrain` trains in any case. Skips
-    with a reason below MIN_SAMPLES_FOR_DRIFT and without a champion. Gives `MonitorResult` as a dict.
+    The windows end at `as_of`, else at the newest logged prediction. An alarm (more than DRIFT_THRESHOLD of the columns
+    drifted, or one critically) retrains where there is a newer snapshot than those trained on, once a drift episode;
+    `force_retrain` trains in any case. Skips with a reason below MIN_SAMPLES_FOR_DRIFT and without a champion. Gives
+    `MonitorResult` as a dict; raises RetrainingFailed.
     """
     settings = read_settings()
-    threshold = settings.drift_threshold
     windows = read_windows(settings, use_case, inference_log_path or settings.inference_log_path, as_of)
-    finding, report_url, alarm = None, None, False
-    if isinstance(windows, Windows):
-        finding = compare(windows)
-        alarm = finding.drift.exceeds(threshold)
-        report_url = log_report(settings, use_case, windows, finding, flow_run_url(settings.prefect_ui_url))
-        reason = _explain(windows, finding, threshold)
-    else:
-        reason = windows.reason
-    retrained = None
-    if alarm or force_retrain:
-        retrained, said = retrain(settings, use_case, force=force_retrain)
-        reason = f"{reason}; {said}"
+    if isinstance(windows, Nothing):
+        return _without_a_look(settings, use_case, windows, force=force_retrain)
+    finding = compare(windows, settings.min_samples_for_drift)
+    live = measure_live(windows, settings.min_samples_for_drift)
+    report = draw_report(windows, finding)
+    look = describe_look(use_case, windows, finding, report, live, settings.drift_threshold)
+    reason = explain_look(look, finding, settings.drift_threshold)
+    looks = record(settings, look)
+    links = log_look(settings, windows, looks, report, flow_run_url(settings.prefect_ui_url))
     get_run_logger().info(reason)
-    context = FlowRunContext.get()
-    result = MonitorResult(
-        status="skipped" if finding is None else "drift" if alarm else "ok",
-        reason=reason,
-        drift_detected=alarm,
-        drift_score=finding.drift.score if finding else None,
-        threshold=threshold,
-        retrained=retrained is not None,
-        drift_metrics=_metrics(finding) if finding else {},
-        retrain_result=retrained,
-        notification=announcement_of(context.flow_run if context else None),
-        use_case=use_case,
-        samples=finding.samples if finding else windows.samples if isinstance(windows, Nothing) else 0,
-        report_url=report_url,
-    )
-    return publish_skip(result, reason) if finding is None and retrained is None else publish(result)
+    outcome = None
+    if look.alarm or force_retrain:
+        until = windows.until if look.alarm else None
+        outcome = retrain(settings, use_case, until=until, cause=reason, force=force_retrain)
+        get_run_logger().info(outcome.said)
+    return publish(_result(settings, windows, looks, reason, outcome, links))
 
 
 @task(**NETWORK)
 def read_windows(settings: Settings, use_case: str, log_path: str | None, as_of: datetime | None) -> Windows | Nothing:
-    """The predictions to look at: of the version that made most of the last 7 days', else of the champion."""
-    from factory.catalogue import open_catalogue
-    from factory.inference_log import newest_timestamp, read_window
-    from flows.adapters import registry, runs
+    """The predictions to look at, and what they are compared with."""
+    from flows.adapters import registry, windows
 
     client = registry.connect(settings.mlflow_tracking_uri)
-    model = use_cases.get(use_case).model_name
-    champion = registry.find_version(client, model, registry.CHAMPION)
-    if champion is None:
-        return Nothing("there is no champion yet")
-    engine = None if log_path else open_catalogue(settings.database_url)
-    until = as_of or newest_timestamp(engine, use_case, log_path)
-    if until is None:
-        return Nothing("no prediction is logged yet")
-    days, long_days = (
-        read_window(engine, use_case, until, span, log_path).rows for span in (WINDOW_DAYS, LONG_WINDOW_DAYS)
-    )
-    number = _busiest_version(days) or champion.number
-    days, long_days = _of_version(days, number), _of_version(long_days, number)
-    if len(days) < settings.min_samples_for_drift:
-        least = settings.min_samples_for_drift
-        return Nothing(f"{len(days)} predictions in {WINDOW_DAYS} days, at least {least} are needed", len(days))
-    version = champion if number == champion.number else registry.get_version(client, model, number)
-    return Windows(version, until, days, long_days, runs.read_reference(client, version))
+    engine = open_catalogue(settings.database_url)
+    return windows.read_windows(settings, use_case, client, engine, log_path, as_of)
 
 
 @task(cache_policy=NO_CACHE)
-def compare(windows: Windows) -> Finding:
-    """How both windows differ from the reference."""
-    from flows.core import drift
+def compare(windows: Windows, min_samples: int) -> Finding:
+    """How the last 7 days differ from the reference and from the days before."""
+    from flows.core import look
 
-    short = drift.compare(windows.reference, windows.days)
-    same = len(windows.long_days) == len(windows.days)
-    longer = short if same else drift.compare(windows.reference, windows.long_days)
-    return Finding(short, longer, len(windows.days), len(windows.long_days))
+    before, mine = windows.before.rows, windows.before_of_version()
+    return look.take_look(windows.reference, windows.current.rows, before, mine, min_samples=min_samples)
+
+
+@task(cache_policy=NO_CACHE)
+def measure_live(windows: Windows, min_samples: int) -> LiveQuality | None:
+    """Weighted F1 where true classes have arrived, beside the promised one; None below `min_samples` of them."""
+    from flows.core.intervals import estimate
+
+    rows, promised = windows.labelled.rows, windows.promised
+    if len(rows) < min_samples or "f1_weighted" not in promised:
+        return None
+    found = estimate(rows["label"], rows["predicted_class"])["f1_weighted"]
+    return LiveQuality(
+        f1_weighted=found.value,
+        low=found.low,
+        high=found.high,
+        labelled=windows.labelled.total,
+        promised=promised["f1_weighted"],
+        promised_low=promised.get("f1_weighted_low"),
+        promised_high=promised.get("f1_weighted_high"),
+    )
+
+
+@task(cache_policy=NO_CACHE)
+def draw_report(windows: Windows, finding: Finding) -> Report:
+    """Evidently's page and tests."""
+    from flows.adapters import drift_report
+
+    drifted = ", ".join(finding.drifted()) or "no column"
+    findings = f"Drift: {finding.level}; drifted: {drifted}."
+    current = windows.current
+    return drift_report.draw_report(windows.reference, current.rows, total=current.total, findings=findings)
 
 
 @task(**NETWORK)
-def log_report(
-    settings: Settings, use_case: str, windows: Windows, finding: Finding, run_page: str | None
-) -> str | None:
-    """The look as an MLflow run with Evidently's report; gives the report's address."""
-    from flows.adapters import drift_report, registry, runs
+def record(settings: Settings, look: Look) -> list[Look]:
+    """Write the look into the history; gives the history up to it, the oldest look first."""
+    from factory import drift_history
 
-    client = registry.connect(settings.mlflow_tracking_uri)
-    numbers = {f"psi_{name}": column.psi for name, column in finding.drift.columns.items()}
-    numbers |= {"drift_score": finding.drift.score, "samples": float(finding.samples)}
+    engine = open_catalogue(settings.database_url)
+    drift_history.record_look(engine, look)
+    return drift_history.read_looks(engine, look.use_case, until=look.until)
+
+
+@task(**NETWORK)
+def log_look(settings: Settings, windows: Windows, looks: list[Look], report: Report, run_page: str | None) -> Links:
+    """The look as an MLflow run with Evidently's report and the weeks' chart."""
+    from factory.drift_history import weekly
+    from flows.adapters import drift_chart, registry, runs
+
+    look, client = looks[-1], registry.connect(settings.mlflow_tracking_uri)
+    numbers = {f"psi_{name}": column.psi for name, column in look.columns.items()}
+    numbers |= {"drift_score": look.drift_score, "samples": float(look.samples)}
+    if look.live:
+        numbers |= {"live_f1_weighted": look.live.f1_weighted, "promised_f1_weighted": look.live.promised}
+    tags = {"use_case": look.use_case, "window_until": look.until.isoformat(), "drift_level": look.level}
     run_id = runs.log_monitoring(
         client,
-        use_cases.get(use_case).experiment,
+        use_cases.get(look.use_case).experiment,
         watched=windows.version,
         metrics=numbers,
-        tags={"use_case": use_case, "window_until": windows.until.isoformat(), "prefect.flow_run_url": run_page or ""},
-        report=drift_report.draw_report(windows.reference, windows.days),
+        tags={**tags, "prefect.flow_run_url": run_page or ""},
+        report=report.page,
+        chart=drift_chart.draw_weeks(weekly(looks)),
     )
-    return runs.run_url(client, settings.mlflow_ui_url, run_id, runs.REPORT_FILE)
+    page = settings.mlflow_ui_url
+    return Links(*(runs.run_url(client, page, run_id, name) for name in (runs.REPORT_FILE, runs.CHART_FILE)))
 
 
-def retrain(settings: Settings, use_case: str, *, force: bool) -> tuple[dict[str, Any] | None, str]:
-    """Train on the newest snapshot and decide its promotion, as parts of this run, where there is reason to.
+def _result(
+    settings: Settings, windows: Windows, looks: list[Look], reason: str, outcome: Outcome | None, links: Links
+) -> MonitorResult:
+    from factory.drift_history import episode_start
+    from flows.core.look import sampling_error
 
-    Gives the training's result with the `promotion` in it, None when nothing was trained, and a sentence on it.
-    """
-    from flows.pipeline_flow import training_pipeline
-    from flows.promotion import promotion
-
-    plan = plan_retraining(settings, use_case)
-    if not (plan.newer or force):
-        return None, "no newer snapshot"
-    trained = training_pipeline(use_case=use_case, dataset=plan.dataset, auto_promote_threshold=None, **plan.params)
-    version = trained["model_version"]
-    decision = promotion(use_case=use_case, model_version=version)
-    outcome = {"promoted": decision["promoted"], "reason": decision["reason"], "promotion": decision}
-    verdict = "promoted" if decision["promoted"] else "not promoted"
-    said = f"retrained on week {trained['week_number']}: version {version} {verdict}, {decision['reason']}"
-    return {**trained, **outcome}, said
-
-
-@task(**NETWORK)
-def plan_retraining(settings: Settings, use_case: str) -> Plan:
-    """The newest snapshot, whether no version was trained on it or on a newer one, and the champion's parameters."""
-    from factory.cutting import newest_week
-    from flows.adapters import registry, runs
-    from flows.core.policy import Snapshot, is_newer
-
-    client = registry.connect(settings.mlflow_tracking_uri)
-    model = use_cases.get(use_case).model_name
-    newest = newest_week(settings, use_case)
-    known = registry.trained_snapshots(client, model)
-    newer = newest is not None and is_newer(Snapshot(newest.week, newest.revision), known)
-    champion = registry.find_version(client, model, registry.CHAMPION)
-    params = runs.read_params(client, champion.run_id) if champion else {}
-    kept = {name: kind(params[name]) for name, kind in (("max_features", int), ("C", float)) if name in params}
-    return Plan(newest, newer, kept)
+    look, current = looks[-1], windows.current
+    return MonitorResult(
+        status="drift" if look.alarm else "ok",
+        reason=f"{reason}; {outcome.said}" if outcome else reason,
+        drift_detected=look.alarm,
+        drift_score=look.drift_score,
+        threshold=settings.drift_threshold,
+        retrained=outcome is not None and outcome.trained is not None,
+        drift_metrics=look.columns,
+        retrain_result=_retrain_result(outcome),
+        notification=_notification(),
+        use_case=look.use_case,
+        samples=current.total,
+        level=look.level,
+        model_version=look.model_version,
+        sampled=len(current.rows),
+        sampling_error=round(sampling_error(len(current.rows), current.total), 5),
+        recent_samples=windows.before.total,
+        live=look.live,
+        retraining=outcome.said if outcome else None,
+        episode_since=episode_start(looks),
+        report_url=links.report,
+        chart_url=links.chart,
+    )
 
 
-def _busiest_version(predictions: pd.DataFrame) -> str | None:
-    if "model_version" not in predictions.columns:
+def _without_a_look(
+    settings: Settings, use_case: str, nothing: Nothing, *, force: bool
+) -> dict[str, Any] | State[dict[str, Any]]:
+    """A run without enough to compare: skipped, unless training was asked for in any case."""
+    outcome = retrain(settings, use_case, until=None, cause=nothing.reason, force=True) if force else None
+    reason = f"{nothing.reason}; {outcome.said}" if outcome else nothing.reason
+    get_run_logger().info(reason)
+    result = MonitorResult(
+        status="skipped",
+        reason=reason,
+        drift_detected=False,
+        drift_score=None,
+        threshold=settings.drift_threshold,
+        retrained=outcome is not None,
+        drift_metrics={},
+        retrain_result=_retrain_result(outcome),
+        notification=_notification(),
+        use_case=use_case,
+        samples=nothing.samples,
+        retraining=outcome.said if outcome else None,
+    )
+    return publish(result) if outcome else publish_skip(result, reason)
+
+
+def _retrain_result(outcome: Outcome | None) -> dict[str, Any] | None:
+    if outcome is None or outcome.trained is None or outcome.decision is None:
         return None
-    versions = predictions["model_version"].dropna().astype(str)
-    versions = versions[versions != ""]
-    return str(versions.mode().iloc[-1]) if len(versions) else None
+    decided = outcome.decision.model_dump(mode="json")
+    verdict = {"promoted": outcome.decision.promoted, "reason": outcome.decision.reason, "promotion": decided}
+    return {**outcome.trained.model_dump(mode="json"), **verdict}
 
 
-def _of_version(predictions: pd.DataFrame, number: str) -> pd.DataFrame:
-    if "model_version" not in predictions.columns:
-        return predictions
-    versions = predictions["model_version"].astype(str)
-    return predictions[(versions == number) | predictions["model_version"].isna() | (versions == "")]
-
-
-def _explain(windows: Windows, finding: Finding, threshold: float) -> str:
-    drifted = finding.drift.drifted()
-    columns = f" ({', '.join(drifted)})" if drifted else ""
-    relation = "above" if finding.drift.exceeds(threshold) else "not above"
-    return (
-        f"drift score {finding.drift.score:.2f}{columns} is {relation} {threshold:.2f} "
-        f"over {finding.samples} predictions of version {windows.version.number}"
-    )
-
-
-def _metrics(finding: Finding) -> dict[str, Any]:
-    columns = {
-        name: {"psi": round(column.psi, 4), "p_value": round(column.p_value, 4), "drifted": column.drifted}
-        for name, column in finding.drift.columns.items()
-    }
-    longer = {"drift_score": finding.long_drift.score, "samples": finding.long_samples}
-    return {**columns, f"last_{LONG_WINDOW_DAYS}_days": longer}
+def _notification() -> str:
+    context = FlowRunContext.get()
+    return announcement_of(context.flow_run if context else None)
 
 
 if __name__ == "__main__":

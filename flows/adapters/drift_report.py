@@ -1,26 +1,56 @@
-"""The drift report that people read: Evidently's, as one HTML page.
+"""The drift report that people read: Evidently's, as one HTML page, and what its tests say.
 
-Owns Evidently's settings. Judges nothing: an alarm follows from `flows.core.drift`.
+Owns Evidently's settings and how much of a sample goes into the page. Judges nothing: an alarm follows from
+`flows.core.look`.
 """
 
 from __future__ import annotations
 
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 import pandas as pd
 
-COLUMNS = ("predicted_class", "confidence", "text_length", "text")
+from flows.core.drift import COLUMNS
+from flows.core.look import sampling_error
 
-TEXT_ROWS = 2_000
+ROWS = 5_000
 """At most so many rows of each side go into the report: the page holds them all, and the text comparison is slow."""
 
 TEXT_METHOD = "abs_text_content_drift"
 """ROC AUC of a classifier that tells the sides apart; Evidently's default on 1,000 rows or fewer takes 2.5 s more."""
 
+P_VALUE_NAMES = ("p_value", "p-value")
 SEED = 42
 
 
-def draw_report(reference: pd.DataFrame, current: pd.DataFrame) -> str:
-    """The report on COLUMNS as HTML, about 4 MB; without text where the current predictions hold none."""
-    from evidently import DataDefinition, Dataset, Report
+@dataclass(frozen=True, slots=True)
+class EvidentlyTest:
+    """One column by Evidently's own test: a p-value that is small, or a distance that is large, when it drifted."""
+
+    name: str
+    score: float
+    drifted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The page, about 4 MB, and the tests in it by column."""
+
+    page: str
+    tests: Mapping[str, EvidentlyTest]
+
+
+def draw_report(reference: pd.DataFrame, current: pd.DataFrame, *, total: int, findings: str) -> Report:
+    """The report on COLUMNS; without text where the current predictions hold none.
+
+    `current` was drawn from `total` predictions. Above Evidently's part the page says `findings`, and how many rows
+    it shows with the error of that sample.
+    """
+    from evidently import DataDefinition, Dataset
+    from evidently import Report as EvidentlyReport
     from evidently.metrics import ValueDrift
 
     columns = [name for name in COLUMNS if name in current.columns]
@@ -29,16 +59,42 @@ def draw_report(reference: pd.DataFrame, current: pd.DataFrame) -> str:
         numerical_columns=["confidence", "text_length"],
         text_columns=["text"] if "text" in columns else [],
     )
-    sides = [Dataset.from_pandas(_plain(side, columns), data_definition=definition) for side in (current, reference)]
+    shown, known = _plain(current, columns), _plain(reference, columns)
+    sides = [Dataset.from_pandas(side, data_definition=definition) for side in (shown, known)]
     # not the DataDriftPreset: it computes every column twice
     drifts = [ValueDrift(column=name, method=TEXT_METHOD if name == "text" else None) for name in columns]
-    snapshot = Report(drifts).run(*sides)
-    return str(snapshot.get_html_str(as_iframe=False))
+    snapshot = EvidentlyReport(drifts).run(*sides)
+    page = str(snapshot.get_html_str(as_iframe=False))
+    note = f"{findings} {_sample_note(len(shown), total, len(known), len(reference))}"
+    return Report(page.replace("<body>", f"<body>{_banner(note)}", 1), _tests(snapshot.dict()))
+
+
+def _sample_note(shown: int, total: int, known: int, reference: int) -> str:
+    said = f"Below are {shown:,} of {total:,} predictions and {known:,} of {reference:,} rows of the reference."
+    if shown == total:
+        return said
+    return f"{said} A share among them is within {100 * sampling_error(shown, total):.1f} points, 19 times in 20."
+
+
+def _banner(note: str) -> str:
+    style = "font-family:sans-serif;margin:0;padding:12px 24px;background:#f5f5f5;border-bottom:1px solid #ccc"
+    return f'<p style="{style}">{html.escape(note)}</p>'
+
+
+def _tests(document: Mapping[str, Any]) -> dict[str, EvidentlyTest]:
+    found = {}
+    for metric in document["metrics"]:
+        config, value = metric["config"], float(metric["value"])
+        threshold = float(config["threshold"])
+        small_drifts = any(name in config["method"] for name in P_VALUE_NAMES)
+        drifted = value < threshold if small_drifts else value >= threshold
+        found[config["column"]] = EvidentlyTest(config["method"], value, drifted)
+    return found
 
 
 def _plain(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     wanted = frame[columns]
-    if len(wanted) > TEXT_ROWS:
-        wanted = wanted.sample(TEXT_ROWS, random_state=SEED)
+    if len(wanted) > ROWS:
+        wanted = wanted.sample(ROWS, random_state=SEED)
     texts: dict[str, type] = {name: object for name in ("predicted_class", "text") if name in columns}
     return wanted.astype(texts).reset_index(drop=True)

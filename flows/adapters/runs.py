@@ -20,12 +20,14 @@ from flows.adapters.registry import Version, experiment_id
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
     from mlflow import MlflowClient
     from sklearn.pipeline import Pipeline
 
 DATASET_FILE = "dataset.json"
 REFERENCE_FILE = "reference.parquet"
 REPORT_FILE = "drift_report.html"
+CHART_FILE = "drift_by_week.png"
 MODEL_NEEDS = ("scikit-learn", "skops", "numpy")
 
 
@@ -92,12 +94,14 @@ def log_monitoring(
     metrics: Mapping[str, float],
     tags: Mapping[str, str],
     report: str,
+    chart: Figure,
 ) -> str:
-    """Write one look at drift as a run, with the report's HTML; gives the run's id."""
+    """Write one look at drift as a run, with the report's HTML and the weeks' chart; gives the run's id."""
     name = f"drift of {watched.model} v{watched.number}"
     run_id = _start(client, experiment, name, {"kind": "monitoring", "model_version": watched.number, **tags})
     _log_numbers(client, run_id, {}, metrics)
     client.log_text(run_id, report, REPORT_FILE)
+    client.log_figure(run_id, chart, CHART_FILE)
     client.set_terminated(run_id)
     return run_id
 
@@ -117,6 +121,11 @@ def read_reference(client: MlflowClient, watched: Version) -> pd.DataFrame:
 def read_params(client: MlflowClient, run_id: str) -> dict[str, str]:
     """The parameters of a run, as text."""
     return dict(client.get_run(run_id).data.params)
+
+
+def read_metrics(client: MlflowClient, run_id: str) -> dict[str, float]:
+    """The metrics of a run."""
+    return dict(client.get_run(run_id).data.metrics)
 
 
 def run_url(client: MlflowClient, ui_url: str | None, run_id: str, artifact: str = "") -> str | None:

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
+from sqlalchemy import delete, insert, select
 
 from bridge.contracts import SKIPPED_STATE_NAME
-from factory.catalogue import open_catalogue
+from factory.catalogue import labels, open_catalogue
 from factory.contracts import MonitorResult, ScoreResult
+from factory.drift_history import read_looks, read_retrainings
 from factory.inference_log import append, newest_timestamp, read_window
 from flows.monitor_and_retrain import monitor_and_retrain
+from flows.retraining import RetrainingFailed
 from flows.scoring import score
 
 if TYPE_CHECKING:
@@ -91,11 +94,51 @@ def test_arrivals_of_the_same_kind_are_no_drift(veteran: Home, champion: str) ->
     assert (result["status"], result["drift_detected"], result["retrained"]) == ("ok", False, False)
     assert result["drift_score"] == 0
     assert result["samples"] == veteran.cut(2).arrivals
-    assert {"predicted_class", "confidence", "text_length", "text", "last_30_days"} == set(result["drift_metrics"])
+    assert result["level"] == "stable"
+    assert {"predicted_class", "confidence", "text_length", "text"} == set(result["drift_metrics"])
+    assert all(column["evidently_test"] for column in result["drift_metrics"].values())
+    assert result["retraining"] is None
+
+
+def test_a_look_leaves_a_report_a_chart_and_an_entry_in_the_history(veteran: Home, champion: str) -> None:
+    score(week_number=2)
+
+    result = monitor_and_retrain()
+
     run_id = result["report_url"].split("/runs/")[1].split("/")[0]
     page = Path(veteran.client.download_artifacts(run_id, "drift_report.html")).read_text()
-    assert "<html" in page
     assert "text_length" in page
+    assert f"{result['samples']:,} of {result['samples']:,} predictions" in page
+    assert result["chart_url"].endswith(f"{run_id}/artifacts/drift_by_week.png")
+    chart = Path(veteran.client.download_artifacts(run_id, "drift_by_week.png")).read_bytes()
+    assert chart.startswith(b"\x89PNG")
+    (look,) = read_looks(open_catalogue(veteran.settings.database_url), "products")
+    assert (look.until, look.alarm, look.model_version) == (veteran.cut(2).as_of, False, champion)
+    assert {name: column.psi for name, column in look.columns.items()} == {
+        name: column["psi"] for name, column in result["drift_metrics"].items()
+    }
+
+
+def test_live_f1_stands_beside_the_promised_one_once_labels_are_known(veteran: Home, champion: str) -> None:
+    score(week_number=2)
+    engine = open_catalogue(veteran.settings.database_url)
+    with engine.begin() as connection:
+        known = connection.execute(select(labels)).all()
+        connection.execute(delete(labels))
+
+    unlabelled = monitor_and_retrain()
+    with engine.begin() as connection:
+        connection.execute(insert(labels), [row._asdict() for row in known])
+    labelled = monitor_and_retrain()
+
+    assert unlabelled["live"] is None
+    live = labelled["live"]
+    run = veteran.client.get_run(veteran.client.get_model_version("products", champion).run_id)
+    assert live["promised"] == run.data.metrics["f1_weighted"]
+    assert live["labelled"] == labelled["samples"]
+    assert live["low"] < live["f1_weighted"] < live["high"]
+    # arrivals are of the test set's kind: two standard errors of some 170 rows, and of the test set's own
+    assert live["f1_weighted"] == pytest.approx(live["promised"], abs=0.12)
 
 
 def test_too_few_predictions_are_not_looked_at(veteran: Home, champion: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,9 +159,12 @@ def test_drift_retrains_on_newer_data_and_only_once(veteran: Home, prefect: Pref
     result = monitor_and_retrain()
 
     assert (result["status"], result["drift_detected"], result["retrained"]) == ("drift", True, True)
+    assert (result["level"], result["episode_since"] is None) == ("critical", False)
     assert result["drift_score"] > result["threshold"]
     assert result["retrain_result"]["week_number"] == 2
     assert result["retrain_result"]["promotion"]["challenger_version"] == "3"
+    assert "retrained on week 2: version 3" in result["retraining"]
+    assert result["retraining"] in " ".join(MonitorResult.model_validate(result).reservations())
     assert veteran.client.get_run(result["retrain_result"]["run_id"]).data.params["max_features"] == "800"
     assert prefect.last_run("training-pipeline")["parent_task_run_id"] is not None
 
@@ -127,10 +173,36 @@ def test_drift_retrains_on_newer_data_and_only_once(veteran: Home, prefect: Pref
     assert (again["drift_detected"], again["retrained"]) == (True, False)
     assert "no newer snapshot" in again["reason"]
 
+    veteran.cut(3)
+    newer = monitor_and_retrain()
+
+    assert (newer["drift_detected"], newer["retrained"]) == (True, False)
+    assert "this drift episode had its retraining" in newer["retraining"]
+    assert result["retraining"] in newer["retraining"]
+
     forced = monitor_and_retrain(force_retrain=True)
 
     assert forced["retrained"]
     assert forced["retrain_result"]["model_version"] == "4"
+
+
+def test_a_retraining_that_fails_says_so_and_may_be_tried_again(veteran: Home, champion: str) -> None:
+    score(week_number=2)
+    log_shifted(veteran, logged(veteran))
+    snapshot = Path(veteran.cut(2).uri.removeprefix("file://"))
+    kept = snapshot.read_bytes()
+    snapshot.chmod(0o644)
+    snapshot.write_bytes(kept[:-100])
+    try:
+        with pytest.raises(RetrainingFailed, match=r"critical over .* retraining failed: training ended as Failed"):
+            monitor_and_retrain()
+    finally:
+        snapshot.write_bytes(kept)
+    engine = open_catalogue(veteran.settings.database_url)
+    assert [each.status for each in read_retrainings(engine, "products")] == ["failed"]
+
+    assert monitor_and_retrain()["retrained"]
+    assert [each.status for each in read_retrainings(engine, "products")] == ["done"]
 
 
 def test_a_file_takes_the_place_of_the_log(veteran: Home, champion: str, tmp_path: Path) -> None:

@@ -56,7 +56,9 @@ def test_p_values_are_evenly_spread_without_drift() -> None:
     """Of 200 pairs from one source about a tenth must fall below .1: binomial, three deviations either way."""
     random = np.random.default_rng(7)
     values = [
-        drift.permutation_test(random.integers(0, 21, 800), random.integers(0, 21, 120), permutations=199, seed=seed)[1]
+        drift.permutation_test(
+            random.integers(0, 21, 800), random.integers(0, 21, 120), permutations=199, seed=seed
+        ).p_value
         for seed in range(200)
     ]
 
@@ -70,23 +72,42 @@ def test_psi_alone_would_alarm_on_small_samples() -> None:
     pairs = [(random.integers(0, 21, 100), random.integers(0, 21, 100)) for _ in range(40)]
     tested = [drift.permutation_test(*pair, permutations=199) for pair in pairs]
 
-    assert sum(psi >= drift.PSI_LEVEL for psi, _ in tested) > 20
-    assert not any(drift.has_drifted(psi, p_value, 100) for psi, p_value in tested)
+    assert sum(found.psi >= 0.2 for found in tested) > 20
+    assert {drift.level_of(found.psi, found.p_value, 0.0025) for found in tested} == {drift.Level.STABLE}
+
+
+def test_the_psi_to_expect_without_drift_is_told() -> None:
+    """About (bins - 1)(1/n + 1/m) = 20 * (1/100 + 1/100) = .4 (Yurdakul, 2018), less what the half rows take off."""
+    random = np.random.default_rng(5)
+    found = drift.permutation_test(random.integers(0, 21, 100), random.integers(0, 21, 100))
+
+    assert found.chance_psi == pytest.approx(0.4, abs=0.1)
 
 
 @pytest.mark.parametrize(
-    ("psi", "p_value", "rows", "drifted"),
+    ("psi", "p_value", "level"),
     [
-        (0.19, 0.001, 100, False),
-        (0.20, 0.001, 100, True),
-        (0.20, 0.010, 100, False),
-        (0.20, 0.500, 999, False),
-        (0.20, 0.500, 1000, True),
-        (0.19, 0.500, 9999, False),
+        (0.09, 0.001, "stable"),
+        (0.10, 0.001, "warning"),
+        (0.20, 0.001, "alert"),
+        (0.30, 0.001, "critical"),
+        (9.00, 0.001, "critical"),
+        (9.00, 0.010, "stable"),
     ],
 )
-def test_an_alarm_needs_the_level_and_significance(psi: float, p_value: float, rows: int, drifted: bool) -> None:
-    assert drift.has_drifted(psi, p_value, rows) is drifted
+def test_a_level_needs_its_psi_and_significance(psi: float, p_value: float, level: str) -> None:
+    assert drift.level_of(psi, p_value).value == level
+
+
+def test_many_tests_share_the_error_of_one() -> None:
+    """A difference whose p-value lies just below .01 counts alone and does not among eight."""
+    one = pd.DataFrame({"predicted_class": np.repeat(["a", "b"], [100, 100])})
+    other = pd.DataFrame({"predicted_class": np.repeat(["a", "b"], [14, 36])})
+
+    alone, among = (drift.compare(one, other, tests=tests).columns["predicted_class"] for tests in (1, 8))
+
+    assert 0.01 / 8 < alone.p_value == among.p_value < 0.01
+    assert (alone.level, among.level) == (drift.Level.WARNING, drift.Level.STABLE)
 
 
 @pytest.mark.parametrize("rows", [100, 170, 1200])
@@ -105,8 +126,7 @@ def test_the_columns_that_shifted_are_named_and_counted() -> None:
 
     assert found.drifted() == ["predicted_class", "text_length"]
     assert found.score == 0.5
-    assert found.exceeds(0.3)
-    assert not found.exceeds(0.5)
+    assert found.level is drift.Level.CRITICAL
 
 
 def test_other_words_in_texts_of_the_same_length_are_drift_of_the_text() -> None:

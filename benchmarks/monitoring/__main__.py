@@ -1,0 +1,74 @@
+"""Print what the monitoring finds, what it leaves alone and what a large look costs: `python -m benchmarks.monitoring`.
+
+See docs/benchmarks/drift.md for what is measured how.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchmarks.monitoring import drift, million
+from benchmarks.monitoring.streams import offers, simulated
+from factory.settings import WeekPlan
+from factory.simulation import PUBLISHED_ROWS, Simulation
+
+DRIFT_WEEK = 6
+LAST_WEEK = 9
+FIFTY_WEEKS = WeekPlan(first_share=0.40, weekly_share=0.0118)
+"""Weeks 2 to 51 bring the same number of products each; the last of the catalogue come in week 52."""
+SHARES = (0.05, 0.10, 0.20, 0.50)
+SMALL_ROWS = 14_000
+
+
+def main() -> None:
+    """Run the parts that were asked for, all by default."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--part", choices=("change", "silence", "million"), action="append")
+    parser.add_argument("--offers", type=Path, help="PriceRunner's aggregate CSV: weeks of real offers too")
+    parser.add_argument("--database", choices=("sqlite", "embedded"), action="append")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="logged predictions of the last part")
+    options = parser.parse_args()
+    parts = options.part or ["change", "silence", "million"]
+    if "change" in parts:
+        show_change()
+    if "silence" in parts:
+        show_silence(options.offers)
+    if "million" in parts:
+        million.show(options.rows, options.database or ["sqlite", "embedded"])
+
+
+def show_change() -> None:
+    """A vocabulary that changes in one week: when is there an alarm?"""
+    plan = WeekPlan(first_share=0.40, weekly_share=0.03)
+    print("## The vocabulary changes in one week\n\nProducts are simulated. A star: the permutation test agrees.")
+    changed = Simulation(drift_week=DRIFT_WEEK, drift=0.5, plan=plan)
+    drift.print_weeks(_until(simulated(changed, changed.source), LAST_WEEK), DRIFT_WEEK)
+    print("\n### How large a change is seen\n")
+    print("| words exchanged | predictions a week | PSI text that week | level | first alarm | alarms before |")
+    print("|--:|--:|--:|---|---|--:|")
+    for rows in (PUBLISHED_ROWS, SMALL_ROWS):
+        for share in SHARES:
+            simulation = Simulation(rows=rows, drift_week=DRIFT_WEEK, drift=share, plan=plan)
+            stream = _until(simulated(simulation, simulation.source), LAST_WEEK)
+            print(drift.sensitivity_row(stream, share, DRIFT_WEEK), flush=True)
+
+
+def show_silence(offers_path: Path | None) -> None:
+    """Fifty weeks in which nothing changed: how many false alarms?"""
+    print("\n## Fifty weeks without a change\n")
+    print("| products | weeks | predictions a week | bare PSI of 0.2 | any level | false alarms | s a look |")
+    print("|---|--:|--:|--:|--:|--:|--:|")
+    for rows in (PUBLISHED_ROWS, SMALL_ROWS):
+        simulation = Simulation(rows=rows, plan=FIFTY_WEEKS)
+        print(drift.silence_row(_until(simulated(simulation, simulation.source), 51)), flush=True)
+    if offers_path is not None:
+        print(drift.silence_row(_until(offers(offers_path, FIFTY_WEEKS), 51)), flush=True)
+
+
+def _until(stream: drift.Stream, week: int) -> drift.Stream:
+    return drift.Stream(stream.name, stream.reference, {n: rows for n, rows in stream.weeks.items() if n <= week})
+
+
+if __name__ == "__main__":
+    main()

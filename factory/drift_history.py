@@ -1,0 +1,139 @@
+"""What was seen of drift, look by look, and which retrainings it set off: the tables `drift_looks` and `retrainings`.
+
+Owns their rows, and the rule that one drift episode sets off one retraining. Knows nothing of how drift is measured or
+of how a model is trained. A page can draw its sparkline from `read_looks` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import Engine, RowMapping, select, update
+
+from factory.catalogue import drift_looks, exclusive, retrainings, upsert
+from factory.contracts import ColumnDrift, LiveQuality
+from factory.weeks import WEEK, aware
+
+LOST_AFTER = timedelta(hours=6)
+"""A retraining that has not ended after so long died with its process; it stands in nobody's way."""
+
+
+class Look(BaseModel):
+    """One look at drift. `until` is the data time at which its windows end, `samples` the predictions in 7 days."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    use_case: str
+    until: datetime
+    looked_at: datetime
+    model_version: str
+    samples: int
+    level: Literal["stable", "warning", "alert", "critical"]
+    drift_score: float
+    alarm: bool
+    columns: dict[str, ColumnDrift]
+    live: LiveQuality | None = None
+
+
+class Retraining(BaseModel):
+    """A retraining that drift set off at the data time `until`; `outcome` is a sentence, once it has ended."""
+
+    model_config = ConfigDict(frozen=True)
+
+    use_case: str
+    until: datetime
+    started_at: datetime
+    ended_at: datetime | None = None
+    status: Literal["started", "done", "failed"]
+    outcome: str | None = None
+
+
+def record_look(engine: Engine, look: Look) -> None:
+    """Write the look; an earlier one at the same data time gives way to it."""
+    row = look.model_dump(mode="json", exclude={"until", "looked_at"}) | {
+        "until": aware(look.until),
+        "looked_at": aware(look.looked_at),
+    }
+    with engine.begin() as connection:
+        insert = upsert(connection, drift_looks).values(row)
+        replaced = {name: insert.excluded[name] for name in row if name not in ("use_case", "until")}
+        connection.execute(insert.on_conflict_do_update(index_elements=["use_case", "until"], set_=replaced))
+
+
+def read_looks(engine: Engine, use_case: str, *, until: datetime | None = None, limit: int = 400) -> list[Look]:
+    """The last `limit` looks of the use case, those up to `until` where it is given, the oldest first."""
+    query = select(drift_looks).where(drift_looks.c.use_case == use_case)
+    if until is not None:
+        query = query.where(drift_looks.c.until <= aware(until))
+    with engine.connect() as connection:
+        found = connection.execute(query.order_by(drift_looks.c.until.desc()).limit(limit)).mappings().all()
+    return [Look.model_validate(dict(row)) for row in reversed(found)]
+
+
+def weekly(looks: Sequence[Look]) -> list[Look]:
+    """The last look of every seven days, counted back from the newest; the oldest first."""
+    if not looks:
+        return []
+    newest = max(look.until for look in looks)
+    by_week = {(newest - look.until) // WEEK: look for look in sorted(looks, key=lambda look: look.until)}
+    return sorted(by_week.values(), key=lambda look: look.until)
+
+
+def episode_start(looks: Sequence[Look]) -> datetime | None:
+    """When the drift episode began that the last look stands in: the first of its unbroken row of alarms."""
+    start = None
+    for look in sorted(looks, key=lambda look: look.until, reverse=True):
+        if not look.alarm:
+            break
+        start = look.until
+    return start
+
+
+def claim_retraining(
+    engine: Engine, use_case: str, until: datetime, cooldown_days: float, *, force: bool = False
+) -> Retraining | None:
+    """Claim the episode's one retraining: None when it is the caller's now, else the one that stands in the way.
+
+    One stands in the way that began or ended well within `cooldown_days` of data time before or after; one that failed
+    or was lost does not. `force` takes no notice of others. Of two callers at once one gets it.
+    """
+    now, until = datetime.now(UTC), aware(until)
+    with exclusive(engine, f"retraining/{use_case}") as connection:
+        query = select(retrainings).where(retrainings.c.use_case == use_case).order_by(retrainings.c.until)
+        others = [_retraining(row) for row in connection.execute(query).mappings()]
+        near = [other for other in others if abs(until - other.until) < timedelta(days=cooldown_days)]
+        standing = [other for other in near if _stands(other, now)]
+        if standing and not force:
+            return standing[-1]
+        values = {"started_at": now, "ended_at": None, "status": "started", "outcome": None}
+        row = upsert(connection, retrainings).values(use_case=use_case, until=until, **values)
+        connection.execute(row.on_conflict_do_update(index_elements=["use_case", "until"], set_=values))
+    return None
+
+
+def settle_retraining(engine: Engine, use_case: str, until: datetime, *, done: bool, outcome: str) -> None:
+    """Write how the claimed retraining ended, in a sentence; a failed one may be tried again."""
+    mine = (retrainings.c.use_case == use_case) & (retrainings.c.until == aware(until))
+    status = "done" if done else "failed"
+    with engine.begin() as connection:
+        connection.execute(
+            update(retrainings).where(mine).values(status=status, outcome=outcome, ended_at=datetime.now(UTC))
+        )
+
+
+def read_retrainings(engine: Engine, use_case: str) -> list[Retraining]:
+    """All retrainings that drift set off, the oldest first."""
+    query = select(retrainings).where(retrainings.c.use_case == use_case).order_by(retrainings.c.until)
+    with engine.connect() as connection:
+        return [_retraining(row) for row in connection.execute(query).mappings()]
+
+
+def _stands(other: Retraining, now: datetime) -> bool:
+    return other.status == "done" or (other.status == "started" and now - other.started_at < LOST_AFTER)
+
+
+def _retraining(row: RowMapping) -> Retraining:
+    return Retraining.model_validate(dict(row))

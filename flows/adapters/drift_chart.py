@@ -1,0 +1,81 @@
+"""The weeks' drift as a picture: each column's PSI by week between the levels, and live F1 beside the promised one.
+
+Owns its looks. Draws without a display; must not know MLflow or where the looks are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from factory.drift_history import Look
+from flows.core.drift import LEVELS, Level
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LEAST_PSI = 0.005
+"""What is below is drawn there: the axis is logarithmic, for drift spans three powers of ten."""
+SHADES = {Level.WARNING: "#fff3cd", Level.ALERT: "#ffe0b2", Level.CRITICAL: "#ffcdd2"}
+
+
+def draw_weeks(looks: Sequence[Look]) -> Figure:
+    """The looks from left to right, one a week; at least one.
+
+    Dots are filled where a permutation test agrees with the level; alarms are marked on the axis.
+    """
+    from matplotlib.figure import Figure
+
+    live = any(look.live for look in looks)
+    figure = Figure(figsize=(10, 7 if live else 4.8), layout="constrained")
+    panels = figure.subplots(2 if live else 1, 1, sharex=True, squeeze=False, height_ratios=[3, 2] if live else [1])
+    _draw_drift(panels[0, 0], looks)
+    if live:
+        _draw_live(panels[1, 0], looks)
+    last = panels[-1, 0]
+    last.set_xticks(range(len(looks)), [f"{look.until:%d %b %Y}" for look in looks], rotation=45, ha="right")
+    if len(looks) > 16:
+        step = -(-len(looks) // 16)
+        for number, tick in enumerate(last.get_xticklabels()):
+            tick.set_visible(number % step == (len(looks) - 1) % step)
+    last.set_xlabel("seven days ending on")
+    return figure
+
+
+def _draw_drift(axes: Axes, looks: Sequence[Look]) -> None:
+    names = list(dict.fromkeys(name for look in looks for name in look.columns))
+    highest = max([1.0, *(2 * column.psi for look in looks for column in look.columns.values())])
+    bounds = [*LEVELS.values(), highest]
+    for (level, least), upper in zip(LEVELS.items(), bounds[1:], strict=True):
+        axes.axhspan(least, upper, color=SHADES[level], zorder=0)
+        axes.text(1.005, least, level.value, transform=axes.get_yaxis_transform(), fontsize=8, va="bottom")
+    for name in names:
+        values = [look.columns[name].psi if name in look.columns else None for look in looks]
+        heights = [float("nan") if value is None else max(value, LEAST_PSI) for value in values]
+        (line,) = axes.plot(range(len(looks)), heights, marker="o", markersize=4, markerfacecolor="white", label=name)
+        real = [
+            place for place, look in enumerate(looks) if name in look.columns and look.columns[name].level != "stable"
+        ]
+        axes.plot(real, [heights[place] for place in real], "o", markersize=4, color=line.get_color())
+    alarms = [place for place, look in enumerate(looks) if look.alarm]
+    axes.plot(alarms, [LEAST_PSI] * len(alarms), "rv", markersize=9, clip_on=False, label="alarm" if alarms else None)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_ylim(LEAST_PSI, highest)
+    axes.set(ylabel="PSI against the reference", title=f"{looks[0].use_case}: drift by week (filled dots: significant)")
+    axes.legend(loc="upper left", fontsize=8, ncols=len(names) + 1)
+
+
+def _draw_live(axes: Axes, looks: Sequence[Look]) -> None:
+    known = [(place, look.live) for place, look in enumerate(looks) if look.live]
+    places = [place for place, _ in known]
+    values = [live.f1_weighted for _, live in known]
+    below = [live.f1_weighted - live.low for _, live in known]
+    above = [live.high - live.f1_weighted for _, live in known]
+    axes.errorbar(
+        places, values, yerr=[below, above], fmt="o-", markersize=3, capsize=3, label="live, with 95 % interval"
+    )
+    axes.plot(places, [live.promised for _, live in known], "--", color="grey", label="promised by the frozen test set")
+    axes.set(ylabel="weighted F1")
+    axes.legend(loc="lower left", fontsize=8)

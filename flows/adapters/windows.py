@@ -1,0 +1,104 @@
+"""What a look at drift compares: the logged predictions of its windows, and the version's own on the frozen test set.
+
+Owns which version is watched, how far back a window reaches and what is too few. Judges nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from factory import use_cases
+from factory.inference_log import MOST_ROWS, Window
+from factory.settings import Settings
+from flows.adapters.registry import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlflow import MlflowClient
+    from sqlalchemy import Engine
+
+CURRENT_DAYS = 7
+LONG_DAYS = 30
+SEED = 42
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Everything that one look at `version` needs; the windows end at `until`.
+
+    `current` holds the version's predictions of the last 7 days and `labelled` those of the last 30 whose true class
+    is known. `before` holds every version's predictions of the 23 days before the last 7: the two share no row, or
+    they could not be told apart by chance. `reference` are the version's predictions on the frozen test set.
+    """
+
+    version: Version
+    until: datetime
+    current: Window
+    before: Window
+    labelled: Window
+    reference: pd.DataFrame
+    promised: Mapping[str, float]
+
+    def before_of_version(self) -> pd.DataFrame:
+        """Those of `before` that the watched version made."""
+        rows = self.before.rows
+        return rows[rows["model_version"] == self.version.number] if "model_version" in rows.columns else rows
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """Why there is nothing to compare, and how many predictions there were."""
+
+    reason: str
+    samples: int = 0
+
+
+def read_windows(
+    settings: Settings, use_case: str, client: MlflowClient, engine: Engine, path: str | None, as_of: datetime | None
+) -> Windows | Nothing:
+    """The windows of the version that made most of the last 7 days' predictions, else of the champion.
+
+    The windows end at `as_of`, else at the newest prediction. `path` names a file that is read in the log's place.
+    """
+    from factory.inference_log import count_versions, newest_timestamp, read_window
+    from flows.adapters import registry, runs
+
+    model = use_cases.get(use_case).model_name
+    champion = registry.find_version(client, model, registry.CHAMPION)
+    if champion is None:
+        return Nothing("there is no champion yet")
+    until = as_of or newest_timestamp(engine, use_case, path)
+    if until is None:
+        return Nothing("no prediction is logged yet")
+    counts = count_versions(engine, use_case, until, CURRENT_DAYS, path)
+    number, samples = _busiest(counts, champion.number)
+    if samples < settings.min_samples_for_drift:
+        least = settings.min_samples_for_drift
+        return Nothing(f"{samples} predictions in {CURRENT_DAYS} days, at least {least} are needed", samples)
+    version = champion if number == champion.number else registry.get_version(client, model, number)
+    earlier = until - timedelta(days=CURRENT_DAYS)
+    return Windows(
+        version=version,
+        until=until,
+        current=read_window(engine, use_case, until, CURRENT_DAYS, path, version=number),
+        before=read_window(engine, use_case, earlier, LONG_DAYS - CURRENT_DAYS, path),
+        labelled=read_window(engine, use_case, until, LONG_DAYS, path, version=number, labelled=True),
+        reference=_bounded(runs.read_reference(client, version)),
+        promised=runs.read_metrics(client, version.run_id),
+    )
+
+
+def _busiest(counts: Mapping[str, int], champion: str) -> tuple[str, int]:
+    """The version to watch and its predictions; those that name no version count as anybody's."""
+    named = {version: count for version, count in counts.items() if version}
+    number = max(sorted(named), key=lambda version: named[version]) if named else champion
+    return number, named.get(number, 0) + counts.get("", 0)
+
+
+def _bounded(reference: pd.DataFrame) -> pd.DataFrame:
+    return reference.sample(MOST_ROWS, random_state=SEED) if len(reference) > MOST_ROWS else reference

@@ -1,0 +1,78 @@
+"""One look at drift: the last 7 days against the version's reference and against the 23 days before, column by column.
+
+Pure. Owns which columns are compared with what, and when both together are an alarm. Must not know where predictions
+come from or what an alarm sets off.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+
+from flows.core import drift
+from flows.core.drift import Drift, Level
+
+MODEL_COLUMNS = tuple(name for name in drift.COLUMNS if name not in drift.DATA_COLUMNS)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`against_reference` holds all columns, `recent` those for which the days before hold enough predictions."""
+
+    against_reference: Drift
+    recent: Drift
+
+    def drifted(self) -> list[str]:
+        """Names of the columns that drifted in either comparison."""
+        either = {*self.against_reference.drifted(), *self.recent.drifted()}
+        return [name for name in self.against_reference.columns if name in either]
+
+    @property
+    def score(self) -> float:
+        """The share of drifted columns, 0 to 1."""
+        return len(self.drifted()) / len(self.against_reference.columns)
+
+    @property
+    def level(self) -> Level:
+        """The higher of both comparisons' levels."""
+        return max(self.against_reference.level, self.recent.level, key=lambda level: level.rank)
+
+    def alarms(self, threshold: float) -> bool:
+        """Whether more than `threshold` of the columns drifted, or one critically."""
+        return self.score > threshold or self.level is Level.CRITICAL
+
+
+def take_look(
+    reference: pd.DataFrame,
+    current: pd.DataFrame,
+    before: pd.DataFrame,
+    before_of_version: pd.DataFrame,
+    *,
+    min_samples: int,
+) -> Finding:
+    """What the current predictions of a version show against its reference, and against those of the days before.
+
+    Frames hold predicted_class, confidence, text_length and, where texts are known, text. Prediction and confidence
+    are compared with `before_of_version`, what another model said would pass for drift; the products themselves with
+    all of `before`. Either comparison is left out below `min_samples` rows.
+    """
+    pairs: list[tuple[pd.DataFrame, tuple[str, ...]]] = [(reference, drift.COLUMNS)]
+    for frame, columns in ((before_of_version, MODEL_COLUMNS), (before, drift.DATA_COLUMNS)):
+        if len(frame) >= min_samples:
+            pairs.append((frame, columns))
+    tests = sum(len([name for name in columns if name in frame and name in current]) for frame, columns in pairs)
+    first, *others = [drift.compare(frame, current, columns, tests=tests) for frame, columns in pairs]
+    return Finding(first, Drift({name: column for other in others for name, column in other.columns.items()}))
+
+
+def sampling_error(drawn: int, total: int) -> float:
+    """How far (0 to 1) a share among the drawn rows may lie from that among all, 19 times in 20; 0 when all were drawn.
+
+    The normal approximation at a share of one half, where it is largest, with the correction for a finite population
+    (Cochran, Sampling Techniques, 1977, section 3.2).
+    """
+    if drawn >= total:
+        return 0.0
+    return 1.96 * math.sqrt(0.25 / drawn) * math.sqrt((total - drawn) / (total - 1))

@@ -1,0 +1,130 @@
+"""What an alarm sets off: one training a drift episode, and its promotion's decision, as parts of the run that alarmed.
+
+Owns whether there is reason to train and what with. Training and promotion are their own flows and are given what
+their contracts say; that an episode has one retraining is `factory.drift_history`'s rule.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from prefect import task
+from prefect.client.schemas.objects import State
+
+from factory import drift_history, use_cases
+from factory.catalogue import open_catalogue
+from factory.contracts import DatasetRef, PromotionParams, PromotionResult, TrainingParams, TrainingResult
+from factory.drift_history import Retraining
+from factory.settings import Settings
+from flows.adapters.retries import NETWORK
+
+KEPT_PARAMETERS = ("max_features", "C")
+"""What a person fixed for the champion is fixed for its successor."""
+
+
+class RetrainingFailed(RuntimeError):
+    """A retraining that drift called for did not succeed; the message names the drift, the part and its error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a retraining would take: the newest snapshot, whether it is new to the models, and fixed parameters."""
+
+    dataset: DatasetRef | None
+    newer: bool
+    fixed: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a retraining, in a sentence; without results nothing was trained."""
+
+    said: str
+    trained: TrainingResult | None = None
+    decision: PromotionResult | None = None
+
+
+def retrain(settings: Settings, use_case: str, *, until: datetime | None, cause: str, force: bool) -> Outcome:
+    """Train on the newest snapshot and decide its promotion, where there is reason to.
+
+    There is none without a newer snapshot than those trained on, nor a second time in one drift episode; `force`
+    overrides both. Without `until`, the data time of the look that alarmed, no episode is looked at. Raises
+    RetrainingFailed when training or promotion failed; the episode may then be tried again.
+    """
+    plan = plan_retraining(settings, use_case)
+    if not (plan.newer or force):
+        return Outcome("no newer snapshot")
+    if until is not None and (standing := claim(settings, use_case, until, force=force)):
+        return Outcome(_explain(standing, settings))
+    params = TrainingParams(use_case=use_case, dataset=plan.dataset, auto_promote_threshold=None, **plan.fixed)
+    try:
+        outcome = _train_and_decide(params)
+    except RetrainingFailed as error:
+        if until is not None:
+            settle(settings, use_case, until, done=False, outcome=str(error))
+        raise RetrainingFailed(f"{cause}; {error}") from error
+    if until is not None:
+        settle(settings, use_case, until, done=True, outcome=outcome.said)
+    return outcome
+
+
+@task(**NETWORK)
+def plan_retraining(settings: Settings, use_case: str) -> Plan:
+    """The newest snapshot, whether no version was trained on it or on a newer one, and the champion's parameters."""
+    from factory.cutting import newest_week
+    from flows.adapters import registry, runs
+    from flows.core.policy import Snapshot, is_newer
+
+    client = registry.connect(settings.mlflow_tracking_uri)
+    model = use_cases.get(use_case).model_name
+    newest = newest_week(settings, use_case)
+    known = registry.trained_snapshots(client, model)
+    newer = newest is not None and is_newer(Snapshot(newest.week, newest.revision), known)
+    champion = registry.find_version(client, model, registry.CHAMPION)
+    params = runs.read_params(client, champion.run_id) if champion else {}
+    return Plan(newest, newer, {name: params[name] for name in KEPT_PARAMETERS if name in params})
+
+
+@task(**NETWORK)
+def claim(settings: Settings, use_case: str, until: datetime, *, force: bool) -> Retraining | None:
+    """None when the episode's retraining is ours now, else the one that stands in the way."""
+    engine = open_catalogue(settings.database_url)
+    return drift_history.claim_retraining(engine, use_case, until, settings.retrain_cooldown_days, force=force)
+
+
+@task(**NETWORK)
+def settle(settings: Settings, use_case: str, until: datetime, *, done: bool, outcome: str) -> None:
+    """Write how the episode's retraining ended."""
+    engine = open_catalogue(settings.database_url)
+    drift_history.settle_retraining(engine, use_case, until, done=done, outcome=outcome)
+
+
+def _train_and_decide(params: TrainingParams) -> Outcome:
+    from flows.pipeline_flow import training_pipeline
+    from flows.promotion import promotion
+
+    given = {name: getattr(params, name) for name in params.model_fields_set}
+    trained = TrainingResult.model_validate(_result_of("training", training_pipeline(**given, return_state=True)))
+    asked = PromotionParams(use_case=params.use_case, model_version=trained.model_version)
+    state = promotion(**asked.model_dump(exclude_unset=True), return_state=True)
+    decision = PromotionResult.model_validate(_result_of(f"promotion of version {trained.model_version}", state))
+    verdict = "promoted" if decision.promoted else "not promoted"
+    week, version = trained.week_number, trained.model_version
+    return Outcome(f"retrained on week {week}: version {version} {verdict}, {decision.reason}", trained, decision)
+
+
+def _result_of(part: str, state: State[dict[str, Any]]) -> dict[str, Any]:
+    if not state.is_completed():
+        raise RetrainingFailed(f"retraining failed: {part} ended as {state.name}: {state.message}")
+    result: dict[str, Any] = state.result()
+    return result
+
+
+def _explain(standing: Retraining, settings: Settings) -> str:
+    said = standing.outcome or "it has not ended yet"
+    return (
+        f"this drift episode had its retraining on {standing.until:%Y-%m-%d} ({said}); "
+        f"the next may follow {settings.retrain_cooldown_days:g} days after it"
+    )

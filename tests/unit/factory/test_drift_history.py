@@ -1,0 +1,145 @@
+"""The history of looks, and that one drift episode sets off one retraining."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine, update
+
+from factory import drift_history
+from factory.catalogue import retrainings
+from factory.contracts import ColumnDrift, LiveQuality
+from factory.drift_history import (
+    Look,
+    claim_retraining,
+    episode_start,
+    read_looks,
+    record_look,
+    settle_retraining,
+    weekly,
+)
+
+MONDAY = datetime(2026, 2, 2, tzinfo=UTC)
+COOLDOWN_DAYS = 30
+
+
+def look(days: int = 0, *, alarm: bool = False, psi: float = 0.05, use_case: str = "products") -> Look:
+    column = ColumnDrift(psi=psi, chance_psi=0.02, p_value=0.4, level="stable", drifted=False)
+    return Look(
+        use_case=use_case,
+        until=MONDAY + timedelta(days=days),
+        looked_at=datetime(2026, 11, 21, tzinfo=UTC),
+        model_version="3",
+        samples=2_500,
+        level="critical" if alarm else "stable",
+        drift_score=0.5 if alarm else 0.0,
+        alarm=alarm,
+        columns={"text": column},
+        live=LiveQuality(f1_weighted=0.8, low=0.78, high=0.82, labelled=900, promised=0.81),
+    )
+
+
+def test_a_look_is_read_as_it_was_written(engine: Engine) -> None:
+    record_look(engine, look())
+    record_look(engine, look(use_case="other"))
+
+    assert read_looks(engine, "products") == [look()]
+
+
+def test_another_look_at_the_same_data_replaces_the_first(engine: Engine) -> None:
+    record_look(engine, look(psi=0.1))
+    record_look(engine, look(psi=0.2))
+
+    (found,) = read_looks(engine, "products")
+    assert found.columns["text"].psi == 0.2
+
+
+def test_the_last_looks_are_read_up_to_a_moment(engine: Engine) -> None:
+    for days in (14, 0, 7, 21):
+        record_look(engine, look(days))
+
+    found = read_looks(engine, "products", until=MONDAY + timedelta(days=14), limit=2)
+
+    assert [each.until for each in found] == [MONDAY + timedelta(days=days) for days in (7, 14)]
+
+
+def test_the_weeks_show_the_last_look_of_each() -> None:
+    shown = weekly([look(days) for days in (0, 1, 6, 7, 13, 14)])
+
+    assert [each.until for each in shown] == [MONDAY + timedelta(days=days) for days in (0, 7, 14)]
+    assert weekly([]) == []
+
+
+def test_an_episode_begins_with_the_first_of_the_last_row_of_alarms() -> None:
+    alarms = [look(0, alarm=True), look(7), look(14, alarm=True), look(21, alarm=True)]
+
+    assert episode_start(alarms) == MONDAY + timedelta(days=14)
+    assert episode_start([*alarms, look(28)]) is None
+
+
+def test_an_episode_has_one_retraining(engine: Engine) -> None:
+    assert claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS) is None
+    running = claim_retraining(engine, "products", MONDAY + timedelta(days=1), COOLDOWN_DAYS)
+    settle_retraining(engine, "products", MONDAY, done=True, outcome="version 4 promoted")
+    ended = claim_retraining(engine, "products", MONDAY + timedelta(days=29), COOLDOWN_DAYS)
+
+    assert running is not None
+    assert (running.until, running.status) == (MONDAY, "started")
+    assert ended is not None
+    assert (ended.status, ended.outcome) == ("done", "version 4 promoted")
+    assert claim_retraining(engine, "other", MONDAY, COOLDOWN_DAYS) is None
+    assert claim_retraining(engine, "products", MONDAY + timedelta(days=30), COOLDOWN_DAYS) is None
+    assert len(drift_history.read_retrainings(engine, "products")) == 2
+
+
+def test_a_failed_or_lost_retraining_may_be_tried_again(engine: Engine) -> None:
+    claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS)
+    settle_retraining(engine, "products", MONDAY, done=False, outcome="training ended as Failed")
+    assert claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS) is None
+
+    long_ago = datetime.now(UTC) - drift_history.LOST_AFTER
+    with engine.begin() as connection:
+        connection.execute(update(retrainings).values(started_at=long_ago))
+    assert claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS) is None
+
+
+def test_a_retraining_that_is_forced_asks_nobody(engine: Engine) -> None:
+    claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS)
+
+    assert claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS, force=True) is None
+
+
+CLAIM = """
+from datetime import UTC, datetime
+from factory.catalogue import open_catalogue
+from factory.drift_history import claim_retraining
+sys.stdin.readline()
+standing = claim_retraining(open_catalogue(settings.database_url), "products", datetime(2026, 2, 2, tzinfo=UTC), 30)
+print(json.dumps(standing is None))
+"""
+
+
+def test_of_several_looks_at_once_one_retrains(engine: Engine, spawn: Callable[[str], subprocess.Popen[str]]) -> None:
+    processes = [spawn(CLAIM) for _ in range(3)]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+
+    answers = [process.communicate(timeout=60)[0] for process in processes]
+
+    assert sorted(json.loads(answer) for answer in answers) == [False, False, True]
+
+
+@pytest.mark.parametrize("promised_low", [None, 0.79])
+def test_live_quality_is_below_the_promise_when_their_intervals_part(promised_low: float | None) -> None:
+    def live(high: float) -> LiveQuality:
+        return LiveQuality(f1_weighted=0.7, low=0.6, high=high, labelled=500, promised=0.8, promised_low=promised_low)
+
+    least = 0.8 if promised_low is None else promised_low
+    assert live(least - 0.01).below_promise
+    assert not live(least).below_promise

@@ -1,0 +1,96 @@
+"""A look compares with the reference and with the days before, and alarms on many drifted columns or a critical one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flows.core import drift
+from flows.core.look import Finding, sampling_error, take_look
+
+WORDS = np.array([f"word{number}" for number in range(300)])
+
+
+def predictions(rows: int, seed: int, *, classes: int = 21, longer: int = 0) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "predicted_class": random.integers(0, classes, rows).astype(str),
+            "confidence": random.beta(5, 2, rows),
+            "text_length": random.integers(20, 200, rows) + longer,
+            "text": [" ".join(random.choice(WORDS, 8)) for _ in range(rows)],
+        }
+    )
+
+
+def look(current: pd.DataFrame, before: pd.DataFrame, before_of_version: pd.DataFrame | None = None) -> Finding:
+    mine = before if before_of_version is None else before_of_version
+    return take_look(predictions(1100, seed=1), current, before, mine, min_samples=100)
+
+
+def test_a_week_like_the_others_is_stable() -> None:
+    found = look(predictions(300, seed=2), predictions(900, seed=3))
+
+    assert set(found.recent.columns) == set(found.against_reference.columns) == set(drift.COLUMNS)
+    assert (found.level, found.score, found.drifted()) == (drift.Level.STABLE, 0, [])
+    assert not found.alarms(0.0)
+
+
+def test_a_sudden_change_shows_against_the_days_before_although_the_reference_was_left_long_ago() -> None:
+    """Texts have been longer than the reference's for weeks: that is known; that they became short again is not."""
+    found = take_look(
+        predictions(1100, seed=1, longer=300),
+        predictions(300, seed=2, longer=300),
+        predictions(900, seed=3),
+        predictions(900, seed=3),
+        min_samples=100,
+    )
+
+    assert found.against_reference.drifted() == []
+    assert found.recent.drifted() == ["text_length"]
+    assert found.drifted() == ["text_length"]
+    assert found.level is drift.Level.CRITICAL
+
+
+def test_another_models_answers_are_no_drift() -> None:
+    """The days before were another version's: its answers are not compared, the products are."""
+    before = predictions(900, seed=3, classes=2)
+
+    found = look(predictions(300, seed=2), before, before.iloc[:50])
+
+    assert set(found.recent.columns) == set(drift.DATA_COLUMNS)
+    assert found.level is drift.Level.STABLE
+
+
+def test_too_few_days_before_leave_the_reference_alone() -> None:
+    assert look(predictions(300, seed=2), predictions(99, seed=3)).recent.columns == {}
+
+
+def test_one_critical_column_is_an_alarm_and_one_at_alert_is_not() -> None:
+    def finding(level: drift.Level) -> Finding:
+        moved = drift.ColumnDrift(0.25, 0.0, 0.0005, level)
+        still = drift.ColumnDrift(0.0, 0.0, 1.0, drift.Level.STABLE)
+        columns = {"text": moved, "confidence": still, "text_length": still, "predicted_class": still}
+        return Finding(drift.Drift(columns), drift.Drift({}))
+
+    assert finding(drift.Level.ALERT).score == 0.25
+    assert not finding(drift.Level.ALERT).alarms(0.3)
+    assert finding(drift.Level.ALERT).alarms(0.2)
+    assert finding(drift.Level.CRITICAL).alarms(0.3)
+
+
+@pytest.mark.parametrize(("drawn", "total", "error"), [(100, 100, 0.0), (20_000, 10**6, 0.00686), (500, 1_000, 0.031)])
+def test_the_error_of_a_sample(drawn: int, total: int, error: float) -> None:
+    assert sampling_error(drawn, total) == pytest.approx(error, abs=1e-4)
+
+
+def test_samples_stay_within_their_error_nineteen_times_in_twenty() -> None:
+    """Of 400 samples of a population that is half and half: 20 beyond on average, three deviations either way."""
+    random = np.random.default_rng(4)
+    drawn, total = 500, 2_000
+    shares = random.hypergeometric(total // 2, total // 2, drawn, size=400) / drawn
+
+    beyond = int((np.abs(shares - 0.5) > sampling_error(drawn, total)).sum())
+
+    assert 7 <= beyond <= 33
