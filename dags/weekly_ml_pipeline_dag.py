@@ -1,14 +1,16 @@
 """`weekly_ml_pipeline`: a week of the products use case, from the cut of the data to the watch over the model.
 
 Wiring only. Airflow owns data and time: it cuts and checks the week. Prefect owns the models: the bridge starts its
-deployments and waits for them.
+deployments and waits for them. Where the use case or PROMOTION_APPROVAL asks for it, a person approves a promotion.
 """
 
 from __future__ import annotations
 
 import os
 from datetime import datetime, timedelta
+from urllib.parse import quote
 
+from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import DAG, Param, task
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
@@ -24,6 +26,17 @@ from factory.use_cases import get
 USE_CASE = get("products")
 SETTINGS = read_settings()
 SCHEDULE = os.environ.get("AIRFLOW_SCHEDULE", "5 7 * * 1")
+
+APPROVAL = USE_CASE.gate.approval or SETTINGS.promotion_approval
+TRAINED = "{{ ti.xcom_pull(task_ids='train')['model_version'] }}"
+# who answered how; nobody, where the gate refused before
+_ANSWER = "{%- set answer = ti.xcom_pull(task_ids='approve') or {'chosen_options': ['']} -%}"
+_PERSON = "(answer['responded_by_user'] or {}).get('name')"
+_SILENCE = f"nobody: no answer within {USE_CASE.gate.approval_hours:g} h"
+ANSWERED = {
+    "approved_by": f"{_ANSWER}{{{{ {_PERSON} if 'Approve' in answer['chosen_options'] else '' }}}}",
+    "rejected_by": f"{_ANSWER}{{{{ {_PERSON} or {_SILENCE!r} if 'Reject' in answer['chosen_options'] else '' }}}}",
+}
 
 told = BridgeNotifier(
     results={
@@ -101,7 +114,9 @@ with DAG(
     promote = RunPrefectDeployment(
         task_id="promote",
         deployment=contracts.promotion(USE_CASE.name),
-        parameters={"model_version": "{{ ti.xcom_pull(task_ids='train')['model_version'] }}"},
+        parameters={"model_version": TRAINED, **(ANSWERED if APPROVAL else {})},
+        # nobody is asked for what the gate refuses; a refusal is recorded like any other decision
+        trigger_rule="none_failed" if APPROVAL else "all_success",
     )
     monitor = RunPrefectDeployment(
         task_id="monitor",
@@ -109,4 +124,42 @@ with DAG(
         parameters={"as_of": "{{ ti.xcom_pull(task_ids='check_week')['as_of'] }}"},
     )
 
-    prefect_ready >> cut >> dataset >> score >> train >> promote >> monitor
+    prefect_ready >> cut >> dataset >> score >> train
+    if APPROVAL:
+        judge = RunPrefectDeployment(
+            task_id="judge",
+            deployment=contracts.promotion(USE_CASE.name),
+            parameters={"model_version": TRAINED, "rehearsal": True},
+        )
+
+        @task.short_circuit(ignore_downstream_trigger_rules=False)
+        def question(judged: dict, dag_run) -> str:
+            """What a person is asked, empty where the gate refuses; Discord hears that an answer is awaited."""
+            from airflow.configuration import conf
+
+            from bridge.notifications.discord import send
+            from bridge.notifications.message import Level, Message
+            from factory.approval import compose_question
+
+            result = contracts.PromotionResult.model_validate(judged)
+            if asked := compose_question(result):
+                page = f"{conf.get('api', 'base_url').rstrip('/')}/dags/{dag_run.dag_id}/runs/{quote(dag_run.run_id)}"
+                links = {"Answer in Airflow": f"{page}/tasks/approve/required_actions"} | result.links()
+                title = f"{dag_run.dag_id}: version {result.challenger_version} awaits approval"
+                message = Message(Level.WARNING, title, (result.reason,), result.facts(), links)
+                send(message, os.environ.get("DISCORD_WEBHOOK_URL"))
+            return asked
+
+        # not the ApprovalOperator: it skips the task behind it on a refusal, which then nobody would record
+        approve = HITLOperator(
+            task_id="approve",
+            subject=f"Promote version {TRAINED} of {USE_CASE.name}?",
+            body="{{ ti.xcom_pull(task_ids='question') }}",
+            options=["Approve", "Reject"],
+            defaults="Reject",
+            response_timeout=timedelta(hours=USE_CASE.gate.approval_hours),
+        )
+        train >> judge >> question(judge.output) >> approve >> promote
+    else:
+        train >> promote
+    promote >> monitor

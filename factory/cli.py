@@ -22,6 +22,7 @@ from factory.catalogue import labels, open_catalogue, products
 from factory.catalogue import sources as sources_table
 from factory.checking import check_week
 from factory.cutting import cut_week
+from factory.decisions import read_decisions
 from factory.errors import FactoryError, WeekUnknown
 from factory.loading import load
 from factory.settings import SettingsError, read_settings
@@ -129,6 +130,25 @@ def show(use_case: UseCaseOption = "products") -> None:
     for entry in entries:
         for finding in entry.findings:
             typer.echo(f"{entry.batch_name}: {finding}")
+
+
+@app.command()
+def decisions(
+    use_case: UseCaseOption = "products", last: Annotated[int, typer.Option(help="At most so many.", min=1)] = 10
+) -> None:
+    """Who became champion when, why, and by whose word; the newest first."""
+    with open_catalogue(read_settings().database_url).connect() as connection:
+        found = read_decisions(connection, use_case, limit=last)
+    table = Table("when (UTC)", "outcome", "rule", "challenger", "champion", "by", "reason", box=None)
+    for each in found:
+        result = each.result
+        by = " and ".join(filter(None, (result.decided_by, result.approved_by or result.rejected_by)))
+        versions = (f"v{result.challenger_version}", f"v{result.champion_version}" if result.champion_version else "-")
+        table.add_row(f"{each.decided_at:%Y-%m-%d %H:%M}", each.outcome, result.rule, *versions, by, result.reason)
+    if found:
+        Console().print(table)
+    else:
+        typer.echo(f"no decision was taken on {use_case} yet")
 
 
 def main() -> None:

@@ -153,7 +153,9 @@ class PromotionResult(_Result):
     checks: tuple[GateCheck, ...] = ()
     gain: float | None = None
     gain_at_least: float | None = None
-    costs: dict[str, float] = {}
+    intervals: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    """By metric, the 95 % interval of the challenger's."""
+    costs: dict[str, float] = Field(default_factory=dict)
     """size_bytes, memory_bytes and p95_ms of serving the challenger; empty where they were not measured."""
     approved_by: str | None = None
     rejected_by: str | None = None

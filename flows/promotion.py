@@ -10,50 +10,30 @@ compare-and-set. The rules are `flows.core.policy`, their numbers the use case's
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from prefect import flow, get_run_logger, task
 
 from factory import use_cases
 from factory.catalogue import exclusive, open_catalogue
-from factory.contracts import GateCheck, PromotionResult
+from factory.contracts import PromotionResult
 from factory.settings import Settings, read_settings
-from factory.use_cases.use_case import Gate
-from flows.adapters import decisions, registry
+from flows.adapters import decisions, registry, ruling
 from flows.adapters.announcement import announce_failure, announce_result
-from flows.adapters.initiator import Initiator, find_initiator
+from flows.adapters.initiator import find_initiator
 from flows.adapters.publication import publish
 from flows.adapters.registry import CHALLENGER, CHAMPION, RegistryError, Version
 from flows.adapters.retries import NETWORK
+from flows.adapters.ruling import Case
 from flows.core import policy
-from flows.core.policy import Approval, Comparison, Costs
+from flows.core.policy import Costs
 
 if TYPE_CHECKING:
     import pandas as pd
+    from mlflow import MlflowClient
 
 COST_TAGS = {"size_bytes": "serving_size_bytes", "memory_bytes": "serving_memory_bytes", "p95_ms": "serving_p95_ms"}
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """What is to be decided, by which rules and for whom."""
-
-    use_case: str
-    gate: Gate
-    approval: Approval
-    initiator: Initiator
-    named: bool
-    """Whether the challenger was named by its number: then even one that was rolled back is judged."""
-    rehearsal: bool
-
-    @property
-    def model(self) -> str:
-        return use_cases.get(self.use_case).model_name
-
-    @property
-    def lock(self) -> str:
-        return f"promotion/{self.use_case}"
 
 
 @flow(
@@ -86,7 +66,7 @@ def promotion(
     case = Case(
         use_case=use_case,
         gate=gate if threshold is None else replace(gate, floor=threshold),
-        approval=asked(settings, gate, approved_by, rejected_by, rehearsal=rehearsal),
+        approval=ruling.asked(settings, gate, approved_by, rejected_by, rehearsal=rehearsal),
         initiator=find_initiator(settings.prefect_ui_url, requested_by),
         named=model_version is not None,
         rehearsal=rehearsal,
@@ -101,16 +81,6 @@ def promotion(
         result = decide(settings, case, challenger, rows, answers, costs.result())
     get_run_logger().info("champion: version %s (%s)", result.champion_version, result.reason)
     return publish(result)
-
-
-def asked(
-    settings: Settings, gate: Gate, approved_by: str | None, rejected_by: str | None, *, rehearsal: bool
-) -> Approval:
-    """What people said, where nothing was said stands for None; raises ValueError for a yes and a no at once."""
-    if approved_by and rejected_by:
-        raise ValueError(f"{approved_by} approved and {rejected_by} refused the same promotion: give one of the two")
-    required = (gate.approval or settings.promotion_approval) and not rehearsal
-    return Approval(required, approved_by or None, rejected_by or None)
 
 
 @task(**NETWORK)
@@ -165,6 +135,9 @@ def decide(
     settings: Settings, case: Case, challenger: Version, rows: pd.DataFrame, answers: pd.DataFrame, costs: Costs
 ) -> PromotionResult:
     """Judge, write the decision down and move the alias, while nobody else does; may be repeated."""
+    from flows.adapters.model_card import log_card
+    from flows.core.evidence import gather
+
     with exclusive(open_catalogue(settings.database_url), case.lock) as connection:
         client = registry.connect(settings.mlflow_tracking_uri)
         if earlier := decisions.find_earlier(connection, client, case.model, case.initiator):
@@ -172,9 +145,12 @@ def decide(
         champion = registry.find_version(client, case.model, CHAMPION)
         rival = champion if champion and champion.number != challenger.number else None
         theirs = predict.fn(settings, rival, rows["text"]) if rival else None
-        measured = Measured.of(rows["prdtypecode"], answers, theirs, case.gate.confidence)
-        verdict = _verdict(case, challenger, champion, measured, costs)
-        result = _result(settings, case, challenger, champion, verdict, measured, costs)
+        evidence = gather(rows, answers, theirs, confidence=case.gate.confidence)
+        verdict = ruling.rule(case, challenger, champion, evidence, costs)
+        links = _links(client, settings, challenger)
+        result = ruling.verdict_result(case, challenger, champion, verdict, evidence, costs, links)
+        if verdict.rule != "standing":  # its card tells how it became champion
+            log_card(client, settings, case, challenger, evidence, result)
         if not case.rehearsal:
             decisions.write_verdict(connection, client, challenger, result, case.initiator)
         return result
@@ -184,7 +160,7 @@ def decide(
 def give_back(settings: Settings, case: Case) -> PromotionResult:
     """Give the alias back to the champion before, and write so on both versions.
 
-    Loads no model, so that it works when the champion's is what is broken; the numbers are those of its promotion.
+    Loads no model, so that it works when the champion's is what is broken.
     """
     with exclusive(open_catalogue(settings.database_url), case.lock) as connection:
         client = registry.connect(settings.mlflow_tracking_uri)
@@ -199,102 +175,18 @@ def give_back(settings: Settings, case: Case) -> PromotionResult:
                 f"version {leaving.number} of {case.model!r} had no champion before it: promote another one"
             )
         returning = registry.get_version(client, case.model, before)
-        result = PromotionResult(
-            use_case=case.use_case,
-            promoted=False,
-            reason=f"rolled back from version {leaving.number} to version {returning.number}",
-            rule="rolled back",
-            challenger_version=leaving.number,
-            challenger_metrics=_recorded_metrics(leaving),
-            champion_version=returning.number,
-            previous_champion_version=leaving.number,
-            previous_champion_metrics=_recorded_metrics(leaving),
-            threshold=case.gate.floor,
-            test_version=leaving.dataset.test_version,
-            test_rows=leaving.dataset.test.rows,
-            rolled_back=True,
-            decided_by=case.initiator.name,
-            mlflow_url=_version_url(settings, returning),
-        )
+        links = _links(client, settings, returning)
+        result = ruling.rollback_result(case, leaving, returning, links)
         decisions.write_rollback(connection, client, leaving, returning, result, case.initiator)
         return result
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """Both models' metrics on the test rows, and one beside the other where there is a champion to beat."""
+def _links(client: MlflowClient, settings: Settings, version: Version) -> ruling.Links:
+    from flows.adapters.model_card import card_url
 
-    mine: dict[str, float]
-    theirs: dict[str, float] | None = None
-    comparison: Comparison | None = None
-
-    @classmethod
-    def of(cls, labels: pd.Series, answers: pd.DataFrame, theirs: pd.DataFrame | None, confidence: float) -> Measured:
-        from flows.core.comparison import compare
-        from flows.core.models import measure
-
-        mine = measure(labels, answers["predicted_class"])
-        if theirs is None:
-            return cls(mine)
-        comparison = compare(labels, answers["predicted_class"], theirs["predicted_class"], confidence=confidence)
-        return cls(mine, measure(labels, theirs["predicted_class"]), comparison)
-
-
-def _verdict(
-    case: Case, challenger: Version, champion: Version | None, measured: Measured, costs: Costs
-) -> policy.Verdict:
-    if champion is not None and champion.number == challenger.number:
-        return policy.stay("standing", f"version {challenger.number} already is the champion")
-    if not case.named and challenger.tags.get(decisions.ROLLED_BACK_TAG):
-        said = f"version {challenger.number} was rolled back: name it to promote it again"
-        return policy.stay("rolled back", said)
-    return policy.judge(measured.mine["f1_weighted"], measured.comparison, costs, case.gate, case.approval)
-
-
-def _result(
-    settings: Settings,
-    case: Case,
-    challenger: Version,
-    champion: Version | None,
-    verdict: policy.Verdict,
-    measured: Measured,
-    costs: Costs,
-) -> PromotionResult:
-    stands, holder = verdict.rule == "standing", champion.number if champion else None
-    return PromotionResult(
-        use_case=case.use_case,
-        promoted=verdict.promoted,
-        reason=verdict.reason,
-        rule=verdict.rule,
-        challenger_version=challenger.number,
-        challenger_metrics=measured.mine,
-        champion_version=challenger.number if verdict.promoted and not case.rehearsal else holder,
-        previous_champion_version=(challenger.tags.get(decisions.PREVIOUS_TAG) or None) if stands else holder,
-        previous_champion_metrics=measured.theirs,
-        threshold=case.gate.floor,
-        test_version=challenger.dataset.test_version,
-        test_rows=challenger.dataset.test.rows,
-        rehearsal=case.rehearsal,
-        checks=tuple(GateCheck(**asdict(check)) for check in verdict.checks),
-        gain=measured.comparison.gain if measured.comparison else None,
-        gain_at_least=measured.comparison.low if measured.comparison else None,
-        costs={name: float(value) for name, value in asdict(costs).items()},
-        approved_by=case.approval.approved_by,
-        rejected_by=case.approval.rejected_by,
-        decided_by=case.initiator.name,
-        mlflow_url=_version_url(settings, challenger),
-    )
-
-
-def _recorded_metrics(version: Version) -> dict[str, float]:
-    names = ("f1_weighted", "f1_macro", "accuracy")
-    return {name: float(version.tags[name]) for name in names if name in version.tags}
-
-
-def _version_url(settings: Settings, version: Version) -> str | None:
-    if settings.mlflow_ui_url is None:
-        return None
-    return f"{settings.mlflow_ui_url.rstrip('/')}/#/models/{version.model}/versions/{version.number}"
+    page = settings.mlflow_ui_url
+    version_page = f"{page.rstrip('/')}/#/models/{version.model}/versions/{version.number}" if page else None
+    return ruling.Links(version_page, card_url(client, settings, version))
 
 
 if __name__ == "__main__":

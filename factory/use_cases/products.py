@@ -1,6 +1,6 @@
 """Product texts into product type codes, as in Rakuten France's challenge."""
 
-from factory.use_cases.use_case import UseCase
+from factory.use_cases.use_case import Gate, UseCase
 
 PRODUCTS = UseCase(
     name="products",
@@ -9,4 +9,15 @@ PRODUCTS = UseCase(
     experiment="products",
     near_duplicate_alarm=0.35,  # goods descriptions repeat each other by nature: 29 % in the sample catalogue
     min_class_rows=2,
+    gate=Gate(floor=0.75, margin=0.0, confidence=0.95, largest_class_fall=0.10),
+    purpose=(
+        "Proposes a product type code from a product's designation and description, in French or English, so that new "
+        "products need not be sorted by hand. An answer of low confidence belongs before a person; it is not meant to "
+        "settle customs duties, prices or anything else that a wrong code makes costly."
+    ),
+    limits=(
+        "It knows the classes that it was trained on, and gives every text one of them, even a text of none.",
+        "It reads words, not pictures: products that differ in their image alone look the same to it.",
+        "The frozen test set is of the catalogue's past: the drift report tells whether newer products are like it.",
+    ),
 )

@@ -17,10 +17,10 @@ class Gate:
     """How sure a gain or a class's fall must be: the chance (0 to 1) that mere luck does not look like it."""
     largest_class_fall: float = 0.10
     """No class's F1 may fall by more, unless the fall may be chance (`flows.core.policy` says how that is told)."""
-    largest_size_bytes: int = 256 * 2**20
+    largest_size_bytes: int = 250 * 10**6
     slowest_prediction_ms: float = 100.0
     """The 95th percentile of one text's prediction in a process that serves the model."""
-    largest_memory_bytes: int = 1_536 * 2**20
+    largest_memory_bytes: int = 1_500 * 10**6
     """Resident memory of a process that serves the model, Python and libraries included."""
     approval: bool = False
     """Whether a person has to approve besides; the setting PROMOTION_APPROVAL asks for it too."""
@@ -40,3 +40,7 @@ class UseCase:
     min_class_rows: int
     """A training needs at least so many rows of every class of the week."""
     gate: Gate = Gate()
+    purpose: str = ""
+    """What its models are for, and what they are not for: for the model card."""
+    limits: tuple[str, ...] = ()
+    """What a reader of the model card must know; one sentence each."""

@@ -24,7 +24,7 @@ TEST_COLUMNS = ("productid", "designation", "description", "prdtypecode", "group
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """The rows to train on and the frozen test set: productid, text, prdtypecode and group."""
+    """The rows to train on and the frozen test set: productid, text, prdtypecode, group and described."""
 
     train: pd.DataFrame
     test: pd.DataFrame
@@ -56,7 +56,7 @@ def read_sides(dataset: DatasetRef) -> Sides:
 
 
 def read_test(test: FileRef) -> pd.DataFrame:
-    """The frozen test set: productid, text, prdtypecode and group."""
+    """The frozen test set: productid, text, prdtypecode, group and described (whether there is a description)."""
     return _labelled(read_frame(test, columns=TEST_COLUMNS))
 
 
@@ -69,5 +69,8 @@ def read_arrivals(dataset: DatasetRef) -> pd.DataFrame:
 
 def _labelled(rows: pd.DataFrame) -> pd.DataFrame:
     known = rows[rows["prdtypecode"].notna()].reset_index(drop=True)
-    texts = known.assign(text=product_text(known["designation"], known["description"]))
-    return texts[["productid", "text", "prdtypecode", "group"]].astype({"prdtypecode": str})
+    texts = known.assign(
+        text=product_text(known["designation"], known["description"]),
+        described=known["description"].fillna("").str.strip() != "",
+    )
+    return texts[["productid", "text", "prdtypecode", "group", "described"]].astype({"prdtypecode": str})

@@ -142,13 +142,16 @@ def _floor(f1: float, gate: Gate) -> Check:
 def _gain(f1: float, comparison: Comparison, gate: Gate) -> Check:
     passed = comparison.low > gate.margin
     theirs = f"the champion's {comparison.champion_f1:.4f}"
-    sure = f"{gate.confidence:.0%} sure is more than {comparison.low:+.4f}"
+    sure = f"with {gate.confidence:.0%} confidence"
     if passed:
-        said = f"beats {theirs} by {comparison.gain:+.4f} ({sure})"
+        said = f"beats {theirs} by {comparison.gain:+.4f} ({sure} by more than {comparison.low:+.4f})"
     elif comparison.gain > gate.margin:
-        said = f"may beat {theirs} by chance: of {comparison.gain:+.4f} {sure}, needed is more than {gate.margin:+.4f}"
+        said = (
+            f"may beat {theirs} by chance: {comparison.gain:+.4f}, but {sure} only more than {comparison.low:+.4f} "
+            f"(needed: more than {gate.margin:+.4f})"
+        )
     else:
-        said = f"does not beat {theirs} ({comparison.gain:+.4f}, needed is more than {gate.margin:+.4f})"
+        said = f"does not beat {theirs} ({comparison.gain:+.4f}, needed: more than {gate.margin:+.4f})"
     return Check("gain", passed, f"weighted F1 {f1:.4f} {said}")
 
 
@@ -173,16 +176,16 @@ def _approval(approval: Approval) -> Check:
 
 def _limits(costs: Costs, gate: Gate) -> list[Check]:
     return [
-        _limit("size", "the model's files take {:,.1f} MB", costs.size_bytes, gate.largest_size_bytes, MEGABYTE),
-        _limit("latency", "p95 of one prediction is {:,.1f} ms", costs.p95_ms, gate.slowest_prediction_ms, 1),
-        _limit("memory", "serving takes {:,.1f} MB of memory", costs.memory_bytes, gate.largest_memory_bytes, MEGABYTE),
+        _limit("size", "the model's files take", costs.size_bytes, gate.largest_size_bytes, "MB"),
+        _limit("latency", "the 95th percentile of one prediction is", costs.p95_ms, gate.slowest_prediction_ms, "ms"),
+        _limit("memory", "a process that serves it holds", costs.memory_bytes, gate.largest_memory_bytes, "MB"),
     ]
 
 
-def _limit(rule: Rule, sentence: str, measured: float, limit: float, unit: float) -> Check:
+def _limit(rule: Rule, what: str, measured: float, limit: float, unit: Literal["MB", "ms"]) -> Check:
     passed = measured <= limit
-    said = f"{sentence.format(measured / unit)}, {'within' if passed else 'above'} the limit of {limit / unit:,.1f}"
-    return Check(rule, passed, said)
+    shown, most = (f"{number / (MEGABYTE if unit == 'MB' else 1):,.1f} {unit}" for number in (measured, limit))
+    return Check(rule, passed, f"{what} {shown}, {'within' if passed else 'above'} the limit of {most}")
 
 
 @dataclass(frozen=True, slots=True, order=True)

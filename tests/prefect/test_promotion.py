@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,14 +13,29 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from factory.catalogue import decisions as decisions_table
+from factory.catalogue import open_catalogue
+from factory.contracts import PromotionResult
+from factory.decisions import Decision, read_decisions
+from factory.use_cases.use_case import Gate
+from flows.adapters import registry
+from flows.adapters.initiator import Initiator
 from flows.adapters.registry import RegistryError
-from flows.promotion import promotion
+from flows.adapters.ruling import Case
+from flows.core.policy import Approval
+from flows.promotion import give_back, promotion
 
 if TYPE_CHECKING:
     from tests.prefect.conftest import Home
 
 
 WEAK, STRONG = "1", "2"
+
+
+def decisions(home: Home) -> list[Decision]:
+    """The decisions in the catalogue, oldest first."""
+    with open_catalogue(home.settings.database_url).connect() as connection:
+        return read_decisions(connection, "products")[::-1]
 
 
 def test_the_better_model_wins_on_the_same_test_set_and_the_decision_is_written_on_it(veteran: Home) -> None:
@@ -73,6 +90,105 @@ def test_rollback_gives_the_title_back_and_the_loser_does_not_win_by_itself(vete
     assert veteran.alias("champion") == WEAK
     assert promotion(model_version=STRONG, threshold=0.1)["promoted"]
     assert veteran.alias("champion") == STRONG
+
+
+def test_every_decision_is_one_record_with_its_numbers_and_whoever_took_it(veteran: Home) -> None:
+    won = promotion(model_version=WEAK, threshold=0.1)
+    lost = promotion(model_version=STRONG, threshold=0.99, requested_by="Anna")
+    promotion(model_version=STRONG, threshold=0.1)
+    back = promotion(rollback=True, requested_by="Ben")
+
+    found = decisions(veteran)
+    assert [decision.outcome for decision in found] == ["promoted", "kept", "promoted", "rolled back"]
+    assert [decision.result.rule for decision in found] == ["floor", "floor", "gain", "rolled back"]
+    assert [found[0].result, found[1].result, found[3].result] == [
+        PromotionResult.model_validate(each) for each in (won, lost, back)
+    ]
+    assert [decision.result.decided_by for decision in found[1::2]] == ["Anna", "Ben"]
+    assert f"{getpass.getuser()}, promotion " in found[0].result.decided_by
+    assert found[0].dataset == veteran.cut(1)
+    assert (found[3].result.challenger_version, found[3].result.champion_version) == (STRONG, WEAK)
+    assert veteran.tags(STRONG)["decided_by"] == "Ben"
+    assert 0 < found[2].result.gain_at_least < found[2].result.gain
+    assert {check.rule for check in found[2].result.checks} >= {"floor", "gain", "classes", "latency"}
+
+
+def test_a_rollback_that_is_repeated_goes_back_once_and_completes_its_record(veteran: Home) -> None:
+    promotion(model_version=WEAK, threshold=0.1)
+    promotion(model_version=STRONG, threshold=0.1)
+    veteran.client.set_model_version_tag("products", WEAK, "previous_champion", STRONG)
+    case = Case("products", Gate(), Approval(), Initiator("Anna", "one-run"), named=False, rehearsal=False)
+
+    first = give_back.fn(veteran.settings, case)
+    with open_catalogue(veteran.settings.database_url).begin() as connection:  # it died before the record was kept
+        connection.execute(decisions_table.delete().where(decisions_table.c.decision_id == "one-run"))
+    again = give_back.fn(veteran.settings, case)
+
+    assert first == again
+    assert veteran.alias("champion") == first.champion_version == WEAK
+    assert decisions(veteran)[-1].decision_id == "one-run"
+
+
+def test_a_person_may_refuse_and_is_asked_where_it_is_required(veteran: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = promotion(threshold=0.1, rejected_by="Ben")
+    assert (refused["promoted"], refused["rule"], refused["reason"]) == (False, "approval", "refused by Ben")
+
+    monkeypatch.setenv("PROMOTION_APPROVAL", "true")
+    assert promotion(threshold=0.1, rehearsal=True)["promoted"]
+    assert promotion(threshold=0.1)["rule"] == "approval"
+    assert veteran.alias("champion") is None
+
+    approved = promotion(threshold=0.1, approved_by="Anna")
+    assert (approved["promoted"], approved["approved_by"]) == (True, "Anna")
+    assert veteran.tags(STRONG)["approved_by"] == "Anna"
+    assert [each.result.rejected_by for each in decisions(veteran)] == ["Ben", None, None]
+
+
+def test_a_rehearsal_changes_nothing(veteran: Home) -> None:
+    before = veteran.tags(STRONG)
+
+    judged = promotion(threshold=0.1, rehearsal=True)
+
+    assert (judged["promoted"], judged["champion_version"]) == (True, None)
+    assert veteran.alias("champion") is None
+    assert veteran.tags(STRONG) == before
+    assert decisions(veteran) == []
+
+
+def test_the_card_stands_by_itself_and_tells_what_the_decision_rests_on(veteran: Home) -> None:
+    promotion(model_version=WEAK, threshold=0.1)
+    result = promotion(threshold=0.1)
+
+    run_id = veteran.client.get_model_version("products", STRONG).run_id
+    page = Path(veteran.client.download_artifacts(run_id, "model_card.html")).read_text()
+    assert result["card_url"].endswith(f"/runs/{run_id}/artifacts/model_card.html")
+    assert PromotionResult.model_validate(result).links() == {"Model card": result["card_url"]}
+    assert not re.findall(r"<(?:script|link|img)|@import|url\(", page)
+    dataset = veteran.cut(1)
+    for said in (
+        "Promoted to champion",
+        f"{result['challenger_metrics']['f1_weighted']:.4f}",
+        f"{result['intervals']['f1_weighted'][0]:.4f} – {result['intervals']['f1_weighted'][1]:.4f}",
+        "Length of the text",
+        dataset.sha256,
+        dataset.test.sha256,
+        run_id,
+    ):
+        assert said in page, said
+
+
+def test_what_serving_takes_is_measured_in_a_process_of_its_own(veteran: Home) -> None:
+    for tag in ("serving_size_bytes", "serving_memory_bytes", "serving_p95_ms"):
+        veteran.client.delete_model_version_tag("products", STRONG, tag)
+
+    costs = promotion(threshold=0.1)["costs"]
+
+    version = registry.get_version(veteran.client, "products", STRONG)
+    with registry.downloaded(veteran.client, version) as folder:
+        assert costs["size_bytes"] == sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert 30e6 < costs["memory_bytes"] < 1e9  # no Python with scikit-learn is smaller
+    assert 0 < costs["p95_ms"] < 1000
+    assert float(veteran.tags(STRONG)["serving_p95_ms"]) == costs["p95_ms"]
 
 
 def test_nobody_to_judge_is_a_clear_error(home: Home) -> None:

@@ -53,13 +53,14 @@ def test_more_rows_make_the_same_gain_surer() -> None:
 
 
 def test_models_that_are_equally_good_are_rarely_told_apart() -> None:
-    """At 95 % confidence one comparison in twenty may err; 14 of 100 would be more than chance (p below .0003)."""
-    truth = labels(600)
+    """At 95 % confidence one comparison in twenty may err; 10 of 60 would be more than chance (p below .001)."""
+    truth = pd.Series(np.random.default_rng(0).choice(["a", "b", "c"], 400))  # few cells to draw: quick
     wins = 0
-    for seed in range(100):
-        mine, theirs = answers(truth, 0.8, 1000 + seed), answers(truth, 0.8, 2000 + seed)
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        mine, theirs = (pd.Series(np.where(rng.random(400) < 0.8, truth, "a")) for _ in range(2))
         wins += compare(truth, mine, theirs, confidence=0.95).low > 0
-    assert wins < 14
+    assert wins < 10
 
 
 def test_a_class_that_is_lost_is_seen_and_three_unlucky_rows_are_not() -> None:
@@ -73,6 +74,22 @@ def test_a_class_that_is_lost_is_seen_and_three_unlucky_rows_are_not() -> None:
     )
     assert [name for name, change in found.items() if has_fallen(change, Gate())] == ["some"]
     assert found["few"].p_value == pytest.approx(1 / 8)
+
+
+def test_equally_good_models_are_rarely_stopped_by_a_class_of_few_rows() -> None:
+    """By the amount alone one promotion in five or so would be; 6 of 60 would be more than the sign test's 5 %."""
+    sizes = [3, 5, 8, 11, 13, 13, 19, 25, 30, 30, 32, 38, 40, 40, 66, 81, 106, 164, 175, 194]
+    truth = np.repeat([f"c{number:02d}" for number in range(len(sizes))], sizes)
+    stopped = fallen = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        shared = np.where(rng.random(len(truth)) < 0.88, truth, rng.choice(truth, len(truth)))
+        own = [np.where(rng.random(len(truth)) < 0.88, truth, rng.choice(truth, len(truth))) for _ in range(2)]
+        mine, theirs = (pd.Series(np.where(rng.random(len(truth)) < 0.93, shared, each)) for each in own)
+        changes = change_by_class(pd.Series(truth), mine, theirs)
+        stopped += any(has_fallen(change, Gate()) for change in changes)
+        fallen += any(change.fall > Gate().largest_class_fall for change in changes)
+    assert stopped < 6 < fallen
 
 
 def test_equal_answers_are_no_fall() -> None:

@@ -27,8 +27,22 @@ def beside(champion: float, challenger: float, low: float | None = None, *classe
         (0.80, None, None, True, "floor", "reaches the floor 0.7500 and there was no champion"),
         (0.75, None, None, True, "floor", "there was no champion"),
         (0.74, None, None, False, "floor", "is below the floor 0.7500"),
-        (0.82, 0.80, 0.01, True, "gain", "beats the champion's 0.8000 by +0.0200 (95% sure is more than +0.0100)"),
-        (0.82, 0.80, -0.01, False, "gain", "may beat the champion's 0.8000 by chance: of +0.0200 95% sure"),
+        (
+            0.82,
+            0.80,
+            0.01,
+            True,
+            "gain",
+            "beats the champion's 0.8000 by +0.0200 (with 95% confidence by more than +0.0100)",
+        ),
+        (
+            0.82,
+            0.80,
+            -0.01,
+            False,
+            "gain",
+            "may beat the champion's 0.8000 by chance: +0.0200, but with 95% confidence only more than -0.0100",
+        ),
         (0.80, 0.80, 0.00, False, "gain", "does not beat the champion's 0.8000 (+0.0000"),
         (0.79, 0.80, -0.03, False, "gain", "does not beat the champion's 0.8000 (-0.0100"),
         (0.70, 0.60, 0.05, False, "floor", "is below the floor 0.7500"),
@@ -85,9 +99,21 @@ def test_no_class_may_fall_by_more_than_chance_and_the_limit(fallen: ClassChange
 @pytest.mark.parametrize(
     ("costs", "rule", "words"),
     [
-        (replace(CHEAP, size_bytes=300 * 10**6), "size", "the model's files take 300.0 MB, above the limit of 268.4"),
-        (replace(CHEAP, p95_ms=101.0), "latency", "p95 of one prediction is 101.0 ms, above the limit of 100.0"),
-        (replace(CHEAP, memory_bytes=2 * 10**9), "memory", "serving takes 2,000.0 MB of memory, above the limit"),
+        (
+            replace(CHEAP, size_bytes=300 * 10**6),
+            "size",
+            "the model's files take 300.0 MB, above the limit of 250.0 MB",
+        ),
+        (
+            replace(CHEAP, p95_ms=101.0),
+            "latency",
+            "the 95th percentile of one prediction is 101.0 ms, above the limit of 100.0 ms",
+        ),
+        (
+            replace(CHEAP, memory_bytes=2 * 10**9),
+            "memory",
+            "a process that serves it holds 2,000.0 MB, above the limit of 1,500.0 MB",
+        ),
     ],
 )
 def test_a_model_that_costs_too_much_is_not_promoted_however_good(costs: Costs, rule: str, words: str) -> None:

@@ -1,0 +1,144 @@
+"""The model card: one page on a version, for whoever has to trust it, as HTML that needs nothing else.
+
+Owns what stands on the card and how it looks (model_card.html.jinja). Measures nothing and decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from factory.contracts import PromotionResult
+from factory.settings import Settings
+from flows.adapters import runs
+from flows.adapters.registry import Version
+from flows.adapters.ruling import Case
+from flows.core.evidence import Evidence
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+
+CARD_FILE = "model_card.html"
+TEMPLATE = Path(__file__).with_name("model_card.html.jinja")
+METRICS = {"f1_weighted": "Weighted F1", "f1_macro": "Macro F1", "accuracy": "Accuracy"}
+FEW_ROWS = 30
+"""Below so many test rows a class's F1 says little, whatever its value."""
+WEAK_CLASSES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One line of a list; `url` opens what it names."""
+
+    name: str
+    value: str
+    url: str | None = None
+
+
+def card_url(client: MlflowClient, settings: Settings, version: Version) -> str | None:
+    """Where the version's card is read; None when no web interface is known."""
+    return runs.run_url(client, settings.mlflow_ui_url, version.run_id, CARD_FILE)
+
+
+def log_card(
+    client: MlflowClient, settings: Settings, case: Case, version: Version, evidence: Evidence, result: PromotionResult
+) -> None:
+    """Write the version's card into its run; a later decision on the same version replaces it."""
+    client.log_text(version.run_id, draw_card(client, settings, case, version, evidence, result), CARD_FILE)
+
+
+def draw_card(
+    client: MlflowClient, settings: Settings, case: Case, version: Version, evidence: Evidence, result: PromotionResult
+) -> str:
+    """The card as HTML."""
+    from jinja2 import Environment
+
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"score": "{:.4f}".format, "short": "{:.3f}".format, "change": _change}
+    run = client.get_run(version.run_id)
+    return environment.from_string(TEMPLATE.read_text()).render(
+        case=case,
+        use_case=case.declared,
+        version=version,
+        dataset=version.dataset,
+        result=result,
+        evidence=evidence,
+        metrics=METRICS,
+        classes=evidence.classes.to_dict("records"),
+        slices=evidence.slices.to_dict("records"),
+        curve=_curve(evidence.curve),
+        limits=[*case.declared.limits, *_found_limits(evidence, run.data.metrics)],
+        data=list(_data(version)),
+        lineage=list(_lineage(client, settings, case, version, run.data.tags)),
+        made=list(_made(run.data.params)),
+        drawn_at=datetime.now(UTC),
+    )
+
+
+def _found_limits(evidence: Evidence, metrics: dict[str, float]) -> Iterator[str]:
+    """What the numbers themselves say against the model."""
+    classes = evidence.classes
+    weak = classes.head(WEAK_CLASSES)
+    named = ", ".join(f"{row['class']} ({row['f1']:.2f})" for row in weak.to_dict("records"))
+    yield f"It is worst at the classes {named}; their F1 stands in brackets."
+    few = classes[classes["rows"] < FEW_ROWS]
+    if len(few):
+        yield (
+            f"{len(few)} of {len(classes)} classes have fewer than {FEW_ROWS} test rows: "
+            "what it is worth there is not known well, as the wide intervals show."
+        )
+    if near := metrics.get("near_duplicate_share"):
+        yield f"{near:.0%} of the test rows nearly equal a training row: on entirely new texts it will do less well."
+
+
+def _data(version: Version) -> Iterator[Fact]:
+    dataset = version.dataset
+    yield Fact("Week", f"{dataset.week}, as of {dataset.as_of:%d %B %Y}")
+    yield Fact("Products", f"{dataset.rows:,}, of which {dataset.train_rows:,} to train on")
+    yield Fact("Classes", str(dataset.classes))
+    yield Fact("Frozen test set", f"{dataset.test_version}, {dataset.test.rows:,} products, none of them trained on")
+
+
+def _made(params: dict[str, str]) -> Iterator[Fact]:
+    for name in sorted(params):
+        if name.startswith("candidate") or name in ("max_features", "C"):
+            yield Fact(name.removeprefix("candidate_").replace("_", " "), params[name])
+
+
+def _lineage(
+    client: MlflowClient, settings: Settings, case: Case, version: Version, tags: dict[str, str]
+) -> Iterator[Fact]:
+    dataset, initiator = version.dataset, case.initiator
+    yield Fact("Snapshot", f"{dataset.use_case} week {dataset.week}, revision {dataset.revision}: {dataset.uri}")
+    yield Fact("Snapshot's SHA-256", dataset.sha256)
+    yield Fact("Test set", dataset.test.uri)
+    yield Fact("Test set's SHA-256", dataset.test.sha256)
+    if revision := tags.get("mlflow.source.git.commit"):
+        yield Fact("Code (git)", revision)
+    yield Fact("Training, in MLflow", version.run_id, runs.run_url(client, settings.mlflow_ui_url, version.run_id))
+    if trained := tags.get("prefect.flow_run_url"):
+        yield Fact("Training, in Prefect", trained.rsplit("/", 1)[-1], trained)
+    yield Fact("Decision, in Prefect", initiator.flow_run_id, initiator.flow_run_url)
+    yield Fact("Decided by", initiator.name, initiator.airflow_url)
+
+
+def _curve(curve: pd.DataFrame) -> list[dict[str, Any]]:
+    """The points of the calibration picture, in a square of 100 by 100 with its origin at the top left."""
+    most = max(int(curve["rows"].max()), 1)
+    return [
+        {
+            "x": 100 * row["confidence"],
+            "y": 100 - 100 * row["right"],
+            "r": 1.5 + 3.5 * (row["rows"] / most) ** 0.5,
+            "said": f"{row['rows']:,.0f} rows: confidence {row['confidence']:.0%}, right {row['right']:.0%}",
+        }
+        for row in curve.to_dict("records")
+    ]
+
+
+def _change(difference: float) -> str:
+    return f"{round(difference, 3) + 0.0:+.3f}".replace("-", "−")  # never a negative zero; a minus as wide as the plus

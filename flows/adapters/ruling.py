@@ -1,0 +1,152 @@
+"""From a case and its evidence to the result that is published.
+
+Owns which verdicts need no judging, and how a decision is put into the contract's words. Must not read or write
+anything: `flows.promotion` does, in its order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from factory import use_cases
+from factory.contracts import GateCheck, PromotionResult
+from factory.settings import Settings
+from factory.use_cases.use_case import Gate, UseCase
+from flows.adapters.decisions import PREVIOUS_TAG, ROLLED_BACK_TAG
+from flows.adapters.initiator import Initiator
+from flows.adapters.registry import Version
+from flows.core import policy
+from flows.core.evidence import Evidence
+from flows.core.intervals import Estimate
+from flows.core.policy import Approval, Costs, Verdict
+
+METRICS = ("f1_weighted", "f1_macro", "accuracy")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is to be decided, by which rules and for whom.
+
+    `named` tells whether the challenger was named by its number: then even one that was rolled back is judged.
+    """
+
+    use_case: str
+    gate: Gate
+    approval: Approval
+    initiator: Initiator
+    named: bool
+    rehearsal: bool
+
+    @property
+    def declared(self) -> UseCase:
+        """What the use case says of itself."""
+        return use_cases.get(self.use_case)
+
+    @property
+    def model(self) -> str:
+        """The registered model's name."""
+        return self.declared.model_name
+
+    @property
+    def lock(self) -> str:
+        """The lock under which one decision is taken at a time."""
+        return f"promotion/{self.use_case}"
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where people look at the version and at its card; None when no web interface is known."""
+
+    mlflow_url: str | None
+    card_url: str | None
+
+
+def asked(
+    settings: Settings, gate: Gate, approved_by: str | None, rejected_by: str | None, *, rehearsal: bool
+) -> Approval:
+    """What people said, where nothing was said stands for None; raises ValueError for a yes and a no at once."""
+    if approved_by and rejected_by:
+        raise ValueError(f"{approved_by} approved and {rejected_by} refused the same promotion: give one of the two")
+    required = (gate.approval or settings.promotion_approval) and not rehearsal
+    return Approval(required, approved_by or None, rejected_by or None)
+
+
+def rule(case: Case, challenger: Version, champion: Version | None, evidence: Evidence, costs: Costs) -> Verdict:
+    """The verdict of the policy, except on a challenger that holds the title or had to give it back."""
+    if champion is not None and champion.number == challenger.number:
+        return policy.stay("standing", f"version {challenger.number} already is the champion")
+    if not case.named and challenger.tags.get(ROLLED_BACK_TAG):
+        said = f"version {challenger.number} was rolled back: name it to promote it again"
+        return policy.stay("rolled back", said)
+    return policy.judge(evidence.mine["f1_weighted"].value, evidence.comparison, costs, case.gate, case.approval)
+
+
+def verdict_result(
+    case: Case,
+    challenger: Version,
+    champion: Version | None,
+    verdict: Verdict,
+    evidence: Evidence,
+    costs: Costs,
+    links: Links,
+) -> PromotionResult:
+    """The verdict as a result."""
+    holder = champion.number if champion else None
+    before = challenger.tags.get(PREVIOUS_TAG) or None if verdict.rule == "standing" else holder
+    comparison = evidence.comparison
+    return PromotionResult(
+        use_case=case.use_case,
+        promoted=verdict.promoted,
+        reason=verdict.reason,
+        rule=verdict.rule,
+        challenger_version=challenger.number,
+        challenger_metrics=_values(evidence.mine),
+        intervals={name: (found.low, found.high) for name, found in evidence.mine.items()},
+        champion_version=challenger.number if verdict.promoted and not case.rehearsal else holder,
+        previous_champion_version=before,
+        previous_champion_metrics=_values(evidence.theirs) if evidence.theirs else None,
+        threshold=case.gate.floor,
+        test_version=challenger.dataset.test_version,
+        test_rows=challenger.dataset.test.rows,
+        rehearsal=case.rehearsal,
+        checks=tuple(GateCheck(**asdict(check)) for check in verdict.checks),
+        gain=comparison.gain if comparison else None,
+        gain_at_least=comparison.low if comparison else None,
+        costs={name: float(value) for name, value in asdict(costs).items()},
+        approved_by=case.approval.approved_by,
+        rejected_by=case.approval.rejected_by,
+        decided_by=case.initiator.name,
+        mlflow_url=links.mlflow_url,
+        card_url=links.card_url,
+    )
+
+
+def rollback_result(case: Case, leaving: Version, returning: Version, links: Links) -> PromotionResult:
+    """The rollback as a result; its numbers are those that the versions were registered with."""
+    return PromotionResult(
+        use_case=case.use_case,
+        promoted=False,
+        reason=f"rolled back from version {leaving.number} to version {returning.number}",
+        rule="rolled back",
+        challenger_version=leaving.number,
+        challenger_metrics=_recorded(leaving),
+        champion_version=returning.number,
+        previous_champion_version=leaving.number,
+        previous_champion_metrics=_recorded(leaving),
+        threshold=case.gate.floor,
+        test_version=leaving.dataset.test_version,
+        test_rows=leaving.dataset.test.rows,
+        rolled_back=True,
+        decided_by=case.initiator.name,
+        mlflow_url=links.mlflow_url,
+        card_url=links.card_url,
+    )
+
+
+def _values(estimates: Mapping[str, Estimate]) -> dict[str, float]:
+    return {name: found.value for name, found in estimates.items()}
+
+
+def _recorded(version: Version) -> dict[str, float]:
+    return {name: float(version.tags[name]) for name in METRICS if name in version.tags}

@@ -1,0 +1,70 @@
+"""What is known of a challenger before it is judged: its numbers on the frozen test set, beside the champion's.
+
+Pure: rows and answers in, numbers and tables out. Must not know models, versions or the gate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from flows.core import calibration
+from flows.core.comparison import compare
+from flows.core.intervals import Estimate, estimate, estimate_classes, estimate_difference
+from flows.core.policy import Comparison
+from flows.core.slices import measure_slices
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """Estimates hold f1_weighted, f1_macro and accuracy with their 95 % intervals; `gains` are the differences.
+
+    `classes` has one row a class, worst F1 first: class, rows, precision, recall, f1, f1_low, f1_high and, beside a
+    champion, change (of its F1) and p_value (of a fall). `slices` is what `measure_slices` gives, `curve` one row a
+    tenth of confidence; `calibration_error` is 0 to 1. What needs a champion is None without one.
+    """
+
+    mine: Mapping[str, Estimate]
+    theirs: Mapping[str, Estimate] | None
+    gains: Mapping[str, Estimate] | None
+    comparison: Comparison | None
+    classes: pd.DataFrame
+    slices: pd.DataFrame
+    curve: pd.DataFrame
+    calibration_error: float
+
+
+def gather(rows: pd.DataFrame, answers: pd.DataFrame, theirs: pd.DataFrame | None, *, confidence: float) -> Evidence:
+    """The evidence of a challenger's `answers`, and of the champion's (`theirs`), to the same test rows.
+
+    `rows` holds text, prdtypecode and described; answers hold predicted_class and confidence. `confidence` is the
+    gate's. Raises ValueError without rows.
+    """
+    truth, mine = rows["prdtypecode"].astype(str), answers["predicted_class"]
+    right = truth.to_numpy() == mine.to_numpy()
+    curve = calibration.calibration_curve(answers["confidence"], right)
+    rival = None if theirs is None else theirs["predicted_class"]
+    comparison = None if rival is None else compare(truth, mine, rival, confidence=confidence)
+    return Evidence(
+        mine=estimate(truth, mine),
+        theirs=None if rival is None else estimate(truth, rival),
+        gains=None if rival is None else estimate_difference(truth, mine, rival),
+        comparison=comparison,
+        classes=_classes(truth, mine, comparison),
+        slices=measure_slices(rows, answers),
+        curve=curve,
+        calibration_error=calibration.calibration_error(curve),
+    )
+
+
+def _classes(truth: pd.Series, mine: pd.Series, comparison: Comparison | None) -> pd.DataFrame:
+    table = estimate_classes(truth, mine)
+    if comparison is not None:
+        changes = {change.name: change for change in comparison.classes}
+        table = table[table["class"].isin(changes)].assign(
+            change=lambda frame: [-changes[name].fall for name in frame["class"]],
+            p_value=lambda frame: [changes[name].p_value for name in frame["class"]],
+        )
+    return table.sort_values(["f1", "class"], kind="stable").reset_index(drop=True)

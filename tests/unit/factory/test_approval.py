@@ -1,0 +1,47 @@
+"""What a person is asked, and when nobody is."""
+
+from __future__ import annotations
+
+from factory.approval import compose_question
+from factory.contracts import GateCheck, PromotionResult
+
+JUDGED = PromotionResult(
+    use_case="products",
+    promoted=True,
+    reason="weighted F1 0.8900 beats the champion's 0.8700",
+    rule="gain",
+    challenger_version="3",
+    challenger_metrics={"f1_weighted": 0.89, "f1_macro": 0.81},
+    champion_version="2",
+    previous_champion_version="2",
+    previous_champion_metrics={"f1_weighted": 0.87, "f1_macro": 0.8},
+    threshold=0.75,
+    test_version="v1",
+    test_rows=1122,
+    rehearsal=True,
+    checks=(GateCheck(rule="floor", passed=True, said="weighted F1 0.8900 reaches the floor 0.7500"),),
+    mlflow_url="http://mlflow.test/#/models/products/versions/3",
+    card_url="http://mlflow.test/#/experiments/1/runs/a/artifacts/model_card.html",
+)
+
+
+def test_a_person_sees_both_models_numbers_every_rule_and_where_to_look() -> None:
+    question = compose_question(JUDGED)
+
+    assert "Version **3** of **products**" in question
+    assert "take the place of version 2" in question
+    assert "| weighted F1 | 0.8900 | 0.8700 |" in question
+    assert "- weighted F1 0.8900 reaches the floor 0.7500" in question
+    assert f"[Model card]({JUDGED.card_url})" in question
+    assert f"[MLflow]({JUDGED.mlflow_url})" in question
+
+
+def test_the_first_challenger_has_nobody_beside_it() -> None:
+    first = JUDGED.model_copy(update={"previous_champion_version": None, "previous_champion_metrics": None})
+
+    assert "There is no champion yet." in compose_question(first)
+    assert "| weighted F1 | 0.8900 | – |" in compose_question(first)
+
+
+def test_nobody_is_asked_for_what_the_gate_refuses() -> None:
+    assert compose_question(JUDGED.model_copy(update={"promoted": False})) == ""
