@@ -71,6 +71,23 @@ def test_a_version_is_read_alone_and_counted(engine: Engine) -> None:
     assert read_window(engine, "products", MONDAY, 7).total == 8
 
 
+def test_those_whose_class_is_known_are_read_alone(
+    engine: Engine, stock: Callable[..., object], goods: Batch, tmp_path: Path
+) -> None:
+    stock(goods(4))
+    append(engine, predictions(10))
+    frame = predictions(10).assign(label=["tools", "", *[None] * 8])
+    frame.to_csv(tmp_path / "log.csv", index=False)
+
+    tabled = read_window(engine, "products", MONDAY, 7, labelled=True)
+    filed = read_window(None, "products", MONDAY, 7, str(tmp_path / "log.csv"), labelled=True)
+    predictions(3).to_csv(tmp_path / "bare.csv", index=False)
+
+    assert (tabled.total, tabled.rows["label"].tolist()) == (4, ["tools", "toys", "books", "tools"])
+    assert (filed.total, filed.rows["label"].tolist()) == (1, ["tools"])
+    assert read_window(None, "products", MONDAY, 7, str(tmp_path / "bare.csv"), labelled=True).total == 0
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_of_a_large_file_the_sample_of_the_table_is_drawn(tmp_path: Path, engine: Engine, suffix: str) -> None:
     append(engine, predictions(2_000))
