@@ -62,16 +62,26 @@ class WeekUnknown(FactoryError):
 
 
 class WeekRejected(FactoryError):
-    """The checks of a week found something; `findings` holds one sentence each."""
+    """The checks of a week found something.
 
-    def __init__(self, batch_name: str, findings: Sequence[str]) -> None:
+    `findings` holds one sentence each, `first_rows` a line for each of the first rows concerned; `rows_uri` is a CSV
+    file with more of them, None when no single row is to blame.
+    """
+
+    def __init__(
+        self, batch_name: str, findings: Sequence[str], first_rows: Sequence[str] = (), rows_uri: str | None = None
+    ) -> None:
         self.batch_name = batch_name
         self.findings = tuple(findings)
-        listed = "\n".join(f"- {finding}" for finding in self.findings)
-        super().__init__(
-            f"{batch_name} was rejected:\n{listed}\n"
-            "Mend the rows in the catalogue and cut the week again (it becomes the next revision)."
-        )
+        self.first_rows = tuple(first_rows)
+        self.rows_uri = rows_uri
+        parts = [f"{batch_name} was rejected:", *(f"- {finding}" for finding in self.findings)]
+        if self.first_rows:
+            parts += ["The first rows concerned:", *(f"  {row}" for row in self.first_rows)]
+        if rows_uri:
+            parts.append(f"Their rows stand in {rows_uri}.")
+        parts.append("Mend the rows in the catalogue and cut the week again (it becomes the next revision).")
+        super().__init__("\n".join(parts))
 
 
 class InferenceLogInvalid(FactoryError):

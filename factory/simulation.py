@@ -77,14 +77,17 @@ class Simulation:
         return np.minimum(1.0, step + self.turnover * (week - 1.0))
 
 
-def simulate(simulation: Simulation, *, first_week: int = 1, last_week: int | None = None) -> Iterator[pd.DataFrame]:
+def simulate(
+    simulation: Simulation, *, first_week: int = 1, last_week: int | None = None, blocks: range | None = None
+) -> Iterator[pd.DataFrame]:
     """The products that arrive from `first_week` to `last_week`, in batches with the columns COLUMNS and `week`.
 
     Batches come in the order of productid and hold at most BLOCK_ROWS rows; every value but `week` is text or None.
+    `blocks` takes some of the catalogue's blocks of BLOCK_ROWS products alone, counted from 0.
     """
     vocabulary = build_vocabulary()
     classes = _labels(simulation, vocabulary)
-    for block in range(-(-simulation.rows // BLOCK_ROWS)):
+    for block in range(-(-simulation.rows // BLOCK_ROWS)) if blocks is None else blocks:
         first = block * BLOCK_ROWS
         frame = _block(simulation, vocabulary, block, classes[first : first + BLOCK_ROWS])
         inside = frame["week"] >= first_week

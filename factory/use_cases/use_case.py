@@ -39,6 +39,10 @@ class UseCase:
     near_duplicate_alarm: float
     min_class_rows: int
     """A training needs at least so many rows of every class of the week."""
+    label_conflict_alarm: float = 0.01
+    """The share of a week's rows (0 to 1) whose text may bear another class elsewhere; beyond it a person decides."""
+    encoding_alarm: float = 0.01
+    """The share of a week's rows (0 to 1) that may have been read in a wrong encoding; beyond it a person decides."""
     gate: Gate = Gate()
     purpose: str = ""
     """What its models are for, and what they are not for: for the model card."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import datetime
 
@@ -12,10 +13,12 @@ from sqlalchemy import Engine, delete, update
 
 from factory import ledger
 from factory.catalogue import labels, products
-from factory.checking import check_week, find_faults
+from factory.checking import check_week
 from factory.contracts import DatasetRef
 from factory.cutting import WEEK_SCHEMA, find_week
 from factory.errors import WeekRejected, WeekUnknown
+from factory.inspection import inspect_week
+from factory.quality import read_report
 from factory.settings import Settings
 from factory.snapshots import read_frame, write_batches
 
@@ -117,7 +120,8 @@ def test_a_catalogue_too_small_to_split_is_rejected(stock: Stock, batch: Batch, 
 @pytest.mark.parametrize(
     ("change", "finding"),
     [
-        (lambda frame: pd.concat([frame, frame[:2]]), "2 products stand there twice"),
+        (lambda frame: pd.concat([frame[:2], frame]).sort_values("productid"), "2 products stand there twice"),
+        (lambda frame: pd.concat([frame, frame[:2]]), "1 products stand after one of a higher id"),
         (lambda frame: frame.assign(side="left"), "unknown sides of the split: 'left'"),
         (lambda frame: frame.assign(side="held_out"), "no row may be trained on"),
         (lambda frame: frame.assign(side="train"), "products stand on both sides"),
@@ -127,14 +131,104 @@ def test_a_catalogue_too_small_to_split_is_rejected(stock: Stock, batch: Batch, 
 def test_what_a_broken_cut_would_leave_is_found(
     good: DatasetRef, altered: Callable[..., DatasetRef], change: Callable[[pd.DataFrame], pd.DataFrame], finding: str
 ) -> None:
-    broken, _ = find_faults(altered(good, change), None)
+    broken = inspect_week(altered(good, change), None).sentences("broken")
     assert finding in "\n".join(broken)
 
 
 def test_a_snapshot_with_other_columns_is_found(good: DatasetRef, altered: Callable[..., DatasetRef]) -> None:
     schema = WEEK_SCHEMA.remove(WEEK_SCHEMA.get_field_index("arrived"))
-    broken, _ = find_faults(altered(good, lambda frame: frame.drop(columns="arrived"), schema), None)
-    assert broken[0].startswith("the week has the columns productid, designation")
+    broken = inspect_week(altered(good, lambda frame: frame.drop(columns="arrived"), schema), None).sentences("broken")
+    assert broken[0].startswith("the week lacks the columns arrived bool; there are productid string, designation")
+
+
+def test_a_rejected_week_shows_its_first_rows_and_where_the_others_are(
+    good: DatasetRef, cut: Cut, settings: Settings, engine: Engine
+) -> None:
+    ids = read_frame(good)["productid"].tolist()
+    with engine.begin() as connection:
+        connection.execute(update(labels).where(labels.c.productid.in_(ids[:40])).values(prdtypecode=None))
+    with pytest.raises(WeekRejected) as caught:
+        check_week(settings, cut(2))
+    assert len(caught.value.first_rows) == 10
+    assert caught.value.first_rows[0].startswith(f"[no prdtypecode] productid={ids[0]!r}, designation='")
+    assert caught.value.rows_uri is not None
+    assert caught.value.rows_uri in str(caught.value)
+    frame = pd.read_csv(caught.value.rows_uri.removeprefix("file://"), dtype=str, encoding="utf-8-sig")
+    assert frame.columns.tolist() == ["finding", "productid", "designation", "description", "prdtypecode"]
+    assert frame.loc[frame["finding"] == "no prdtypecode", "productid"].tolist() == ids[:40]
+    with engine.begin() as connection:
+        connection.execute(update(labels).where(labels.c.prdtypecode.is_(None)).values(prdtypecode="tools"))
+    mended = check_week(settings, cut(2))
+    assert (mended.revision, read_frame(mended)["prdtypecode"].isna().any()) == (2, False)
+
+
+def test_equal_texts_with_several_labels_stop_a_week_where_they_are_many(
+    stock: Stock, goods: Batch, cut: Cut, settings: Settings, batch: Batch
+) -> None:
+    twins = [
+        {"productid": f"t{n}", "designation": f"Lampe n° {n // 2}", "prdtypecode": ("toys", "tools")[n % 2]}
+        for n in range(40)
+    ]
+    stock(goods(400), batch(*twins))
+    with pytest.raises(
+        WeekRejected, match=r"20 texts bear more than one class \(40 rows, 9\.09%; alarm above 1\.00%\)"
+    ):
+        check_week(settings, cut(21))
+    few = inspect_week(cut(1), None)
+    assert check_week(settings, cut(21), overrule=True).rows == 440
+    assert not few.sentences("broken")
+
+
+def test_a_few_conflicting_labels_are_noted_and_no_more(
+    stock: Stock, goods: Batch, cut: Cut, settings: Settings, batch: Batch
+) -> None:
+    twins = [
+        {"productid": f"t{n}", "designation": ("LAMPE", "lampe")[n], "prdtypecode": ("toys", "tools")[n]}
+        for n in range(2)
+    ]
+    stock(goods(400), batch(*twins))
+    inspection = inspect_week(check_week(settings, cut(21)), None)
+    assert inspection.sentences("noted") == [
+        "1 texts bear more than one class (2 rows, 0.50%; alarm above 1.00%)",
+    ]
+    assert [row["productid"] for row in inspection.faults[0].offenders.records()] == ["t0", "t1"]
+
+
+def test_texts_in_a_wrong_encoding_stop_a_week_where_they_are_many(
+    stock: Stock, goods: Batch, cut: Cut, settings: Settings
+) -> None:
+    frame = goods(400)
+    frame.loc[frame.index < 30, "description"] = "Câble à 2 m, hôtel «Étoile»".encode().decode("latin-1")
+    frame.loc[frame.index >= 350, "description"] = "Câble à 2 m pour un château, là où l’âne être"
+    stock(frame)
+    with pytest.raises(WeekRejected, match=r"30 texts were read in a wrong encoding \(7\.50%"):
+        check_week(settings, cut(21))
+
+
+def test_the_report_of_a_week_stands_beside_its_snapshot(good: DatasetRef, settings: Settings) -> None:
+    assert read_report(good) == {}
+    check_week(settings, good)
+    files = read_report(good)
+    report = json.loads(files["quality.json"])
+    assert (report["batch"], report["status"], report["findings"]) == ("products/week-01/r1", "accepted", [])
+    assert report["profile"]["rows"] == good.rows
+    assert sum(report["profile"]["classes"].values()) == good.rows
+    assert 0 < report["profile"]["missing_descriptions"] < 1
+    page = files["quality.html"].decode()
+    assert "Data quality of products/week-01/r1: accepted" in page
+    assert f"{good.rows:,}" in page
+
+
+def test_a_report_cannot_be_made_to_run_what_a_product_says(
+    good: DatasetRef, cut: Cut, settings: Settings, engine: Engine
+) -> None:
+    check_week(settings, good)
+    with engine.begin() as connection:
+        connection.execute(update(labels).where(labels.c.prdtypecode == "toys").values(prdtypecode="<script>x"))
+    second = cut(2)
+    with pytest.raises(WeekRejected):
+        check_week(settings, second)
+    assert b"<script>" not in read_report(second)["quality.html"]
 
 
 def test_a_week_that_this_catalogue_never_cut_is_refused(good: DatasetRef, settings: Settings) -> None:

@@ -1,0 +1,295 @@
+"""The checks of a week: each sees the rows pass in batches and says at the end what it found.
+
+Owns what is looked for and how it is put; which findings a person may overrule is said by each. Knows nothing of the
+catalogue, of files or of verdicts. What stands in single columns is checked by pandera; what holds between rows, here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from factory.keys import contains, key_of
+from factory.known_rows import Frozen, SortedIds
+
+Severity = Literal["broken", "doubtful", "noted"]
+"""Broken weeks nobody can accept; a doubtful one a person may; what is noted stands in the report alone."""
+Mask: TypeAlias = "Callable[[pa.RecordBatch], np.ndarray]"
+
+LISTED_ROWS = 1_000
+"""So many of a fault's rows are kept."""
+SHOWN = ("productid", "designation", "description", "prdtypecode")
+SIDES = ("train", "test", "held_out")
+NEVER_NULL = ("productid", "designation", "created_at", "prdtypecode", "text_key", "group", "side", "arrived")
+_EMPTY_TEXT = key_of("")
+# What UTF-8 that was read as Latin-1 or Windows-1252 leaves behind, or what could not be read at all; ftfy decides.
+_SUSPICIOUS = "[ÂÃâðÅÄ\u0080-\u009f\ufffd]"
+
+
+@dataclass(slots=True)
+class Offenders:
+    """How many rows a fault has, and the first of them with the columns SHOWN."""
+
+    rows: int = 0
+    listed: list[pa.RecordBatch] = field(default_factory=list)
+
+    def add(self, batch: pa.RecordBatch, mask: np.ndarray) -> None:
+        """The batch's rows under the mask."""
+        if not (count := int(mask.sum())):
+            return
+        self.rows += count
+        room = LISTED_ROWS - sum(part.num_rows for part in self.listed)
+        if room > 0:
+            self.listed.append(batch.select(list(SHOWN)).filter(pa.array(mask)).slice(0, room))
+
+    def records(self) -> list[dict[str, Any]]:
+        """The listed rows."""
+        return [row for part in self.listed for row in part.to_pylist()]
+
+    def named(self) -> str:
+        """The first three products' ids."""
+        return some(row["productid"] for row in self.records()[:3])
+
+
+@dataclass(slots=True)
+class Fault:
+    """One finding. A fault with a `mask` gets its rows in a second look, at the week or at the week before."""
+
+    name: str
+    sentence: str
+    severity: Severity
+    offenders: Offenders = field(default_factory=Offenders)
+    mask: Mask | None = None
+    in_week_before: bool = False
+
+
+class Check(Protocol):
+    """What `factory.inspection` drives."""
+
+    def see(self, batch: pa.RecordBatch) -> None:
+        """Look at the next rows."""
+
+    def faults(self) -> Iterator[Fault]:
+        """What was found, once all rows were seen."""
+
+
+def some(values: Iterable[object]) -> str:
+    """Three of the values, sorted, as a sentence shows them."""
+    texts = sorted({str(value) for value in values})
+    return ", ".join(repr(text[:60]) for text in texts[:3])
+
+
+class Columns:
+    """Missing values, unknown sides and classes that neither the week before nor the test set knows."""
+
+    def __init__(self, known_classes: set[str] | None) -> None:
+        import pandera.pandas as pandera
+
+        rules: dict[str, list[Any]] = {"side": [pandera.Check.isin(SIDES, error="side")]}
+        if known_classes is not None:
+            rules["prdtypecode"] = [pandera.Check.isin(sorted(known_classes), error="class")]
+        columns = {name: pandera.Column(nullable=False, checks=rules.get(name)) for name in NEVER_NULL}
+        self._schema = pandera.DataFrameSchema(columns)
+        self._found: dict[tuple[str, str], Offenders] = {}
+        self._values: dict[str, set[object]] = {"side": set(), "class": set()}
+
+    def see(self, batch: pa.RecordBatch) -> None:
+        """Validate the rows, all rules at once."""
+        import pandera.errors
+
+        try:
+            self._schema.validate(batch.select(list(NEVER_NULL)).to_pandas(), lazy=True)
+        except pandera.errors.SchemaErrors as error:
+            for (column, check), cases in error.failure_cases.groupby(["column", "check"]):
+                mask = np.zeros(batch.num_rows, dtype=bool)
+                mask[cases["index"].astype(int)] = True
+                self._found.setdefault((column, check), Offenders()).add(batch, mask)
+                if check in self._values:
+                    self._values[check].update(cases["failure_case"])
+
+    def faults(self) -> Iterator[Fault]:
+        """One finding a column and rule."""
+        for (column, check), found in self._found.items():
+            if check == "not_nullable":
+                said = f"{found.rows} rows have no {column} (such as {found.named()})"
+                yield Fault(f"no {column}", said, "broken", found)
+            elif check == "side":
+                yield Fault("sides", f"unknown sides of the split: {some(self._values['side'])}", "broken", found)
+            else:
+                new = self._values["class"]
+                said = f"{len(new)} classes were never seen before: {some(new)} ({found.rows} rows)"
+                yield Fault("unknown classes", said, "doubtful", found)
+
+
+class Order:
+    """Ids ascend strictly: none stands there twice, and weeks can be compared in passing."""
+
+    def __init__(self) -> None:
+        self._last = b""
+        self._twice, self._astray = Offenders(), Offenders()
+
+    def see(self, batch: pa.RecordBatch) -> None:
+        """Compare every id with the one before it."""
+        ids = [(name or "").encode() for name in batch.column("productid").to_pylist()]
+        before = [self._last, *ids[:-1]]
+        self._last = ids[-1] if ids else self._last
+        pairs = list(zip(ids, before, strict=True))
+        self._twice.add(batch, np.array([now == then for now, then in pairs], dtype=bool))
+        self._astray.add(batch, np.array([now < then for now, then in pairs], dtype=bool))
+
+    def faults(self) -> Iterator[Fault]:
+        """Duplicate ids, and ids out of order, behind which duplicates may hide."""
+        if rows := self._twice.rows:
+            said = f"{rows} products stand there twice (such as {self._twice.named()})"
+            yield Fault("duplicate ids", said, "broken", self._twice)
+        if rows := self._astray.rows:
+            said = f"{rows} products stand after one of a higher id (such as {self._astray.named()})"
+            yield Fault("order", said, "broken", self._astray)
+
+
+class Leaks:
+    """Training rows share no product, group or text with the frozen test set."""
+
+    def __init__(self, frozen: Frozen, tested: SortedIds) -> None:
+        self._frozen, self._tested = frozen, tested
+        self._found = {"products": Offenders(), "groups": Offenders(), "texts": Offenders()}
+        self._train_rows = 0
+
+    def see(self, batch: pa.RecordBatch) -> None:
+        """Look the training rows up."""
+        train = batch.filter(pc.equal(batch.column("side"), "train"))
+        self._train_rows += train.num_rows
+        if not train.num_rows:
+            return
+        texts, groups = (np.array(pc.fill_null(train.column(name), 0)) for name in ("text_key", "group"))
+        self._found["products"].add(train, self._tested.among(pc.fill_null(train.column("productid"), "")))
+        self._found["groups"].add(train, contains(self._frozen.groups, groups) & (groups != _EMPTY_TEXT))
+        self._found["texts"].add(train, contains(self._frozen.texts, texts) & (texts != _EMPTY_TEXT))
+
+    def faults(self) -> Iterator[Fault]:
+        """What stands on both sides, and sides without rows."""
+        if not len(self._frozen.texts):
+            yield Fault("test set", "the frozen test set is empty: the catalogue is too small to be split", "broken")
+        if not self._train_rows:
+            yield Fault("training rows", "no row may be trained on", "broken")
+        for what, found in self._found.items():
+            if found.rows:
+                said = f"{found.rows} {what} stand on both sides, to train on and in the test set"
+                yield Fault(f"leaking {what}", f"{said} (such as {found.named()})", "broken", found)
+
+
+class Classes:
+    """No class of the week before has vanished, and each has enough rows to train on."""
+
+    def __init__(self, least: int, earlier: Counter[str] | None) -> None:
+        self._least, self._earlier = least, earlier
+        self.rows: Counter[str] = Counter()
+        self._train: Counter[str] = Counter()
+
+    def see(self, batch: pa.RecordBatch) -> None:
+        """Count the rows by class."""
+        labels = batch.column("prdtypecode")
+        self.rows.update(counted(labels))
+        self._train.update(counted(labels.filter(pc.equal(batch.column("side"), "train"))))
+
+    def faults(self) -> Iterator[Fault]:
+        """Vanished classes and small ones."""
+        if vanished := sorted(set(self._earlier or ()) - set(self.rows)):
+            said = f"{len(vanished)} classes of the week before have vanished: {some(vanished)}"
+            yield Fault("vanished classes", said, "doubtful", mask=_labelled(vanished), in_week_before=True)
+        if small := {name: self._train[name] for name in sorted(self.rows) if self._train[name] < self._least}:
+            listed = ", ".join(f"{name!r} ({rows})" for name, rows in list(small.items())[:5])
+            said = f"{len(small)} classes have fewer than {self._least} rows to train on: {listed}"
+            yield Fault("small classes", said, "doubtful", mask=_labelled(list(small)))
+
+
+class Conflicts:
+    """Products of one text bear one label; 10 bytes a row are kept until the end."""
+
+    def __init__(self, alarm: float) -> None:
+        self._alarm = alarm
+        self._keys: list[np.ndarray] = []
+        self._labels: list[np.ndarray] = []
+        self._numbers: dict[str | None, int] = {}
+        self.repeated_texts = 0
+
+    def see(self, batch: pa.RecordBatch) -> None:
+        """Remember each text's key and label."""
+        labels = batch.column("prdtypecode").dictionary_encode()
+        numbers = np.array(
+            [self._numbers.setdefault(name, len(self._numbers)) for name in labels.dictionary.to_pylist()]
+        )
+        known = np.array(labels.is_valid()) & np.array(batch.column("text_key").is_valid())
+        places = np.array(pc.fill_null(labels.indices, 0))[known]
+        self._keys.append(np.array(batch.column("text_key"))[known].astype(np.int64))
+        self._labels.append(numbers[places].astype(np.int32) if len(numbers) else np.empty(0, np.int32))
+
+    def faults(self) -> Iterator[Fault]:
+        """Texts with several labels."""
+        keys = np.concatenate([np.empty(0, np.int64), *self._keys])
+        labels = np.concatenate([np.empty(0, np.int32), *self._labels])
+        self._keys, self._labels = [], []
+        order = np.argsort(keys, kind="stable")
+        keys, labels = keys[order], labels[order]
+        same = keys[1:] == keys[:-1]
+        self.repeated_texts = int(same.sum())
+        told = np.unique(keys[1:][same & (labels[1:] != labels[:-1])])
+        told = told[told != _EMPTY_TEXT]
+        if not len(told):
+            return
+        rows = int(contains(told, keys).sum())
+        share = rows / len(keys)
+        said = f"{len(told)} texts bear more than one class ({rows} rows, {share:.2%}; alarm above {self._alarm:.2%})"
+        severity: Severity = "doubtful" if share > self._alarm else "noted"
+        yield Fault("label conflicts", said, severity, mask=lambda batch: contains(told, _keys(batch)))
+
+
+class Encoding:
+    """Texts were decoded as what they were encoded in: ftfy knows the marks of those that were not."""
+
+    def __init__(self, alarm: float) -> None:
+        self._alarm, self._rows, self._found = alarm, 0, Offenders()
+
+    def see(self, batch: pa.RecordBatch) -> None:
+        """Look at the texts that hold one of the characters without which nothing can be wrong."""
+        from ftfy.badness import is_bad
+
+        self._rows += batch.num_rows
+        texts = pc.binary_join_element_wise(
+            batch.column("designation"), batch.column("description"), " ", null_handling="skip"
+        )
+        mask = np.array(pc.fill_null(pc.match_substring_regex(texts, _SUSPICIOUS), fill_value=False))
+        for row in np.flatnonzero(mask):
+            text = texts[int(row)].as_py()
+            mask[row] = "\ufffd" in text or is_bad(text)
+        self._found.add(batch, mask)
+
+    def faults(self) -> Iterator[Fault]:
+        """Texts in a wrong encoding."""
+        if not (rows := self._found.rows):
+            return
+        share = rows / self._rows
+        said = f"{rows} texts were read in a wrong encoding ({share:.2%}; alarm above {self._alarm:.2%})"
+        severity: Severity = "doubtful" if share > self._alarm else "noted"
+        yield Fault("encoding", f"{said} (such as {self._found.named()})", severity, self._found)
+
+
+def counted(labels: pa.Array) -> dict[str, int]:
+    """Rows by class; rows without one are left out."""
+    found = pc.value_counts(labels.drop_null())
+    return dict(zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True))
+
+
+def _labelled(names: list[str]) -> Mask:
+    wanted = pa.array(names, pa.string())
+    return lambda batch: np.array(pc.is_in(batch.column("prdtypecode"), wanted))
+
+
+def _keys(batch: pa.RecordBatch) -> np.ndarray:
+    return np.array(pc.fill_null(batch.column("text_key"), _EMPTY_TEXT))
