@@ -63,20 +63,38 @@ class DatasetRef(FileRef, _Result):
 
 
 class TrainingParams(_Contract):
-    """Without `dataset` the flow takes that of `dataset_run_id`, else the snapshot of `week_number`."""
+    """Without `dataset` the flow takes that of `dataset_run_id`, else the snapshot of `week_number`.
+
+    `max_features` or `C` fix a logistic regression with these settings; without them the `candidates` (all, when none
+    are named) are compared on the training rows. `search_trials` other settings of the best one are tried, for at most
+    `search_seconds`.
+    """
 
     use_case: str = "products"
     dataset: DatasetRef | None = None
     dataset_run_id: str | None = None
     week_number: int = Field(default=1, ge=1)
-    max_features: int = Field(default=5000, ge=1)
-    C: float = Field(default=1.0, gt=0)
+    max_features: int | None = Field(default=None, ge=1)
+    C: float | None = Field(default=None, gt=0)
     auto_promote_threshold: float | None = Field(default=0.75, ge=0, le=1)
+    candidates: list[str] | None = Field(default=None, min_length=1)
+    search_trials: int = Field(default=0, ge=0)
+    search_seconds: float | None = Field(default=None, gt=0)
+
+
+class CandidateScore(_Contract):
+    """Weighted F1 of a candidate by cross-validation on training rows, with its 95 % interval, and the time it took."""
+
+    f1_weighted: float
+    low: float
+    high: float
+    seconds: float
 
 
 class TrainingResult(_Result):
-    """`metrics` holds f1_weighted, f1_macro and accuracy on the frozen test set; `dataset_run_id` is the MLflow run
-    that logged the dataset; `promotion_decided` tells whether this run decided on the promotion at all."""
+    """`metrics` holds f1_weighted, f1_macro and accuracy on the frozen test set, `intervals` the 95 % interval of each;
+    `dataset_run_id` is the MLflow run that logged the dataset; `promotion_decided` tells whether this run decided on
+    the promotion at all. `candidate` is the one that was chosen by `cv_scores`."""
 
     run_id: str
     metrics: dict[str, float]
@@ -88,16 +106,27 @@ class TrainingResult(_Result):
     model_version: str
     reason: str
     mlflow_url: str | None = None
+    intervals: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    candidate: str = ""
+    cv_scores: dict[str, CandidateScore] = Field(default_factory=dict)
+    failed_candidates: dict[str, str] = Field(default_factory=dict)
 
     def facts(self) -> dict[str, str]:
+        chosen = f" ({self.candidate})" if self.candidate else ""
         return {
-            "Challenger": f"v{self.model_version}",
-            "Weighted F1": f"{self.metrics['f1_weighted']:.4f}",
-            "Macro F1": f"{self.metrics['f1_macro']:.4f}",
+            "Challenger": f"v{self.model_version}{chosen}",
+            "Weighted F1": self._with_interval("f1_weighted"),
+            "Macro F1": self._with_interval("f1_macro"),
         }
 
     def reservations(self) -> list[str]:
-        return [f"Not promoted: {self.reason}"] if self.promotion_decided and not self.promoted else []
+        failed = [f"Candidate {name} failed: {reason}" for name, reason in self.failed_candidates.items()]
+        unpromoted = [f"Not promoted: {self.reason}"] if self.promotion_decided and not self.promoted else []
+        return [*unpromoted, *failed]
+
+    def _with_interval(self, name: str) -> str:
+        bounds = self.intervals.get(name)
+        return f"{self.metrics[name]:.4f}" + (f" ({bounds[0]:.4f} to {bounds[1]:.4f})" if bounds else "")
 
     def links(self) -> dict[str, str]:
         return {"MLflow": self.mlflow_url} if self.mlflow_url else {}

@@ -1,26 +1,36 @@
 """`training-pipeline`: a week's snapshot becomes a registered challenger.
 
-Owns the order of a training and its retries. Must not know how a model is built (`flows.core.models`), how MLflow keeps
-it (`flows.adapters`), or when a challenger wins (`flows.promotion`).
+Owns the order of a training and its retries: candidates are compared on training rows, side by side; the best one is
+fitted on all of them; the frozen test set is looked at once, after that. Must not know how a model is built or measured
+(`flows.core`), how MLflow keeps it (`flows.adapters`), or when a challenger wins (`flows.promotion`).
 
+    python -m flows.pipeline_flow --week 3
     python -m flows.pipeline_flow --week 3 --max-features 10000
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.task_runners import ThreadPoolTaskRunner
 
 from factory import use_cases
-from factory.contracts import DatasetRef, TrainingResult
+from factory.contracts import CandidateScore, DatasetRef, TrainingResult
 from factory.settings import Settings, read_settings
 from flows.adapters.announcement import announce_failure, announce_result
 from flows.adapters.publication import flow_run_url, publish
 from flows.adapters.retries import NETWORK
+from flows.core import candidates as declared
+from flows.core import selection
+from flows.core.candidates import Candidate
+from flows.core.selection import Choice, Contest, Score
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from flows.adapters.datasets import Sides
     from flows.adapters.runs import Logged, Training
 
@@ -30,29 +40,45 @@ if TYPE_CHECKING:
     on_completion=[announce_result(TrainingResult)],
     on_failure=[announce_failure],
     on_crashed=[announce_failure],
+    # candidates are fitted in threads: scikit-learn's solvers let go of the interpreter, and they share their matrix
+    task_runner=ThreadPoolTaskRunner(max_workers=os.cpu_count()),  # type: ignore[arg-type]
 )
 def training_pipeline(
     dataset_run_id: str | None = None,
     week_number: int = 1,
-    max_features: int = 5000,
-    C: float = 1.0,  # noqa: N803 - scikit-learn's name, known to users
+    max_features: int | None = None,
+    C: float | None = None,  # noqa: N803 - scikit-learn's name, known to users
     auto_promote_threshold: float | None = 0.75,
     use_case: str = "products",
     dataset: DatasetRef | None = None,
     week: int | None = None,
+    candidates: list[str] | None = None,
+    search_trials: int = 0,
+    search_seconds: float | None = None,
 ) -> dict[str, Any]:
-    """Train a classifier on a week's snapshot and register it as challenger.
+    """Train the best candidate on a week's snapshot and register it as challenger.
 
     The snapshot is `dataset`, else that of the MLflow run `dataset_run_id`, else that of the week, cut where it is
-    missing. `week` is a short name of `week_number`. With `auto_promote_threshold` (weighted F1, 0 to 1) the
-    promotion is decided at once; None leaves it to the promotion's own deployment. Gives `TrainingResult` as a dict.
+    missing. `week` is a short name of `week_number`. With `max_features` or `C` a logistic regression with these
+    settings is trained; else the `candidates` (all, when none are named) are compared, and `search_trials` other
+    settings of the best one tried, for at most `search_seconds`. With `auto_promote_threshold` (weighted F1, 0 to 1)
+    the promotion is decided at once; None leaves it to the promotion's own deployment. Gives `TrainingResult` as a
+    dict.
     """
     settings = read_settings()
     log = get_run_logger()
     chosen = dataset or find_dataset(settings, use_case, chosen_week(week_number, week), dataset_run_id)
     log.info("training on %s week %d: %d rows, %d to train on", use_case, chosen.week, chosen.rows, chosen.train_rows)
-    params = {"max_features": max_features, "C": C}
-    training = fit_challenger(use_case, chosen, read_sides(chosen), params, flow_run_url(settings.prefect_ui_url))
+    sides = read_sides(chosen)
+    refuse_leaks(sides)
+    fixed = {name: value for name, value in (("max_features", max_features), ("C", C)) if value is not None}
+    if fixed and candidates:
+        raise ValueError(f"{', '.join(fixed)} fix one model and candidates name others: give one of them")
+    if fixed:
+        choice = Choice(declared.recipe(max_features, C))
+    else:
+        choice = choose_candidate(sides.train, declared.find(candidates), search_trials, search_seconds)
+    training = fit_challenger(use_case, chosen, sides, choice, fixed, flow_run_url(settings.prefect_ui_url))
     logged = log_training(settings, training)
     version = register_challenger(settings, training, logged)
     log.info("version %s is the challenger: %s", version, training.metrics)
@@ -64,7 +90,11 @@ def training_pipeline(
         promoted, reason = decision["promoted"], decision["reason"]
     result = TrainingResult(
         run_id=logged.run_id,
-        metrics=dict(training.metrics),
+        metrics=training.metrics,
+        intervals={name: (found.low, found.high) for name, found in training.evaluation.estimates.items()},
+        candidate=choice.candidate.name,
+        cv_scores={score.candidate.name: _published(score) for score in choice.scores},
+        failed_candidates=dict(choice.failures),
         promoted=promoted,
         promotion_decided=auto_promote_threshold is not None,
         dataset_run_id=logged.run_id if dataset or not dataset_run_id else dataset_run_id,
@@ -75,6 +105,34 @@ def training_pipeline(
         mlflow_url=logged.url,
     )
     return publish(result)
+
+
+def choose_candidate(
+    train: pd.DataFrame, entrants: tuple[Candidate, ...], search_trials: int, search_seconds: float | None
+) -> Choice:
+    """The best of the entrants by cross-validation on the training rows; one that fails is named and left out.
+
+    Raises NoCandidateError when all of them fail.
+    """
+    from flows.core.calibration import fit_slope
+
+    log = get_run_logger()
+    contest = prepare_contest(train, entrants)
+    submitted = {entrant.name: score_candidate.submit(entrant, contest) for entrant in entrants}
+    outcomes = {name: future.result(raise_on_failure=False) for name, future in submitted.items()}
+    scores = [outcome for outcome in outcomes.values() if isinstance(outcome, Score)]
+    failures = {name: str(outcome) for name, outcome in outcomes.items() if not isinstance(outcome, Score)}
+    for score in scores:
+        found = score.f1_weighted
+        log.info("%s: weighted F1 %.4f (%.4f to %.4f)", score.candidate.name, found.value, found.low, found.high)
+    for name, reason in failures.items():
+        log.warning("candidate %s failed: %s", name, reason)
+    best = selection.choose(scores, failures)
+    if search_trials:
+        best = search_settings(best, contest, search_trials, search_seconds)
+        scores = [best if score.candidate.name == best.candidate.name else score for score in scores]
+    log.info("%s is trained, with %s", best.candidate.name, dict(best.candidate.settings))
+    return Choice(best.candidate, fit_slope(best.scores, contest.folds.codes), scores, failures)
 
 
 def chosen_week(week_number: int, week: int | None) -> int:
@@ -105,31 +163,65 @@ def read_sides(dataset: DatasetRef) -> Sides:
 
 
 @task(cache_policy=NO_CACHE)
+def refuse_leaks(sides: Sides) -> None:
+    """Nothing, when no row of the test set stands among the training rows; raises LeakageError."""
+    from flows.core import leakage
+
+    leakage.refuse_leaks(sides.train, sides.test)
+
+
+@task(cache_policy=NO_CACHE)
+def prepare_contest(train: pd.DataFrame, entrants: tuple[Candidate, ...]) -> Contest:
+    """The training rows in folds, and their terms counted."""
+    from flows.core import models
+
+    _, codes = models.encode(train["prdtypecode"])
+    return selection.prepare(train["text"], codes, train["group"], entrants)
+
+
+@task(cache_policy=NO_CACHE, task_run_name="score-{candidate.name}")
+def score_candidate(candidate: Candidate, contest: Contest) -> Score:
+    """A candidate's answers on training rows that it has not seen."""
+    return selection.score_candidate(candidate, contest)
+
+
+@task(cache_policy=NO_CACHE)
+def search_settings(best: Score, contest: Contest, trials: int, seconds: float | None) -> Score:
+    """The best candidate with the best settings that were found within the budget."""
+    from flows.core.search import search
+
+    return search(best, contest, trials=trials, seconds=seconds, tell=get_run_logger().info)
+
+
+@task(cache_policy=NO_CACHE)
 def fit_challenger(
-    use_case: str, dataset: DatasetRef, sides: Sides, params: dict[str, Any], flow_run_page: str | None
+    use_case: str,
+    dataset: DatasetRef,
+    sides: Sides,
+    choice: Choice,
+    fixed: dict[str, Any],
+    flow_run_page: str | None,
 ) -> Training:
-    """The fitted model with its metrics and predictions on the frozen test set; refuses leaks across the split."""
+    """The chosen candidate fitted on all training rows, and what it is worth on the frozen test set."""
     from flows.adapters.runs import Training
     from flows.core import leakage, models
+    from flows.core.evaluation import evaluate
 
     train, test = sides.train, sides.test
-    leakage.refuse_leaks(train, test)
-    model = models.fit(train["text"], train["prdtypecode"], **params)
-    predicted = models.predict(model, test["text"])
+    model = models.fit(train["text"], train["prdtypecode"], choice.candidate, slope=choice.slope)
     near = leakage.near_duplicate_share(model, train["text"], test["text"])
     if near > use_cases.get(use_case).near_duplicate_alarm:
         get_run_logger().warning("%.0f %% of the test rows nearly equal a training row", 100 * near)
     return Training(
         use_case=use_case,
         dataset=dataset,
-        params=params,
+        params=fixed,
+        choice=choice,
         model=model,
         near_duplicates=near,
-        metrics=models.measure(test["prdtypecode"], predicted["predicted_class"]),
-        confusion=models.confusion(test["prdtypecode"], predicted["predicted_class"]),
+        evaluation=evaluate(model, test),
         train_labels=train["prdtypecode"],
         test_labels=test["prdtypecode"],
-        reference=predicted.assign(text=test["text"], text_length=test["text"].str.len()),
         flow_run_url=flow_run_page,
     )
 
@@ -151,12 +243,18 @@ def register_challenger(settings: Settings, training: Training, logged: Logged) 
     from flows.adapters import registry
 
     tags = {"use_case": training.use_case, "week": str(training.dataset.week)}
+    tags |= {"candidate": training.choice.candidate.name}
     tags |= {name: f"{value:.6f}" for name, value in training.metrics.items()}
     model = use_cases.get(training.use_case).model_name
     client = registry.connect(settings.mlflow_tracking_uri)
     return registry.register(
         client, model, run_id=logged.run_id, model_id=logged.model_id, dataset=training.dataset, tags=tags
     )
+
+
+def _published(score: Score) -> CandidateScore:
+    found = score.f1_weighted
+    return CandidateScore(f1_weighted=found.value, low=found.low, high=found.high, seconds=round(score.seconds, 3))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The pictures of a training: confusion matrix and class distribution, as PNG files.
+"""The pictures of a training: confusion matrix, rows and F1 by class, calibration; as PNG files.
 
 Owns their looks. Draws without a display; must not know MLflow.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+
+from flows.core.intervals import Estimate
 
 NAMED_CLASSES = 40
 """Beyond so many classes the axes bear no names: they could not be read."""
@@ -47,4 +49,45 @@ def draw_classes(train: pd.Series, test: pd.Series, path: Path) -> None:
     if len(counts) <= NAMED_CLASSES:
         axes.set_xticks(places, counts.index, rotation=90, fontsize=8)
     axes.legend()
+    figure.savefig(path)
+
+
+def draw_class_scores(table: pd.DataFrame, path: Path) -> None:
+    """Write F1 by class with its interval to `path`, best class on top.
+
+    `table` has a row a class: class, rows, f1, f1_low and f1_high.
+    """
+    from matplotlib.figure import Figure
+
+    ordered = table.sort_values("f1", ignore_index=True)
+    figure = Figure(figsize=(7, max(3.0, 0.22 * len(ordered) + 1)), layout="constrained")
+    axes = figure.subplots()
+    places = range(len(ordered))
+    below, above = ordered["f1"] - ordered["f1_low"], ordered["f1_high"] - ordered["f1"]
+    # a percentile interval need not hold the value itself; a bar cannot have a negative length
+    axes.errorbar(ordered["f1"], places, xerr=[below.clip(lower=0), above.clip(lower=0)], fmt="o", capsize=2, ms=4)
+    axes.set(xlabel="F1 with its 95 % interval", title="Frozen test set: F1 by class", xlim=(0, 1.02))
+    axes.set_yticks([])
+    if len(ordered) <= NAMED_CLASSES:
+        names = [f"{name} ({rows:,.0f})" for name, rows in zip(ordered["class"], ordered["rows"], strict=True)]
+        axes.set_yticks(places, names, fontsize=8)
+        axes.set_ylabel("class (test rows)")
+    axes.grid(axis="x", alpha=0.3)
+    figure.savefig(path)
+
+
+def draw_calibration(curve: pd.DataFrame, error: Estimate, path: Path) -> None:
+    """Write the calibration curve to `path`; `curve` has rows, confidence, right, low and high by bin."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.5, 6.5), layout="constrained")
+    axes, rows = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    axes.plot([0, 1], [0, 1], color="grey", linestyle="--", label="as often right as sure")
+    bars = [(curve["right"] - curve["low"]).clip(lower=0), (curve["high"] - curve["right"]).clip(lower=0)]
+    axes.errorbar(curve["confidence"], curve["right"], yerr=bars, marker="o", capsize=2, label="this model, 95 %")
+    axes.set(ylabel="share of right answers", xlim=(0, 1), ylim=(0, 1.02))
+    axes.set_title(f"Frozen test set: calibration error {error.value:.3f} ({error.low:.3f} to {error.high:.3f})")
+    axes.legend(loc="upper left")
+    rows.bar(curve["confidence"], curve["rows"], width=0.05)
+    rows.set(xlabel="confidence", ylabel="rows")
     figure.savefig(path)

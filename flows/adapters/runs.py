@@ -6,12 +6,13 @@ Owns the layout of a run's artifacts. Versions and aliases are `flows.adapters.r
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,14 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from sklearn.pipeline import Pipeline
 
+    from flows.core.evaluation import Evaluation
+    from flows.core.selection import Choice
+
 DATASET_FILE = "dataset.json"
 REFERENCE_FILE = "reference.parquet"
 REPORT_FILE = "drift_report.html"
 CHART_FILE = "drift_by_week.png"
+ENVIRONMENT_FILE = "environment.json"
 MODEL_NEEDS = ("scikit-learn", "skops", "numpy")
 
 
@@ -35,21 +40,25 @@ MODEL_NEEDS = ("scikit-learn", "skops", "numpy")
 class Training:
     """Everything that one training has to tell.
 
-    `reference` holds the model's predictions on the frozen test set, `near_duplicates` is the share (0 to 1) of that
-    set's rows which nearly equal a training row.
+    `params` are those that a caller fixed, `near_duplicates` is the share (0 to 1) of the test rows which nearly equal
+    a training row.
     """
 
     use_case: str
     dataset: DatasetRef
     params: Mapping[str, Any]
+    choice: Choice
     model: Pipeline
-    metrics: Mapping[str, float]
     near_duplicates: float
-    confusion: pd.DataFrame
+    evaluation: Evaluation
     train_labels: pd.Series
     test_labels: pd.Series
-    reference: pd.DataFrame
     flow_run_url: str | None
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """f1_weighted, f1_macro and accuracy on the frozen test set."""
+        return self.evaluation.metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +81,14 @@ def log_training(client: MlflowClient, experiment: str, training: Training, *, u
     tags |= _origin(training.flow_run_url)
     run_id = _start(client, experiment, name, tags)
     try:
-        numbers = {**training.metrics, "near_duplicate_share": training.near_duplicates}
-        _log_numbers(client, run_id, {**training.params, **_dataset_params(dataset)}, numbers)
+        params = {**training.params, **_choice_params(training.choice), **_dataset_params(dataset)}
+        _log_numbers(client, run_id, params, _numbers(training))
         _log_input(client, run_id, dataset)
         with tempfile.TemporaryDirectory() as folder:
             _write_files(training, Path(folder))
             client.log_artifacts(run_id, folder)
+        for name, table in _tables(training).items():
+            client.log_table(run_id, table, name)
         model_id = _log_model(client, run_id, training.model)
     except BaseException:  # Ctrl-C included: a run that was cut short must not say RUNNING for ever
         client.set_terminated(run_id, "FAILED")
@@ -147,6 +158,16 @@ def git_revision() -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
+def describe_environment() -> dict[str, Any]:
+    """What the process runs on: Python, platform, and every installed distribution with its version."""
+    packages = {found.metadata["Name"]: found.version for found in distributions()}
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": dict(sorted(packages.items(), key=lambda pair: pair[0].lower())),
+    }
+
+
 def _start(client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]) -> str:
     return str(client.create_run(experiment_id(client, experiment), run_name=name, tags=dict(tags)).info.run_id)
 
@@ -156,6 +177,49 @@ def _origin(flow_run_url: str | None) -> dict[str, str]:
     return {key: value for key, value in found.items() if value}
 
 
+def _choice_params(choice: Choice) -> dict[str, Any]:
+    terms = choice.candidate.terms
+    settings = {f"candidate_{name}": value for name, value in choice.candidate.settings.items()}
+    return {
+        "candidate": choice.candidate.name,
+        "candidate_terms": f"{terms.analyzer} {terms.shortest} to {terms.longest}, at most {terms.max_features}",
+        "candidate_slope": choice.slope,
+        **settings,
+    }
+
+
+def _numbers(training: Training) -> dict[str, float]:
+    found = training.evaluation
+    numbers = {"near_duplicate_share": training.near_duplicates}
+    for name, estimate in {**found.estimates, "calibration_error": found.calibration_error}.items():
+        numbers |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return numbers | {f"cv_{score.candidate.name}": score.f1_weighted.value for score in training.choice.scores}
+
+
+def _tables(training: Training) -> dict[str, pd.DataFrame]:
+    """What people read as tables in MLflow, by the artifact's name."""
+    import pandas as pd
+
+    found, choice = training.evaluation, training.choice
+    tables = {"classes.json": found.classes, "worst_errors.json": found.errors, "class_terms.json": found.terms}
+    if choice.scores or choice.failures:
+        rows = [
+            {
+                "candidate": score.candidate.name,
+                "f1_weighted": score.f1_weighted.value,
+                "low": score.f1_weighted.low,
+                "high": score.f1_weighted.high,
+                "seconds": round(score.seconds, 3),
+                "settings": json.dumps(dict(score.candidate.settings)),
+                "failure": "",
+            }
+            for score in choice.scores
+        ]
+        rows += [{"candidate": name, "failure": reason} for name, reason in choice.failures.items()]
+        tables["candidates.json"] = pd.DataFrame(rows)
+    return tables
+
+
 def _dataset_params(dataset: DatasetRef) -> dict[str, Any]:
     return {
         "week": dataset.week,
@@ -163,6 +227,8 @@ def _dataset_params(dataset: DatasetRef) -> dict[str, Any]:
         "rows": dataset.rows,
         "train_rows": dataset.train_rows,
         "test_version": dataset.test_version,
+        "dataset_sha256": dataset.sha256,
+        "test_sha256": dataset.test.sha256,
     }
 
 
@@ -192,17 +258,24 @@ def _log_input(client: MlflowClient, run_id: str, dataset: DatasetRef) -> None:
 
 
 def _write_files(training: Training, folder: Path) -> None:
-    from flows.adapters.figures import draw_classes, draw_confusion
+    from flows.adapters import figures
 
+    found = training.evaluation
     (folder / DATASET_FILE).write_text(training.dataset.model_dump_json(indent=2))
-    training.reference.to_parquet(folder / REFERENCE_FILE, index=False)
-    draw_confusion(training.confusion, folder / "confusion_matrix.png")
-    draw_classes(training.train_labels, training.test_labels, folder / "class_distribution.png")
+    (folder / ENVIRONMENT_FILE).write_text(json.dumps(describe_environment(), indent=2))
+    found.reference.to_parquet(folder / REFERENCE_FILE, index=False)
+    figures.draw_confusion(found.confusion, folder / "confusion_matrix.png")
+    figures.draw_classes(training.train_labels, training.test_labels, folder / "class_distribution.png")
+    figures.draw_class_scores(found.classes, folder / "class_scores.png")
+    figures.draw_calibration(found.curve, found.calibration_error, folder / "calibration.png")
 
 
 def _log_model(client: MlflowClient, run_id: str, model: Pipeline) -> str:
     import mlflow.sklearn
 
+    from flows.core.models import drop_lookup
+
+    drop_lookup(model)
     mlflow.set_tracking_uri(client.tracking_uri)  # log_model takes no client
     with mlflow.start_run(run_id=run_id):  # without an active run the model would go to the default experiment
         logged = mlflow.sklearn.log_model(

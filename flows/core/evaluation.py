@@ -25,14 +25,14 @@ TEXT_CHARACTERS = 300
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """`estimates` holds f1_weighted, f1_macro and accuracy with their intervals; `calibration_error` is 0 to 1.
+    """`estimates` holds f1_weighted, f1_macro and accuracy with their intervals, `calibration_error` (0 to 1) its own.
 
     `reference` holds one row a test row, in order: text, text_length, predicted_class, confidence. `classes`, `errors`
     and `terms` are tables for people, `curve` and `confusion` for pictures.
     """
 
     estimates: Mapping[str, Estimate]
-    calibration_error: float
+    calibration_error: Estimate
     reference: pd.DataFrame
     classes: pd.DataFrame
     confusion: pd.DataFrame
@@ -51,14 +51,13 @@ def evaluate(model: Pipeline, test: pd.DataFrame) -> Evaluation:
     predicted = models.predict(model, test["text"])
     truth, answers = test["prdtypecode"].astype(str), predicted["predicted_class"]
     right = truth.to_numpy() == answers.to_numpy()
-    curve = calibration.calibration_curve(predicted["confidence"], right)
     return Evaluation(
         estimates=estimate(truth, answers),
-        calibration_error=calibration.calibration_error(curve),
+        calibration_error=calibration.estimate_error(predicted["confidence"], right),
         reference=predicted.assign(text=test["text"], text_length=test["text"].str.len()),
         classes=estimate_classes(truth, answers),
         confusion=models.confusion(truth, answers),
-        curve=curve,
+        curve=calibration.calibration_curve(predicted["confidence"], right),
         errors=_worst_errors(model, test, predicted, right),
         terms=explanation.strongest_terms(model),
     )

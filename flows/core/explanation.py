@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from flows.core.candidates import Numbers
+from flows.core.terms import Terms, split_word
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -25,8 +26,9 @@ STRONGEST = 10
 class Explanation:
     """An answer and its reasons.
 
-    `terms` has one row a term, strongest first: term, contribution (to `log_odds`, positive for the answer). `offset`
-    is what the classes have without any term; `log_odds` is the logarithm of p(answer) / p(runner-up).
+    `terms` has one row a term, strongest first: term, contribution (to `log_odds`, positive for the answer). A model
+    of character groups is explained by the words that they stand in. `offset` is what the classes have without any
+    term; `log_odds` is the logarithm of p(answer) / p(runner-up).
     """
 
     text: str
@@ -51,8 +53,11 @@ def explain(model: Pipeline, texts: Sequence[str], *, strongest: int = STRONGEST
         second, first = np.argsort(probabilities[place], kind="stable")[-2:]
         row = matrix[place]
         parts = row.data * (weights[first, row.indices] - weights[second, row.indices])
-        order = np.argsort(-np.abs(parts), kind="stable")[:strongest]
-        terms = pd.DataFrame({"term": names[row.indices[order]].astype(str), "contribution": parts[order]})
+        reasons = pd.Series(parts, index=names[row.indices].astype(str))
+        if vectors.analyzer == "char_wb":
+            reasons = _by_word(text, reasons, vectors.ngram_range)
+        reasons = reasons.sort_values(key=lambda values: -values.abs(), kind="stable").head(strongest)
+        terms = pd.DataFrame({"term": reasons.index.astype(str), "contribution": reasons.to_numpy()})
         offset = float(offsets[first] - offsets[second])
         found.append(
             Explanation(
@@ -67,6 +72,16 @@ def explain(model: Pipeline, texts: Sequence[str], *, strongest: int = STRONGEST
             )
         )
     return found
+
+
+def _by_word(text: str, reasons: pd.Series, sizes: tuple[int, int]) -> pd.Series:
+    """The contributions of character groups, handed to the words they stand in: equal shares for every occurrence."""
+    kind = Terms("char_wb", *sizes, max_features=len(reasons))
+    pairs = [(word, group) for word in text.lower().split() for group in split_word(word, kind)]
+    table = pd.DataFrame(pairs, columns=["word", "group"])
+    table = table[table["group"].isin(reasons.index)]
+    shares = table["group"].map(reasons) / table.groupby("group")["group"].transform("size")
+    return shares.groupby(table["word"], sort=False).sum()
 
 
 def strongest_terms(model: Pipeline, *, strongest: int = STRONGEST) -> pd.DataFrame:

@@ -11,34 +11,69 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import pandas as pd
 
+from flows.core.terms import build_vectorizer, count_terms, fit_weights, weigh
+
 if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import Pipeline
+
+    from flows.core.candidates import Candidate, Codes, Scorer
 
 Texts: TypeAlias = "Sequence[str] | pd.Series"
 
-MAX_ITERATIONS = 300
-"""Rounds granted to the logistic regression's solver; it converges in far fewer on TF-IDF features."""
 
+def fit(texts: Texts, labels: Texts, candidate: Candidate, *, slope: float = 1.0) -> Pipeline:
+    """The candidate fitted on these rows, as a plain scikit-learn pipeline of `vectors` and `classifier`.
 
-def fit(texts: Texts, labels: Texts, *, max_features: int, C: float) -> Pipeline:  # noqa: N803
-    """A fitted pipeline of TF-IDF over words and word pairs and a logistic regression.
-
-    `C` is scikit-learn's inverse strength of regularisation. Classes are balanced by weight, which touches nothing but
-    the rows given. Raises ValueError when there are fewer than two classes.
+    `slope` makes probabilities of its scores (`flows.core.calibration.fit_slope`). Raises ValueError when there are
+    fewer than two classes, or no term that two texts share.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
+    classes, codes = encode(labels)
+    counts = count_terms(texts, candidate.terms)
+    weights = fit_weights(counts)
+    scorer = candidate.fit(weigh(counts, weights), codes, candidate.settings)
+    return assemble(build_vectorizer(counts, weights), scorer, classes, slope=slope)
+
+
+def encode(labels: Texts) -> tuple[list[str], Codes]:
+    """The classes in order, and every row's place among them; raises ValueError when there are fewer than two."""
+    codes, classes = pd.factorize(np.asarray([str(label) for label in labels], dtype=object), sort=True)
+    if len(classes) < 2:
+        raise ValueError(
+            f"training needs at least two classes, the rows hold {len(classes)}: look at the snapshot's labels"
+        )
+    return [str(name) for name in classes], codes.astype(np.int64)
+
+
+def assemble(vectors: TfidfVectorizer, scorer: Scorer, classes: Sequence[str], *, slope: float) -> Pipeline:
+    """A scorer as a pipeline whose probabilities are softmax(slope * scores).
+
+    That is the form of a multinomial logistic regression, so every candidate is kept as one: a single plain type that
+    loads without trust in anything but scikit-learn, whichever classifier made the weights.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import Pipeline
 
-    classes = len(set(labels))
-    if classes < 2:
-        raise ValueError(f"training needs at least two classes, the rows hold {classes}: look at the snapshot's labels")
-    vectors = TfidfVectorizer(ngram_range=(1, 2), max_features=max_features, sublinear_tf=True)
-    classifier = LogisticRegression(C=C, class_weight="balanced", max_iter=MAX_ITERATIONS)
-    model = Pipeline([("vectors", vectors), ("classifier", classifier)]).fit(list(texts), list(labels))
-    # skops keeps every NumPy number in a file of its own: with plain ones a model is written and read 2 s sooner
-    vectors.vocabulary_ = {term: int(column) for term, column in vectors.vocabulary_.items()}
-    return model
+    weights, offsets = slope * scorer.weights, slope * scorer.offsets
+    if len(classes) == 2:  # scikit-learn keeps the second class's alone
+        weights, offsets = weights[1:] - weights[:1], offsets[1:] - offsets[:1]
+    classifier = LogisticRegression()
+    classifier.classes_ = np.array(classes)
+    classifier.coef_ = weights.astype(np.float32)  # half the size, and far below what a decision depends on
+    classifier.intercept_ = offsets.astype(np.float32)
+    classifier.n_features_in_ = weights.shape[1]
+    classifier.n_iter_ = np.zeros(1, dtype=np.int32)
+    return Pipeline([("vectors", vectors), ("classifier", classifier)])
+
+
+def drop_lookup(model: Pipeline) -> None:
+    """Remove the table of terms that the vectorizer made at its first use; it makes it again when it is asked again.
+
+    To be called before a model is written: skops keeps such a table entry by entry, seconds' worth of small nodes.
+    """
+    vectors = model.named_steps["vectors"]
+    if vectors.vocabulary is not None:
+        vars(vectors).pop("vocabulary_", None)
 
 
 def predict(model: Pipeline, texts: Texts) -> pd.DataFrame:

@@ -101,7 +101,8 @@ def make_folds(
     alone = len(np.unique(group[rows])) == len(rows)  # the plain split does the same then, in no time
     kind = StratifiedKFold if alone else StratifiedGroupKFold
     parts = kind(folds, shuffle=True, random_state=seed)
-    for number, (_, place) in enumerate(parts.split(rows, _splittable(codes[rows], folds), group[rows])):
+    split = parts.split(rows, _splittable(codes[rows], folds), None if alone else group[rows])
+    for number, (_, place) in enumerate(split):
         held[place] = number
     return Folds(rows, codes[rows], held, int(codes.max()) + 1)
 

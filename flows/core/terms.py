@@ -77,7 +77,8 @@ def count_terms(texts: Iterable[str], kind: Terms, *, min_rows: int = MIN_ROWS) 
 
     Raises ValueError when there are none.
     """
-    counts, terms = _count_words(texts, kind) if kind.analyzer == "word" else _count_characters(texts, kind)
+    counted = _count_words(texts, kind, min_rows) if kind.analyzer == "word" else _count_characters(texts, kind)
+    counts, terms = counted
     frequent = np.bincount(counts.indices, minlength=counts.shape[1]) >= min_rows
     kept = np.flatnonzero(frequent & (terms.str.len() <= LONGEST_TERM_CHARACTERS))
     if not len(kept):
@@ -132,27 +133,7 @@ def build_vectorizer(counts: TermCounts, weights: Weights) -> TfidfVectorizer:
     return vectorizer
 
 
-def _count_words(texts: Iterable[str], kind: Terms) -> tuple[Matrix, pd.Index]:
-    words = _Words.read(_WORD.findall(text.lower()) for text in texts)
-    single = words.matrix()
-    if kind.longest == 1:
-        return single, pd.Index(words.known)
-    pairs, firsts, seconds = words.pairs()
-    named = [f"{words.known[first]} {words.known[second]}" for first, second in zip(firsts, seconds, strict=True)]
-    from scipy.sparse import hstack
-
-    return hstack([single, pairs], format="csr"), pd.Index([*words.known, *named])
-
-
-def _count_characters(texts: Iterable[str], kind: Terms) -> tuple[Matrix, pd.Index]:
-    words = _Words.read(text.lower().split() for text in texts)
-    numbers: dict[str, int] = {}
-    inside = [[numbers.setdefault(gram, len(numbers)) for gram in _grams(word, kind)] for word in words.known]
-    grams = _Words(np.fromiter(chain.from_iterable(inside), np.int64), _lengths(inside), list(numbers))
-    return words.matrix() @ grams.matrix(), pd.Index(grams.known)
-
-
-def _grams(word: str, kind: Terms) -> list[str]:
+def split_word(word: str, kind: Terms) -> list[str]:
     """The character n-grams of a word between blanks, as scikit-learn's `char_wb` has them: a short one counts once."""
     padded = f" {word} "
     found = []
@@ -161,6 +142,26 @@ def _grams(word: str, kind: Terms) -> list[str]:
         if len(padded) <= size:
             break
     return found
+
+
+def _count_words(texts: Iterable[str], kind: Terms, min_rows: int) -> tuple[Matrix, pd.Index]:
+    words = _Words.read(_WORD.findall(text.lower()) for text in texts)
+    single = words.matrix()
+    if kind.longest == 1:
+        return single, pd.Index(words.known, dtype=str)
+    pairs, firsts, seconds = words.pairs(min_rows)
+    named = [f"{words.known[first]} {words.known[second]}" for first, second in zip(firsts, seconds, strict=True)]
+    from scipy.sparse import hstack
+
+    return hstack([single, pairs], format="csr"), pd.Index([*words.known, *named], dtype=str)
+
+
+def _count_characters(texts: Iterable[str], kind: Terms) -> tuple[Matrix, pd.Index]:
+    words = _Words.read(text.lower().split() for text in texts)
+    numbers: dict[str, int] = {}
+    inside = [[numbers.setdefault(gram, len(numbers)) for gram in split_word(word, kind)] for word in words.known]
+    grams = _Words(np.fromiter(chain.from_iterable(inside), np.int64), _lengths(inside), list(numbers))
+    return words.matrix() @ grams.matrix(), pd.Index(grams.known, dtype=str)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,10 +183,10 @@ class _Words:
         """Counts of words by text."""
         return _counted(self.numbers, np.repeat(np.arange(len(self.lengths)), self.lengths), self._size())
 
-    def pairs(self) -> tuple[Matrix, Places, Places]:
+    def pairs(self, least: int) -> tuple[Matrix, Places, Places]:
         """Counts of word pairs by text, and the numbers of the first and second word of each.
 
-        Pairs of a single occurrence are left out at once: they are many, and MIN_ROWS would remove them anyway.
+        Pairs of fewer than `least` occurrences are left out before they are named: most of them are of one.
         """
         text = np.repeat(np.arange(len(self.lengths)), self.lengths)
         inside = np.flatnonzero(text[1:] == text[:-1])
@@ -193,7 +194,7 @@ class _Words:
         if width > _PAIR_LIMIT:
             raise ValueError(f"{width:,} different words are more than can be paired: train on fewer texts")
         both, found = pd.factorize(self.numbers[inside] * width + self.numbers[inside + 1])
-        again = np.bincount(both, minlength=len(found)) > 1
+        again = np.bincount(both, minlength=len(found)) >= least
         renumbered = np.cumsum(again) - 1
         kept = again[both]
         matrix = _counted(renumbered[both[kept]], text[inside[kept]], (len(self.lengths), int(again.sum())))

@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
+import skops.io
+from skops.io.exceptions import UntrustedTypesFoundException
 
 from bridge.contracts import RESULT_ARTIFACT_KEY
 from factory.contracts import FileRef, TrainingResult
 from factory.errors import SnapshotCorrupt
+from flows.adapters import registry, runs
+from flows.core import candidates as declared
+from flows.core import models
 from flows.core.leakage import LeakageError
+from flows.core.selection import NoCandidateError
 from flows.pipeline_flow import training_pipeline
 
 if TYPE_CHECKING:
     from tests.prefect.conftest import Home, Prefect
+
+
+class Stranger:
+    """What somebody could have put into a model file: it notes that it was built from one."""
+
+    built = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"name": "stranger"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        type(self).built = True
+
+
+def read_json(home: Home, run_id: str, name: str) -> Any:
+    return json.loads(Path(home.client.download_artifacts(run_id, name)).read_text())
+
 
 KEYS = {"run_id", "metrics", "promoted", "dataset_run_id", "week_number"}
 
@@ -42,15 +69,92 @@ def test_the_registry_tells_what_a_model_was_made_of(home: Home) -> None:
     assert run.data.params["C"] == "0.5"
     assert run.data.metrics["f1_weighted"] == pytest.approx(result["metrics"]["f1_weighted"])
     assert run.inputs.dataset_inputs[0].dataset.digest == dataset.sha256[:32]
+    assert run.data.params["dataset_sha256"] == dataset.sha256
+    assert run.data.tags.get("mlflow.source.git.commit") == runs.git_revision()
     assert {item.path for item in home.client.list_artifacts(result["run_id"])} == {
+        "calibration.png",
         "class_distribution.png",
+        "class_scores.png",
+        "class_terms.json",
+        "classes.json",
         "confusion_matrix.png",
         "dataset.json",
+        "environment.json",
         "reference.parquet",
+        "worst_errors.json",
     }
+    assert {"scikit-learn", "prefect"} <= set(read_json(home, result["run_id"], "environment.json")["packages"])
+    errors = read_json(home, result["run_id"], "worst_errors.json")
+    assert len(errors["data"]) == 20
+    assert errors["columns"][:3] == ["productid", "true_class", "predicted_class"]
     (model,) = home.client.search_logged_models([run.info.experiment_id])
     assert model.source_run_id == result["run_id"]
     assert home.tags("1")["dataset"] == dataset.model_dump_json()
+
+
+def test_the_best_candidate_of_the_training_rows_is_trained_and_the_failed_ones_are_named(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = replace(declared.find(["sgd-words"])[0], name="broken", settings={"loss": "no such loss"})
+    entrants = [*declared.find(["naive-bayes-words", "svm-words"]), broken]
+    monkeypatch.setattr(declared, "CANDIDATES", tuple(entrants))
+
+    result = training_pipeline(week=1, auto_promote_threshold=None, search_trials=2)
+
+    assert list(result["cv_scores"]) == ["naive-bayes-words", "svm-words"]
+    assert list(result["failed_candidates"]) == ["broken"]
+    assert "no such loss" in result["failed_candidates"]["broken"]
+    best = max(result["cv_scores"], key=lambda name: result["cv_scores"][name]["f1_weighted"])
+    assert result["candidate"] == best == "svm-words"
+    run = home.client.get_run(result["run_id"]).data
+    assert run.params["candidate"] == best
+    assert run.metrics["cv_svm-words"] == pytest.approx(result["cv_scores"][best]["f1_weighted"])
+    assert 0 < run.metrics["calibration_error"] < 0.1  # .02 to .04 as measured; without the slope it is above .3
+    for name, (low, high) in result["intervals"].items():
+        assert low < result["metrics"][name] < high
+        assert run.metrics[f"{name}_low"] == pytest.approx(low)
+    rows = read_json(home, result["run_id"], "candidates.json")["data"]
+    assert [row[0] for row in rows] == ["naive-bayes-words", "svm-words", "broken"]
+    assert TrainingResult.model_validate(result).reservations() == [
+        f"Candidate broken failed: {result['failed_candidates']['broken']}"
+    ]
+
+
+def test_no_candidate_left_fails_the_training_with_every_reason(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = replace(declared.find(["svm-words"])[0], settings={"C": -1.0})
+    monkeypatch.setattr(declared, "CANDIDATES", (broken,))
+
+    with pytest.raises(NoCandidateError, match="svm-words: The 'C' parameter of LinearSVC"):
+        training_pipeline(week=1, auto_promote_threshold=None)
+
+    assert home.client.search_registered_models() == []
+
+
+def test_the_same_snapshot_and_parameters_give_the_same_predictions(home: Home) -> None:
+    chosen = ["sgd-characters", "svm-words-balanced", "naive-bayes-words"]
+    results = [training_pipeline(week=1, auto_promote_threshold=None, candidates=chosen) for _ in range(2)]
+
+    versions = [registry.get_version(home.client, "products", result["model_version"]) for result in results]
+    one, other = (runs.read_reference(home.client, version) for version in versions)
+    pd.testing.assert_frame_equal(one, other, check_exact=True)
+    loaded = registry.load_model(home.client, versions[0])
+    asked = models.predict(loaded, one["text"])
+    pd.testing.assert_frame_equal(asked, one[["predicted_class", "confidence"]], check_exact=True)
+    assert results[0]["metrics"] == results[1]["metrics"]
+
+
+def test_a_model_file_with_an_untrusted_type_is_refused(home: Home, tmp_path: Path) -> None:
+    result = training_pipeline(week=1, max_features=100, auto_promote_threshold=None)
+    version = registry.get_version(home.client, "products", result["model_version"])
+    stranger = {"vectors": Stranger()}
+    (file,) = tmp_path.rglob(registry.MODEL_FILE)
+    skops.io.dump(stranger, file)
+
+    with pytest.raises(UntrustedTypesFoundException, match="Stranger"):
+        registry.load_model(home.client, version)
+    assert not Stranger.built
+    skops.io.load(file, trusted=skops.io.get_untrusted_types(file=file))
+    assert Stranger.built  # what trust would have done
 
 
 def test_a_run_whose_dataset_is_named_again_trains_on_the_same_rows(home: Home) -> None:
@@ -67,7 +171,7 @@ def test_a_run_whose_dataset_is_named_again_trains_on_the_same_rows(home: Home) 
 def test_training_decides_the_promotion_itself_where_it_is_given_a_threshold(home: Home, prefect: Prefect) -> None:
     low = training_pipeline(week=1, max_features=100, auto_promote_threshold=0.99)
     assert (low["promoted"], home.alias("champion")) == (False, None)
-    assert "below the threshold 0.9900" in low["reason"]
+    assert "below the floor 0.9900" in low["reason"]
 
     high = training_pipeline(week=1, max_features=800, auto_promote_threshold=0.1)
     assert (high["promoted"], home.alias("champion")) == (True, "2")

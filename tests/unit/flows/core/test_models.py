@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+import skops.io
+from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
 
-from flows.core import models
+from flows.core import candidates, models, terms
+from flows.core.candidates import Candidate
 from flows.core.leakage import LeakageError, near_duplicate_share, refuse_leaks
 
 TEXTS = ["live horses", "live cattle", "live goats", "steel pipes", "steel wire", "steel sheets"] * 5
@@ -17,7 +21,7 @@ def rows(**columns: list[str]) -> pd.DataFrame:
 
 
 def test_predictions_come_in_the_order_of_the_texts_with_their_probability() -> None:
-    model = models.fit(TEXTS, LABELS, max_features=50, C=1.0)
+    model = models.fit(TEXTS, LABELS, candidates.recipe(50))
 
     predicted = models.predict(model, ["steel horses of steel", "live birds"])
 
@@ -25,8 +29,39 @@ def test_predictions_come_in_the_order_of_the_texts_with_their_probability() -> 
     assert predicted["confidence"].between(0.5, 1).all()
 
 
+@pytest.mark.parametrize("candidate", [*candidates.CANDIDATES, candidates.recipe()], ids=lambda chosen: chosen.name)
+def test_every_candidate_answers_as_it_scores_whatever_form_it_is_kept_in(candidate: Candidate) -> None:
+    """Three classes and two: the pipeline gives the candidate's own best class, as scikit-learn's plainest type."""
+    texts = [*TEXTS, *["cotton shirts", "woven cotton", "cotton socks"] * 5]
+    for labels in ([*LABELS, *["XI"] * 15], [*LABELS, *["XV"] * 15]):
+        model = models.fit(texts, labels, candidate, slope=2.0)
+        counts = terms.count_terms(texts, candidate.terms)
+        weights = terms.fit_weights(counts)
+        classes, codes = models.encode(labels)
+        scorer = candidate.fit(terms.weigh(counts, weights), codes, candidate.settings)
+        scores = scorer.score(terms.weigh(counts, weights))
+
+        answers = models.predict(model, texts)
+
+        assert list(answers["predicted_class"]) == [classes[best] for best in scores.argmax(axis=1)]
+        assert answers["confidence"].to_numpy() == pytest.approx(softmax(2 * scores, axis=1).max(axis=1), abs=1e-4)
+        assert type(model.named_steps["classifier"]) is LogisticRegression
+
+
+def test_a_model_is_written_without_its_lookup_and_read_without_trust() -> None:
+    model = models.fit(TEXTS, LABELS, candidates.recipe(50))
+    before = models.predict(model, TEXTS)
+    models.drop_lookup(model)
+
+    written = skops.io.dumps(model)
+
+    assert not hasattr(model.named_steps["vectors"], "vocabulary_")
+    assert skops.io.get_untrusted_types(data=written) == []
+    pd.testing.assert_frame_equal(models.predict(skops.io.loads(written, trusted=[]), TEXTS), before)
+
+
 def test_no_text_gives_no_prediction() -> None:
-    model = models.fit(TEXTS, LABELS, max_features=50, C=1.0)
+    model = models.fit(TEXTS, LABELS, candidates.recipe(50))
 
     assert list(models.predict(model, []).columns) == ["predicted_class", "confidence"]
     assert len(models.predict(model, [])) == 0
@@ -34,7 +69,7 @@ def test_no_text_gives_no_prediction() -> None:
 
 def test_one_class_cannot_be_trained_on() -> None:
     with pytest.raises(ValueError, match="at least two classes"):
-        models.fit(["a horse", "a goat"], ["I", "I"], max_features=10, C=1.0)
+        models.fit(["a horse", "a goat"], ["I", "I"], candidates.recipe(10))
 
 
 def test_metrics_of_a_known_confusion() -> None:
@@ -69,7 +104,7 @@ def test_sides_that_share_nothing_but_empty_texts_pass() -> None:
 
 
 def test_near_duplicates_are_counted_as_a_share_of_the_test_rows() -> None:
-    model = models.fit(TEXTS, LABELS, max_features=50, C=1.0)
+    model = models.fit(TEXTS, LABELS, candidates.recipe(50))
 
     share = near_duplicate_share(model, pd.Series(TEXTS), pd.Series(["Live horses!", "steel"]))
 

@@ -1,0 +1,188 @@
+"""Measure a training beside the common recipe, on the same rows: `python -m benchmarks.training`.
+
+    python -m benchmarks.training --rows 84916
+    python -m benchmarks.training --pricerunner pricerunner_aggregate.csv
+
+See docs/benchmarks/training.md for what is measured how.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import resource
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from benchmarks.training import rows as sources
+from benchmarks.training.rows import Rows
+from factory.simulation import PUBLISHED_ROWS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from sklearn.pipeline import Pipeline
+
+    from flows.core.selection import Choice
+
+Answer = TypeVar("Answer")
+
+RECIPE_FEATURES = 5_000
+
+
+def main() -> None:
+    """Print the tables of the source that the command line names."""
+    parser = argparse.ArgumentParser(description="A training beside the common recipe, on the same rows.")
+    parser.add_argument("--rows", type=int, default=PUBLISHED_ROWS, help="simulated products; default %(default)s")
+    parser.add_argument("--pricerunner", type=Path, help="the PriceRunner file, in place of simulated products")
+    options = parser.parse_args()
+    found = sources.pricerunner(options.pricerunner) if options.pricerunner else sources.simulated(options.rows)
+    classes = found.train["prdtypecode"].nunique()
+    print(f"{found.title}: {len(found.train):,} rows to train on, {len(found.test):,} to test, {classes} classes\n")
+    warm_up()
+    compare_terms(found)
+    theirs, their_seconds = fit_recipe(found)
+    choice, selection_seconds = select(found)
+    ours, our_seconds = fit_ours(found, choice)
+    compare(found, {"recipe": theirs, f"ours ({choice.candidate.name})": ours}, [their_seconds, our_seconds])
+    print(f"\nselection: {selection_seconds:.1f} s in {os.cpu_count()} threads")
+    print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GB")
+
+
+def warm_up() -> None:
+    """Import what is used, so that nobody's first step pays for it."""
+    import sklearn.feature_extraction.text
+    import sklearn.linear_model
+    import sklearn.model_selection
+    import sklearn.naive_bayes
+    import sklearn.svm  # noqa: F401
+
+    from flows.core import evaluation, models, selection  # noqa: F401
+
+
+def timed(work: Callable[[], Answer]) -> tuple[Answer, float]:
+    """What the work gives, and the seconds that it took."""
+    began = time.perf_counter()
+    return work(), time.perf_counter() - began
+
+
+def compare_terms(found: Rows) -> None:
+    """The table of ways from texts to a matrix of words and word pairs: the floor under any training."""
+    from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
+
+    from flows.core.candidates import WORDS
+    from flows.core.terms import count_terms, fit_weights, weigh
+
+    texts, kind = list(found.train["text"]), {"ngram_range": (1, 2)}
+    word = re.compile(r"(?u)\b\w\w+\b")
+
+    def ours() -> object:
+        counts = count_terms(texts, WORDS)
+        return weigh(counts, fit_weights(counts))
+
+    ways: dict[str, Callable[[], object]] = {
+        f"TfidfVectorizer, {RECIPE_FEATURES:,} terms": lambda: TfidfVectorizer(
+            max_features=RECIPE_FEATURES, **kind
+        ).fit_transform(texts),
+        f"TfidfVectorizer, {WORDS.max_features:,} terms": lambda: TfidfVectorizer(
+            max_features=WORDS.max_features, min_df=2, **kind
+        ).fit_transform(texts),
+        "HashingVectorizer": lambda: HashingVectorizer(**kind).transform(texts),
+        f"ours, {WORDS.max_features:,} terms": ours,
+        "splitting into words alone, the limit": lambda: [word.findall(text.lower()) for text in texts],
+    }
+    print("| terms alone | seconds |\n|---|--:|")
+    for name, way in ways.items():
+        print(f"| {name} | {timed(way)[1]:.1f} |", flush=True)
+    print()
+
+
+def fit_recipe(found: Rows) -> tuple[Pipeline, tuple[float, float]]:
+    """TF-IDF of 5,000 words and word pairs, and a logistic regression; seconds of both."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import Pipeline
+
+    vectors = TfidfVectorizer(max_features=RECIPE_FEATURES, ngram_range=(1, 2))
+    matrix, first = timed(lambda: vectors.fit_transform(found.train["text"]))
+    classifier, second = timed(lambda: LogisticRegression(max_iter=1000).fit(matrix, found.train["prdtypecode"]))
+    return Pipeline([("vectors", vectors), ("classifier", classifier)]), (first, second)
+
+
+def select(found: Rows) -> tuple[Choice, float]:
+    """What the training flow does before its final fit, in as many threads as there are processors."""
+    from flows.core import candidates, models, selection
+    from flows.core.calibration import fit_slope
+    from flows.core.selection import Choice
+
+    began = time.perf_counter()
+    _, codes = models.encode(found.train["prdtypecode"])
+    entrants = candidates.CANDIDATES
+    contest = selection.prepare(found.train["text"], codes, found.train["group"], entrants)
+    prepared = time.perf_counter() - began
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        scores = list(pool.map(lambda entrant: selection.score_candidate(entrant, contest), entrants))
+    best = selection.choose(scores, {})
+    slope = fit_slope(best.scores, contest.folds.codes)
+    seconds = time.perf_counter() - began
+    print(f"selection on {len(contest.folds.rows):,} of them, {prepared:.1f} s to fold and count\n")
+    print("| candidate | seconds | weighted F1 (95 %) |\n|---|--:|--:|")
+    for score in scores:
+        mean = score.f1_weighted
+        print(
+            f"| {score.candidate.name} | {score.seconds:.1f} | {mean.value:.4f} ({mean.low:.4f} to {mean.high:.4f}) |"
+        )
+    print(flush=True)
+    return Choice(best.candidate, slope, scores), seconds
+
+
+def fit_ours(found: Rows, choice: Choice) -> tuple[Pipeline, tuple[float, float]]:
+    """The chosen candidate on all rows; seconds up to the matrix, and after it."""
+    from flows.core import models
+
+    whole = timed(
+        lambda: models.fit(found.train["text"], found.train["prdtypecode"], choice.candidate, slope=choice.slope)
+    )
+    vectors = count_seconds(found, choice)
+    return whole[0], (vectors, max(whole[1] - vectors, 0.0))
+
+
+def count_seconds(found: Rows, choice: Choice) -> float:
+    """Seconds from texts to the weighed matrix of the chosen candidate's terms."""
+    from flows.core.terms import count_terms, fit_weights, weigh
+
+    def vectorise() -> None:
+        counts = count_terms(found.train["text"], choice.candidate.terms)
+        weigh(counts, fit_weights(counts))
+
+    return timed(vectorise)[1]
+
+
+def compare(found: Rows, models: dict[str, Pipeline], seconds: list[tuple[float, float]]) -> None:
+    """The table of both, and what one has over the other on the same test rows."""
+    from flows.core.intervals import estimate, estimate_difference
+
+    truth = found.test["prdtypecode"]
+    answers: list[np.ndarray] = []
+    print("| model | terms s | fit s | together s | ask s | weighted F1 (95 %) | macro F1 (95 %) |")
+    print("|---|--:|--:|--:|--:|--:|--:|")
+    for (name, model), (first, second) in zip(models.items(), seconds, strict=True):
+        predicted, asked = timed(lambda model=model: model.predict(found.test["text"]))
+        answers.append(predicted)
+        known = estimate(truth, predicted)
+        columns = " | ".join(
+            f"{known[metric].value:.4f} ({known[metric].low:.4f} to {known[metric].high:.4f})"
+            for metric in ("f1_weighted", "f1_macro")
+        )
+        print(f"| {name} | {first:.1f} | {second:.1f} | {first + second:.1f} | {asked:.1f} | {columns} |")
+    gain = estimate_difference(truth, answers[1], answers[0])["f1_weighted"]
+    times = sum(seconds[0]) / sum(seconds[1])
+    print(f"\nweighted F1 of ours over the recipe's: {gain.value:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})")
+    print(f"final fit: {times:.1f} times faster than the recipe's; its terms alone take {seconds[0][0]:.1f} s")
+
+
+if __name__ == "__main__":
+    main()
