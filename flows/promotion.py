@@ -44,7 +44,7 @@ COST_TAGS = {"size_bytes": "serving_size_bytes", "memory_bytes": "serving_memory
 )
 def promotion(
     use_case: str = "products",
-    model_version: str | None = None,
+    model_version: str | int | None = None,  # `--param model_version=7` is a number
     threshold: float | None = None,
     rollback: bool = False,
     approved_by: str | None = None,
@@ -74,7 +74,7 @@ def promotion(
     if rollback:
         result = give_back(settings, case)
     else:
-        challenger = find_challenger(settings, case, model_version)
+        challenger = find_challenger(settings, case, None if model_version is None else str(model_version))
         rows: pd.DataFrame = read_rows(challenger)
         costs = measure_costs.submit(settings, case, challenger, rows["text"])  # it waits for another process
         answers: pd.DataFrame = predict(settings, challenger, rows["text"])
