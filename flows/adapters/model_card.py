@@ -133,6 +133,8 @@ def _curve(curve: pd.DataFrame) -> list[dict[str, Any]]:
         {
             "x": 100 * row["confidence"],
             "y": 100 - 100 * row["right"],
+            "low": 100 - 100 * row["low"],
+            "high": 100 - 100 * row["high"],
             "r": 1.5 + 3.5 * (row["rows"] / most) ** 0.5,
             "said": f"{row['rows']:,.0f} rows: confidence {row['confidence']:.0%}, right {row['right']:.0%}",
         }

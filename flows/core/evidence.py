@@ -23,7 +23,7 @@ class Evidence:
 
     `classes` has one row a class, worst F1 first: class, rows, precision, recall, f1, f1_low, f1_high and, beside a
     champion, change (of its F1) and p_value (of a fall). `slices` is what `measure_slices` gives, `curve` one row a
-    tenth of confidence; `calibration_error` is 0 to 1. What needs a champion is None without one.
+    tenth of confidence; `calibration_error` is 0 to 1, with its interval. What needs a champion is None without one.
     """
 
     mine: Mapping[str, Estimate]
@@ -33,7 +33,7 @@ class Evidence:
     classes: pd.DataFrame
     slices: pd.DataFrame
     curve: pd.DataFrame
-    calibration_error: float
+    calibration_error: Estimate
 
 
 def gather(rows: pd.DataFrame, answers: pd.DataFrame, theirs: pd.DataFrame | None, *, confidence: float) -> Evidence:
@@ -44,7 +44,6 @@ def gather(rows: pd.DataFrame, answers: pd.DataFrame, theirs: pd.DataFrame | Non
     """
     truth, mine = rows["prdtypecode"].astype(str), answers["predicted_class"]
     right = truth.to_numpy() == mine.to_numpy()
-    curve = calibration.calibration_curve(answers["confidence"], right)
     rival = None if theirs is None else theirs["predicted_class"]
     comparison = None if rival is None else compare(truth, mine, rival, confidence=confidence)
     return Evidence(
@@ -54,8 +53,8 @@ def gather(rows: pd.DataFrame, answers: pd.DataFrame, theirs: pd.DataFrame | Non
         comparison=comparison,
         classes=_classes(truth, mine, comparison),
         slices=measure_slices(rows, answers),
-        curve=curve,
-        calibration_error=calibration.calibration_error(curve),
+        curve=calibration.calibration_curve(answers["confidence"], right),
+        calibration_error=calibration.estimate_error(answers["confidence"], right),
     )
 
 
