@@ -122,7 +122,8 @@ class RunPrefectDeployment(BaseOperator):
         self.on_retry = _one_of(on_retry, "on_retry", "start_afresh", "retry_in_place")
         self.wait = wait
         self.deferrable = deferrable
-        self.end_from_trigger = end_from_trigger
+        # under a name of its own: where any listener is installed, Airflow refuses a DAG whose task has `end_from_trigger`
+        self._may_end_from_trigger = end_from_trigger
         self.stream_logs = stream_logs
         self.patience_seconds = patience_seconds
         self.start_timeout_seconds = start_timeout_seconds
@@ -242,7 +243,7 @@ class RunPrefectDeployment(BaseOperator):
             stream_logs=self.stream_logs,
             logged_until=terms.get("logged_until"),
             result_model=f"{model.__module__}:{model.__qualname__}" if model else None,
-            end_from_trigger=self.deferrable and self.end_from_trigger and not needs_a_worker_to_end(self),
+            end_from_trigger=self.deferrable and self._may_end_from_trigger and not needs_a_worker_to_end(self),
             push_result=bool(self.do_xcom_push),
             resume_not_before=resume_not_before() if self.deferrable else None,
             errors_before=terms.get("errors", 0),
