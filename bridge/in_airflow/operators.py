@@ -122,7 +122,7 @@ class RunPrefectDeployment(BaseOperator):
         self.on_retry = _one_of(on_retry, "on_retry", "start_afresh", "retry_in_place")
         self.wait = wait
         self.deferrable = deferrable
-        # under a name of its own: where any listener is installed, Airflow refuses a DAG whose task has `end_from_trigger`
+        # Not `end_from_trigger`: where any listener is installed, Airflow refuses a DAG whose task bears that name.
         self._may_end_from_trigger = end_from_trigger
         self.stream_logs = stream_logs
         self.patience_seconds = patience_seconds
