@@ -22,6 +22,7 @@ def test_options_become_parameters_of_their_type() -> None:
 
     assert given(training_pipeline, line) == {"week": 3, "max_features": 10000, "C": 0.5, "dataset_run_id": "abc"}
     assert given(promotion, "--threshold 0.8 --model-version 2") == {"threshold": 0.8, "model_version": "2"}
+    assert given(promotion, "--rollback --requested-by Anna") == {"rollback": True, "requested_by": "Anna"}
     assert given(monitor_and_retrain, "--force-retrain --as-of 2026-01-12") == {
         "force_retrain": True,
         "as_of": "2026-01-12",
