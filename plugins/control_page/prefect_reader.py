@@ -84,8 +84,12 @@ class PrefectReader:
                 reading = entry.reading or self._begin(entry, operation)
             if reading is not None:
                 await asyncio.wait({reading}, timeout=patience_seconds)
+                if not reading.done() and patience_seconds < PATIENCE_SECONDS:
+                    return entry.seen
                 if not reading.done():
-                    return replace(entry.seen, trouble=f"Prefect has not answered for {patience_seconds:g} s.")
+                    said = f"Prefect has not answered for {patience_seconds:g} s."
+                    self._trouble = (said, monotonic())  # the next part of the same page need not wait as long again
+                    return replace(entry.seen, trouble=said)
         trouble = entry.seen.trouble or (self._recent_trouble() if entry.seen.value is None else None)
         return replace(entry.seen, trouble=trouble)
 

@@ -1,4 +1,4 @@
-"""Fixtures for tests of the control page: Airflow's real FastAPI application, its users, and a fake Prefect behind it."""
+"""For tests of the control page: Airflow's real FastAPI application, its users, and a fake Prefect behind it."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ class Real:
     def task(self, flow_run_id: str, name: str, child_id: str) -> None:
         """The only way to a sub-run is to create it under its place: the child is made anew with its parent's flow."""
         asked = {"flow_run_id": flow_run_id, "task_key": "t", "dynamic_key": name, "name": name}
-        place = self._prefect.request("POST", "/task_runs/", {**asked, "state": {"type": "COMPLETED"}})
+        place = self._prefect.request("POST", "/task_runs/", {**asked, "state": {"type": "PENDING"}})
         child = self._prefect.request("GET", f"/flow_runs/{child_id}")
         below = {"flow_id": child["flow_id"], "name": "below", "parent_task_run_id": place["id"]}
         self._prefect.request("POST", "/flow_runs/", below)
@@ -131,7 +131,7 @@ class Fake:
         self._prefect.worker(work_pool, name)
 
     def task(self, flow_run_id: str, name: str, child_id: str) -> None:
-        self._prefect.task(flow_run_id, name, child=child_id)
+        self._prefect.task(flow_run_id, name, "PENDING", child=child_id)
 
 
 @dataclass
@@ -432,7 +432,7 @@ def the_inside_of_a_run(talk: Talk) -> None:
     run, child = talk.start(record, number=1), talk.start(record, number=2)
     talk.side.task(run.id, f"place-{talk.token}", child.id)
     [place] = talk.ask(browsing.read_task_runs(run.id))
-    assert (place.name, place.state_type, place.end_time is not None) == (f"place-{talk.token}", "COMPLETED", True)
+    assert (place.name, place.state_type, place.end_time) == (f"place-{talk.token}", "PENDING", None)
     [below] = talk.ask(browsing.read_sub_runs(run.id))
     assert below.parent_task_run_id == place.id
     talk.heard.pop()  # the real server's sub-run is another run than the fake's

@@ -16,7 +16,7 @@ from plugins.control_page import audit
 from plugins.control_page.access import Viewer
 from plugins.control_page.deployment_views import DeploymentView, deployment_view
 from plugins.control_page.pages import show
-from plugins.control_page.prefect_reader import PrefectReader
+from plugins.control_page.prefect_reader import PATIENCE_SECONDS, PrefectReader
 from plugins.control_page.routes.looking import ReaderDep, ViewerDep, see_deployments, see_workers
 from plugins.control_page.routes.runs import back
 
@@ -57,11 +57,11 @@ async def resume(request: Request, deployment_id: UUID, reader: ReaderDep, viewe
 
 
 async def workers_of(
-    reader: PrefectReader, records: Iterable[DeploymentRecord]
+    reader: PrefectReader, records: Iterable[DeploymentRecord], patience_seconds: float = PATIENCE_SECONDS
 ) -> tuple[dict[str, list[Worker]], str | None]:
     """The workers of these deployments' pools, by pool, as far as they are known, and what stands in the way."""
     pools = sorted({record.work_pool_name for record in records if record.work_pool_name})
-    seen = await asyncio.gather(*(see_workers(reader, pool) for pool in pools))
+    seen = await asyncio.gather(*(see_workers(reader, pool, patience_seconds) for pool in pools))
     known = {pool: each.value for pool, each in zip(pools, seen, strict=True) if each.value is not None}
     return known, next((each.trouble for each in seen if each.trouble), None)
 

@@ -12,10 +12,10 @@ from bridge.prefect_api.browsing import RunPage, RunQuery
 from bridge.prefect_api.exchange import Operation
 from bridge.prefect_api.records import DeploymentRecord, FlowRun, TaskRun, Worker
 from plugins.control_page.access import Viewer, viewer
-from plugins.control_page.prefect_reader import PrefectReader, Seen
+from plugins.control_page.prefect_reader import PATIENCE_SECONDS, PrefectReader, Seen
 
-DEPLOYMENTS_SECONDS = 15.0
-WORKERS_SECONDS = 10.0
+DEPLOYMENTS_SECONDS = 30.0
+WORKERS_SECONDS = 15.0
 RUNS_SECONDS = 2.5
 ONE_RUN_SECONDS = 3.0
 INSIDE_SECONDS = 12.0
@@ -33,18 +33,25 @@ def reader_of(request: Request) -> PrefectReader:
 ReaderDep = Annotated[PrefectReader, Depends(reader_of)]
 
 
-async def see_deployments(reader: PrefectReader) -> Seen[Deployments]:
+async def see_deployments(reader: PrefectReader, patience_seconds: float = PATIENCE_SECONDS) -> Seen[Deployments]:
     """All deployments by their full name."""
 
     def listed() -> Operation[Deployments]:
         return dict((yield from wire.list_deployments()))
 
-    return await reader.see("deployments", listed, fresh_seconds=DEPLOYMENTS_SECONDS)
+    return await reader.see("deployments", listed, fresh_seconds=DEPLOYMENTS_SECONDS, patience_seconds=patience_seconds)
 
 
-async def see_workers(reader: PrefectReader, pool: str) -> Seen[list[Worker]]:
+async def see_workers(
+    reader: PrefectReader, pool: str, patience_seconds: float = PATIENCE_SECONDS
+) -> Seen[list[Worker]]:
     """The workers of a pool."""
-    return await reader.see(("workers", pool), lambda: wire.list_workers(pool), fresh_seconds=WORKERS_SECONDS)
+    return await reader.see(
+        ("workers", pool),
+        lambda: wire.list_workers(pool),
+        fresh_seconds=WORKERS_SECONDS,
+        patience_seconds=patience_seconds,
+    )
 
 
 async def see_run_page(reader: PrefectReader, query: RunQuery, page: int, asked: object) -> Seen[RunPage]:

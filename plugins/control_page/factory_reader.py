@@ -1,0 +1,58 @@
+"""What the factory's own tables say of a use case: weeks, decisions on champions, looks at drift.
+
+Reads only. Blocks; call it in a thread. Settings are read at the first look, as at an entry point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from time import monotonic
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from factory.catalogue import open_catalogue
+from factory.decisions import Decision, read_decisions
+from factory.drift_history import Look, read_looks, weekly
+from factory.errors import CatalogueUnreachable
+from factory.ledger import Entry, read_entries
+from factory.settings import read_settings
+
+FRESH_SECONDS = 5
+DECISIONS_SHOWN = 30
+WEEKS_SHOWN = 26
+
+
+@dataclass(frozen=True, slots=True)
+class UseCaseFacts:
+    """The last weeks, decisions and looks of a use case; weeks and looks oldest first, decisions newest first."""
+
+    weeks: Sequence[Entry] = ()
+    decisions: Sequence[Decision] = ()
+    looks: Sequence[Look] = ()
+    trouble: str | None = None
+
+
+def facts_of(use_case: str) -> UseCaseFacts:
+    """As they stood less than 5 s ago; a catalogue that is away is told in `trouble`."""
+    return _facts(use_case, int(monotonic() // FRESH_SECONDS))
+
+
+@lru_cache(maxsize=32)
+def _facts(use_case: str, period: int) -> UseCaseFacts:  # noqa: ARG001 — ends the cache
+    try:
+        engine = _engine()
+        with engine.connect() as connection:
+            weeks = read_entries(connection, use_case)[-WEEKS_SHOWN:]
+            made = read_decisions(connection, use_case, limit=DECISIONS_SHOWN * 2)
+        decided = [each for each in made if not each.result.rehearsal][:DECISIONS_SHOWN]
+        return UseCaseFacts(weeks, decided, weekly(read_looks(engine, use_case))[-WEEKS_SHOWN:])
+    except (CatalogueUnreachable, SQLAlchemyError) as error:
+        return UseCaseFacts(trouble=f"The catalogue does not answer: {str(error).splitlines()[0]}")
+
+
+@lru_cache(maxsize=1)
+def _engine() -> Engine:
+    return open_catalogue(read_settings().database_url)

@@ -1,0 +1,178 @@
+"""The overview: each use case in a row, and on top what needs attention. Pure: facts in, view models out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from bridge.prefect_api.records import Worker
+from bridge.readiness import describe_attendance
+from factory.decisions import Decision
+from factory.drift_history import Look
+from factory.ledger import Entry
+from plugins.control_page.airflow_reader import LastDagRun
+from plugins.control_page.factory_reader import UseCaseFacts
+from plugins.control_page.run_views import LATE, RunView, Tone
+
+F1 = "f1_weighted"
+SPARK_WIDTH, SPARK_HEIGHT = 120, 28
+_AIRFLOW_TONES: dict[str, Tone] = {"success": "good", "failed": "bad", "running": "busy", "queued": "waiting"}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """A version with its weighted F1 on the frozen test set and, where it was measured, the 95 % interval."""
+
+    version: str
+    f1: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DriftView:
+    """The last look's level, and the drift scores of the weeks as points of a line 120 wide and 28 high."""
+
+    level: str
+    tone: Tone
+    score: float
+    looked_at: datetime
+    points: str
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UseCaseRow:
+    """One use case; what is not known is None."""
+
+    name: str
+    title: str
+    week: Entry | None
+    airflow: LastDagRun | None
+    airflow_tone: Tone
+    prefect: RunView | None
+    champion: ModelView | None
+    challenger: ModelView | None
+    drift: DriftView | None
+    next_due: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Something that a person should look at; `path` is a page of ours, `airflow_path` one of Airflow's."""
+
+    tone: Tone
+    words: str
+    path: str | None = None
+    airflow_path: str | None = None
+
+
+def use_case_row(
+    name: str,
+    title: str,
+    facts: UseCaseFacts,
+    dag_runs: Sequence[LastDagRun],
+    runs: Sequence[RunView],
+    planned: Sequence[datetime],
+) -> UseCaseRow:
+    """The row; `runs` are newest first, `planned` are Prefect's next starts."""
+    newest = max(dag_runs, key=lambda each: (each.began is not None, each.began), default=None)
+    due = [*planned, *(each.next_due for each in dag_runs if each.next_due)]
+    return UseCaseRow(
+        name=name,
+        title=title,
+        week=next((each for each in reversed(facts.weeks) if each.total_rows is not None), None),
+        airflow=newest if newest and newest.run_id else None,
+        airflow_tone=_AIRFLOW_TONES.get(newest.state or "", "muted") if newest else "muted",
+        prefect=runs[0] if runs else None,
+        champion=champion_of(facts.decisions),
+        challenger=challenger_of(facts.decisions),
+        drift=drift_view(facts.looks),
+        next_due=min(due, default=None),
+    )
+
+
+def champion_of(decisions: Sequence[Decision]) -> ModelView | None:
+    """The version that stands since the last decision, with the numbers that it was judged by."""
+    version = decisions[0].result.champion_version if decisions else None
+    if version is None:
+        return None
+    for each in decisions:
+        if each.result.challenger_version == version and each.result.challenger_metrics:
+            return _model(each)
+    for each in decisions:
+        if each.result.previous_champion_version == version and each.result.previous_champion_metrics:
+            return ModelView(version, each.result.previous_champion_metrics.get(F1))
+    return ModelView(version)
+
+
+def challenger_of(decisions: Sequence[Decision]) -> ModelView | None:
+    """The version that was judged last, where it did not become champion."""
+    if not decisions or decisions[0].outcome != "kept":
+        return None
+    return _model(decisions[0])
+
+
+def drift_view(looks: Sequence[Look]) -> DriftView | None:
+    """The level of the last look, and the line of the weeks."""
+    if not looks:
+        return None
+    last, scores = looks[-1], tuple(look.drift_score for look in looks)
+    step = SPARK_WIDTH / max(1, len(scores) - 1)
+    points = " ".join(f"{index * step:.1f},{SPARK_HEIGHT * (1 - score):.1f}" for index, score in enumerate(scores))
+    tones: dict[str, Tone] = {"stable": "good", "warning": "waiting"}
+    return DriftView(last.level, tones.get(last.level, "bad"), last.drift_score, last.looked_at, points, scores)
+
+
+def attention(
+    rows: Iterable[UseCaseRow],
+    facts: Mapping[str, UseCaseFacts],
+    troubled: Sequence[RunView],
+    workers: Mapping[str, Sequence[Worker]],
+) -> list[Attention]:
+    """What needs a person, the gravest first; `troubled` are runs that are late, failed or crashed lately."""
+    found = [
+        Attention("bad", f"No worker is online on pool {pool}: {describe_attendance(each)}.", "deployments")
+        for pool, each in sorted(workers.items())
+        if not any(worker.status == "ONLINE" for worker in each)
+    ]
+    found += _of_runs(troubled)
+    for row in rows:
+        if row.airflow and row.airflow.state == "failed":
+            path = f"/dags/{row.airflow.dag_id}/runs/{row.airflow.run_id}"
+            found.append(Attention("bad", f"The last run of {row.airflow.dag_id} failed in Airflow.", None, path))
+        last = facts[row.name].weeks[-1] if facts[row.name].weeks else None
+        if last and last.status == "rejected":
+            said = f": {last.findings[0]}" if last.findings else ""
+            found.append(Attention("bad", f"Week {last.week} of {row.name} was rejected{said}"))
+        if facts[row.name].looks and facts[row.name].looks[-1].alarm and row.drift:
+            words = f"{row.name} drifts: {row.drift.level}, score {row.drift.score:.2f}."
+            found.append(Attention("bad", words, f"runs?use_case={row.name}"))
+        if facts[row.name].trouble:
+            found.append(Attention("bad", str(facts[row.name].trouble)))
+    return list(dict.fromkeys(found))
+
+
+def _of_runs(troubled: Sequence[RunView]) -> list[Attention]:
+    """One line a deployment and state, however many runs there are."""
+    by_kind: dict[tuple[str, str], list[RunView]] = {}
+    for run in troubled:
+        by_kind.setdefault((run.deployment, run.state), []).append(run)
+    lines = []
+    for (deployment, state), runs in sorted(by_kind.items(), key=lambda item: item[0][1] != LATE):
+        what = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
+        where = f" of {deployment}" if deployment else ""
+        verb = "is" if len(runs) == 1 else "are"
+        words = (
+            f"{what}{where} {verb} late." if state == LATE else f"{what}{where}: {state.lower()} in the last 24 hours."
+        )
+        path = f"runs/{runs[0].id}" if len(runs) == 1 else f"runs?state={state}&deployment={deployment}&span=day"
+        lines.append(Attention("bad", words, path))
+    return lines
+
+
+def _model(decision: Decision) -> ModelView:
+    result = decision.result
+    low, high = result.intervals.get(F1, (None, None))
+    return ModelView(result.challenger_version, result.challenger_metrics.get(F1), low, high)

@@ -1,0 +1,148 @@
+"""The overview: every use case at a glance. It paints at once with what is known, and asks for the rest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+
+from bridge.prefect_api import browsing
+from bridge.prefect_api.browsing import RunQuery
+from bridge.prefect_api.exchange import Operation
+from bridge.prefect_api.records import FlowRun
+from factory import contracts, use_cases
+from plugins.control_page.access import Viewer
+from plugins.control_page.airflow_reader import LastDagRun, last_dag_runs
+from plugins.control_page.factory_reader import UseCaseFacts, facts_of
+from plugins.control_page.overview import attention, use_case_row
+from plugins.control_page.pages import show
+from plugins.control_page.prefect_reader import PATIENCE_SECONDS, PrefectReader, Seen
+from plugins.control_page.routes.deployments import workers_of
+from plugins.control_page.routes.looking import Deployments, ReaderDep, ViewerDep, name_of, see_deployments
+from plugins.control_page.run_views import run_view
+
+router = APIRouter()
+FIRST_PAINT_SECONDS = 0.1
+"""How long the first paint waits for Prefect; what has not come by then comes with the first live look."""
+LAST_RUNS = 30
+TROUBLED = ("Late", "Failed", "Crashed")
+
+
+@router.get("/")
+async def overview(request: Request, reader: ReaderDep, viewer: ViewerDep) -> HTMLResponse:
+    """Every use case that the viewer may see, and what needs attention."""
+    patience = PATIENCE_SECONDS if "x-live" in request.headers else FIRST_PAINT_SECONDS
+    now = datetime.now(UTC)
+    deployments = await see_deployments(reader, patience)
+    known = deployments.value or {}
+    cases = await asyncio.to_thread(_visible_cases, viewer)
+    (facts, dags), (last, troubled, planned), (workers, _) = await asyncio.gather(
+        asyncio.to_thread(_facts, cases, viewer),
+        _runs(reader, known, cases, patience),
+        workers_of(reader, [record for name, record in known.items() if name.partition("/")[2] in cases], patience),
+    )
+    shown = await asyncio.to_thread(
+        lambda: {
+            key: [run for run in seen.value or () if _may_see(viewer, known, run)]
+            for key, seen in {**last, "": troubled}.items()
+        }
+    )
+    views = {key: [run_view(run, name_of(known, run), now) for run in runs] for key, runs in shown.items()}
+    rows = [
+        use_case_row(
+            name,
+            use_cases.get(name).title,
+            facts[name],
+            dags[name],
+            views.get(name, []),
+            [run.expected_start_time for run in planned.value or () if _belongs(known, run, name)],  # type: ignore[misc]
+        )
+        for name in cases
+    ]
+    parts: list[Seen[Any]] = [deployments, troubled, planned, *last.values()]
+    return show(
+        request,
+        "overview.html",
+        view="overview",
+        rows=rows,
+        attention=attention(rows, facts, views[""], workers),
+        trouble=next((part.trouble for part in parts if part.trouble), None),
+        read_at=deployments.read_at,
+        is_loading=any(part.is_loading for part in parts),
+    )
+
+
+def deployments_of(use_case: str) -> list[str]:
+    """The names of a use case's deployments."""
+    built = (contracts.score, contracts.training, contracts.promotion, contracts.monitor)
+    return [build(use_case).name for build in built]
+
+
+async def _runs(
+    reader: PrefectReader, known: Deployments, cases: Sequence[str], patience: float
+) -> tuple[dict[str, Seen[tuple[FlowRun, ...]]], Seen[tuple[FlowRun, ...]], Seen[list[FlowRun]]]:
+    """The newest runs of each use case, those that are in trouble, and those that are planned."""
+    now = datetime.now(UTC)
+    ids = {name: tuple(sorted(_ids(known, name))) for name in cases}
+    everything = tuple(sorted({each for some in ids.values() for each in some}))
+
+    def page(query: RunQuery) -> Operation[tuple[FlowRun, ...]]:
+        return (yield from browsing.read_run_page(query)).runs
+
+    async def see(key: str, of: tuple[str, ...], query: RunQuery, fresh_seconds: float) -> Seen[tuple[FlowRun, ...]]:
+        return await reader.see(
+            ("overview", key, of), lambda: page(query), fresh_seconds=fresh_seconds, patience_seconds=patience
+        )
+
+    def planned() -> Operation[list[FlowRun]]:
+        runs = {
+            "deployment_id": {"any_": list(everything)},
+            "state": {"type": {"any_": ["SCHEDULED"]}},
+            "expected_start_time": {"after_": now.isoformat()},
+        }
+        return browsing.filter_flow_runs({"flow_runs": runs}, sort="EXPECTED_START_TIME_ASC", limit=LAST_RUNS)
+
+    if not everything:  # either none is deployed, or it is not known yet
+        none: Seen[tuple[FlowRun, ...]] = Seen(() if known else None)
+        return {}, none, Seen([] if known else None)
+    day = RunQuery(deployment_ids=everything, states=TROUBLED, since=now - timedelta(days=1), limit=100)
+    queries = [see(name, ids[name], RunQuery(deployment_ids=ids[name], limit=LAST_RUNS), 5.0) for name in cases]
+    last, troubled, coming = await asyncio.gather(
+        asyncio.gather(*queries),
+        see("troubled", everything, day, 6.0),
+        reader.see(("overview", "planned", everything), planned, fresh_seconds=60.0, patience_seconds=patience),
+    )
+    return dict(zip(cases, last, strict=True)), troubled, coming
+
+
+def _facts(cases: Sequence[str], viewer: Viewer) -> tuple[dict[str, UseCaseFacts], dict[str, list[LastDagRun]]]:
+    """What the catalogue and Airflow's database say of each use case."""
+    dags = {name: [dag for dag in _dags_of(viewer, name) if viewer.may("see", [dag])] for name in cases}
+    return {name: facts_of(name) for name in cases}, {name: last_dag_runs(dags[name]) for name in cases}
+
+
+def _dags_of(viewer: Viewer, use_case: str) -> set[str]:
+    return {dag for name in deployments_of(use_case) for dag in viewer.owners.get(name, ())}
+
+
+def _visible_cases(viewer: Viewer) -> list[str]:
+    """Those with a deployment that the viewer may see."""
+    named = [each.name for each in use_cases.ALL]
+    return [name for name in named if any(viewer.may("see", viewer.dags_of(each)) for each in deployments_of(name))]
+
+
+def _ids(known: Deployments, use_case: str) -> list[str]:
+    wanted = set(deployments_of(use_case))
+    return [record.id for name, record in known.items() if name in wanted]
+
+
+def _belongs(known: Deployments, run: FlowRun, use_case: str) -> bool:
+    return run.deployment_id in _ids(known, use_case) and run.expected_start_time is not None
+
+
+def _may_see(viewer: Viewer, known: Deployments, run: FlowRun) -> bool:
+    return viewer.may("see", viewer.dags_of(name_of(known, run), run.tags))

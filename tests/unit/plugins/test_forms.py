@@ -1,0 +1,147 @@
+"""A form is made of a schema and read back into parameters; what does not fit is told at its field."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import pytest
+from pydantic import BaseModel, Field
+
+from bridge.prefect_api.records import DeploymentRecord
+from bridge.testing.schemas import schema_of
+from factory.contracts import MonitorParams, PromotionParams, TrainingParams
+from plugins.control_page.forms import WHOLE, fill, form_of, read_form
+
+
+class Colour(StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Inner(BaseModel):
+    depth: int
+
+
+class Everything(BaseModel):
+    rows: Annotated[int, Field(ge=1, description="how many")]
+    share: float = 0.5
+    text: str = "hello"
+    colour: Colour = Colour.RED
+    level: Annotated[int | None, Field(json_schema_extra={"enum": [1, 2, None]})] = 1
+    dry: bool = False
+    day: date | None = None
+    moment: datetime | None = None
+    month: Annotated[str, Field(pattern=r"^\d{4}-\d{2}$")] = "2026-01"
+    inner: Inner | None = None
+    tags: list[str] = []
+
+
+def record(parameters: Any = Everything, **defaults: Any) -> DeploymentRecord:
+    document = {"id": "i", "name": "n", "flow_id": "f", "parameters": defaults}
+    return DeploymentRecord.parse({**document, "parameter_openapi_schema": schema_of(parameters)})
+
+
+def read(made: DeploymentRecord, **typed: str) -> tuple[dict[str, Any], dict[str, str]]:
+    fields = fill(form_of(made), {f"p.{name}": text for name, text in typed.items()})
+    return read_form(fields, made)
+
+
+def test_every_type_has_its_control() -> None:
+    controls = {field.name: field.control for field in form_of(record())}
+    assert controls == {
+        "rows": "integer",
+        "share": "number",
+        "text": "text",
+        "colour": "choice",
+        "level": "choice",
+        "dry": "choice",
+        "day": "date",
+        "moment": "moment",
+        "month": "month",
+        "inner": "json",
+        "tags": "json",
+    }
+
+
+def test_a_field_tells_its_default_its_description_and_whether_it_must_be_filled_in() -> None:
+    fields = {field.name: field for field in form_of(record())}
+    assert (fields["rows"].required, fields["rows"].description, fields["rows"].default) == (True, "how many", "")
+    assert (fields["share"].required, fields["share"].default) == (False, "0.5")
+    assert [words for _, words in fields["colour"].choices] == ["red", "blue"]
+    with_default = {field.name: field for field in form_of(record(rows=7))}
+    assert (with_default["rows"].required, with_default["rows"].default) == (False, "7")
+
+
+def test_what_is_filled_in_becomes_parameters_and_the_rest_is_the_deployments() -> None:
+    typed = {"rows": "12", "share": "0.25", "text": "12", "colour": '"blue"', "dry": "true", "day": "2026-02-03"}
+    more = {"moment": "2026-02-03T04:05", "month": "2026-02", "inner": '{"depth": 2}', "tags": '["a"]', "level": "2"}
+    assert read(record(), **typed, **more) == (
+        {
+            "rows": 12,
+            "share": 0.25,
+            "text": "12",
+            "colour": "blue",
+            "dry": True,
+            "day": "2026-02-03",
+            "moment": "2026-02-03T04:05:00+00:00",
+            "month": "2026-02",
+            "inner": {"depth": 2},
+            "tags": ["a"],
+            "level": 2,
+        },
+        {},
+    )
+    assert read(record(), rows="1") == ({"rows": 1}, {})
+
+
+@pytest.mark.parametrize(
+    ("typed", "field", "words"),
+    [
+        ({}, "rows", "'rows' is a required property"),
+        ({"rows": "0"}, "rows", "0 is less than the minimum of 1"),
+        ({"rows": "1.5"}, "rows", "1.5 is not of type 'integer'"),
+        ({"rows": "many"}, "rows", "'many' is not of type 'integer'"),
+        ({"rows": "1", "colour": "green"}, "colour", "'green' is not one of ['red', 'blue']"),
+        ({"rows": "1", "month": "soon"}, "month", r"'soon' does not match '^\\d{4}-\\d{2}$'"),
+        ({"rows": "1", "inner": '{"depth": "x"}'}, "inner", "'x' is not of type 'integer'"),
+        ({"rows": "1", "inner": "{"}, "inner", "No JSON: "),
+        ({"rows": "1", "tags": "[1]"}, "tags", "0: 1 is not of type 'string'"),
+    ],
+)
+def test_what_does_not_fit_is_told_at_its_field_in_the_schemas_words(
+    typed: dict[str, str], field: str, words: str
+) -> None:
+    _, problems = read(record(), **typed)
+    assert list(problems) == [field]
+    assert words in problems[field]
+
+
+def test_several_wrong_fields_are_told_at_once() -> None:
+    _, problems = read(record(), rows="0", share="much")
+    assert set(problems) == {"rows", "share"}
+
+
+def test_a_schema_that_leads_nowhere_is_told_for_the_whole_form() -> None:
+    broken = {"properties": {"a": {"$ref": "#/definitions/none"}}}
+    assert set(read(record(broken), a='"x"')[1]) == {WHOLE}
+
+
+def test_a_deployment_that_does_not_enforce_its_schema_takes_anything() -> None:
+    lenient = DeploymentRecord.parse(
+        {
+            "id": "i",
+            "name": "n",
+            "flow_id": "f",
+            "enforce_parameter_schema": False,
+            "parameter_openapi_schema": schema_of(Everything),
+        }
+    )
+    assert read(lenient, rows="0") == ({"rows": 0}, {})
+
+
+@pytest.mark.parametrize("params", [TrainingParams, PromotionParams, MonitorParams])
+def test_the_factorys_own_deployments_have_forms_that_may_be_left_empty(params: type[BaseModel]) -> None:
+    assert form_of(record(params))
+    assert read(record(params)) == ({}, {})
