@@ -15,7 +15,7 @@ run() {
 }
 
 bridge_lane() {
-    run .venv-airflow unit/bridge unit/isolation airflow contract faults
+    run .venv-airflow unit/bridge unit/plugins unit/isolation airflow contract faults
     run .venv-ml e2e/test_sqlite.py
 }
 
