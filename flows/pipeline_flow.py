@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from flows.adapters.datasets import Sides
     from flows.adapters.runs import Logged, Training
+    from flows.core.leakage import NearDuplicates
 
 
 @flow(
@@ -70,7 +71,8 @@ def training_pipeline(
     chosen = dataset or find_dataset(settings, use_case, chosen_week(week_number, week), dataset_run_id)
     log.info("training on %s week %d: %d rows, %d to train on", use_case, chosen.week, chosen.rows, chosen.train_rows)
     sides = read_sides(chosen)
-    refuse_leaks(sides)
+    refuse_leaks(use_case, sides)
+    near_duplicates = find_near_duplicates.submit(use_case, sides)
     fixed = {name: value for name, value in (("max_features", max_features), ("C", C)) if value is not None}
     if fixed and candidates:
         raise ValueError(f"{', '.join(fixed)} fix one model and candidates name others: give one of them")
@@ -78,7 +80,8 @@ def training_pipeline(
         choice = Choice(declared.recipe(max_features, C))
     else:
         choice = choose_candidate(sides.train, declared.find(candidates), search_trials, search_seconds)
-    training = fit_challenger(use_case, chosen, sides, choice, fixed, flow_run_url(settings.prefect_ui_url))
+    near = near_duplicates.result()
+    training = fit_challenger(use_case, chosen, sides, choice, fixed, near, flow_run_url(settings.prefect_ui_url))
     logged = log_training(settings, training)
     version = register_challenger(settings, training, logged)
     log.info("version %s is the challenger: %s", version, training.metrics)
@@ -163,11 +166,22 @@ def read_sides(dataset: DatasetRef) -> Sides:
 
 
 @task(cache_policy=NO_CACHE)
-def refuse_leaks(sides: Sides) -> None:
-    """Nothing, when no row of the test set stands among the training rows; raises LeakageError."""
+def refuse_leaks(use_case: str, sides: Sides) -> None:
+    """Nothing, when neither test rows nor labels stand in what is trained on; raises LeakageError."""
     from flows.core import leakage
 
-    leakage.refuse_leaks(sides.train, sides.test)
+    leakage.refuse_leaks(sides.train, sides.test, expected_words=use_cases.get(use_case).expected_words)
+
+
+@task(cache_policy=NO_CACHE)
+def find_near_duplicates(use_case: str, sides: Sides) -> NearDuplicates:
+    """The test rows that nearly equal a training row; a warning where they are more than the use case allows."""
+    from flows.core import leakage
+
+    found = leakage.near_duplicates(sides.train["text"], sides.test["text"])
+    alarm, log = use_cases.get(use_case).near_duplicate_alarm, get_run_logger()
+    (log.warning if found.share > alarm else log.info)(found.sentence(alarm))
+    return found
 
 
 @task(cache_policy=NO_CACHE)
@@ -200,18 +214,16 @@ def fit_challenger(
     sides: Sides,
     choice: Choice,
     fixed: dict[str, Any],
+    near: NearDuplicates,
     flow_run_page: str | None,
 ) -> Training:
     """The chosen candidate fitted on all training rows, and what it is worth on the frozen test set."""
     from flows.adapters.runs import Training
-    from flows.core import leakage, models
+    from flows.core import models
     from flows.core.evaluation import evaluate
 
     train, test = sides.train, sides.test
     model = models.fit(train["text"], train["prdtypecode"], choice.candidate, slope=choice.slope)
-    near = leakage.near_duplicate_share(model, train["text"], test["text"])
-    if near > use_cases.get(use_case).near_duplicate_alarm:
-        get_run_logger().warning("%.0f %% of the test rows nearly equal a training row", 100 * near)
     return Training(
         use_case=use_case,
         dataset=dataset,

@@ -39,6 +39,8 @@ class UseCase:
     near_duplicate_alarm: float
     min_class_rows: int
     """A training needs at least so many rows of every class of the week."""
+    expected_words: tuple[str, ...] = ()
+    """Words that may give their class away, as they do so in reality too; any other such word fails a training."""
     label_conflict_alarm: float = 0.01
     """The share of a week's rows (0 to 1) whose text may bear another class elsewhere; beyond it a person decides."""
     encoding_alarm: float = 0.01

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from factory import checking, cutting, weeks
+from factory import checking, cutting, quality, weeks
 from factory.contracts import DatasetRef, FileRef
 from factory.settings import Settings
 from factory.snapshots import read_frame
@@ -65,6 +65,11 @@ def read_arrivals(dataset: DatasetRef) -> pd.DataFrame:
     rows = read_frame(dataset, columns=["productid", "designation", "description", "arrived"])
     new = rows[rows["arrived"]].reset_index(drop=True)
     return new.assign(text=product_text(new["designation"], new["description"]))[["productid", "text"]]
+
+
+def read_quality(dataset: DatasetRef) -> dict[str, bytes]:
+    """The data-quality report of the week by file name (quality.html, quality.json); empty when none was written."""
+    return quality.read_report(dataset)
 
 
 def _labelled(rows: pd.DataFrame) -> pd.DataFrame:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
     from flows.core.evaluation import Evaluation
+    from flows.core.leakage import NearDuplicates
     from flows.core.selection import Choice
 
 DATASET_FILE = "dataset.json"
@@ -40,8 +41,7 @@ MODEL_NEEDS = ("scikit-learn", "skops", "numpy")
 class Training:
     """Everything that one training has to tell.
 
-    `params` are those that a caller fixed, `near_duplicates` is the share (0 to 1) of the test rows which nearly equal
-    a training row.
+    `params` are those that a caller fixed, `near_duplicates` tells which test rows nearly equal a training row.
     """
 
     use_case: str
@@ -49,7 +49,7 @@ class Training:
     params: Mapping[str, Any]
     choice: Choice
     model: Pipeline
-    near_duplicates: float
+    near_duplicates: NearDuplicates
     evaluation: Evaluation
     train_labels: pd.Series
     test_labels: pd.Series
@@ -190,7 +190,7 @@ def _choice_params(choice: Choice) -> dict[str, Any]:
 
 def _numbers(training: Training) -> dict[str, float]:
     found = training.evaluation
-    numbers = {"near_duplicate_share": training.near_duplicates}
+    numbers = {"near_duplicate_share": training.near_duplicates.share}
     for name, estimate in {**found.estimates, "calibration_error": found.calibration_error}.items():
         numbers |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     return numbers | {f"cv_{score.candidate.name}": score.f1_weighted.value for score in training.choice.scores}
@@ -202,6 +202,8 @@ def _tables(training: Training) -> dict[str, pd.DataFrame]:
 
     found, choice = training.evaluation, training.choice
     tables = {"classes.json": found.classes, "worst_errors.json": found.errors, "class_terms.json": found.terms}
+    if pairs := training.near_duplicates.pairs:
+        tables["near_duplicates.json"] = pd.DataFrame(pairs, columns=["test_text", "training_text", "similarity"])
     if choice.scores or choice.failures:
         rows = [
             {
@@ -259,8 +261,11 @@ def _log_input(client: MlflowClient, run_id: str, dataset: DatasetRef) -> None:
 
 def _write_files(training: Training, folder: Path) -> None:
     from flows.adapters import figures
+    from flows.adapters.datasets import read_quality
 
     found = training.evaluation
+    for name, content in read_quality(training.dataset).items():
+        (folder / name).write_bytes(content)
     (folder / DATASET_FILE).write_text(training.dataset.model_dump_json(indent=2))
     (folder / ENVIRONMENT_FILE).write_text(json.dumps(describe_environment(), indent=2))
     found.reference.to_parquet(folder / REFERENCE_FILE, index=False)

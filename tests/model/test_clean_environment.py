@@ -22,6 +22,7 @@ from factory.text import product_text
 from flows.adapters import registry, runs
 from flows.core import candidates, models
 from flows.core.evaluation import evaluate
+from flows.core.leakage import NearDuplicates
 from flows.core.selection import Choice
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -79,7 +80,7 @@ def register(folder: Path, frame: pd.DataFrame, name: str) -> tuple[Path, pd.Dat
         params={},
         choice=Choice(chosen),
         model=model,
-        near_duplicates=0.0,
+        near_duplicates=NearDuplicates(0.0, ()),
         evaluation=found,
         train_labels=train["prdtypecode"],
         test_labels=test["prdtypecode"],

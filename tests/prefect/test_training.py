@@ -80,10 +80,15 @@ def test_the_registry_tells_what_a_model_was_made_of(home: Home) -> None:
         "confusion_matrix.png",
         "dataset.json",
         "environment.json",
+        "near_duplicates.json",
+        "quality.html",
+        "quality.json",
         "reference.parquet",
         "worst_errors.json",
     }
     assert {"scikit-learn", "prefect"} <= set(read_json(home, result["run_id"], "environment.json")["packages"])
+    quality = read_json(home, result["run_id"], "quality.json")
+    assert (quality["status"], quality["profile"]["rows"]) == ("accepted", dataset.rows)
     errors = read_json(home, result["run_id"], "worst_errors.json")
     assert len(errors["data"]) == 20
     assert errors["columns"][:3] == ["productid", "true_class", "predicted_class"]

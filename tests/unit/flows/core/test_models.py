@@ -10,14 +10,9 @@ from sklearn.linear_model import LogisticRegression
 
 from flows.core import candidates, models, terms
 from flows.core.candidates import Candidate
-from flows.core.leakage import LeakageError, near_duplicate_share, refuse_leaks
 
 TEXTS = ["live horses", "live cattle", "live goats", "steel pipes", "steel wire", "steel sheets"] * 5
 LABELS = ["I", "I", "I", "XV", "XV", "XV"] * 5
-
-
-def rows(**columns: list[str]) -> pd.DataFrame:
-    return pd.DataFrame(columns)
 
 
 def test_predictions_come_in_the_order_of_the_texts_with_their_probability() -> None:
@@ -85,27 +80,3 @@ def test_the_confusion_matrix_holds_every_class_on_both_axes() -> None:
     assert list(table.index) == list(table.columns) == ["a", "b", "c"]
     assert table.loc["b", "c"] == 1
     assert table.to_numpy().sum() == 3
-
-
-@pytest.mark.parametrize("column", ["productid", "group", "text"])
-def test_what_stands_on_both_sides_of_the_split_is_refused(column: str) -> None:
-    train = rows(productid=["1"], group=["g1"], text=["t1"])
-    test = rows(productid=["2"], group=["g2"], text=["t2"])
-    test[column] = train[column]
-
-    with pytest.raises(LeakageError, match=f"1 values of '{column}'"):
-        refuse_leaks(train, test)
-
-
-def test_sides_that_share_nothing_but_empty_texts_pass() -> None:
-    train = rows(productid=["1", "3"], group=["g1", "g3"], text=["t1", ""])
-
-    assert refuse_leaks(train, rows(productid=["2"], group=["g2"], text=[""])) is None
-
-
-def test_near_duplicates_are_counted_as_a_share_of_the_test_rows() -> None:
-    model = models.fit(TEXTS, LABELS, candidates.recipe(50))
-
-    share = near_duplicate_share(model, pd.Series(TEXTS), pd.Series(["Live horses!", "steel"]))
-
-    assert share == 0.5
