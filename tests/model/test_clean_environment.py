@@ -23,7 +23,6 @@ from flows.adapters import registry, runs
 from flows.core import candidates, models
 from flows.core.evaluation import evaluate
 from flows.core.leakage import NearDuplicates
-from flows.core.leakage import NearDuplicates
 from flows.core.selection import Choice
 
 CHECKOUT = Path(__file__).resolve().parents[2]
