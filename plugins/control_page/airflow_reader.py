@@ -23,6 +23,7 @@ from sqlalchemy import select
 from bridge.in_airflow.links import FLOW_RUN_ID_KEY
 
 OWNERS_SECONDS = 30
+OPERATORS = frozenset({"RunPrefectDeployment"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,11 @@ class LastDagRun:
 
 @dataclass(frozen=True, slots=True)
 class TaskFacts:
-    """A task instance and the flow run that its last try started; both None where there is none."""
+    """A task instance and the flow run that its last try started; `is_ours` tells whether its task starts such runs."""
 
     state: str | None
-    try_number: int
     flow_run_id: str | None
-    deployment: str | None
+    is_ours: bool
 
 
 def owners_of_deployments() -> Mapping[str, frozenset[str]]:
@@ -116,5 +116,4 @@ def task_facts(dag_id: str, run_id: str, task_id: str, map_index: int) -> TaskFa
         )
         found = session.scalars(pushed).first()
         value = XComModel.deserialize_value(found) if found is not None else None
-        started = next((name for name, dags in owners_of_deployments().items() if dag_id in dags and value), None)
-        return TaskFacts(str(ti.state) if ti.state else None, ti.try_number, value, started)
+        return TaskFacts(str(ti.state) if ti.state else None, value, (ti.operator or "") in OPERATORS)

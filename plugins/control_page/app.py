@@ -15,7 +15,7 @@ from plugins.control_page.access import CrossSite, Forbidden, refuse_other_sites
 from plugins.control_page.pages import show
 from plugins.control_page.prefect_reader import PrefectReader
 from plugins.control_page.prefect_source import find_prefect
-from plugins.control_page.routes import assets, deployments, overview, runs, starting
+from plugins.control_page.routes import assets, deployments, overview, promotion, runs, starting, task
 
 
 @lru_cache(maxsize=1)
@@ -34,7 +34,7 @@ def make_application(reader: PrefectReader) -> FastAPI:
         dependencies=[Depends(get_user), Depends(refuse_other_sites)],
     )
     app.state.prefect = reader
-    for part in (overview, starting, runs, deployments, assets):
+    for part in (overview, starting, runs, deployments, promotion, task, assets):
         app.include_router(part.router)
     app.add_exception_handler(RoutingError, _refused)
     app.add_exception_handler(Forbidden, _forbidden)

@@ -96,3 +96,24 @@ def audit_entries() -> list[tuple[str, str, str | None, str]]:
     with create_session() as session:
         wanted = select(Log).where(Log.event.like("control_page%")).order_by(Log.id)
         return [(log.event, str(log.owner), log.dag_id, str(log.extra)) for log in session.scalars(wanted)]
+
+
+def make_task_instance(dag_id: str, run_id: str) -> None:
+    """A DAG run that was begun by hand, with its task instances."""
+    from datetime import UTC, datetime
+
+    from airflow.models.serialized_dag import SerializedDagModel
+    from airflow.utils.session import create_session
+    from airflow.utils.state import DagRunState
+    from airflow.utils.types import DagRunTriggeredByType, DagRunType
+
+    with create_session() as session:
+        [stored] = SerializedDagModel.get_latest_serialized_dags(dag_ids=[dag_id], session=session)
+        stored.dag.create_dagrun(
+            run_id=run_id,
+            run_after=datetime(2026, 3, 2, tzinfo=UTC),
+            run_type=DagRunType.MANUAL,
+            triggered_by=DagRunTriggeredByType.TEST,
+            state=DagRunState.RUNNING,
+            session=session,
+        )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bridge.testing import Course, FakePrefect
 from plugins.control_page.run_views import USER_LABEL
-from tests.airflow.control_page import OURS, PAGE, audit_entries
+from tests.airflow.control_page import HOSTILE, OURS, PAGE, audit_entries
 
 pytest_plugins = ["tests.airflow.control_page"]
 
@@ -183,18 +185,12 @@ def test_a_missing_connection_is_told_with_its_remedy(
 
 
 def test_the_overview_tells_of_a_use_case_and_of_what_needs_attention(
-    as_user: Browser, fake: FakePrefect, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    as_user: Browser, fake: FakePrefect, catalogue: Any
 ) -> None:
-    from factory.catalogue import open_catalogue
     from factory.ledger import announce, batch_name
-    from plugins.control_page import factory_reader
 
-    url = f"sqlite:///{tmp_path / 'catalogue.sqlite'}"
-    with open_catalogue(url).begin() as connection:
+    with catalogue.begin() as connection:
         announce(connection, batch_name("products", 1, 1), 1, 0.4)
-    monkeypatch.setenv("DATABASE_URL", url)
-    factory_reader._engine.cache_clear()
-    factory_reader._facts.cache_clear()
     fake.deployment("training-pipeline/products", work_pool="gpus")
     fake.deployment("score/products", work_pool="models")
     fake.on_run("training-pipeline/products", state="FAILED", message="boom")
@@ -204,8 +200,6 @@ def test_the_overview_tells_of_a_use_case_and_of_what_needs_attention(
     fake.wait_for(lambda: fake.read(failed).state_type == "FAILED")
     fake.set_state(late, "SCHEDULED", name="Late")
     page = as_user("admin").get(f"{PAGE}/", headers={"x-live": "1"}).text
-    factory_reader._engine.cache_clear()
-    factory_reader._facts.cache_clear()
     assert "No worker is online on pool gpus" in page
     assert f"{failed.name} of training-pipeline/products: failed in the last 24 hours." in page
     assert f"{late.name} of score/products is late." in page
@@ -224,3 +218,132 @@ def test_the_overview_paints_before_prefect_has_answered(as_user: Browser, fake:
     fake.faults.clear()
     assert "Asking Prefect" in page.text
     assert took_seconds < 1.5  # it waits for a tenth of a second a step; the rest is this machine's
+
+
+def decision(number: int, outcome: str, **more: Any) -> Any:
+    """What the promotion flow writes, with the numbers of version `number`."""
+    from factory.contracts import DatasetRef, FileRef, GateCheck, PromotionResult
+    from factory.decisions import Decision
+
+    file = {"uri": "file:///none", "sha256": "0" * 64, "rows": 900}
+    dataset = DatasetRef(
+        **file,
+        use_case="products",
+        week=number,
+        as_of=datetime(2026, 3, number, tzinfo=UTC),
+        train_rows=800,
+        arrivals=100,
+        classes=21,
+        test=FileRef(**file),
+        test_version="test/v1",
+    )
+    result = PromotionResult(
+        **{
+            "use_case": "products",
+            "promoted": outcome == "promoted",
+            "rolled_back": outcome == "rolled back",
+            "reason": f"the gate's words on {number} {HOSTILE}",
+            "rule": "floor",
+            "challenger_version": str(number),
+            "challenger_metrics": {"f1_weighted": 0.8 + number / 100, "f1_macro": 0.7},
+            "champion_version": str(number),
+            "previous_champion_version": str(number - 1) if number > 1 else None,
+            "previous_champion_metrics": None,
+            "threshold": 0.75,
+            "test_version": "test/v1",
+            "test_rows": 1100,
+            "checks": (GateCheck(rule="floor", passed=True, said="0.82 is above 0.75"),),
+            "intervals": {"f1_weighted": (0.79, 0.85)},
+            "card_url": "http://mlflow.test/card",
+            "mlflow_url": "javascript:alert(1)",
+            **more,
+        }
+    )
+    return Decision(decision_id=f"d{number}", decided_at=dataset.as_of, dataset=dataset, result=result)
+
+
+@pytest.fixture
+def catalogue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """A catalogue of this test's own, which the page reads."""
+    from factory.catalogue import open_catalogue
+    from plugins.control_page import factory_reader
+
+    url = f"sqlite:///{tmp_path / 'catalogue.sqlite'}"
+    monkeypatch.setenv("DATABASE_URL", url)
+    caches = (factory_reader._engine, factory_reader._facts)
+    for cache in caches:
+        cache.cache_clear()
+    yield open_catalogue(url)
+    for cache in caches:
+        cache.cache_clear()
+
+
+def test_the_history_of_champions_is_shown_with_its_numbers(
+    as_user: Browser, fake: FakePrefect, catalogue: Any
+) -> None:
+    from factory import decisions
+
+    with catalogue.begin() as connection:
+        for number, outcome in ((1, "promoted"), (2, "promoted")):
+            decisions.record(connection, decision(number, outcome))
+        kept = {"champion_version": "2", "previous_champion_version": "2"}
+        decisions.record(connection, decision(3, "kept", **kept))
+    page = as_user("admin").get(f"{PAGE}/promotion/products").text
+    assert re.search(r"Champion</dt><dd>version 2, weighted F1 0.8200", page)
+    assert re.search(r"Last challenger</dt><dd>version 3", page)
+    assert "0.7900 to 0.8500" in page
+    assert "it goes back to version 1" in page
+    assert "0.82 is above 0.75" in page
+    assert "http://mlflow.test/card" in page
+    assert "javascript:" not in page
+    assert HOSTILE not in page
+    assert as_user("viewer").get(f"{PAGE}/promotion/products").text.count("<dialog") == 0
+    assert as_user("admin").get(f"{PAGE}/promotion/none").status_code == 404
+    assert "none yet" not in as_user("admin").get(f"{PAGE}/").text.split("Champion")[2]
+
+
+def test_promotion_and_rollback_start_the_deployment_of_everybody_in_the_users_name(
+    as_user: Browser, fake: FakePrefect, catalogue: Any
+) -> None:
+    from factory import contracts
+
+    fake.deployment(contracts.promotion("products"))
+    admin, before = as_user("admin"), len(audit_entries())
+    for _ in range(2):  # the second press is the first one's
+        admin.post(f"{PAGE}/promotion/products/promote", headers=OURS, data={"version": "7", "token": "t"})
+    admin.post(f"{PAGE}/promotion/products/rollback", headers=OURS, data={"token": "t"})
+    promoted, rolled_back = fake.runs("promotion/products")
+    asked = {"use_case": "products", "requested_by": "admin"}
+    assert promoted.parameters == {**asked, "model_version": "7"}
+    assert rolled_back.parameters == {**asked, "rollback": True}
+    assert [entry[:2] for entry in audit_entries()[before:]] == [
+        ("control_page_promote", "admin"),
+        ("control_page_promote", "admin"),
+        ("control_page_rollback", "admin"),
+    ]
+    for name in ("viewer", "reads-alpha", "starts-alpha"):
+        assert as_user(name).post(f"{PAGE}/promotion/products/rollback", headers=OURS).status_code == 403
+    assert len(fake.runs("promotion/products")) == 2
+
+
+def test_a_task_has_its_flow_run_on_a_tab(as_user: Browser, fake: FakePrefect, airflow_app: Any) -> None:
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    from tests.airflow.control_page import make_task_instance
+
+    fake.on_run("work/alpha", state="RUNNING", logs=["under way"])
+    run = fake.run("work/alpha", tags=["airflow", "dag:alpha", "run:tab", "task:run"])
+    fake.task(run, "fit-model")
+    path = f"{PAGE}/task?dag_id=alpha&run_id=tab&task_id=run&map_index=-1"
+    assert "no such task instance" in as_user("admin").get(path).text
+    make_task_instance("alpha", "tab")
+    assert "has not started a flow run yet" in as_user("admin").get(path).text
+    with create_session() as session:
+        XComModel.set(
+            key="prefect_flow_run_id", value=run.id, dag_id="alpha", task_id="run", run_id="tab", session=session
+        )
+    page = as_user("reads-alpha").get(path).text
+    for part in (run.name, "under way", "fit-model"):
+        assert part in page
+    assert as_user("reads-beta").get(path).status_code == 403

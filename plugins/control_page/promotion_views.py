@@ -1,0 +1,106 @@
+"""A use case's registry history as the page shows it: decisions, their numbers and what may be done. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from factory.contracts import GateCheck, PromotionResult
+from factory.decisions import Decision
+from plugins.control_page.run_views import Tone
+
+METRICS = {"f1_weighted": "Weighted F1", "f1_macro": "Macro F1", "accuracy": "Accuracy"}
+_TONES: dict[str, Tone] = {"promoted": "good", "rolled back": "waiting", "kept": "muted"}
+_COSTS = {
+    "size_bytes": ("Size", 2**20, "MB"),
+    "memory_bytes": ("Memory", 2**20, "MB"),
+    "p95_ms": ("Answer (p95)", 1, "ms"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MetricView:
+    """One metric of both models on the same frozen test set; `low` and `high` are the challenger's 95 % interval."""
+
+    words: str
+    challenger: float
+    low: float | None
+    high: float | None
+    champion: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionView:
+    """One decision with its numbers; `run_path` is the page of the flow run that made it."""
+
+    id: str
+    outcome: str
+    tone: Tone
+    decided_at: datetime
+    decided_by: str
+    challenger: str
+    champion: str | None
+    previous: str | None
+    reason: str
+    metrics: tuple[MetricView, ...]
+    checks: tuple[GateCheck, ...]
+    costs: tuple[tuple[str, str], ...]
+    test: str
+    week: int
+    links: dict[str, str]
+
+
+def decision_view(decision: Decision) -> DecisionView:
+    """The decision in words and numbers."""
+    result = decision.result
+    people = [each for each in (result.decided_by, result.approved_by, result.rejected_by) if each]
+    return DecisionView(
+        id=decision.decision_id,
+        outcome=decision.outcome,
+        tone=_TONES[decision.outcome],
+        decided_at=decision.decided_at,
+        decided_by=people[0] if people else "the gate",
+        challenger=result.challenger_version,
+        champion=result.champion_version,
+        previous=result.previous_champion_version,
+        reason=result.reason,
+        metrics=_metrics(result),
+        checks=result.checks,
+        costs=tuple(
+            (words, f"{result.costs[name] / unit:,.1f} {word}")
+            for name, (words, unit, word) in _COSTS.items()
+            if name in result.costs
+        ),
+        test=f"{result.test_rows:,} rows of {result.test_version}",
+        week=decision.dataset.week,
+        links=_web({**result.links(), "MLflow": result.mlflow_url}),
+    )
+
+
+def standing(decisions: Sequence[Decision]) -> tuple[str | None, str | None]:
+    """The champion's version, and the one to which a rollback would give the title back, as the decisions tell.
+
+    What a rollback does is the flow's to decide; this is the last champion before the standing one.
+    """
+    if not decisions:
+        return None, None
+    champion = decisions[0].result.champion_version
+    for each in decisions:
+        if each.outcome == "promoted" and each.result.champion_version == champion:
+            return champion, each.result.previous_champion_version
+    return champion, None
+
+
+def _metrics(result: PromotionResult) -> tuple[MetricView, ...]:
+    theirs = result.previous_champion_metrics or {}
+    views = []
+    for name, words in METRICS.items():
+        if name in result.challenger_metrics:
+            low, high = result.intervals.get(name, (None, None))
+            views.append(MetricView(words, result.challenger_metrics[name], low, high, theirs.get(name)))
+    return tuple(views)
+
+
+def _web(links: dict[str, str | None]) -> dict[str, str]:
+    return {name: url for name, url in links.items() if url and url.startswith(("http://", "https://"))}

@@ -1,0 +1,110 @@
+"""Promote and roll back: a use case's history, and the buttons that start its promotion as everybody else does."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import uuid4
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from bridge.errors import DeploymentNotFound, PrefectUnreachable
+from bridge.prefect_api.records import DeploymentRecord
+from factory import contracts, use_cases
+from factory.contracts import PromotionParams
+from plugins.control_page.access import Viewer
+from plugins.control_page.factory_reader import facts_of
+from plugins.control_page.overview import challenger_of, champion_of
+from plugins.control_page.pages import show
+from plugins.control_page.prefect_reader import PrefectReader
+from plugins.control_page.promotion_views import decision_view, standing
+from plugins.control_page.routes.looking import ReaderDep, ViewerDep, see_deployments
+from plugins.control_page.routes.runs import back
+from plugins.control_page.routes.starting import start_run
+
+router = APIRouter()
+
+
+@router.get("/promotion")
+def first(request: Request, viewer: ViewerDep) -> RedirectResponse:
+    """The first use case that the viewer may see."""
+    for each in use_cases.ALL:
+        if viewer.may("see", viewer.dags_of(contracts.promotion(each.name).name)):
+            return back(request, f"promotion/{each.name}")
+    raise HTTPException(404, "There is no use case that you may see")
+
+
+@router.get("/promotion/{use_case}")
+async def history(request: Request, use_case: str, viewer: ViewerDep) -> HTMLResponse:
+    """The decisions on the use case's champions, the newest first, and what may be done now."""
+    name = _name_of(use_case)
+    dag_ids = viewer.dags_of(name)
+    await asyncio.to_thread(viewer.require, "see", dag_ids)
+    facts = await asyncio.to_thread(facts_of, use_case)
+    champion, earlier = standing(facts.decisions)
+    return show(
+        request,
+        "promotion.html",
+        view="promotion",
+        use_case=use_cases.get(use_case),
+        others=await asyncio.to_thread(_others, viewer),
+        decisions=[decision_view(each) for each in facts.decisions],
+        champion=champion_of(facts.decisions),
+        challenger=challenger_of(facts.decisions),
+        earlier=earlier,
+        has_champion=champion is not None,
+        may_change=await asyncio.to_thread(viewer.may, "change", dag_ids),
+        trouble=facts.trouble,
+        token=str(uuid4()),
+    )
+
+
+@router.post("/promotion/{use_case}/promote")
+async def promote(request: Request, use_case: str, reader: ReaderDep, viewer: ViewerDep) -> RedirectResponse:
+    """Let the gate judge a version now: that of the form, else the newest challenger."""
+    form = await request.form()
+    version = str(form.get("version", "")).strip() or None
+    params = PromotionParams(use_case=use_case, model_version=version, requested_by=viewer.name)
+    return await _start(request, "promote", params, str(form.get("token", "")), reader, viewer)
+
+
+@router.post("/promotion/{use_case}/rollback")
+async def roll_back(request: Request, use_case: str, reader: ReaderDep, viewer: ViewerDep) -> RedirectResponse:
+    """Give the title back to the champion before."""
+    form = await request.form()
+    params = PromotionParams(use_case=use_case, rollback=True, requested_by=viewer.name)
+    return await _start(request, "rollback", params, str(form.get("token", "")), reader, viewer)
+
+
+async def _start(
+    request: Request, event: str, params: PromotionParams, token: str, reader: PrefectReader, viewer: Viewer
+) -> RedirectResponse:
+    name = _name_of(params.use_case)
+    record = await _deployment(reader, name)
+    parameters = contracts.promotion(params.use_case).encode(params)
+    asked = {key: value for key, value in parameters.items() if value is not None}
+    token = f"{event} {token or uuid4()}"
+    flow_run_id = await start_run(reader, viewer, name, record, asked, token, event=event)
+    return back(request, f"runs/{flow_run_id}")
+
+
+async def _deployment(reader: PrefectReader, name: str) -> DeploymentRecord:
+    seen = await see_deployments(reader)
+    if seen.value is None:
+        raise PrefectUnreachable(seen.trouble or "Prefect has not answered yet; try again")
+    if name not in seen.value:
+        raise DeploymentNotFound(f"Prefect has no deployment {name!r}. Deploy it with: prefect deploy --all")
+    return seen.value[name]
+
+
+def _name_of(use_case: str) -> str:
+    """The name of the use case's promotion; answers 404 where there is no such use case."""
+    try:
+        return contracts.promotion(use_cases.get(use_case).name).name
+    except KeyError as error:
+        raise HTTPException(404, str(error.args[0])) from error
+
+
+def _others(viewer: Viewer) -> list[str]:
+    names = [each.name for each in use_cases.ALL]
+    return [name for name in names if viewer.may("see", viewer.dags_of(contracts.promotion(name).name))]
