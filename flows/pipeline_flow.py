@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from flows.adapters.datasets import Sides
-    from flows.adapters.runs import Logged, Training
+    from flows.adapters.runs import Logged
+    from flows.adapters.training_record import Training
     from flows.core.leakage import NearDuplicates
 
 
@@ -218,7 +219,7 @@ def fit_challenger(
     flow_run_page: str | None,
 ) -> Training:
     """The chosen candidate fitted on all training rows, and what it is worth on the frozen test set."""
-    from flows.adapters.runs import Training
+    from flows.adapters.training_record import Training
     from flows.core import models
     from flows.core.evaluation import evaluate
 

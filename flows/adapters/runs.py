@@ -1,23 +1,24 @@
 """MLflow's runs: what a training and a monitoring leave behind, and where to look at it.
 
-Owns the layout of a run's artifacts. Versions and aliases are `flows.adapters.registry`'s business.
+Owns how runs are written and read. What a training's run holds is `flows.adapters.training_record`'s business, versions
+and aliases are `flows.adapters.registry`'s.
 """
 
 from __future__ import annotations
 
 import json
-import platform
 import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import distributions, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from factory.contracts import DatasetRef
 from flows.adapters.registry import Version, experiment_id
+from flows.adapters.training_record import DATASET_FILE, REFERENCE_FILE, Training
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,40 +26,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from sklearn.pipeline import Pipeline
 
-    from flows.core.evaluation import Evaluation
-    from flows.core.leakage import NearDuplicates
-    from flows.core.selection import Choice
-
-DATASET_FILE = "dataset.json"
-REFERENCE_FILE = "reference.parquet"
 REPORT_FILE = "drift_report.html"
 CHART_FILE = "drift_by_week.png"
-ENVIRONMENT_FILE = "environment.json"
 MODEL_NEEDS = ("scikit-learn", "skops", "numpy")
-
-
-@dataclass(frozen=True, slots=True)
-class Training:
-    """Everything that one training has to tell.
-
-    `params` are those that a caller fixed, `near_duplicates` tells which test rows nearly equal a training row.
-    """
-
-    use_case: str
-    dataset: DatasetRef
-    params: Mapping[str, Any]
-    choice: Choice
-    model: Pipeline
-    near_duplicates: NearDuplicates
-    evaluation: Evaluation
-    train_labels: pd.Series
-    test_labels: pd.Series
-    flow_run_url: str | None
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """f1_weighted, f1_macro and accuracy on the frozen test set."""
-        return self.evaluation.metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +51,12 @@ def log_training(client: MlflowClient, experiment: str, training: Training, *, u
     tags |= _origin(training.flow_run_url)
     run_id = _start(client, experiment, name, tags)
     try:
-        params = {**training.params, **_choice_params(training.choice), **_dataset_params(dataset)}
-        _log_numbers(client, run_id, params, _numbers(training))
+        _log_numbers(client, run_id, training.parameters(), training.numbers())
         _log_input(client, run_id, dataset)
         with tempfile.TemporaryDirectory() as folder:
-            _write_files(training, Path(folder))
+            training.write_files(Path(folder))
             client.log_artifacts(run_id, folder)
-        for name, table in _tables(training).items():
+        for name, table in training.tables().items():
             client.log_table(run_id, table, name)
         model_id = _log_model(client, run_id, training.model)
     except BaseException:  # Ctrl-C included: a run that was cut short must not say RUNNING for ever
@@ -158,16 +127,6 @@ def git_revision() -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def describe_environment() -> dict[str, Any]:
-    """What the process runs on: Python, platform, and every installed distribution with its version."""
-    packages = {found.metadata["Name"]: found.version for found in distributions()}
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": dict(sorted(packages.items(), key=lambda pair: pair[0].lower())),
-    }
-
-
 def _start(client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]) -> str:
     return str(client.create_run(experiment_id(client, experiment), run_name=name, tags=dict(tags)).info.run_id)
 
@@ -175,63 +134,6 @@ def _start(client: MlflowClient, experiment: str, name: str, tags: Mapping[str, 
 def _origin(flow_run_url: str | None) -> dict[str, str]:
     found = {"mlflow.source.git.commit": git_revision(), "prefect.flow_run_url": flow_run_url}
     return {key: value for key, value in found.items() if value}
-
-
-def _choice_params(choice: Choice) -> dict[str, Any]:
-    terms = choice.candidate.terms
-    settings = {f"candidate_{name}": value for name, value in choice.candidate.settings.items()}
-    return {
-        "candidate": choice.candidate.name,
-        "candidate_terms": f"{terms.analyzer} {terms.shortest} to {terms.longest}, at most {terms.max_features}",
-        "candidate_slope": choice.slope,
-        **settings,
-    }
-
-
-def _numbers(training: Training) -> dict[str, float]:
-    found = training.evaluation
-    numbers = {"near_duplicate_share": training.near_duplicates.share}
-    for name, estimate in {**found.estimates, "calibration_error": found.calibration_error}.items():
-        numbers |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-    return numbers | {f"cv_{score.candidate.name}": score.f1_weighted.value for score in training.choice.scores}
-
-
-def _tables(training: Training) -> dict[str, pd.DataFrame]:
-    """What people read as tables in MLflow, by the artifact's name."""
-    import pandas as pd
-
-    found, choice = training.evaluation, training.choice
-    tables = {"classes.json": found.classes, "worst_errors.json": found.errors, "class_terms.json": found.terms}
-    if pairs := training.near_duplicates.pairs:
-        tables["near_duplicates.json"] = pd.DataFrame(pairs, columns=["test_text", "training_text", "similarity"])
-    if choice.scores or choice.failures:
-        rows = [
-            {
-                "candidate": score.candidate.name,
-                "f1_weighted": score.f1_weighted.value,
-                "low": score.f1_weighted.low,
-                "high": score.f1_weighted.high,
-                "seconds": round(score.seconds, 3),
-                "settings": json.dumps(dict(score.candidate.settings)),
-                "failure": "",
-            }
-            for score in choice.scores
-        ]
-        rows += [{"candidate": name, "failure": reason} for name, reason in choice.failures.items()]
-        tables["candidates.json"] = pd.DataFrame(rows)
-    return tables
-
-
-def _dataset_params(dataset: DatasetRef) -> dict[str, Any]:
-    return {
-        "week": dataset.week,
-        "revision": dataset.revision,
-        "rows": dataset.rows,
-        "train_rows": dataset.train_rows,
-        "test_version": dataset.test_version,
-        "dataset_sha256": dataset.sha256,
-        "test_sha256": dataset.test.sha256,
-    }
 
 
 def _log_numbers(client: MlflowClient, run_id: str, params: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
@@ -257,22 +159,6 @@ def _log_input(client: MlflowClient, run_id: str, dataset: DatasetRef) -> None:
         profile=profile,
     )
     client.log_inputs(run_id, datasets=[DatasetInput(entry, [InputTag("mlflow.data.context", "training")])])
-
-
-def _write_files(training: Training, folder: Path) -> None:
-    from flows.adapters import figures
-    from flows.adapters.datasets import read_quality
-
-    found = training.evaluation
-    for name, content in read_quality(training.dataset).items():
-        (folder / name).write_bytes(content)
-    (folder / DATASET_FILE).write_text(training.dataset.model_dump_json(indent=2))
-    (folder / ENVIRONMENT_FILE).write_text(json.dumps(describe_environment(), indent=2))
-    found.reference.to_parquet(folder / REFERENCE_FILE, index=False)
-    figures.draw_confusion(found.confusion, folder / "confusion_matrix.png")
-    figures.draw_classes(training.train_labels, training.test_labels, folder / "class_distribution.png")
-    figures.draw_class_scores(found.classes, folder / "class_scores.png")
-    figures.draw_calibration(found.curve, found.calibration_error, folder / "calibration.png")
 
 
 def _log_model(client: MlflowClient, run_id: str, model: Pipeline) -> str:

@@ -97,24 +97,6 @@ def estimate_classes(
     )
 
 
-def estimate_class_differences(
-    truth: Labels,
-    predicted: Labels,
-    other: Labels,
-    *,
-    resamples: int = RESAMPLES,
-    level: float = LEVEL,
-    seed: int = SEED,
-) -> pd.DataFrame:
-    """One row a class, sorted by it: class, rows, and what `predicted` has over `other` in its F1: value, low, high."""
-    cells = _Cells.of(truth, predicted, other)
-    drawn, whole = cells.draw(resamples, seed), cells.counts[None, :]
-    value = np.nan_to_num((_class_f1(whole, cells, 0) - _class_f1(whole, cells, 1))[0])
-    low, high = _class_bounds(_class_f1(drawn, cells, 0) - _class_f1(drawn, cells, 1), level)
-    rows = _by_class(whole, cells, 0)[1][0]
-    return pd.DataFrame({"class": cells.classes, "rows": rows, "value": value, "low": low, "high": high})
-
-
 @dataclass(frozen=True, slots=True)
 class _Cells:
     """The cells that occur, one row each: the codes of the true class and of every model's answer, and its count."""

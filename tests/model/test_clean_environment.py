@@ -20,6 +20,7 @@ from factory import sources
 from factory.contracts import DatasetRef, FileRef
 from factory.text import product_text
 from flows.adapters import registry, runs
+from flows.adapters.training_record import Training
 from flows.core import candidates, models
 from flows.core.evaluation import evaluate
 from flows.core.leakage import NearDuplicates
@@ -74,7 +75,7 @@ def register(folder: Path, frame: pd.DataFrame, name: str) -> tuple[Path, pd.Dat
         test_version="v1",
     )
     found = evaluate(model, test)
-    training = runs.Training(
+    training = Training(
         use_case="products",
         dataset=dataset,
         params={},

@@ -1,0 +1,131 @@
+"""What a training has to tell, as a run's parameters, metrics, tables and files.
+
+Owns the names and the layout. Must not know how MLflow is talked to.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from factory.contracts import DatasetRef
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from sklearn.pipeline import Pipeline
+
+    from flows.core.evaluation import Evaluation
+    from flows.core.leakage import NearDuplicates
+    from flows.core.selection import Choice, Score
+
+DATASET_FILE = "dataset.json"
+REFERENCE_FILE = "reference.parquet"
+ENVIRONMENT_FILE = "environment.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """Everything that one training has to tell.
+
+    `params` are those that a caller fixed, `near_duplicates` tells which test rows nearly equal a training row.
+    """
+
+    use_case: str
+    dataset: DatasetRef
+    params: Mapping[str, Any]
+    choice: Choice
+    model: Pipeline
+    near_duplicates: NearDuplicates
+    evaluation: Evaluation
+    train_labels: pd.Series
+    test_labels: pd.Series
+    flow_run_url: str | None
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """f1_weighted, f1_macro and accuracy on the frozen test set."""
+        return self.evaluation.metrics
+
+    def parameters(self) -> dict[str, Any]:
+        """What was fixed, what was chosen, and the data with its checksums."""
+        candidate, dataset = self.choice.candidate, self.dataset
+        terms = candidate.terms
+        return {
+            **self.params,
+            "candidate": candidate.name,
+            "candidate_terms": f"{terms.analyzer} {terms.shortest} to {terms.longest}, at most {terms.max_features}",
+            "candidate_slope": self.choice.slope,
+            **{f"candidate_{name}": value for name, value in candidate.settings.items()},
+            "week": dataset.week,
+            "revision": dataset.revision,
+            "rows": dataset.rows,
+            "train_rows": dataset.train_rows,
+            "test_version": dataset.test_version,
+            "dataset_sha256": dataset.sha256,
+            "test_sha256": dataset.test.sha256,
+        }
+
+    def numbers(self) -> dict[str, float]:
+        """Metrics on the frozen test set with their intervals, and the candidates' scores by cross-validation."""
+        found = self.evaluation
+        numbers = {"near_duplicate_share": self.near_duplicates.share}
+        for name, estimate in {**found.estimates, "calibration_error": found.calibration_error}.items():
+            numbers |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+        return numbers | {f"cv_{score.candidate.name}": score.f1_weighted.value for score in self.choice.scores}
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """What people read as tables, by the artifact's name."""
+        import pandas as pd
+
+        found, choice = self.evaluation, self.choice
+        tables = {"classes.json": found.classes, "worst_errors.json": found.errors, "class_terms.json": found.terms}
+        if pairs := self.near_duplicates.pairs:
+            tables["near_duplicates.json"] = pd.DataFrame(pairs, columns=["test_text", "training_text", "similarity"])
+        if choice.scores or choice.failures:
+            rows = [_as_row(score) for score in choice.scores]
+            rows += [{"candidate": name, "failure": reason} for name, reason in choice.failures.items()]
+            tables["candidates.json"] = pd.DataFrame(rows)
+        return tables
+
+    def write_files(self, folder: Path) -> None:
+        """Pictures, the answers on the frozen test set, the snapshot's reference, its quality and the environment."""
+        from flows.adapters import figures
+        from flows.adapters.datasets import read_quality
+
+        found = self.evaluation
+        for name, content in read_quality(self.dataset).items():
+            (folder / name).write_bytes(content)
+        (folder / DATASET_FILE).write_text(self.dataset.model_dump_json(indent=2))
+        (folder / ENVIRONMENT_FILE).write_text(json.dumps(describe_environment(), indent=2))
+        found.reference.to_parquet(folder / REFERENCE_FILE, index=False)
+        figures.draw_confusion(found.confusion, folder / "confusion_matrix.png")
+        figures.draw_classes(self.train_labels, self.test_labels, folder / "class_distribution.png")
+        figures.draw_class_scores(found.classes, folder / "class_scores.png")
+        figures.draw_calibration(found.curve, found.calibration_error, folder / "calibration.png")
+
+
+def describe_environment() -> dict[str, Any]:
+    """What the process runs on: Python, platform, and every installed distribution with its version."""
+    packages = {found.metadata["Name"]: found.version for found in distributions()}
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": dict(sorted(packages.items(), key=lambda pair: pair[0].lower())),
+    }
+
+
+def _as_row(score: Score) -> dict[str, Any]:
+    return {
+        "candidate": score.candidate.name,
+        "f1_weighted": score.f1_weighted.value,
+        "low": score.f1_weighted.low,
+        "high": score.f1_weighted.high,
+        "seconds": round(score.seconds, 3),
+        "settings": json.dumps(dict(score.candidate.settings)),
+        "failure": "",
+    }
