@@ -85,6 +85,7 @@ def get_provider_info() -> dict[str, Any]:
                     "placeholders": {
                         "host": "https://prefect.example.org/api",
                         "login": "leave empty with an API key",
+                        "port": "443 (Airflow's Test button wants it)",
                     },
                 },
                 "conn-fields": _FORM,
