@@ -1,6 +1,7 @@
 """A product's text: one definition for grouping, training, scoring and monitoring.
 
-Pure. Knows nothing of where products come from.
+Pure. Knows nothing of where products come from. French and English are cleaned alike: no rule here depends on the
+language (docs/decisions say why, and what languages are told apart for).
 """
 
 from __future__ import annotations
@@ -12,19 +13,32 @@ from typing import Any
 
 import pandas as pd
 
-CLEANING = 1
+CLEANING = 2
 """The version of what this module does to a text; raise it with every change: stored keys are then made anew."""
 
 _HIDDEN = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"</?[a-z][^<>]*>", re.IGNORECASE)
 _NOT_WORD = re.compile(r"[\W_]+")
+_ACCENTS = re.compile("[\u0300-\u036f]+")
+_MISSING = frozenset({"nan", "none", "null", "<na>", "n/a", "\\n"})
+"""What exports write for a description that is missing; of a designation it may be the name."""
+# Typographic marks by plain ones, as most shops write them; characters without width or meaning by nothing.
+_PLAIN = str.maketrans(
+    {"\u2018": "'", "\u2019": "'", "\u02bc": "'", "\u201c": '"', "\u201d": '"', "\u00ab": '"', "\u00bb": '"'}
+    | {"\u2010": "-", "\u2011": "-", "\u2013": "-", "\u2014": "-", "\u2026": "..."}
+    | dict.fromkeys(["\u00ad", "\u200b", "\u200c", "\u200d", "\u2060", "\ufeff"], "")
+)
+_TYPOGRAPHIC = re.compile("[\u00ab\u00ad\u00bb\u02bc\u200b-\u2060\ufeff]")
+_SUSPICIOUS = re.compile("[ÂÃâðÅÄ\u0080-\u009f]")
+_LIGATURES = str.maketrans({"œ": "oe", "æ": "ae"})
 
 
 def product_text(designation: Any, description: Any) -> Any:
     """Designation and description as one line of plain text, for one product or for two equally long Series.
 
-    A missing part is empty; entities are resolved, markup is removed, white space becomes single spaces. Gives a str,
-    or for two Series a Series of texts with the first one's index.
+    A missing part is empty; entities are resolved, markup is removed, texts that were read in a wrong encoding are
+    repaired where that is certain (ftfy), accents are composed, typographic marks become plain ones and white space
+    single spaces. Gives a str, or for two Series a Series of texts with the first one's index.
     """
     if isinstance(designation, pd.Series):
         if not isinstance(description, pd.Series):
@@ -35,11 +49,22 @@ def product_text(designation: Any, description: Any) -> Any:
 
 
 def group_of(text: str) -> str:
-    """The text as duplicates are told by it: case, accents' encoding, punctuation and spacing do not count."""
-    return _NOT_WORD.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
+    """The text as duplicates are told by it: case, accents, ligatures, punctuation and spacing do not count.
+
+    Accents do not, because French in capitals is often written without them.
+    """
+    text = text.casefold()
+    if not text.isascii():
+        text = _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
+    if not text.isascii():  # rare: ligatures, and letters that become others only now
+        text = unicodedata.normalize("NFKD", text.casefold().translate(_LIGATURES))
+        text = _ACCENTS.sub("", text).casefold()
+    return _NOT_WORD.sub(" ", text).strip()
 
 
 def _joined(designation: object, description: object) -> str:
+    if isinstance(description, str) and description.strip().casefold() in _MISSING:
+        description = None
     return f"{_plain(designation)} {_plain(description)}".strip()
 
 
@@ -52,4 +77,19 @@ def _plain(part: object) -> str:
         part = resolved  # exports that were escaped twice are common
     if "<" in part:
         part = _TAG.sub(" ", _HIDDEN.sub(" ", part))
+    if not part.isascii():
+        part = unicodedata.normalize("NFC", _plainly_marked(_repaired(part)))
     return " ".join(part.split())
+
+
+def _plainly_marked(text: str) -> str:
+    return text.translate(_PLAIN) if _TYPOGRAPHIC.search(text) else text
+
+
+def _repaired(text: str) -> str:
+    if not _SUSPICIOUS.search(text):  # ftfy looks closely, which takes time
+        return text
+    from ftfy import fix_encoding
+    from ftfy.badness import is_bad
+
+    return fix_encoding(text) if is_bad(text) else text

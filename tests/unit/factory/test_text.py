@@ -26,6 +26,14 @@ from factory.text import group_of, product_text
         ("&lt;b&gt;bold&lt;/b&gt;", "<style>p { color: red }</style>shown", "bold shown"),
         ("x < y and y > z", None, "x < y and y > z"),
         (" two\u00a0 spaces\n", "\t", "two spaces"),
+        ("Lait Nan", "nan", "Lait Nan"),
+        ("Lampe", " NULL ", "Lampe"),
+        ("None", "<NA>", "None"),
+        ("CafÃ© dâ€™Ã©tÃ©", None, "Café d'été"),
+        ("Château, là où l’âne — « être » … œuvre", None, 'Château, là où l\'âne - " être " ... œuvre'),
+        ("e\u0301te\u0301", None, "été"),
+        ("soft\u00adhy\u200bphen\ufeff", None, "softhyphen"),
+        ("It&rsquo;s the kid&#8217;s", "d&rsquo;&Eacute;t&eacute;", "It's the kid's d'Été"),
     ],
 )
 def test_text_is_plain_and_never_says_nan(designation: object, description: object, expected: str) -> None:
@@ -59,6 +67,27 @@ def test_a_cleaned_text_is_one_line_without_outer_spaces(designation: str, descr
 )
 def test_case_punctuation_and_spacing_do_not_tell_texts_apart(twin: str) -> None:
     assert group_of(twin) == "usb c cable 2 m"
+
+
+@pytest.mark.parametrize("twin", ["TELEVISEUR D'ETE", "Téléviseur d’été", "te\u0301le\u0301viseur d ete"])
+def test_french_in_capitals_is_often_without_accents_and_still_the_same(twin: str) -> None:
+    assert group_of(product_text(twin, None)) == "televiseur d ete"
+
+
+def test_ligatures_are_two_letters() -> None:
+    assert group_of("ŒUVRE cœur") == group_of("oeuvre coeur") == "oeuvre coeur"
+
+
+def test_good_french_is_left_as_it_is() -> None:
+    text = "Ça, là-bas : naïve façade, où l'été à Noël coûte 5 €, forêt, maïs, Ù Ï Ë ÿ, garçon"
+    assert product_text(text, None) == text
+
+
+@given(st.text())
+def test_cleaning_twice_changes_nothing(text: str) -> None:
+    once = product_text(text, None)
+    if "&" not in once and "<" not in once:  # what was escaped twice and cut apart may be markup only now
+        assert product_text(once, None) == once
 
 
 @given(st.text())

@@ -1,0 +1,161 @@
+"""Rows leave both databases as they went in, in order and in batches; keys are made once and never go stale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from sqlalchemy import Engine, select, text, update
+
+from factory import keys, rows
+from factory.catalogue import create_tables, open_catalogue, products
+from factory.contracts import DatasetRef
+from factory.keys import contains, fresh_keys, key_of
+from factory.known_rows import SortedIds, frozen_keys
+from factory.rows import SCHEMA, read_products
+from factory.settings import Settings
+from factory.snapshots import read_frame, write_batches
+from factory.text import group_of
+
+Batch = Callable[..., pd.DataFrame]
+Stock = Callable[..., object]
+Cut = Callable[[int], DatasetRef]
+
+AWKWARD = [
+    'a "quoted", text',
+    "two\nlines\r\nand more",
+    "\\.",
+    "\\N",
+    "NULL",
+    "nan",
+    "tab\tand 'quote'",
+    "Été — 5 €, 日本語 🎈",
+    "%s :name {x}",
+]
+
+
+def everything(engine: Engine, until: datetime | None = None) -> pa.Table:
+    with engine.connect() as connection:
+        return pa.Table.from_batches(read_products(connection, until), SCHEMA)
+
+
+def test_any_text_comes_back_as_it_went_in(stock: Stock, batch: Batch, engine: Engine) -> None:
+    made = [
+        {"productid": f"p{n}", "designation": said, "description": said if n % 2 else None, "prdtypecode": "k"}
+        for n, said in enumerate(AWKWARD)
+    ]
+    stock(batch(*made))
+    with engine.begin() as connection:
+        connection.execute(update(products).where(products.c.productid == "p0").values(description=""))
+    found = everything(engine).to_pylist()
+    assert [row["designation"] for row in found] == AWKWARD
+    assert [row["description"] for row in found] == ["", *(s if n % 2 else None for n, s in enumerate(AWKWARD))][:1] + [
+        said if n % 2 else None for n, said in enumerate(AWKWARD) if n
+    ]
+    assert {row["created_at"] for row in found} == {datetime(2026, 1, 5, tzinfo=UTC)}
+
+
+def test_rows_come_by_id_in_bounded_batches_up_to_a_moment(
+    stock: Stock, goods: Batch, engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epoch = settings.weeks.epoch
+    stock(goods(50, first=50), created_at=epoch + timedelta(microseconds=1))
+    stock(goods(50))
+    monkeypatch.setattr(rows, "FETCH_ROWS", 16)
+    with engine.connect() as connection:
+        batches = list(read_products(connection))
+    assert max(batch.num_rows for batch in batches) <= 100
+    ids = [name for batch in batches for name in batch.column("productid").to_pylist()]
+    assert ids == [f"{n:05d}" for n in range(100)]
+    assert everything(engine, epoch).num_rows == 50
+    assert everything(engine, epoch - timedelta(days=1)).num_rows == 0
+
+
+def test_a_reader_that_goes_away_leaves_the_connection_usable(stock: Stock, goods: Batch, engine: Engine) -> None:
+    stock(goods(300))
+    with engine.connect() as connection:
+        reading = read_products(connection)
+        next(reading)
+        reading.close()
+        connection.rollback()
+        assert connection.scalar(select(products.c.productid).order_by(products.c.productid).limit(1)) == "00000"
+
+
+def test_keys_are_made_by_the_load_and_not_again(
+    stock: Stock, goods: Batch, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stock(goods(40))
+    monkeypatch.setattr(keys, "text_keys", lambda *_: pytest.fail("a key was made again"))
+    found = everything(engine).combine_chunks().to_batches()[0]
+    made, _ = fresh_keys(found)
+    assert made[1] == key_of(group_of(found.column("designation")[1].as_py()))
+
+
+def test_a_text_that_was_mended_or_put_there_by_hand_gets_its_key_anew(
+    stock: Stock, goods: Batch, engine: Engine, settings: Settings
+) -> None:
+    stock(goods(40))
+    with engine.begin() as connection:
+        connection.execute(update(products).where(products.c.productid == "00001").values(designation="Mended!"))
+        connection.execute(update(products).where(products.c.productid == "00002").values(group_id="a group"))
+        connection.execute(
+            products.insert().values(productid="x", designation="MENDED", created_at=settings.weeks.epoch)
+        )
+    (found,) = everything(engine).combine_chunks().to_batches()
+    texts, groups = fresh_keys(found)
+    names = found.column("productid").to_pylist()
+    assert texts[1] == texts[names.index("x")] == key_of("mended")
+    assert groups[2] == key_of("a group") != texts[2]
+    assert (np.delete(groups, 2) == np.delete(texts, 2)).all()
+
+
+def test_a_catalogue_of_an_earlier_version_gets_its_keys_when_it_is_cut(
+    stock: Stock, goods: Batch, engine: Engine, cut: Cut
+) -> None:
+    stock(goods(200))
+    with engine.begin() as connection:
+        for column in ("text_key", "text_mark"):
+            connection.execute(text(f"ALTER TABLE products DROP COLUMN {column}"))
+    create_tables(open_catalogue(engine.url.render_as_string(hide_password=False)))
+    frame = read_frame(cut(30))
+    first = frame.set_index("productid").loc["00001"]
+    assert first["text_key"] == key_of(group_of(first["designation"]))
+
+
+def test_a_test_set_of_an_earlier_version_still_holds_its_rows_out(
+    stock: Stock, goods: Batch, cut: Cut, settings: Settings
+) -> None:
+    stock(goods(200))
+    test = cut(1).test
+    schema = pa.schema([*((name, pa.string()) for name in ("productid", "designation", "description", "group"))])
+    old = read_frame(test)[["productid", "designation", "description"]].fillna("")
+    old["group"] = [group_of(f"{row.designation} {row.description}") for row in old.itertuples()]
+    old["description"] = None
+    file = write_batches(
+        f"{settings.snapshot_uri}/old", "v0", schema, pa.Table.from_pandas(old, schema=schema).to_batches()
+    )
+    assert len(frozen_keys(file).texts) > 20
+    assert key_of(old["group"].iloc[0]) in frozen_keys(file).groups
+
+
+def test_sorted_keys_are_found() -> None:
+    known = np.array([-5, 0, 7])
+    assert contains(known, np.array([7, -6, 0, 8, -5])).tolist() == [True, False, True, False, True]
+    assert contains(known[:0], known).tolist() == [False] * 3
+
+
+def test_ids_are_looked_up_in_passing(settings: Settings) -> None:
+    schema = pa.schema([("productid", pa.string())])
+    names = sorted({f"{n * 37 % 1000:04d}" for n in range(0, 1000, 3)})
+    batches = [pa.record_batch([pa.array(names[start : start + 50])], schema) for start in range(0, len(names), 50)]
+    ref = write_batches(f"{settings.snapshot_uri}/ids", "r1", schema, batches)
+    known = SortedIds(ref)
+    every = [f"{n:04d}" for n in range(1000)]
+    found = [known.among(pa.array(every[start : start + 70])) for start in range(0, 1000, 70)]
+    known.close()
+    assert [name for name, there in zip(every, np.concatenate(found), strict=True) if there] == names
+    assert SortedIds(None).among(pa.array(["a"])).tolist() == [False]
