@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -33,6 +33,9 @@ MIN_ROWS = 2
 
 LONGEST_TERM_CHARACTERS = 40
 """Longer ones (addresses, codes) are not kept: an array of texts takes the room of its longest for each of them."""
+
+CHUNK_TEXTS = 10_000
+"""So many texts are split at a time: their words, as objects, take ten times the room of their numbers."""
 
 _WORD = re.compile(r"(?u)\b\w\w+\b")  # scikit-learn's own pattern
 _PAIR_LIMIT = 2**31  # pairs of words are numbered within 64 bits
@@ -174,10 +177,16 @@ class _Words:
 
     @classmethod
     def read(cls, texts: Iterable[list[str]]) -> _Words:
-        split = list(texts)
-        flat = np.array(list(chain.from_iterable(split)), dtype=object)
-        numbers, known = pd.factorize(flat)
-        return cls(numbers.astype(np.int64), _lengths(split), list(known))
+        known: dict[str, int] = {}
+        numbers, lengths, waiting = [], [], iter(texts)
+        while chunk := list(islice(waiting, CHUNK_TEXTS)):
+            flat = np.array(list(chain.from_iterable(chunk)), dtype=object)
+            within, names = pd.factorize(flat)
+            places = np.fromiter((known.setdefault(name, len(known)) for name in names), np.int64, count=len(names))
+            numbers.append(places[within])
+            lengths.append(_lengths(chunk))
+        empty = np.zeros(0, dtype=np.int64)
+        return cls(np.concatenate([empty, *numbers]), np.concatenate([empty, *lengths]), list(known))
 
     def matrix(self) -> Matrix:
         """Counts of words by text."""

@@ -44,6 +44,17 @@ def test_counts_are_those_of_scikit_learn(kind: Terms) -> None:
     assert as_table(found.matrix, found.terms) == expected
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_texts_are_counted_the_same_in_whatever_portions(kind: Terms, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = terms.count_terms(TEXTS, kind)
+    monkeypatch.setattr(terms, "CHUNK_TEXTS", 3)
+
+    portions = terms.count_terms(TEXTS, kind)
+
+    assert list(portions.terms) == list(whole.terms)
+    assert np.array_equal(portions.matrix.toarray(), whole.matrix.toarray())
+
+
 @given(texts=WRITTEN, kind=st.sampled_from(KINDS))
 @settings(deadline=None, max_examples=60)
 def test_counts_are_those_of_scikit_learn_whatever_is_written(texts: list[str], kind: Terms) -> None:
