@@ -1,11 +1,12 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the others.
 .DEFAULT_GOAL := help
-.PHONY: help install install-test demo up down status logs test bench-dataset bench-drift bench-task-end test-faults test-wheel test-model bench-training lint env lock wheel clean python installed
+.PHONY: help install install-test demo up down status logs test bench-dataset bench-drift bench-task-end test-browser pictures test-faults test-wheel test-model bench-training lint env lock wheel clean python installed
 
 PYTHON ?= python3
 ML := .venv-ml/bin
 AIRFLOW := .venv-airflow/bin
 UV := .venv-tools/bin/uv
+BROWSER := .venv-browser/bin
 STACK := exec $(ML)/python -m stack
 
 # Telemetry is off in everything that is started from here.
@@ -52,6 +53,18 @@ installed:
 
 test: install-test ## every test, in the environment it belongs to
 	@exec sh stack/run_tests.sh
+
+$(BROWSER)/pytest: tests/browser/requirements.txt
+	@$(PYTHON) stack/install.py tools
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv-browser
+	$(UV) pip install --quiet --python $(BROWSER)/python -r tests/browser/requirements.txt
+	@touch $@
+
+test-browser: install $(BROWSER)/pytest ## the control page in Chromium over the whole stack (6 minutes; CHROMIUM=path of the browser)
+	$(BROWSER)/python -m pytest tests/browser
+
+pictures: install $(BROWSER)/pytest ## take the pictures of docs/pictures/control-page anew (4 minutes)
+	$(BROWSER)/python -m pytest tests/browser --pictures docs/pictures/control-page
 
 test-faults: install-test ## 180 seeded fault runs of the bridge, 20 through Airflow (25 minutes; RESUME=file: go on there)
 	$(AIRFLOW)/python -m tests.faults.run --count 180 $(if $(RESUME),--resume $(RESUME))
