@@ -39,7 +39,7 @@ def timeline(run: FlowRun, tasks: Sequence[TaskRun], below: Sequence[FlowRun], n
     """The run first, then what runs within it by its begin; what has not begun comes last, without a length."""
     began = run.start_time or run.expected_start_time or now
     until = run.end_time or now
-    whole = max((until - began).total_seconds(), 0.001)
+    whole = max((until - began).total_seconds(), 1e-6)
     places = {each.parent_task_run_id: each for each in below}
 
     def bar(

@@ -124,7 +124,6 @@
   if (log) log.scrollTop = log.scrollHeight;
   if (main) {
     remember(document);
-    const isWaiting = document.querySelector(".loading");
-    setTimeout(goOn, isWaiting ? 300 : Number(main.dataset.liveSeconds) * 1000);
+    setTimeout(goOn, Number(main.dataset.liveSeconds) * 1000);
   }
 })();

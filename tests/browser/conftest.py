@@ -1,0 +1,134 @@
+"""The whole real stack with two weeks behind it, and Chromium in which people are logged in.
+
+Knows the stack by its command line and its files alone: this environment has neither Airflow nor Prefect.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome") or "chromium"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+DEMO_SECONDS = 900
+VIEWER_TOKEN = """
+from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+print("token", SimpleAuthManager().generate_jwt(SimpleAuthManagerUser(username="visitor", role="VIEWER")))
+"""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pictures", help="take a picture of every view into this folder, and run nothing else")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Where Airflow is, and how to log in."""
+
+    url: str
+    password: str
+    viewer_token: str
+    prefect_api: str
+
+    @property
+    def page(self) -> str:
+        return f"{self.url}/control-page"
+
+    def admin_token(self) -> str:
+        login = {"username": "admin", "password": self.password}
+        answer = httpx.post(f"{self.url}/auth/token", json=login, trust_env=False, timeout=30)
+        return str(answer.raise_for_status().json()["access_token"])
+
+    def airflow(self, path: str) -> Any:
+        """What Airflow's REST API answers to the administrator."""
+        bearer = {"Authorization": f"Bearer {self.admin_token()}"}
+        answer = httpx.get(f"{self.url}/api/v2{path}", headers=bearer, trust_env=False, timeout=30)
+        return answer.raise_for_status().json()
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Two weeks of the sample: two models judged, the first of them champion for a while."""
+    home = tmp_path_factory.mktemp("stack")
+    environment = {**os.environ, "STACK_HOME": str(home), "FREE_PORTS": "1"}
+    command = [str(CHECKOUT / ".venv-ml" / "bin" / "python"), "-m", "stack"]
+
+    def run(*arguments: str) -> None:
+        done = subprocess.run(
+            [*command, *arguments], cwd=CHECKOUT, env=environment, timeout=DEMO_SECONDS, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{arguments}: {done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+
+    try:
+        run("up")
+        run("demo", "--once", "--weeks", "2")
+        identity = json.loads((home / "identity.json").read_text())
+        exports = _exports(next(path for path in home.iterdir() if "export AIRFLOW_UI_URL=" in _text(path)))
+        yield Stack(
+            exports["AIRFLOW_UI_URL"],
+            identity["admin_password"],
+            _viewer_token(identity["jwt_secret"]),
+            exports["PREFECT_API_URL"],
+        )
+    finally:
+        run("down")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(stack: Stack, chromium: Browser) -> Iterator[Callable[..., Page]]:
+    """A page of the control page, for the administrator or the viewer; what its script complains of fails the test."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def opened(path: str = "", token: str | None = None, **options: Any) -> Page:
+        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        contexts.append(context)
+        context.add_cookies([{"name": "_token", "value": token or stack.admin_token(), "url": stack.url}])
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(f"{stack.page}/{path}")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace") if path.is_file() and path.stat().st_size < 100_000 else ""
+
+
+def _exports(path: Path) -> dict[str, str]:
+    return dict(word.split("=", 1) for word in shlex.split(path.read_text()) if word != "export")
+
+
+def _viewer_token(secret: str) -> str:
+    """A login of somebody who may only read; the stack itself has no such user."""
+    environment = {**os.environ, "AIRFLOW__API_AUTH__JWT_SECRET": secret}
+    python = str(CHECKOUT / ".venv-airflow" / "bin" / "python")
+    done = subprocess.run([python, "-c", VIEWER_TOKEN], env=environment, capture_output=True, text=True, check=True)
+    [token] = re.findall(r"^token (\S+)$", done.stdout, re.MULTILINE)
+    return str(token)

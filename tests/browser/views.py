@@ -1,0 +1,36 @@
+"""The views of the control page by name, for those who go through all of them."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page
+
+from tests.browser.conftest import Stack
+
+DAG = "weekly_ml_pipeline"
+
+
+def go_to(page: Page, view: str, stack: Stack) -> None:
+    """Open the view and wait until nothing of it is loading."""
+    if view == "form":
+        page.goto(f"{stack.page}/run")
+        page.get_by_role("link", name="training-pipeline/products").click()
+    elif view == "run":
+        page.goto(f"{stack.page}/runs?deployment=training-pipeline/products")
+        page.locator("tbody th a").first.click()
+    elif view == "task":
+        page.goto(task_page(stack))
+    elif view == "down":
+        page.goto(f"{stack.page}/runs/00000000-0000-4000-8000-000000000000")
+    else:
+        page.goto(f"{stack.page}/{ {'overview': '', 'choose': 'run'}.get(view, view) }")
+    page.wait_for_function("!document.querySelector('.loading') && document.readyState === 'complete'")
+    page.wait_for_timeout(300)
+
+
+def task_page(stack: Stack) -> str:
+    """The tab of a training's task."""
+    newest = stack.airflow(f"/dags/{DAG}/dagRuns?order_by=-run_after&limit=1")["dag_runs"][0]["dag_run_id"]
+    return f"{stack.page}/task?dag_id={DAG}&run_id={newest}&task_id=train&map_index=-1"
+
+
+VIEWS = ("overview", "choose", "form", "runs", "run", "deployments", "promotion", "task", "down")
