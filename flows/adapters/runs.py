@@ -57,7 +57,7 @@ def log_training(client: MlflowClient, experiment: str, training: Training, *, u
             training.write_files(Path(folder))
             client.log_artifacts(run_id, folder)
         for name, table in training.tables().items():
-            client.log_table(run_id, table, name)
+            client.log_table(run_id, table.astype(object), name)  # pandas warns where MLflow looks at a text column
         model_id = _log_model(client, run_id, training.model)
     except BaseException:  # Ctrl-C included: a run that was cut short must not say RUNNING for ever
         client.set_terminated(run_id, "FAILED")
