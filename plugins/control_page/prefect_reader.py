@@ -19,6 +19,7 @@ from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.exchange import Answer, Operation, Request
 from bridge.prefect_api.retrying import RetryPolicy
 from plugins.control_page.budget import RequestBudget
+from plugins.control_page.listening import Listener
 
 PATIENCE_SECONDS = 1.2
 """A page must stand within two seconds, whatever becomes of Prefect."""
@@ -29,6 +30,10 @@ QUIET_SECONDS = 3.0
 CONNECTION_SECONDS = 30.0
 """So soon a connection that was changed in Airflow is noticed."""
 ENTRIES_KEPT = 300
+CALM_SECONDS = 15.0
+"""While the event socket tells of changes, what it tells of is read so seldom where it tells of none."""
+TOLD = frozenset({"run", "runs", "overview"})
+"""Kinds of keys whose changes the socket tells: the first part of a key, where it has parts."""
 LOOK = RetryPolicy(attempts=2, first_pause_seconds=0.1, longest_pause_seconds=0.2)
 ACT = RetryPolicy(attempts=4, longest_pause_seconds=1.0)
 
@@ -53,6 +58,7 @@ class Seen(Generic[T]):
 class _Entry:
     seen: Seen[Any]
     read_at: float = float("-inf")
+    has_news: bool = False
     reading: asyncio.Task[None] | None = None
 
 
@@ -66,6 +72,7 @@ class PrefectReader:
         self._connection: tuple[PrefectConnection, float] | None = None
         self._clients: dict[tuple[Any, ...], AsyncPrefectClient] = {}
         self._trouble: tuple[str, float] | None = None
+        self._listener = Listener(self.connection, self._heard)
 
     async def see(
         self,
@@ -76,8 +83,10 @@ class PrefectReader:
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> Seen[T]:
         """What `operation` returns, at most `fresh_seconds` old where the budget allows, else as it was read last."""
+        self._listener.somebody_looks()
         entry = self._entry(key)
-        if monotonic() - entry.read_at >= fresh_seconds:
+        is_told = self._listener.is_open and isinstance(key, tuple) and key[0] in TOLD and not entry.has_news
+        if monotonic() - entry.read_at >= (max(fresh_seconds, CALM_SECONDS) if is_told else fresh_seconds):
             reading = entry.reading or self._begin(entry, operation)
             if reading is None and entry.seen.value is None and self._recent_trouble() is None:
                 await asyncio.sleep(min(self._budget.seconds_until_allowed(), patience_seconds))
@@ -106,6 +115,12 @@ class PrefectReader:
         for entry in self._entries.values():
             entry.read_at = float("-inf")
 
+    def _heard(self, flow_run_id: str) -> None:
+        """The run's state has changed, and with it every list that it may stand in."""
+        for key, entry in self._entries.items():
+            if isinstance(key, tuple) and (key[0] in {"runs", "overview"} or flow_run_id in key):
+                entry.has_news = True
+
     async def connection(self) -> PrefectConnection:
         """Where Prefect is; raises ConnectionMisconfigured."""
         if self._connection is None or monotonic() - self._connection[1] > CONNECTION_SECONDS:
@@ -128,6 +143,7 @@ class PrefectReader:
         return entry.reading
 
     async def _read(self, entry: _Entry, operation: Operation[Any]) -> None:
+        entry.has_news = False
         try:
             async with asyncio.timeout(READING_SECONDS):
                 client = await self._client(LOOK)

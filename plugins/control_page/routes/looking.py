@@ -16,8 +16,8 @@ from plugins.control_page.prefect_reader import PATIENCE_SECONDS, PrefectReader,
 
 DEPLOYMENTS_SECONDS = 30.0
 WORKERS_SECONDS = 15.0
-RUNS_SECONDS = 2.5
-ONE_RUN_SECONDS = 3.0
+RUNS_SECONDS = 2.0
+ONE_RUN_SECONDS = 1.5
 INSIDE_SECONDS = 12.0
 
 ViewerDep = Annotated[Viewer, Depends(viewer)]

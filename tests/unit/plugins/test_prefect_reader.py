@@ -36,10 +36,9 @@ async def look(shared: PrefectReader, flow_run_id: str, fresh_seconds: float = 6
 
 async def test_ten_viewers_at_once_cost_one_request(fake: FakePrefect) -> None:
     run, shared = fake.run("a/b"), reader(fake)
-    before = len(fake.requests)
     seen = await asyncio.gather(*(look(shared, run.id) for _ in range(10)))
     assert {each.value.id for each in seen} == {run.id}
-    assert len(fake.requests) - before == 1
+    assert [each.method for each in fake.requests if each.method != "WEBSOCKET"] == ["GET"]
 
 
 async def test_a_minute_of_ten_viewers_costs_less_than_sixty_requests() -> None:
@@ -75,6 +74,7 @@ async def test_a_prefect_that_is_away_is_told_within_two_seconds_and_what_was_se
     run, shared = fake.run("a/b"), reader(fake)
     seen = await look(shared, run.id)
     fake.faults.delay(30, times=None)
+    shared.expire()
     began = time.monotonic()
     later = await look(shared, run.id, fresh_seconds=0.0)
     assert time.monotonic() - began < 2
@@ -105,3 +105,39 @@ async def test_what_prefect_does_not_have_is_no_outage(fake: FakePrefect) -> Non
     assert (await look(shared, run.id)).trouble is None
     with pytest.raises(FlowRunNotFound):
         await shared.act(wire.cancel_flow_run(NOBODY))
+
+
+async def test_a_change_that_the_event_socket_tells_is_seen_soon_and_without_it_nothing_is_asked(
+    fake: FakePrefect,
+) -> None:
+    fake.on_run("a/b", state="RUNNING")
+    run, shared = fake.run("a/b"), reader(fake)
+    for _ in range(500):
+        await look(shared, run.id)
+        if shared._listener.is_open:
+            break
+        await asyncio.sleep(0.02)
+    assert shared._listener.is_open
+    await look(shared, run.id, fresh_seconds=0.0)
+    before = len(fake.requests)
+    for _ in range(5):
+        assert (await look(shared, run.id, fresh_seconds=0.0)).value.state_type == "RUNNING"
+    assert len(fake.requests) == before
+    fake.finish(run)
+    for _ in range(500):
+        if (await look(shared, run.id, fresh_seconds=0.0)).value.state_type == "COMPLETED":
+            break
+        await asyncio.sleep(0.02)
+    assert (await look(shared, run.id)).value.state_type == "COMPLETED"
+    assert len(fake.requests) - before < 10
+
+
+async def test_without_an_event_socket_runs_are_read_as_often_as_before(fake: FakePrefect) -> None:
+    fake.faults.refuse_socket()
+    run, shared = fake.run("a/b"), reader(fake, rate=1000, burst=1000)
+    await look(shared, run.id)
+    await asyncio.sleep(0.1)
+    before = len(fake.requests)
+    for _ in range(3):
+        await look(shared, run.id, fresh_seconds=0.0)
+    assert len([each for each in fake.requests[before:] if each.method == "GET"]) == 3
