@@ -29,6 +29,7 @@ class Child:
     heeds: bool = False
     """Whether Airflow's task runner has taken over: before, SIGTERM ends a worker without a word to the operator."""
     last_message: str = ""
+    killed: bool = False
     term_at: float | None = None
     kill_at: float | None = None
     end_at: float | None = None
@@ -41,5 +42,6 @@ class Child:
 
     def kill(self) -> None:
         """-9, now."""
+        self.killed = True
         with suppress(ProcessLookupError):
             os.kill(self.process.pid, signal.SIGKILL)

@@ -91,12 +91,15 @@ class SmallAirflow:
     def can_be_told(self) -> bool:
         """Whether a process is there that Airflow would tell of a person's act.
 
-        Between two attempts there is none, nor while a process is only starting. A process that has just asked how
+        Between two attempts there is none, nor while a process is only starting, nor while Airflow has yet to notice
+        that one was killed. A process that has just asked how
         the task stands is about to defer it, and would never be told.
         """
         kind = {"running": "worker", "deferred": "triggerer"}.get(self.state)
         child = self.child(kind) if kind else None
-        return child is not None and (kind == "triggerer" or child.heeds) and child.last_message != "GetTaskStates"
+        if child is None or child.killed or child.last_message == "GetTaskStates":
+            return False
+        return kind == "triggerer" or child.heeds
 
     def fail_by_hand(self, heeds_seconds: float = 0.0) -> None:
         """A person marks the task as failed; whoever works on it hears of that after so many seconds."""
