@@ -92,8 +92,8 @@ class SmallAirflow:
         """Whether a process is there that Airflow would tell of a person's act.
 
         Between two attempts there is none, nor while a process is only starting, nor while Airflow has yet to notice
-        that one was killed. A process that has just asked how
-        the task stands is about to defer it, and would never be told.
+        that one was killed. A process that has just asked how the task stands is about to defer it, and would never be
+        told.
         """
         kind = {"running": "worker", "deferred": "triggerer"}.get(self.state)
         child = self.child(kind) if kind else None
