@@ -77,7 +77,7 @@ products = Table(
     Column("created_at", _Moment, nullable=False),
     Column("group_id", Text),
     Column("text_key", BigInteger),
-    Column("text_mark", BigInteger),
+    Column("text_cleaning", BigInteger),
 )
 labels = Table(
     "labels",
@@ -168,6 +168,19 @@ locks = Table(
     Column("taken_at", _Moment, nullable=False),
 )
 
+# A text that is changed, by whomever, loses the key that was made of it (factory.keys).
+_FORGET_SQLITE = """
+CREATE TRIGGER IF NOT EXISTS text_key_forgotten AFTER UPDATE OF designation, description ON products
+BEGIN UPDATE products SET text_key = NULL WHERE productid = NEW.productid; END
+"""
+_FORGET_POSTGRESQL = """
+CREATE OR REPLACE FUNCTION forget_text_key() RETURNS trigger LANGUAGE plpgsql AS
+'BEGIN NEW.text_key := NULL; RETURN NEW; END';
+DROP TRIGGER IF EXISTS text_key_forgotten ON products;
+CREATE TRIGGER text_key_forgotten BEFORE UPDATE OF designation, description ON products
+FOR EACH ROW EXECUTE FUNCTION forget_text_key()
+"""
+
 
 def open_engine(url: str) -> Engine:
     """An engine on the catalogue that was proven to answer; a SQLite file's folder is made where it is missing.
@@ -204,12 +217,14 @@ def create_tables(engine: Engine) -> None:
         tables.create_all(connection)
         for name in _lacking(connection):
             connection.execute(text(f"ALTER TABLE {products.name} ADD COLUMN {name} BIGINT"))
+        sqlite_file = connection.dialect.name == "sqlite"
+        connection.exec_driver_sql(_FORGET_SQLITE if sqlite_file else _FORGET_POSTGRESQL)
 
 
 def _lacking(connection: Connection) -> list[str]:
     """The key columns that a catalogue of an earlier version does not have yet."""
     present = {column["name"] for column in inspect(connection).get_columns(products.name)}
-    return [name for name in ("text_key", "text_mark") if name not in present]
+    return [name for name in ("text_key", "text_cleaning") if name not in present]
 
 
 def open_catalogue(url: str) -> Engine:

@@ -13,7 +13,6 @@ same order: memory is bounded by the batch and by two keys of 8 bytes for every 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,9 +30,9 @@ from factory.errors import CatalogueEmpty
 from factory.keys import contains, fresh_keys
 from factory.known_rows import Frozen, SortedIds, frozen_keys
 from factory.loading import CATALOGUE_LOCK
-from factory.rows import read_products
+from factory.rows import Take, read_products
 from factory.settings import Settings, WeekPlan
-from factory.snapshots import write_batches
+from factory.snapshots import writing
 from factory.weeks import aware, on_test_side, share_of, threshold, week_of
 
 TEST_VERSION = "v1"
@@ -107,9 +106,10 @@ def _cut(
     test_version = standing.test_version if standing else TEST_VERSION
     before = ledger.newest([entry for entry in others if entry.week < week], "accepted")
     rows = _WeekRows(settings.weeks, week, as_of, test, before)
-    file = write_batches(f"{folder}/week={week:02d}", f"r{revision}", WEEK_SCHEMA, rows.read(connection))
+    with writing(f"{folder}/week={week:02d}", f"r{revision}", WEEK_SCHEMA) as writer:
+        rows.read(connection, writer.write)
     return DatasetRef(
-        **file.model_dump(),
+        **writer.ref.model_dump(),
         use_case=use_case,
         week=week,
         as_of=as_of,
@@ -136,15 +136,19 @@ class _WeekRows:
     arrivals: int = 0
     classes: set[str] = field(default_factory=set)
 
-    def read(self, connection: Connection) -> Iterator[pa.RecordBatch]:
-        limit = threshold(self.plan, self.week)
+    def read(self, connection: Connection, take: Take) -> None:
+        limit, seed = threshold(self.plan, self.week), self.plan.seed
         frozen = frozen_keys(self.test)
-        with closing(SortedIds(self.test)) as tested, closing(SortedIds(self.before)) as known:
-            for batch in read_products(connection, self.as_of):
+
+        def pass_on(batch: pa.RecordBatch) -> None:
+            if limit < 1:  # else the week holds every product, and no share has to be worked out
                 ids = batch.column("productid").to_pylist()
-                inside = np.fromiter((share_of(name, self.plan.seed) < limit for name in ids), bool, len(ids))
-                if inside.any():
-                    yield self._finished(batch.filter(pa.array(inside)), frozen, tested, known)
+                batch = batch.filter(pa.array([share_of(name, seed) < limit for name in ids]))
+            if batch.num_rows:
+                take(self._finished(batch, frozen, tested, known))
+
+        with closing(SortedIds(self.test)) as tested, closing(SortedIds(self.before)) as known:
+            read_products(connection, pass_on, self.as_of)
         if not self.rows:
             raise CatalogueEmpty(
                 f"no product of the catalogue falls into week {self.week} as of {self.as_of:%Y-%m-%d %H:%M} UTC: "
@@ -168,13 +172,15 @@ class _WeekRows:
 
 
 def _write_test(connection: Connection, plan: WeekPlan, folder: str) -> FileRef:
-    def rows() -> Iterator[pa.RecordBatch]:
-        for batch in read_products(connection):
+    with writing(f"{folder}/test", TEST_VERSION, TEST_SCHEMA) as writer:
+
+        def pass_on(batch: pa.RecordBatch) -> None:
             texts, groups = fresh_keys(batch)
             inside = pa.array(on_test_side(groups, seed=plan.seed, test_share=plan.test_share))
-            yield _shaped(batch, {"text_key": texts, "group": groups}, TEST_SCHEMA).filter(inside)
+            writer.write(_shaped(batch, {"text_key": texts, "group": groups}, TEST_SCHEMA).filter(inside))
 
-    return write_batches(f"{folder}/test", TEST_VERSION, TEST_SCHEMA, rows())
+        read_products(connection, pass_on)
+    return writer.ref
 
 
 def _shaped(batch: pa.RecordBatch, made: dict[str, Any], schema: pa.Schema) -> pa.RecordBatch:

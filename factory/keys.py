@@ -2,10 +2,11 @@
 
 Owns how a key is made and how one is known to be stale. Pure; knows nothing of databases.
 
-Cleaning a text takes longer than everything else that a cut does with it, and a product rarely changes: so its keys are
-made once, when it is loaded, and stand beside it with a mark of what they were made from. A row whose mark does not
-fit (somebody mended it, or inserted it by hand) gets its keys anew in every cut. Two of 10 million texts share a key by
-chance once in 400,000 catalogues.
+Cleaning a text takes longer than everything else that a cut does with it, and a product rarely changes: so its key is
+made once, when it is loaded, and stands beside it with the version of the cleaning. The catalogue forgets it when the
+text is changed; a row without a key (mended, or inserted by hand) or of another version gets one in every cut.
+
+Two of 10 million texts share a key by chance once in 400,000 catalogues.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import TypeAlias
-from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
@@ -22,9 +22,6 @@ import pyarrow.compute as pc
 from factory.text import CLEANING, group_of, product_text
 
 Keys: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.int64]]"
-
-_SEPARATOR, _NOTHING = "\x1f", "\x1e"
-_RAW = ("designation", "description", "group_id")
 
 
 def key_of(text: str) -> int:
@@ -38,23 +35,14 @@ def text_keys(designations: Sequence[str | None], descriptions: Sequence[str | N
     return np.array([key_of(group_of(product_text(*pair))) for pair in pairs], dtype=np.int64)
 
 
-def marks(rows: pa.RecordBatch) -> Keys:
-    """A checksum of what each row's keys follow from: designation, description, group_id and the cleaning's version."""
-    columns = [rows.column(name) for name in _RAW]
-    joined = pc.binary_join_element_wise(*columns, _SEPARATOR, null_handling="replace", null_replacement=_NOTHING).cast(
-        pa.binary()
-    )
-    return np.array([crc32(raw, CLEANING) for raw in joined.to_pylist()], dtype=np.int64)
-
-
 def fresh_keys(rows: pa.RecordBatch) -> tuple[Keys, Keys]:
-    """The text keys and the group keys of rows with designation, description, group_id, text_key and text_mark.
+    """The text keys and the group keys of rows with designation, description, group_id, text_key and text_cleaning.
 
-    Stored keys are taken where their mark fits. A product without a group forms one with all of its text.
+    Stored keys are taken where they are of this cleaning. A product without a group forms one with all of its text.
     """
-    stored, marked = rows.column("text_key"), rows.column("text_mark")
+    stored, cleaning = rows.column("text_key"), rows.column("text_cleaning")
     texts: Keys = np.array(pc.fill_null(stored, 0))
-    stale = np.flatnonzero((np.array(pc.fill_null(marked, -1)) != marks(rows)) | np.array(stored.is_null()))
+    stale = np.flatnonzero((np.array(pc.fill_null(cleaning, -1)) != CLEANING) | np.array(stored.is_null()))
     if len(stale):
         some = rows.take(pa.array(stale))
         texts[stale] = text_keys(some.column("designation").to_pylist(), some.column("description").to_pylist())

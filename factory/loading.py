@@ -18,8 +18,9 @@ from sqlalchemy import Connection, Engine, select
 
 from factory.catalogue import exclusive, labels, products, sources, upsert
 from factory.errors import ForeignProducts, ProductConflict, SourceUnreadable
-from factory.keys import marks, text_keys
+from factory.keys import text_keys
 from factory.sources import COLUMNS
+from factory.text import CLEANING
 
 CATALOGUE_LOCK = "catalogue"
 """Held while products come in or a week is cut: no week holds half a load."""
@@ -122,7 +123,8 @@ def _short(value: str | None) -> str:
 def _insert(connection: Connection, batch: pd.DataFrame, created_at: datetime) -> None:
     rows = pa.RecordBatch.from_pandas(batch, schema=_LOADED, preserve_index=False)
     keys = text_keys(rows.column("designation").to_pylist(), rows.column("description").to_pylist())
-    rows = rows.append_column("text_key", pa.array(keys)).append_column("text_mark", pa.array(marks(rows)))
+    cleaning = pa.array([CLEANING] * rows.num_rows)
+    rows = rows.append_column("text_key", pa.array(keys)).append_column("text_cleaning", cleaning)
     of_product = rows.select([*(column.name for column in products.columns if column.name in rows.schema.names)])
     write = _copy if connection.dialect.name == "postgresql" else _insert_many
     write(connection, products.name, of_product, {"created_at": created_at})

@@ -1,17 +1,18 @@
-"""The catalogue's products as a stream of Arrow batches in the order of productid; memory is bounded by the batch.
+"""The catalogue's products as Arrow batches in the order of productid; memory is bounded by the batch.
 
-Owns how rows leave PostgreSQL and SQLite fast: COPY into Arrow's own CSV reader, and the driver's plain tuples. Knows
-nothing of weeks or snapshots.
+Owns how rows leave PostgreSQL and SQLite fast: COPY, parsed by Arrow's own CSV reader, and the driver's plain tuples.
+Knows nothing of weeks or snapshots.
+
+Batches are handed to a function rather than given by a generator: psycopg2 writes what it copies into a file, a row at
+a time, and a second thread that took it from there would wait for the interpreter at every row.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import io
+from collections.abc import Callable
 from datetime import datetime
-from threading import Thread
-from typing import IO, Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,8 +21,10 @@ from sqlalchemy import BigInteger, Connection, Select, cast, extract, select
 
 from factory.catalogue import labels, products
 
+Take: TypeAlias = Callable[[pa.RecordBatch], None]
+
 FETCH_ROWS = 20_000
-_CSV_BLOCK_BYTES = 4 * 2**20
+BLOCK_BYTES = 4 * 2**20
 
 SCHEMA = pa.schema(
     [
@@ -33,19 +36,19 @@ SCHEMA = pa.schema(
         ("prdtypecode", pa.string()),
         ("group_id", pa.string()),
         ("text_key", pa.int64()),
-        ("text_mark", pa.int64()),
+        ("text_cleaning", pa.int64()),
     ]
 )
 
 
-def read_products(connection: Connection, until: datetime | None = None) -> Iterator[pa.RecordBatch]:
-    """Every product with its label and stored keys, of those created until then: batches with SCHEMA, by productid.
+def read_products(connection: Connection, take: Take, until: datetime | None = None) -> None:
+    """Hand over every product with its label and stored keys, of those created until then: batches with SCHEMA, by id.
 
-    The connection can do nothing else meanwhile; end or close the iterator first.
+    What `take` raises is raised here, and then the transaction can only be rolled back. The connection can do nothing
+    else meanwhile.
     """
-    query = _query(connection, until)
-    read = _copied if connection.dialect.name == "postgresql" else _fetched
-    yield from read(connection, query)
+    hand_over = _copied if connection.dialect.name == "postgresql" else _fetched
+    hand_over(connection, _query(connection, until), take)
 
 
 def _query(connection: Connection, until: datetime | None) -> Select[Any]:
@@ -59,12 +62,12 @@ def _query(connection: Connection, until: datetime | None) -> Select[Any]:
     return query.order_by(products.c.productid)
 
 
-def _fetched(connection: Connection, query: Select[Any]) -> Iterator[pa.RecordBatch]:
+def _fetched(connection: Connection, query: Select[Any], take: Take) -> None:
     cursor = connection.execute(query).cursor  # the driver's own: rows as SQLite gives them, moments as text
     while rows := cursor.fetchmany(FETCH_ROWS):
         columns = zip(*rows, strict=True)
         arrays = [_array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
-        yield pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+        take(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA))
 
 
 def _array(values: tuple[Any, ...], wanted: pa.DataType) -> pa.Array:
@@ -73,54 +76,65 @@ def _array(values: tuple[Any, ...], wanted: pa.DataType) -> pa.Array:
     return pa.array(values, wanted)
 
 
-def _copied(connection: Connection, query: Select[Any]) -> Iterator[pa.RecordBatch]:
+def _copied(connection: Connection, query: Select[Any], take: Take) -> None:
     compiled = query.compile(dialect=connection.dialect)
-    cursor: Any = connection.connection.cursor()
-    statement = cursor.mogrify(str(compiled), compiled.params).decode()
-    with _piped(cursor, f"COPY ({statement}) TO STDOUT (FORMAT csv)") as source:
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor:
+        statement = cursor.mogrify(str(compiled), compiled.params).decode()
+        lines = _Lines(take, driver.cancel)
+        try:
+            cursor.copy_expert(f"COPY ({statement}) TO STDOUT (FORMAT csv)", lines)
+        except driver.DatabaseError:
+            if lines.failure is None:
+                raise
+        lines.end()
+
+
+class _Lines(io.RawIOBase):
+    """What COPY writes, a row at a time; handed over parsed, a block at a time."""
+
+    failure: BaseException | None = None
+
+    def __init__(self, take: Take, cancel: Callable[[], None]) -> None:
+        self._take, self._cancel = take, cancel
+        self._waiting: list[bytes] = []
+        self._size_bytes = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, line: Any, /) -> int:
+        self._waiting.append(line)
+        self._size_bytes += len(line)
+        if self._size_bytes >= BLOCK_BYTES and self.failure is None:
+            try:
+                self._hand_over()
+            except BaseException as failure:  # noqa: BLE001 - an error amid COPY would break the connection: see end()
+                self.failure = failure
+                self._cancel()
+        return len(line)
+
+    def end(self) -> None:
+        """Hand over the rest; raises what went wrong on the way."""
+        if self.failure is not None:
+            raise self.failure
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        content, self._waiting, self._size_bytes = b"".join(self._waiting), [], 0
+        if not content:
+            return
         types = {field.name: pa.int64() if field.name == "created_at" else field.type for field in SCHEMA}
-        try:
-            batches = arrow_csv.open_csv(
-                source,
-                read_options=arrow_csv.ReadOptions(column_names=SCHEMA.names, block_size=_CSV_BLOCK_BYTES),
-                parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
-                convert_options=arrow_csv.ConvertOptions(
-                    column_types=types,
-                    null_values=[""],
-                    strings_can_be_null=True,
-                    quoted_strings_can_be_null=False,  # COPY tells an empty text from none by its quotes
-                ),
-            )
-        except pa.ArrowInvalid as error:
-            if "Empty CSV file" in str(error):
-                return
-            raise
-        for batch in batches:
-            if batch.num_rows:
-                yield batch.cast(SCHEMA)
-
-
-@contextmanager
-def _piped(cursor: Any, statement: str) -> Iterator[IO[bytes]]:
-    """What the statement copies out, to be read while a thread of its own fetches it."""
-    taking, giving = os.pipe()
-    failed: list[BaseException] = []
-
-    def copy() -> None:
-        try:
-            with os.fdopen(giving, "wb", _CSV_BLOCK_BYTES) as sink:
-                cursor.copy_expert(statement, sink)
-        except BrokenPipeError:
-            return  # the reader has gone: it knows why
-        except Exception as error:  # noqa: BLE001 - raised where it is waited for
-            failed.append(error)
-
-    thread = Thread(target=copy, name="copy-out", daemon=True)
-    thread.start()
-    try:
-        with os.fdopen(taking, "rb") as source:
-            yield source
-    finally:
-        thread.join()
-    if failed:
-        raise failed[0]
+        table = arrow_csv.read_csv(
+            pa.BufferReader(content),
+            read_options=arrow_csv.ReadOptions(column_names=SCHEMA.names, block_size=BLOCK_BYTES),
+            parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=types,
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,  # COPY tells an empty text from none by its quotes
+            ),
+        )
+        for batch in table.cast(SCHEMA).to_batches():
+            self._take(batch)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, Protocol
@@ -24,7 +25,11 @@ from factory.errors import SnapshotCorrupt, SnapshotStoreUnusable
 ROW_GROUP_ROWS = 20_000
 _READ_BYTES = 2**20
 _PARTIAL = ".partial"
-_REPEATING = ["prdtypecode", "side"]  # the other columns hold a value once: a dictionary of them is wasted work
+_PARQUET: dict[str, Any] = {
+    "compression": "zstd",
+    "compression_level": 1,
+    "use_dictionary": ["prdtypecode", "side"],  # the other columns hold a value once: a dictionary is wasted work
+}
 
 
 class _Sink(Protocol):
@@ -50,10 +55,19 @@ class _Hashing(io.RawIOBase):
 
 
 def write_batches(folder_uri: str, stem: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> FileRef:
-    """The rows as `<folder_uri>/<stem>-<checksum>.parquet`, published by one rename after the last byte.
+    """A snapshot of these rows; see `writing`. Raises SnapshotStoreUnusable."""
+    with writing(folder_uri, stem, schema) as writer:
+        for batch in batches:
+            writer.write(batch)
+    return writer.ref
+
+
+@contextmanager
+def writing(folder_uri: str, stem: str, schema: pa.Schema) -> Iterator[Writer]:
+    """A writer of `<folder_uri>/<stem>-<checksum>.parquet`, published by one rename after the last byte.
 
     The same rows in the same order give the same bytes, whatever their batches were. The checksum in the name means
-    that a published file is never replaced by another. At most ROW_GROUP_ROWS rows and one batch are held in memory.
+    that a published file is never replaced by another. At most three times ROW_GROUP_ROWS rows are held in memory.
     Only one process may write one stem at a time: what an interrupted one left behind is removed. Raises
     SnapshotStoreUnusable.
     """
@@ -63,14 +77,69 @@ def write_batches(folder_uri: str, stem: str, schema: pa.Schema, batches: Iterab
         _remove_partial(filesystem, folder, stem)
         partial = f"{folder}/{stem}-{uuid4().hex}{_PARTIAL}"
         try:
-            checksum, count = _write(filesystem, partial, schema, batches)
+            with filesystem.open(partial, "wb") as sink:
+                hashing = _Hashing(sink)
+                with pq.ParquetWriter(hashing, schema, **_PARQUET) as parquet, Writer(parquet, schema) as writer:
+                    yield writer
+                sink.flush()
+                if "file" in _protocols(filesystem):  # a power cut after the rename must not leave an empty file
+                    os.fsync(sink.fileno())
         except BaseException:  # Ctrl-C included: an interrupted file is of no use to anybody
             if filesystem.exists(partial):  # else this would hide why it could not even be opened
                 filesystem.rm_file(partial)
             raise
+        checksum = hashing.sha256.hexdigest()
         final = f"{folder}/{stem}-{checksum[:12]}.parquet"
         filesystem.mv(partial, final)
-        return FileRef(uri=filesystem.unstrip_protocol(final), sha256=checksum, rows=count)
+        writer.ref = FileRef(uri=filesystem.unstrip_protocol(final), sha256=checksum, rows=writer.rows)
+
+
+class Writer:
+    """Takes rows in batches of any size. They are compressed in a thread of its own, while the next are made.
+
+    Row groups are full whatever the batches were: the layout, and so the checksum, follows from the rows alone.
+    """
+
+    ref: FileRef
+    """The published file, once the block of `writing` has ended."""
+
+    def __init__(self, parquet: pq.ParquetWriter, schema: pa.Schema) -> None:
+        self._parquet, self._schema = parquet, schema
+        self._waiting: list[pa.RecordBatch] = []
+        self._held_rows = self.rows = 0
+        self._thread = ThreadPoolExecutor(1, "snapshot")
+        self._written: Future[None] | None = None
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Take the rows."""
+        self._waiting.append(batch)
+        self._held_rows += batch.num_rows
+        self.rows += batch.num_rows
+        if self._held_rows < ROW_GROUP_ROWS:
+            return
+        table = pa.Table.from_batches(self._waiting, self._schema)
+        whole = self._held_rows - self._held_rows % ROW_GROUP_ROWS
+        for start in range(0, whole, ROW_GROUP_ROWS):
+            self._compress(table.slice(start, ROW_GROUP_ROWS))
+        self._waiting, self._held_rows = table.slice(whole).to_batches(), self._held_rows - whole
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        try:
+            if kind is None and self._held_rows:
+                self._compress(pa.Table.from_batches(self._waiting, self._schema))
+            if self._written is not None:
+                self._written.result()
+        finally:
+            self._thread.shutdown()
+
+    def _compress(self, group: pa.Table) -> None:
+        if self._written is not None:
+            self._written.result()
+        whole = group.combine_chunks()
+        self._written = self._thread.submit(self._parquet.write_table, whole, row_group_size=ROW_GROUP_ROWS)
 
 
 def write_beside(ref: FileRef, ending: str, content: bytes) -> str:
@@ -140,39 +209,6 @@ def _opened(ref: FileRef) -> Iterator[Any]:
             yield file
     except FileNotFoundError as error:
         raise SnapshotCorrupt(f"{ref.uri} is missing: restore it, or cut the week again from the catalogue") from error
-
-
-def _write(filesystem: Any, path: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> tuple[str, int]:
-    count = 0
-    options = {"compression": "zstd", "compression_level": 1, "use_dictionary": _REPEATING}
-    with filesystem.open(path, "wb") as sink:
-        hashing = _Hashing(sink)
-        with pq.ParquetWriter(hashing, schema, **options) as writer:
-            for group in _groups(batches, schema):
-                count += group.num_rows
-                writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
-        sink.flush()
-        if "file" in _protocols(filesystem):  # a power cut after the rename must not leave an empty file
-            os.fsync(sink.fileno())
-    return hashing.sha256.hexdigest(), count
-
-
-def _groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
-    # Full groups whatever the source's batches were: the layout, and so the checksum, follows from the rows alone.
-    waiting: list[pa.RecordBatch] = []
-    rows = 0
-    for batch in batches:
-        waiting.append(batch)
-        rows += batch.num_rows
-        if rows < ROW_GROUP_ROWS:
-            continue
-        table = pa.Table.from_batches(waiting, schema)
-        whole = rows - rows % ROW_GROUP_ROWS
-        for start in range(0, whole, ROW_GROUP_ROWS):
-            yield table.slice(start, ROW_GROUP_ROWS).combine_chunks()
-        waiting, rows = table.slice(whole).to_batches(), rows - whole
-    if rows:
-        yield pa.Table.from_batches(waiting, schema).combine_chunks()
 
 
 def _remove_partial(filesystem: Any, folder: str, stem: str) -> None:

@@ -43,7 +43,8 @@ def main(
     part: Annotated[str, typer.Option(help="Load one part of many, such as 0/4.")] = "0/1",
 ) -> None:
     """Measure, and print one table."""
-    typer.echo("| database | products | step | rows | seconds | rows/s | peak MiB |\n|---|---|---|---|---|---|---|")
+    columns = ("database", "products", "step", "rows", "seconds", "of which CPU", "rows/s", "peak MiB")
+    typer.echo(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for name in database:
         for size in rows:
             with kept(folder) as home, served(name, home / f"{name}-{size}") as settings:
@@ -55,8 +56,8 @@ def main(
                     found = measure(settings, command, size, first, second)
                     rate = found["rows"] / found["seconds"]
                     typer.echo(
-                        f"| {name} | {size:,} | {step} | {found['rows']:,} | {found['seconds']:.1f} | {rate:,.0f} "
-                        f"| {found['peak_bytes'] / MIB:,.0f} |"
+                        f"| {name} | {size:,} | {step} | {found['rows']:,} | {found['seconds']:.1f} "
+                        f"| {found['cpu_seconds']:.1f} | {rate:,.0f} | {found['peak_bytes'] / MIB:,.0f} |"
                     )
 
 

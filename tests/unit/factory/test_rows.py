@@ -39,8 +39,10 @@ AWKWARD = [
 
 
 def everything(engine: Engine, until: datetime | None = None) -> pa.Table:
+    batches: list[pa.RecordBatch] = []
     with engine.connect() as connection:
-        return pa.Table.from_batches(read_products(connection, until), SCHEMA)
+        read_products(connection, batches.append, until)
+    return pa.Table.from_batches(batches, SCHEMA)
 
 
 def test_any_text_comes_back_as_it_went_in(stock: Stock, batch: Batch, engine: Engine) -> None:
@@ -66,21 +68,32 @@ def test_rows_come_by_id_in_bounded_batches_up_to_a_moment(
     stock(goods(50, first=50), created_at=epoch + timedelta(microseconds=1))
     stock(goods(50))
     monkeypatch.setattr(rows, "FETCH_ROWS", 16)
+    monkeypatch.setattr(rows, "BLOCK_BYTES", 1000)
+    batches: list[pa.RecordBatch] = []
     with engine.connect() as connection:
-        batches = list(read_products(connection))
-    assert max(batch.num_rows for batch in batches) <= 100
+        read_products(connection, batches.append)
+    assert max(batch.num_rows for batch in batches) <= 20
     ids = [name for batch in batches for name in batch.column("productid").to_pylist()]
     assert ids == [f"{n:05d}" for n in range(100)]
     assert everything(engine, epoch).num_rows == 50
     assert everything(engine, epoch - timedelta(days=1)).num_rows == 0
 
 
-def test_a_reader_that_goes_away_leaves_the_connection_usable(stock: Stock, goods: Batch, engine: Engine) -> None:
-    stock(goods(300))
+def test_an_error_amid_the_rows_is_raised_and_the_connection_serves_on(
+    stock: Stock, goods: Batch, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stock(goods(2000))
+    monkeypatch.setattr(rows, "BLOCK_BYTES", 1000)
+    seen: list[int] = []
+
+    def refuse(batch: pa.RecordBatch) -> None:
+        seen.append(batch.num_rows)
+        raise KeyboardInterrupt
+
     with engine.connect() as connection:
-        reading = read_products(connection)
-        next(reading)
-        reading.close()
+        with pytest.raises(KeyboardInterrupt):
+            read_products(connection, refuse)
+        assert len(seen) == 1
         connection.rollback()
         assert connection.scalar(select(products.c.productid).order_by(products.c.productid).limit(1)) == "00000"
 
@@ -118,7 +131,7 @@ def test_a_catalogue_of_an_earlier_version_gets_its_keys_when_it_is_cut(
 ) -> None:
     stock(goods(200))
     with engine.begin() as connection:
-        for column in ("text_key", "text_mark"):
+        for column in ("text_key", "text_cleaning"):
             connection.execute(text(f"ALTER TABLE products DROP COLUMN {column}"))
     create_tables(open_catalogue(engine.url.render_as_string(hide_password=False)))
     frame = read_frame(cut(30))
