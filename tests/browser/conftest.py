@@ -33,6 +33,7 @@ print("token", SimpleAuthManager().generate_jwt(SimpleAuthManagerUser(username="
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pictures", help="take a picture of every view into this folder, and run nothing else")
+    parser.addoption("--stack-home", help="a running stack with two weeks behind it, used as it is and left running")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,6 @@ class Stack:
     url: str
     password: str
     viewer_token: str
-    prefect_api: str
 
     @property
     def page(self) -> str:
@@ -61,9 +61,10 @@ class Stack:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Two weeks of the sample: two models judged, the first of them champion for a while."""
-    home = tmp_path_factory.mktemp("stack")
+    found = request.config.getoption("--stack-home")
+    home = Path(found) if found else tmp_path_factory.mktemp("stack")
     environment = {**os.environ, "STACK_HOME": str(home), "FREE_PORTS": "1"}
     command = [str(CHECKOUT / ".venv-ml" / "bin" / "python"), "-m", "stack"]
 
@@ -73,17 +74,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         )
         assert done.returncode == 0, f"{arguments}: {done.stdout[-3000:]}\n{done.stderr[-3000:]}"
 
+    if found:
+        yield _stack(home)
+        return
     try:
         run("up")
         run("demo", "--once", "--weeks", "2")
-        identity = json.loads((home / "identity.json").read_text())
-        exports = _exports(next(path for path in home.iterdir() if "export AIRFLOW_UI_URL=" in _text(path)))
-        yield Stack(
-            exports["AIRFLOW_UI_URL"],
-            identity["admin_password"],
-            _viewer_token(identity["jwt_secret"]),
-            exports["PREFECT_API_URL"],
-        )
+        yield _stack(home)
     finally:
         run("down")
 
@@ -117,8 +114,10 @@ def open_page(stack: Stack, chromium: Browser) -> Iterator[Callable[..., Page]]:
     assert complaints == []
 
 
-def _text(path: Path) -> str:
-    return path.read_text(errors="replace") if path.is_file() and path.stat().st_size < 100_000 else ""
+def _stack(home: Path) -> Stack:
+    identity, exports = json.loads((home / "identity.json").read_text()), _exports(home / "env")
+    token = _viewer_token(identity["jwt_secret"])
+    return Stack(exports["AIRFLOW_UI_URL"], identity["admin_password"], token)
 
 
 def _exports(path: Path) -> dict[str, str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Stack
 
 DAG = "weekly_ml_pipeline"
+PATHS = {"overview": "", "choose": "run", "promotion": "promotion/products"}
+"""Of the views whose address is not their name."""
 
 
 def go_to(page: Page, view: str, stack: Stack) -> None:
@@ -22,8 +24,8 @@ def go_to(page: Page, view: str, stack: Stack) -> None:
     elif view == "down":
         page.goto(f"{stack.page}/runs/00000000-0000-4000-8000-000000000000")
     else:
-        page.goto(f"{stack.page}/{ {'overview': '', 'choose': 'run'}.get(view, view) }")
-    page.wait_for_function("!document.querySelector('.loading') && document.readyState === 'complete'")
+        page.goto(f"{stack.page}/{PATHS.get(view, view)}")
+    expect(page.locator(".loading")).to_have_count(0, timeout=30_000)
     page.wait_for_timeout(300)
 
 
