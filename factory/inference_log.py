@@ -107,12 +107,11 @@ def read_window(
 ) -> Window:
     """The predictions of the `days` up to and including `until` (data time), of one model version or of all.
 
-    `labelled` asks for those alone whose true class is known by now.
-
     Columns: those of the table, `text`, the product's text as the models see it, and `label`, its true class where it
-    is known by now. With `path` (CSV or Parquet, any fsspec address) the file's own columns instead, at least
-    FILE_COLUMNS; its rows that name no version count as any version's. Of more than `most_rows` predictions those
-    with the smallest hashes are drawn: a random sample, and the same one every time. Raises InferenceLogInvalid.
+    is known by now; `labelled` asks for those alone that have one. With `path` (CSV or Parquet, any fsspec address) the
+    file's own columns instead, at least FILE_COLUMNS; its rows that name no version count as any version's. Of more
+    than `most_rows` predictions those with the smallest hashes are drawn: a random sample, and the same one every time.
+    Raises InferenceLogInvalid.
     """
     if path is not None:
         asked = _Asked(until, days, version, labelled)
@@ -124,13 +123,14 @@ def read_window(
         conditions.append(
             inference_log.c.productid.in_(select(labels.c.productid).where(labels.c.prdtypecode.is_not(None)))
         )
+    ids = select(inference_log.c.prediction_id).where(*conditions)
     with _required(engine).connect() as connection:
-        query = select(func.count()).select_from(inference_log).where(*conditions)
-        total = connection.scalar(query) or 0
+        counted = select(func.count()).select_from(ids.limit(most_rows + 1).subquery())
+        total = connection.scalar(counted) or 0
         if total <= most_rows:
             parts = [_read(connection, _rows_query().where(*conditions))]
         else:
-            drawn = _draw_ids(connection, select(inference_log.c.prediction_id).where(*conditions), most_rows)
+            drawn, total = _draw_ids(connection, ids, most_rows)
             chunks = [drawn[start : start + _WRITE_ROWS] for start in range(0, len(drawn), _WRITE_ROWS)]
             chosen = inference_log.c.prediction_id
             parts = [_read(connection, _rows_query().where(chosen.in_(chunk))) for chunk in chunks]
@@ -158,17 +158,18 @@ def _read(connection: Connection, query: Select[Any]) -> pd.DataFrame:
     return pd.DataFrame(result.mappings().all(), columns=list(result.keys()))
 
 
-def _draw_ids(connection: Connection, query: Select[Any], most: int) -> list[str]:
-    """The ids with the smallest hashes, in memory that does not grow with the table."""
-    kept, hashes = np.empty(0, dtype=object), np.empty(0, dtype=np.uint64)
+def _draw_ids(connection: Connection, query: Select[Any], most: int) -> tuple[list[str], int]:
+    """The ids with the smallest hashes, in memory that does not grow with the table, and how many there are."""
+    kept, hashes, total = np.empty(0, dtype=object), np.empty(0, dtype=np.uint64), 0
     result = connection.execution_options(yield_per=_STREAM_ROWS).execute(query)
-    for part in result.partitions():
-        ids = np.array([row[0] for row in part], dtype=object)
+    for part in result.scalars().partitions():
+        ids = np.array(part, dtype=object)
+        total += len(ids)
         kept, hashes = np.concatenate([kept, ids]), np.concatenate([hashes, _hashes(ids)])
         if len(kept) > most:
             smallest = np.argpartition(hashes, most)[:most]
             kept, hashes = kept[smallest], hashes[smallest]
-    return sorted(kept.tolist())
+    return sorted(kept.tolist()), total
 
 
 @dataclass(frozen=True, slots=True)

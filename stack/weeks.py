@@ -104,4 +104,5 @@ def _drift(document: Mapping[str, Any] | None) -> str:
     monitor = MonitorResult.model_validate(document)
     if monitor.drift_score is None:
         return f"skipped: {monitor.reason}"
-    return f"{'yes' if monitor.drift_detected else 'no'}, {monitor.drift_score:.2f} of {monitor.samples:,} samples"
+    verdict = f"{'yes' if monitor.drift_detected else 'no'}, {monitor.level}"
+    return f"{verdict}, {monitor.drift_score:.2f} of {monitor.samples:,} samples"

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,12 @@ MODEL_VERSION = "1"
 
 def show(rows: int, databases: list[str]) -> None:
     """The table: seconds and peak memory of `python -m flows.monitor_and_retrain`, from its start to its end."""
-    print(f"\n## {rows:,} logged predictions in seven days\n")
-    print("| catalogue | predictions | looked at | a share is within | level | seconds | peak memory MB |")
-    print("|---|--:|--:|--:|---|--:|--:|")
+    load = f"{os.getloadavg()[0]:.1f}"
+    print(f"\n## {rows:,} logged predictions in seven days\n\nLoad average at the start: {load}.\n")
+    print(
+        "| catalogue | predictions | looked at | a share is within | level | seconds | CPU seconds | peak memory MB |"
+    )
+    print("|---|--:|--:|--:|---|--:|--:|--:|")
     for database in databases:
         with tempfile.TemporaryDirectory(prefix="bench-monitoring-") as folder:
             print(_row(Path(folder), database, rows), flush=True)
@@ -66,39 +70,41 @@ def _row(home: Path, database: str, rows: int) -> str:
         batches = (batch.drop(columns="week") for batch in simulate(simulation))
         loading.load(engine, batches, source=simulation.source, created_at=settings.weeks.epoch)
         training = ["--week", "1", "--max-features", "5000", "--auto-promote-threshold", "0.1"]
-        trained, _, _ = _run("flows.pipeline_flow", training, environment, home)
+        trained, _ = _run("flows.pipeline_flow", training, environment, home)
         if not trained["promoted"]:
             raise RuntimeError(f"the benchmark has no champion: {trained['reason']}")
         answers = _answers(settings.mlflow_tracking_uri, trained["run_id"])
         _fill(engine, answers, rows, start_of(3, settings.weeks.epoch))
-        found, seconds, peak = _run("flows.monitor_and_retrain", [], environment, home)
+        found, cost = _run("flows.monitor_and_retrain", [], environment, home)
     share = f"{100 * found['sampling_error']:.2f} points"
     name = "PostgreSQL" if database == "embedded" else "SQLite"
     counts = f"{found['samples']:,} | {found['sampled']:,} | {share} | {found['level']}"
-    return f"| {name} | {counts} | {seconds:.1f} | {peak / 2**20:,.0f} |"
+    return f"| {name} | {counts} | {cost.seconds:.1f} | {cost.cpu_seconds:.1f} | {cost.peak_bytes / 2**20:,.0f} |"
 
 
-def _run(
-    module: str, arguments: list[str], environment: dict[str, str], home: Path
-) -> tuple[dict[str, Any], float, int]:
-    """The flow's result, its process's seconds from start to end and its largest resident set in bytes."""
+@dataclass(frozen=True)
+class Cost:
+    """A process's seconds from start to end, those it computed for, and its largest resident set."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+
+
+def _run(module: str, arguments: list[str], environment: dict[str, str], home: Path) -> tuple[dict[str, Any], Cost]:
+    """The flow's result, and what its process cost."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+    command = [sys.executable, "-m", module, *arguments]
     with (home / "flow.out").open("w+") as out, (home / "flow.log").open("w") as log:
         started = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
-            env=inherited | environment,
-            cwd=CHECKOUT,
-            stdout=out,
-            stderr=log,
-        )
+        process = subprocess.Popen(command, env=inherited | environment, cwd=CHECKOUT, stdout=out, stderr=log)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0:
             raise RuntimeError(f"{module} ended with {process.returncode}:\n{(home / 'flow.log').read_text()[-3000:]}")
         out.seek(0)
-        return json.load(out), seconds, usage.ru_maxrss * 1024
+        return json.load(out), Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
 def _answers(tracking_uri: str, run_id: str) -> pd.DataFrame:
