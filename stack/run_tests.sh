@@ -14,20 +14,20 @@ run() {
     "$environment/bin/python" -m pytest $(printf 'tests/%s ' "$@") || echo "$environment: $*" >>"$results/failed"
 }
 
-bridge_lane() {
-    run .venv-airflow unit/bridge unit/plugins unit/isolation airflow contract faults
-    run .venv-ml e2e/test_sqlite.py
+airflow_lane() {
+    run .venv-airflow unit/isolation airflow
 }
 
-factory_lane() {
+other_lane() {
     run .venv-ml unit/factory unit/flows unit/stack unit/docker unit/isolation prefect
-    run .venv-ml e2e/test_weekly_loop.py
+    run .venv-airflow unit/bridge unit/plugins contract faults
+    run .venv-ml e2e
 }
 
-bridge_lane >"$results/bridge_lane" 2>&1 &
-factory_lane
+airflow_lane >"$results/airflow_lane" 2>&1 &
+other_lane
 wait
-cat "$results/bridge_lane"
+cat "$results/airflow_lane"
 
 if [ -s "$results/failed" ]; then
     sed 's/^/== failed: /' "$results/failed" >&2
