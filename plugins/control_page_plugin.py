@@ -1,7 +1,7 @@
 """The control page as an Airflow plugin: a page in the navigation and a tab on every task instance.
 
-Wiring only. Every process of Airflow loads this file, tasks included, so that the page itself is imported by the
-api-server alone, at its first request.
+Wiring only. Every process of Airflow loads this file, tasks included: the page itself is imported where its application
+is asked for, which is in the api-server, at its start.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ class ControlPagePlugin(AirflowPlugin):
     """Airflow finds it by its base class."""
 
     name = "control_page"
-    fastapi_apps = [{"app": control_page, "url_prefix": PREFIX, "name": "Control page"}]  # noqa: RUF012
     # Without a leading slash, so that Airflow may live below a path of its own.
-    external_views = [  # noqa: RUF012 — Airflow declares both as an instance's
+    external_views = [  # noqa: RUF012 — Airflow declares it as an instance's
         {
             "name": "Control page",
             "href": f"{PREFIX[1:]}/",
@@ -42,3 +41,11 @@ class ControlPagePlugin(AirflowPlugin):
             "url_route": "prefect-run",
         },
     ]
+
+    @property
+    def fastapi_apps(self) -> list[Any]:  # type: ignore[override]
+        """Asked for by the api-server alone; what the page needs is there before its first viewer is."""
+        from plugins.control_page.app import application
+
+        application()
+        return [{"app": control_page, "url_prefix": PREFIX, "name": "Control page"}]
