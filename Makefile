@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the others.
 .DEFAULT_GOAL := help
-.PHONY: help install install-test demo up down status logs test bench-dataset bench-drift bench-task-end test-browser pictures test-faults test-wheel test-model bench-training lint env lock wheel clean python installed
+.PHONY: help python installed install install-test demo up down status logs test test-browser test-faults test-model test-wheel bench-control-page bench-cycle bench-dataset bench-drift bench-task-end bench-training bench-waits pictures lint env lock wheel clean
 
 PYTHON ?= python3
 ML := .venv-ml/bin
@@ -93,6 +93,9 @@ bench-waits: install-test ## what waiting for flow runs costs, beside polling an
 bench-training: install-test ## a training at 84,916 rows beside the common recipe (5 minutes; PRICERUNNER=file: real offers too)
 	@exec $(ML)/python -m benchmarks.training
 	$(if $(PRICERUNNER),@$(ML)/python -m benchmarks.training --pricerunner $(PRICERUNNER))
+
+bench-cycle: install-test ## a week through Airflow and Prefect, beside the same work in one script (15 minutes)
+	@exec $(ML)/python -m benchmarks.cycle
 
 lint: install-test ## ruff, mypy and the import rules
 	$(ML)/ruff check .

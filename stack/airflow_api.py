@@ -91,6 +91,13 @@ class AirflowApi:
             for each in found
         ]
 
+    def times(self, run_id: str) -> tuple[datetime, dict[str, datetime]]:
+        """When the run began, and when each of its tasks that has ended did."""
+        began = self._send("GET", f"{self._dag}/dagRuns/{run_id}")["start_date"]
+        found = self._send("GET", f"{self._dag}/dagRuns/{run_id}/taskInstances")["task_instances"]
+        ends = {each["task_id"]: datetime.fromisoformat(each["end_date"]) for each in found if each["end_date"]}
+        return datetime.fromisoformat(began), ends
+
     def result(self, run_id: str, task_id: str) -> dict[str, Any] | None:
         """What the task handed back; None when it handed back nothing."""
         where = f"{self._dag}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"

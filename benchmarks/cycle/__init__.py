@@ -1,0 +1,1 @@
+"""What the orchestrators add to a week of work."""
