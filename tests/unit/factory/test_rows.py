@@ -68,11 +68,10 @@ def test_rows_come_by_id_in_bounded_batches_up_to_a_moment(
     stock(goods(50, first=50), created_at=epoch + timedelta(microseconds=1))
     stock(goods(50))
     monkeypatch.setattr(rows, "FETCH_ROWS", 16)
-    monkeypatch.setattr(rows, "BLOCK_BYTES", 1000)
     batches: list[pa.RecordBatch] = []
     with engine.connect() as connection:
         read_products(connection, batches.append)
-    assert max(batch.num_rows for batch in batches) <= 20
+    assert max(batch.num_rows for batch in batches) <= 16
     ids = [name for batch in batches for name in batch.column("productid").to_pylist()]
     assert ids == [f"{n:05d}" for n in range(100)]
     assert everything(engine, epoch).num_rows == 50
@@ -83,7 +82,7 @@ def test_an_error_amid_the_rows_is_raised_and_the_connection_serves_on(
     stock: Stock, goods: Batch, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stock(goods(2000))
-    monkeypatch.setattr(rows, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(rows, "FETCH_ROWS", 100)
     seen: list[int] = []
 
     def refuse(batch: pa.RecordBatch) -> None:
