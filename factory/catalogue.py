@@ -116,7 +116,13 @@ inference_log = Table(
     Column("model_version", Text, nullable=False),
     Column("use_case", Text, nullable=False),
 )
-Index("inference_log_window", inference_log.c.use_case, inference_log.c.timestamp)
+Index(  # holds all that counting and drawing a window of a million predictions needs: the table is not touched
+    "inference_log_window",
+    inference_log.c.use_case,
+    inference_log.c.timestamp,
+    inference_log.c.model_version,
+    inference_log.c.prediction_id,
+)
 decisions = Table(
     "decisions",
     tables,
