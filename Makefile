@@ -84,6 +84,9 @@ bench-dataset: install-test ## loading, cutting and checking beside pandas, at 8
 bench-drift: install-test ## is drift found in its week, are quiet weeks left alone, what does a million cost (8 minutes; PRICERUNNER=file: real offers too)
 	@exec $(ML)/python -m benchmarks.monitoring $(if $(PRICERUNNER),--offers $(PRICERUNNER))
 
+bench-control-page: install-test ## what the control page costs Prefect and its viewers at 10,000 runs (4 minutes)
+	@exec $(AIRFLOW)/python -m benchmarks.control_page
+
 bench-task-end: install-test ## from a flow run's end to its task's end, beside polling (6 minutes)
 	@exec $(ML)/python -m benchmarks.task_end
 
