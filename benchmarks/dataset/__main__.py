@@ -1,7 +1,7 @@
 """Rows a second and peak memory of loading, cutting and checking, beside `pandas.read_sql` and `to_parquet`.
 
     python -m benchmarks.dataset --rows 84916 --rows 1000000
-    python -m benchmarks.dataset --rows 10000000 --database postgresql --folder big --only load --part 0/4
+    python -m benchmarks.dataset --rows 1000000 --times 10 --database postgresql
 
 Every step is a process of its own, Python's start not counted. The products are simulated.
 """
@@ -26,12 +26,15 @@ FIRST_WEEK, EARLIER_WEEK, WHOLE_WEEK = 1, 20, 21
 """The plan's week 20 holds 97 % of all products, its week 21 every one."""
 STEPS = {
     "load": ("load", 0, 1),
+    "grow": ("grow", 0, 0),
     "first cut (40 %, freezes the test set)": ("cut", FIRST_WEEK, 0),
     "check of it": ("check", FIRST_WEEK, 0),
     "pandas.read_sql + to_parquet": ("pandas", 0, 0),
     "cut of every row": ("cut", WHOLE_WEEK, 0),
     "check of every row": ("check", WHOLE_WEEK, 0),
 }
+PANDAS_LIMIT_ROWS = 2_000_000
+"""More would not fit into the memory of a small machine: 1 million took 1.9 GiB."""
 MIB = 2**20
 
 
@@ -41,6 +44,7 @@ def main(
     folder: Annotated[Path | None, typer.Option(help="Keep the catalogues here; else they are thrown away.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Steps whose name begins so.")] = None,
     part: Annotated[str, typer.Option(help="Load one part of many, such as 0/4.")] = "0/1",
+    times: Annotated[int, typer.Option(help="Repeat the loaded products so often, up to 10.", min=1, max=10)] = 1,
 ) -> None:
     """Measure, and print one table."""
     columns = ("database", "products", "step", "rows", "seconds", "of which CPU", "rows/s", "peak MiB")
@@ -49,14 +53,18 @@ def main(
         for size in rows:
             with kept(folder) as home, served(name, home / f"{name}-{size}") as settings:
                 for step, (command, first, second) in STEPS.items():
-                    if only and not step.startswith(tuple(only)):
+                    unwanted = bool(only) and not step.startswith(tuple(only or ()))
+                    beyond = command == "pandas" and size * times > PANDAS_LIMIT_ROWS
+                    if unwanted or beyond or (command == "grow" and times == 1):
                         continue
                     if command == "load":
                         first, second = map(int, part.split("/"))
+                    if command == "grow":
+                        first = times
                     found = measure(settings, command, size, first, second)
                     rate = found["rows"] / found["seconds"]
                     typer.echo(
-                        f"| {name} | {size:,} | {step} | {found['rows']:,} | {found['seconds']:.1f} "
+                        f"| {name} | {size * times:,} | {step} | {found['rows']:,} | {found['seconds']:.1f} "
                         f"| {found['cpu_seconds']:.1f} | {rate:,.0f} | {found['peak_bytes'] / MIB:,.0f} |"
                     )
 

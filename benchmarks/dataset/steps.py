@@ -39,6 +39,29 @@ def load(settings: Settings, rows: int, part: int, parts: int) -> Step:
     return lambda: load(engine, batches, source=simulation.source, created_at=settings.weeks.epoch).new
 
 
+def grow(settings: Settings, rows: int, times: int, _: int) -> Step:
+    """So many times the products, under ids and text keys of their own, by SQL; the weeks cut so far are forgotten.
+
+    Loading 10 million products takes too long for a benchmark. Their texts repeat those of the first, which costs a
+    cut neither more nor less: it looks at keys.
+    """
+    from sqlalchemy import text
+
+    from factory.catalogue import open_catalogue
+
+    engine = open_catalogue(settings.database_url)
+
+    def repeat() -> int:
+        with engine.begin() as connection:
+            for number in range(1, times):
+                connection.execute(text(GROW_PRODUCTS), {"number": number, "digit": str(number)})
+                connection.execute(text(GROW_LABELS), {"digit": str(number)})
+            connection.execute(text("DELETE FROM data_loads"))
+        return rows * times
+
+    return repeat
+
+
 def cut(settings: Settings, rows: int, week: int, _: int) -> Step:  # noqa: ARG001 - every step is asked alike
     """A week with its split; the first one freezes the test set too."""
     from factory.cutting import cut_week
@@ -72,8 +95,21 @@ def pandas(settings: Settings, rows: int, week: int, _: int) -> Step:  # noqa: A
     return read_and_write
 
 
+GROW_PRODUCTS = """
+INSERT INTO products
+    (productid, designation, description, imageid, created_at, group_id, text_key, text_cleaning)
+SELECT CAST(:digit AS TEXT) || productid, designation, description, imageid, created_at, group_id,
+    (text_key | :number) - (text_key & :number), text_cleaning
+FROM products WHERE length(productid) = 10
+"""
+"""An id of the simulation has ten digits. `(a | b) - (a & b)` is an exclusive or, for which SQLite has no operator."""
+GROW_LABELS = """
+INSERT INTO labels (productid, prdtypecode)
+SELECT CAST(:digit AS TEXT) || productid, prdtypecode FROM labels WHERE length(productid) = 10
+"""
+
 STEPS: dict[str, Callable[[Settings, int, int, int], Step]] = {
-    "load": load, "cut": cut, "check": check, "pandas": pandas,
+    "load": load, "grow": grow, "cut": cut, "check": check, "pandas": pandas,
 }  # fmt: skip
 
 
