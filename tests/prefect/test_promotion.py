@@ -9,9 +9,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import Popen
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from prefect import flow
 
 from factory.catalogue import decisions as decisions_table
 from factory.catalogue import open_catalogue
@@ -113,6 +114,14 @@ def test_every_decision_is_one_record_with_its_numbers_and_whoever_took_it(veter
     assert {check.rule for check in found[2].result.checks} >= {"floor", "gain", "classes", "latency"}
 
 
+def test_a_decision_within_another_flow_is_that_flows(veteran: Home) -> None:
+    @flow(name="retraining")
+    def retraining() -> dict[str, Any]:
+        return promotion(threshold=0.1)
+
+    assert f"{getpass.getuser()}, retraining " in retraining()["decided_by"]
+
+
 def test_a_rollback_that_is_repeated_goes_back_once_and_completes_its_record(veteran: Home) -> None:
     promotion(model_version=WEAK, threshold=0.1)
     promotion(model_version=STRONG, threshold=0.1)
@@ -138,7 +147,7 @@ def test_a_person_may_refuse_and_is_asked_where_it_is_required(veteran: Home, mo
     assert promotion(threshold=0.1)["rule"] == "approval"
     assert veteran.alias("champion") is None
 
-    approved = promotion(threshold=0.1, approved_by="Anna")
+    approved = promotion(model_version=int(STRONG), threshold=0.1, approved_by="Anna")
     assert (approved["promoted"], approved["approved_by"]) == (True, "Anna")
     assert veteran.tags(STRONG)["approved_by"] == "Anna"
     assert [each.result.rejected_by for each in decisions(veteran)] == ["Ben", None, None]
