@@ -162,6 +162,7 @@ retrainings = Table(
     tables,
     Column("use_case", Text, primary_key=True),
     Column("until", _Moment, primary_key=True),
+    Column("claimed_by", Text, nullable=False),
     Column("started_at", _Moment, nullable=False),
     Column("ended_at", _Moment),
     Column("status", Text, nullable=False),

@@ -39,12 +39,16 @@ class Look(BaseModel):
 
 
 class Retraining(BaseModel):
-    """A retraining that drift set off at the data time `until`; `outcome` is a sentence, once it has ended."""
+    """A retraining that drift set off at the data time `until`; `outcome` is a sentence, once it has ended.
+
+    `claimed_by` names the flow run that started it.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     use_case: str
     until: datetime
+    claimed_by: str
     started_at: datetime
     ended_at: datetime | None = None
     status: Literal["started", "done", "failed"]
@@ -93,22 +97,23 @@ def episode_start(looks: Sequence[Look]) -> datetime | None:
 
 
 def claim_retraining(
-    engine: Engine, use_case: str, until: datetime, cooldown_days: float, *, force: bool = False
+    engine: Engine, use_case: str, until: datetime, cooldown_days: float, *, claimed_by: str, force: bool = False
 ) -> Retraining | None:
     """Claim the episode's one retraining: None when it is the caller's now, else the one that stands in the way.
 
-    One stands in the way that began or ended well within `cooldown_days` of data time before or after; one that failed
-    or was lost does not. `force` takes no notice of others. Of two callers at once one gets it.
+    One stands in the way that was started, or ended well, within `cooldown_days` of data time before or after. One that
+    failed or was lost does not, nor does one that `claimed_by` itself started: a flow run that was interrupted goes on.
+    `force` takes no notice of others. Of two callers at once one gets it.
     """
     now, until = datetime.now(UTC), aware(until)
     with exclusive(engine, f"retraining/{use_case}") as connection:
         query = select(retrainings).where(retrainings.c.use_case == use_case).order_by(retrainings.c.until)
         others = [_retraining(row) for row in connection.execute(query).mappings()]
         near = [other for other in others if abs(until - other.until) < timedelta(days=cooldown_days)]
-        standing = [other for other in near if _stands(other, now)]
+        standing = [other for other in near if _stands(other, now, claimed_by)]
         if standing and not force:
             return standing[-1]
-        values = {"started_at": now, "ended_at": None, "status": "started", "outcome": None}
+        values = {"claimed_by": claimed_by, "started_at": now, "ended_at": None, "status": "started", "outcome": None}
         row = upsert(connection, retrainings).values(use_case=use_case, until=until, **values)
         connection.execute(row.on_conflict_do_update(index_elements=["use_case", "until"], set_=values))
     return None
@@ -131,8 +136,9 @@ def read_retrainings(engine: Engine, use_case: str) -> list[Retraining]:
         return [_retraining(row) for row in connection.execute(query).mappings()]
 
 
-def _stands(other: Retraining, now: datetime) -> bool:
-    return other.status == "done" or (other.status == "started" and now - other.started_at < LOST_AFTER)
+def _stands(other: Retraining, now: datetime, claimed_by: str) -> bool:
+    runs = other.status == "started" and now - other.started_at < LOST_AFTER
+    return other.status == "done" or (runs and other.claimed_by != claimed_by)
 
 
 def _retraining(row: RowMapping) -> Retraining:

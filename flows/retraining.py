@@ -12,6 +12,7 @@ from typing import Any
 
 from prefect import task
 from prefect.client.schemas.objects import State
+from prefect.context import TaskRunContext
 
 from factory import drift_history, use_cases
 from factory.catalogue import open_catalogue
@@ -90,8 +91,10 @@ def plan_retraining(settings: Settings, use_case: str) -> Plan:
 @task(**NETWORK)
 def claim(settings: Settings, use_case: str, until: datetime, *, force: bool) -> Retraining | None:
     """None when the episode's retraining is ours now, else the one that stands in the way."""
-    engine = open_catalogue(settings.database_url)
-    return drift_history.claim_retraining(engine, use_case, until, settings.retrain_cooldown_days, force=force)
+    context = TaskRunContext.get()
+    mine = str(context.task_run.flow_run_id) if context else "nobody"
+    engine, days = open_catalogue(settings.database_url), settings.retrain_cooldown_days
+    return drift_history.claim_retraining(engine, use_case, until, days, claimed_by=mine, force=force)
 
 
 @task(**NETWORK)

@@ -201,7 +201,7 @@ def test_a_retraining_that_fails_says_so_and_may_be_tried_again(veteran: Home, c
     engine = open_catalogue(veteran.settings.database_url)
     (failed,) = read_retrainings(engine, "products")
     assert failed.status == "failed"
-    assert claim_retraining(engine, "products", failed.until, 30) is None
+    assert claim_retraining(engine, "products", failed.until, 30, claimed_by="another run") is None
 
 
 def test_a_file_takes_the_place_of_the_log(veteran: Home, champion: str, tmp_path: Path) -> None:

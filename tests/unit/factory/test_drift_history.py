@@ -82,35 +82,41 @@ def test_an_episode_begins_with_the_first_of_the_last_row_of_alarms() -> None:
 
 
 def test_an_episode_has_one_retraining(engine: Engine) -> None:
-    assert claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS) is None
-    running = claim_retraining(engine, "products", MONDAY + timedelta(days=1), COOLDOWN_DAYS)
+    assert claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS, claimed_by="me") is None
+    running = claim_retraining(engine, "products", MONDAY + timedelta(days=1), COOLDOWN_DAYS, claimed_by="other")
     settle_retraining(engine, "products", MONDAY, done=True, outcome="version 4 promoted")
-    ended = claim_retraining(engine, "products", MONDAY + timedelta(days=29), COOLDOWN_DAYS)
+    ended = claim_retraining(engine, "products", MONDAY + timedelta(days=29), COOLDOWN_DAYS, claimed_by="other")
 
     assert running is not None
     assert (running.until, running.status) == (MONDAY, "started")
     assert ended is not None
     assert (ended.status, ended.outcome) == ("done", "version 4 promoted")
-    assert claim_retraining(engine, "other", MONDAY, COOLDOWN_DAYS) is None
-    assert claim_retraining(engine, "products", MONDAY + timedelta(days=30), COOLDOWN_DAYS) is None
+    assert claim_retraining(engine, "other", MONDAY, COOLDOWN_DAYS, claimed_by="me") is None
+    assert claim_retraining(engine, "products", MONDAY + timedelta(days=30), COOLDOWN_DAYS, claimed_by="me") is None
     assert len(drift_history.read_retrainings(engine, "products")) == 2
 
 
 def test_a_failed_or_lost_retraining_may_be_tried_again(engine: Engine) -> None:
-    claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS)
+    claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS, claimed_by="other")
     settle_retraining(engine, "products", MONDAY, done=False, outcome="training ended as Failed")
-    assert claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS) is None
+    assert claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS, claimed_by="me") is None
 
     long_ago = datetime.now(UTC) - drift_history.LOST_AFTER
     with engine.begin() as connection:
         connection.execute(update(retrainings).values(started_at=long_ago))
-    assert claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS) is None
+    assert claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS, claimed_by="third") is None
+
+
+def test_an_interrupted_run_goes_on_with_its_own_claim(engine: Engine) -> None:
+    assert claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS, claimed_by="me") is None
+    assert claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS, claimed_by="me") is None
+    assert claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS, claimed_by="other") is not None
 
 
 def test_a_retraining_that_is_forced_asks_nobody(engine: Engine) -> None:
-    claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS)
+    claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS, claimed_by="other")
 
-    assert claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS, force=True) is None
+    assert claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS, claimed_by="me", force=True) is None
 
 
 CLAIM = """
@@ -118,7 +124,8 @@ from datetime import UTC, datetime
 from factory.catalogue import open_catalogue
 from factory.drift_history import claim_retraining
 sys.stdin.readline()
-standing = claim_retraining(open_catalogue(settings.database_url), "products", datetime(2026, 2, 2, tzinfo=UTC), 30)
+engine, until = open_catalogue(settings.database_url), datetime(2026, 2, 2, tzinfo=UTC)
+standing = claim_retraining(engine, "products", until, 30, claimed_by=str(os.getpid()))
 print(json.dumps(standing is None))
 """
 
