@@ -40,5 +40,6 @@ def check_week(settings: Settings, dataset: DatasetRef, *, overrule: bool = Fals
     with exclusive(engine, CATALOGUE_LOCK) as connection:
         ledger.record_verdict(connection, dataset, status, [*broken, *doubtful])
     if status == "rejected":
-        raise WeekRejected(name, [*broken, *doubtful], quality.first_rows(inspection), rows_uri)
+        accept = None if broken else f"python -m factory accept --week {dataset.week} --use-case {dataset.use_case}"
+        raise WeekRejected(name, [*broken, *doubtful], quality.first_rows(inspection), rows_uri, accept)
     return dataset

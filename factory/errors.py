@@ -65,11 +65,17 @@ class WeekRejected(FactoryError):
     """The checks of a week found something.
 
     `findings` holds one sentence each, `first_rows` a line for each of the first rows concerned; `rows_uri` is a CSV
-    file with more of them, None when no single row is to blame.
+    file with more of them, None when no single row is to blame. `accept_command` accepts the week as it is, where a
+    person may do so.
     """
 
     def __init__(
-        self, batch_name: str, findings: Sequence[str], first_rows: Sequence[str] = (), rows_uri: str | None = None
+        self,
+        batch_name: str,
+        findings: Sequence[str],
+        first_rows: Sequence[str] = (),
+        rows_uri: str | None = None,
+        accept_command: str | None = None,
     ) -> None:
         self.batch_name = batch_name
         self.findings = tuple(findings)
@@ -81,6 +87,8 @@ class WeekRejected(FactoryError):
         if rows_uri:
             parts.append(f"Their rows stand in {rows_uri}.")
         parts.append("Mend the rows in the catalogue and cut the week again (it becomes the next revision).")
+        if accept_command:
+            parts.append(f"If all of this is meant: {accept_command}")
         super().__init__("\n".join(parts))
 
 

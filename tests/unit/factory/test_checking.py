@@ -91,14 +91,16 @@ def test_doubts_may_be_overruled_and_faults_may_not(
     with engine.begin() as connection:
         connection.execute(update(labels).where(labels.c.prdtypecode == "toys").values(prdtypecode="games"))
     second = cut(2)
-    with pytest.raises(WeekRejected, match="never seen before"):
+    with pytest.raises(WeekRejected, match="never seen before") as doubted:
         check_week(settings, second)
+    assert str(doubted.value).endswith("If all of this is meant: python -m factory accept --week 2 --use-case products")
     assert check_week(settings, second, overrule=True) == second
     assert find_week(settings, "products", 2) == second
     with engine.begin() as connection:
         connection.execute(update(labels).where(labels.c.productid == "00006").values(prdtypecode=None))
-    with pytest.raises(WeekRejected, match="no prdtypecode"):
+    with pytest.raises(WeekRejected, match="no prdtypecode") as broken:
         check_week(settings, cut(30), overrule=True)
+    assert "accept --week" not in str(broken.value)
 
 
 def test_a_class_with_too_few_rows_to_train_on_is_found(
