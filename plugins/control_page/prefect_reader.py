@@ -73,7 +73,7 @@ class PrefectReader:
         self._connection: tuple[PrefectConnection, float] | None = None
         self._clients: dict[tuple[Any, ...], AsyncPrefectClient] = {}
         self._trouble: tuple[str, float] | None = None
-        self._listener = Listener(self.connection, self._heard)
+        self._listener = Listener(self.connection, self._heard, self.expire)
 
     async def see(
         self,
