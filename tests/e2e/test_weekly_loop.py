@@ -49,6 +49,15 @@ def test_the_first_week_promotes_a_champion(stack: Stack, first_week: DagRun) ->
     assert stack.champion() == decision["champion_version"] == stack.result(first_week, "train")["model_version"]
 
 
+def test_the_decision_is_recorded_with_the_dag_run_that_took_it(stack: Stack, first_week: DagRun) -> None:
+    [(outcome, rule, decided_by)] = stack.rows("SELECT outcome, rule, decided_by FROM decisions")
+    assert (outcome, rule) == ("promoted", "floor")
+    assert decided_by == f"Airflow, weekly_ml_pipeline {first_week.run_id}"
+    decision = stack.result(first_week, "promote")
+    assert {check["rule"] for check in decision["checks"]} == {"floor", "size", "latency", "memory"}
+    assert decision["costs"]["memory_bytes"] > decision["costs"]["size_bytes"] > 0
+
+
 def test_a_week_without_champion_says_why_it_skipped(stack: Stack, first_week: DagRun) -> None:
     assert "no champion" in stack.result(first_week, "score")["reason"]
     assert stack.result(first_week, "monitor")["status"] == "skipped"
@@ -73,7 +82,7 @@ def test_success_is_told_once_with_links_to_all_three(stack: Stack, first_week: 
     assert facts["Week"] == "1"
     assert facts["Champion"] == f"v{stack.result(first_week, 'promote')['champion_version']}"
     assert {"Rows", "Weighted F1", "Drift"} <= facts.keys()
-    for name in ("Airflow", "Prefect", "MLflow"):
+    for name in ("Airflow", "Prefect", "MLflow", "Model card"):
         assert f"[{name}](" in first_message["description"]
 
 
@@ -110,8 +119,10 @@ def test_rows_grow_and_the_verdict_follows_from_its_numbers(
     theirs = decision["previous_champion_metrics"]["f1_weighted"]
     assert theirs == stack.result(first_week, "promote")["challenger_metrics"]["f1_weighted"]
     assert decision["gain"] == pytest.approx(mine - theirs)
-    assert decision["promoted"] == (decision["gain_at_least"] > 0 and mine >= decision["threshold"])
-    assert decision["rule"] == "gain"
+    passed = {check["rule"]: check["passed"] for check in decision["checks"]}
+    assert passed["floor"] == (mine >= decision["threshold"])
+    assert passed["gain"] == (decision["gain_at_least"] > 0)
+    assert decision["promoted"] == all(passed.values())
     assert stack.champion() == decision["champion_version"]
 
 
