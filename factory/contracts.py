@@ -110,6 +110,8 @@ class TrainingResult(_Result):
     candidate: str = ""
     cv_scores: dict[str, CandidateScore] = Field(default_factory=dict)
     failed_candidates: dict[str, str] = Field(default_factory=dict)
+    card_url: str | None = None
+    """The version's model card, where this run decided on the promotion."""
 
     def facts(self) -> dict[str, str]:
         chosen = f" ({self.candidate})" if self.candidate else ""
@@ -129,7 +131,8 @@ class TrainingResult(_Result):
         return f"{self.metrics[name]:.4f}" + (f" ({bounds[0]:.4f} to {bounds[1]:.4f})" if bounds else "")
 
     def links(self) -> dict[str, str]:
-        return {"MLflow": self.mlflow_url} if self.mlflow_url else {}
+        known = {"MLflow": self.mlflow_url, "Model card": self.card_url}
+        return {name: url for name, url in known.items() if url}
 
 
 class PromotionParams(_Contract):
@@ -337,7 +340,8 @@ class MonitorResult(_Result):
         return [*said, f"Retraining: {self.retraining}"] if self.retraining else said
 
     def links(self) -> dict[str, str]:
-        known = {"Drift report": self.report_url, "Drift by week": self.chart_url}
+        card = ((self.retrain_result or {}).get("promotion") or {}).get("card_url")
+        known = {"Drift report": self.report_url, "Drift by week": self.chart_url, "Model card": card}
         return {name: url for name, url in known.items() if url}
 
 

@@ -86,12 +86,12 @@ def training_pipeline(
     logged = log_training(settings, training)
     version = register_challenger(settings, training, logged)
     log.info("version %s is the challenger: %s", version, training.metrics)
-    promoted, reason = False, "promotion is left to its own run"
+    promoted, reason, card_url = False, "promotion is left to its own run", None
     if auto_promote_threshold is not None:
         from flows.promotion import promotion
 
         decision = promotion(use_case=use_case, model_version=version, threshold=auto_promote_threshold)
-        promoted, reason = decision["promoted"], decision["reason"]
+        promoted, reason, card_url = decision["promoted"], decision["reason"], decision["card_url"]
     result = TrainingResult(
         run_id=logged.run_id,
         metrics=training.metrics,
@@ -107,6 +107,7 @@ def training_pipeline(
         model_version=version,
         reason=reason,
         mlflow_url=logged.url,
+        card_url=card_url,
     )
     return publish(result)
 

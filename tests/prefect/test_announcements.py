@@ -43,6 +43,7 @@ def test_a_run_by_hand_is_told_once_and_its_parts_are_not(heard: Heard) -> None:
     assert "training-pipeline/products" in embed["title"]
     assert f"{result['metrics']['f1_weighted']:.4f}" in str(embed["fields"])
     assert result["mlflow_url"] in embed["description"]
+    assert f"[Model card]({result['card_url']})" in embed["description"]
 
 
 def test_a_run_that_airflow_started_is_left_to_airflow(heard: Heard) -> None:
