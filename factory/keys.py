@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from factory.text import CLEANING, group_of, product_text
+from factory.text import group_of, product_text
 
 Keys: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.int64]]"
 
@@ -36,13 +36,13 @@ def text_keys(designations: Sequence[str | None], descriptions: Sequence[str | N
 
 
 def fresh_keys(rows: pa.RecordBatch) -> tuple[Keys, Keys]:
-    """The text keys and the group keys of rows with designation, description, group_id, text_key and text_cleaning.
+    """The text keys and the group keys of rows with designation, description, group_id and text_key.
 
-    Stored keys are taken where they are of this cleaning. A product without a group forms one with all of its text.
+    A text without a key gets one. A product without a group forms one with all of its text.
     """
-    stored, cleaning = rows.column("text_key"), rows.column("text_cleaning")
+    stored = rows.column("text_key")
     texts: Keys = np.array(pc.fill_null(stored, 0))
-    stale = np.flatnonzero((np.array(pc.fill_null(cleaning, -1)) != CLEANING) | np.array(stored.is_null()))
+    stale = np.flatnonzero(np.array(stored.is_null()))
     if len(stale):
         some = rows.take(pa.array(stale))
         texts[stale] = text_keys(some.column("designation").to_pylist(), some.column("description").to_pylist())

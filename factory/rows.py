@@ -16,13 +16,15 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
-from sqlalchemy import BigInteger, Connection, Select, cast, extract, select
+from sqlalchemy import BigInteger, Connection, Select, case, cast, extract, select
 
 from factory.catalogue import labels, products
+from factory.text import CLEANING
 
 Take: TypeAlias = Callable[[pa.RecordBatch], None]
 
-FETCH_ROWS = 20_000
+BATCH_ROWS = 20_000
+_FETCH_ROWS = 2_000  # SQLite's rows come fastest when they stay in the processor's cache
 
 SCHEMA = pa.schema(
     [
@@ -34,13 +36,14 @@ SCHEMA = pa.schema(
         ("prdtypecode", pa.string()),
         ("group_id", pa.string()),
         ("text_key", pa.int64()),
-        ("text_cleaning", pa.int64()),
     ]
 )
 
 
 def read_products(connection: Connection, take: Take, until: datetime | None = None) -> None:
-    """Hand over every product with its label and stored keys, of those created until then: batches with SCHEMA, by id.
+    """Hand over every product with its label, of those created until then: batches with SCHEMA, by id.
+
+    `text_key` is the stored key, where it was made by this version of the cleaning.
 
     What `take` raises is raised here, and then the transaction can only be rolled back. The connection can do nothing
     else meanwhile.
@@ -53,7 +56,10 @@ def _query(connection: Connection, until: datetime | None) -> Select[Any]:
     created: Any = products.c.created_at
     if connection.dialect.name == "postgresql":  # a number, whatever the session's time zone
         created = cast(extract("epoch", created) * 1_000_000, BigInteger).label("created_at")
-    columns = {**products.c, "created_at": created, "prdtypecode": labels.c.prdtypecode}
+    of_this_cleaning = case((products.c.text_cleaning == CLEANING, products.c.text_key)).label("text_key")
+    columns = {
+        **products.c, "created_at": created, "prdtypecode": labels.c.prdtypecode, "text_key": of_this_cleaning,
+    }  # fmt: skip
     query = select(*(columns[name] for name in SCHEMA.names)).select_from(products.outerjoin(labels))
     if until is not None:
         query = query.where(products.c.created_at <= until)
@@ -65,12 +71,21 @@ def _fetched(connection: Connection, query: Select[Any], take: Take) -> None:
     driver.text_factory = bytes  # Arrow wants UTF-8, as SQLite has it: text in between costs a third of the time
     try:
         cursor = connection.execute(query).cursor  # the driver's own: rows as SQLite gives them, moments as text
-        while rows := cursor.fetchmany(FETCH_ROWS):
-            columns = zip(*rows, strict=True)
-            arrays = [_array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
-            take(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA))
+        while batches := [_batch(rows) for _ in range(BATCH_ROWS // _FETCH_ROWS) if (rows := _next(cursor))]:
+            take(pa.concat_batches(batches))
     finally:
         driver.text_factory = str
+
+
+def _next(cursor: Any) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = cursor.fetchmany(_FETCH_ROWS)
+    return rows
+
+
+def _batch(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
+    columns = zip(*rows, strict=True)
+    arrays = [_array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
 
 
 def _array(values: tuple[Any, ...], wanted: pa.DataType) -> pa.Array:
@@ -84,13 +99,9 @@ def _copied(connection: Connection, query: Select[Any], take: Take) -> None:
     driver: Any = connection.connection.driver_connection
     with driver.cursor() as cursor:
         statement = cursor.mogrify(str(compiled), compiled.params).decode()
-        lines = _Lines(take, driver.cancel)
-        try:
-            cursor.copy_expert(f"COPY ({statement}) TO STDOUT (FORMAT csv)", lines)
-        except driver.DatabaseError:
-            if lines.failure is None:
-                raise
-        lines.end()
+        lines = _Lines(take)
+        cursor.copy_expert(f"COPY ({statement}) TO STDOUT (FORMAT csv)", lines)
+    lines.end()
 
 
 class _Lines:
@@ -98,19 +109,24 @@ class _Lines:
 
     failure: BaseException | None = None
 
-    def __init__(self, take: Take, cancel: Callable[[], None]) -> None:
-        self._take, self._cancel = take, cancel
+    def __init__(self, take: Take) -> None:
+        self._take = take
         self._waiting: list[bytes] = []
 
     def write(self, line: bytes) -> None:
-        """Take a row; called for every one of them, so it does as little as can be."""
+        """Take a row; called for every one of them, so it does as little as can be.
+
+        After a failure the rest passes unread: an error amid COPY would break the connection, and a cancellation that
+        comes too late would hit whatever is asked next.
+        """
         self._waiting.append(line)
-        if len(self._waiting) >= FETCH_ROWS and self.failure is None:
+        if len(self._waiting) >= BATCH_ROWS:
             try:
-                self._hand_over()
-            except BaseException as failure:  # noqa: BLE001 - an error amid COPY would break the connection: see end()
+                if self.failure is None:
+                    self._hand_over()
+            except BaseException as failure:  # noqa: BLE001 - raised by end(), when the connection can take it
                 self.failure = failure
-                self._cancel()
+            self._waiting = []
 
     def end(self) -> None:
         """Hand over the rest; raises what went wrong on the way."""

@@ -67,7 +67,8 @@ def test_rows_come_by_id_in_bounded_batches_up_to_a_moment(
     epoch = settings.weeks.epoch
     stock(goods(50, first=50), created_at=epoch + timedelta(microseconds=1))
     stock(goods(50))
-    monkeypatch.setattr(rows, "FETCH_ROWS", 16)
+    monkeypatch.setattr(rows, "BATCH_ROWS", 16)
+    monkeypatch.setattr(rows, "_FETCH_ROWS", 8)
     batches: list[pa.RecordBatch] = []
     with engine.connect() as connection:
         read_products(connection, batches.append)
@@ -82,7 +83,8 @@ def test_an_error_amid_the_rows_is_raised_and_the_connection_serves_on(
     stock: Stock, goods: Batch, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stock(goods(2000))
-    monkeypatch.setattr(rows, "FETCH_ROWS", 100)
+    monkeypatch.setattr(rows, "BATCH_ROWS", 100)
+    monkeypatch.setattr(rows, "_FETCH_ROWS", 50)
     seen: list[int] = []
 
     def refuse(batch: pa.RecordBatch) -> None:
@@ -123,6 +125,15 @@ def test_a_text_that_was_mended_or_put_there_by_hand_gets_its_key_anew(
     assert texts[1] == texts[names.index("x")] == key_of("mended")
     assert groups[2] == key_of("a group") != texts[2]
     assert (np.delete(groups, 2) == np.delete(texts, 2)).all()
+
+
+def test_a_change_of_the_cleaning_makes_all_keys_anew(
+    stock: Stock, goods: Batch, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stock(goods(40))
+    assert everything(engine)["text_key"].null_count == 0
+    monkeypatch.setattr(rows, "CLEANING", rows.CLEANING + 1)
+    assert everything(engine)["text_key"].null_count == 40
 
 
 def test_a_catalogue_of_an_earlier_version_gets_its_keys_when_it_is_cut(
