@@ -36,6 +36,7 @@ __all__ = [
     "Window",
     "append",
     "count_versions",
+    "merge_samples",
     "newest_timestamp",
     "read_window",
 ]
@@ -139,6 +140,19 @@ def read_window(
     frame["label"] = frame.pop("prdtypecode")
     frame = frame.sort_values(["timestamp", "prediction_id"], kind="stable", ignore_index=True)
     return Window(typed(frame.drop(columns=["designation", "description"]), "the inference log"), total)
+
+
+def merge_samples(*windows: Window) -> Window:
+    """One random sample of windows of the table that share no row: every row of theirs is as likely to be in it.
+
+    Of each window the rows with the smallest hashes are kept, at the rate of the one that was drawn most thinly.
+    """
+    rate = min((len(window.rows) / window.total for window in windows if window.total), default=1.0)
+    parts = []
+    for window in windows:
+        order = np.argsort(_hashes(window.rows["prediction_id"].to_numpy(dtype=object)), kind="stable")
+        parts.append(window.rows.iloc[np.sort(order[: round(rate * window.total)])])
+    return Window(pd.concat(parts, ignore_index=True), sum(window.total for window in windows))
 
 
 def _within(use_case: str, until: datetime, days: float) -> list[Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from factory import use_cases
-from factory.inference_log import MOST_ROWS, Window
+from factory.inference_log import MOST_ROWS, Window, merge_samples
 from factory.settings import Settings
 from flows.adapters.registry import Version
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 CURRENT_DAYS = 7
+ENOUGH_LABELLED = 2_000
+"""F1 of so many is known to two points, 19 times in 20: a sample that holds them spares a pass over a large log."""
 LONG_DAYS = 30
 SEED = 42
 
@@ -32,8 +34,9 @@ class Windows:
     """Everything that one look at `version` needs; the windows end at `until`.
 
     `current` holds the version's predictions of the last 7 days and `labelled` those of the last 30 whose true class
-    is known. `before` holds every version's predictions of the 23 days before the last 7: the two share no row, or
-    they could not be told apart by chance. `reference` are the version's predictions on the frozen test set.
+    is known, or a sample of ENOUGH_LABELLED and more. `before` holds every version's predictions of the 23 days before
+    the last 7: the two share no row, or they could not be told apart by chance. `reference` are the version's
+    predictions on the frozen test set, `promised` the metrics of its run.
     """
 
     version: Version
@@ -82,12 +85,17 @@ def read_windows(
         return Nothing(f"{samples} predictions in {CURRENT_DAYS} days, at least {least} are needed", samples)
     version = champion if number == champion.number else registry.get_version(client, model, number)
     earlier = until - timedelta(days=CURRENT_DAYS)
+    current = read_window(engine, use_case, until, CURRENT_DAYS, path, version=number)
+    before = read_window(engine, use_case, earlier, LONG_DAYS - CURRENT_DAYS, path)
+    labelled = None if path else _labelled_among(current, before, number)
+    if labelled is None:
+        labelled = read_window(engine, use_case, until, LONG_DAYS, path, version=number, labelled=True)
     return Windows(
         version=version,
         until=until,
-        current=read_window(engine, use_case, until, CURRENT_DAYS, path, version=number),
-        before=read_window(engine, use_case, earlier, LONG_DAYS - CURRENT_DAYS, path),
-        labelled=read_window(engine, use_case, until, LONG_DAYS, path, version=number, labelled=True),
+        current=current,
+        before=before,
+        labelled=labelled,
         reference=_bounded(runs.read_reference(client, version)),
         promised=runs.read_metrics(client, version.run_id),
     )
@@ -98,6 +106,15 @@ def _busiest(counts: Mapping[str, int], champion: str) -> tuple[str, int]:
     named = {version: count for version, count in counts.items() if version}
     number = max(sorted(named), key=lambda version: named[version]) if named else champion
     return number, named.get(number, 0) + counts.get("", 0)
+
+
+def _labelled_among(current: Window, before: Window, number: str) -> Window | None:
+    """Those of the version whose true class is known, where the windows are samples that hold enough of them."""
+    if len(current.rows) == current.total:
+        return None
+    rows = merge_samples(current, before).rows
+    known = rows[rows["label"].notna() & (rows["model_version"] == number)]
+    return Window(known, len(known)) if len(known) >= ENOUGH_LABELLED else None
 
 
 def _bounded(reference: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine
 
 from factory.errors import InferenceLogInvalid
-from factory.inference_log import COLUMNS, append, count_versions, newest_timestamp, read_window
+from factory.inference_log import COLUMNS, append, count_versions, merge_samples, newest_timestamp, read_window
 
 MONDAY = datetime(2026, 1, 12, tzinfo=UTC)
 Batch = Callable[..., pd.DataFrame]
@@ -60,6 +60,22 @@ def test_of_a_large_window_the_same_random_sample_is_drawn_every_time(engine: En
     # a half of the window: four standard errors of a share in 3,000 rows either way
     assert (window.rows["predicted_class"] == "tools").mean() == pytest.approx(0.5, abs=0.04)
     assert window.rows["prediction_id"].is_monotonic_increasing
+
+
+def test_samples_of_two_windows_merge_into_one_in_which_all_rows_are_as_likely(engine: Engine) -> None:
+    append(engine, predictions(9_000))
+    append(engine, predictions(3_000, first=9_000, at=MONDAY - timedelta(days=8)))
+    recent = read_window(engine, "products", MONDAY, 7, most_rows=1_500)
+    before = read_window(engine, "products", MONDAY - timedelta(days=7), 23, most_rows=1_500)
+
+    merged = merge_samples(recent, before)
+
+    assert merged.total == 12_000
+    assert (merged.rows["timestamp"] == MONDAY).sum() == 1_500
+    assert (merged.rows["timestamp"] < MONDAY).sum() == 500
+    whole = read_window(engine, "products", MONDAY, 30, most_rows=2_000)
+    # the smallest hashes of each are nearly those of all: a sample of 2,000 in which a quarter is from before
+    assert len(set(whole.rows["prediction_id"]) & set(merged.rows["prediction_id"])) > 1_900
 
 
 def test_a_version_is_read_alone_and_counted(engine: Engine) -> None:

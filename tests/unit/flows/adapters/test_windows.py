@@ -1,0 +1,44 @@
+"""Labelled predictions are taken from samples that hold enough of them, and read for themselves otherwise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from factory.inference_log import Window
+from flows.adapters import windows
+
+
+def window(rows: int, total: int, *, labelled: float, version: str = "2", first: int = 0) -> Window:
+    known = np.arange(rows) < labelled * rows
+    frame = pd.DataFrame(
+        {
+            "prediction_id": [f"{number:06d}" for number in range(first, first + rows)],
+            "model_version": version,
+            "label": np.where(known, "toys", None),
+        }
+    )
+    return Window(frame, total)
+
+
+def test_a_sample_with_enough_labels_is_not_read_again() -> None:
+    current, before = window(3_000, 30_000, labelled=1.0), window(3_000, 15_000, labelled=1.0, first=3_000)
+
+    found = windows._labelled_among(current, before, "2")
+
+    assert found is not None
+    assert found.total == len(found.rows) == 4_500  # a tenth of both
+
+
+@pytest.mark.parametrize(
+    ("current", "before"),
+    [
+        (window(3_000, 3_000, labelled=1.0), window(3_000, 3_000, labelled=1.0, first=3_000)),
+        (window(3_000, 30_000, labelled=0.1), window(0, 0, labelled=0, first=3_000)),
+        (window(3_000, 30_000, labelled=0.1), window(3_000, 30_000, labelled=1.0, version="1", first=3_000)),
+    ],
+    ids=["read whole", "few labels", "another version's labels"],
+)
+def test_otherwise_they_are_read_for_themselves(current: Window, before: Window) -> None:
+    assert windows._labelled_among(current, before, "2") is None
