@@ -130,7 +130,7 @@ def _field(name: str, schema: Mapping[str, Any], record: DeploymentRecord) -> Fi
         required=name in schema.get("required", ()) and not given,
         nullable=nullable,
         description=str(declared.get("description") or kind.get("description") or ""),
-        default=_shown(default) if given else "",
+        default="" if default is None else _shown(default),
         choices=tuple((json.dumps(each), _shown(each)) for each in offered),
     )
 

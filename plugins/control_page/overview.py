@@ -119,8 +119,9 @@ def drift_view(looks: Sequence[Look]) -> DriftView | None:
     if not looks:
         return None
     last, scores = looks[-1], tuple(look.drift_score for look in looks)
-    step = SPARK_WIDTH / max(1, len(scores) - 1)
-    points = " ".join(f"{index * step:.1f},{SPARK_HEIGHT * (1 - score):.1f}" for index, score in enumerate(scores))
+    drawn = scores if len(scores) > 1 else scores * 2  # one look is a line as well
+    step = SPARK_WIDTH / (len(drawn) - 1)
+    points = " ".join(f"{index * step:.1f},{SPARK_HEIGHT * (1 - score):.1f}" for index, score in enumerate(drawn))
     tones: dict[str, Tone] = {"stable": "good", "warning": "waiting"}
     return DriftView(last.level, tones.get(last.level, "bad"), last.drift_score, last.looked_at, points, scores)
 

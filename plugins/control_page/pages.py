@@ -65,7 +65,14 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"when": when, "since": since, "duration": in_words, "decimal": decimal, "count": count}
+    made.filters |= {
+        "when": when,
+        "clock": clock,
+        "since": since,
+        "duration": in_words,
+        "decimal": decimal,
+        "count": count,
+    }
     return made
 
 
@@ -79,6 +86,11 @@ def asset_version() -> str:
 def when(moment: datetime | None) -> Markup:
     """A time, which the script turns into the viewer's zone."""
     return _time(moment, "moment", moment.strftime("%Y-%m-%d %H:%M UTC") if moment else "")
+
+
+def clock(moment: datetime | None) -> Markup:
+    """The time of day, for what lies close together."""
+    return _time(moment, "clock", moment.strftime("%H:%M:%S") if moment else "")
 
 
 def since(moment: datetime | None) -> Markup:

@@ -335,13 +335,13 @@ def test_a_task_has_its_flow_run_on_a_tab(as_user: Browser, fake: FakePrefect, a
     fake.on_run("work/alpha", state="RUNNING", logs=["under way"])
     run = fake.run("work/alpha", tags=["airflow", "dag:alpha", "run:tab", "task:run"])
     fake.task(run, "fit-model")
-    path = f"{PAGE}/task?dag_id=alpha&run_id=tab&task_id=run&map_index=-1"
+    path = f"{PAGE}/task?dag_id=alpha&run_id=tab%2B00%3A00&task_id=run&map_index=-1"
     assert "no such task instance" in as_user("admin").get(path).text
-    make_task_instance("alpha", "tab")
+    make_task_instance("alpha", "tab+00:00")
     assert "has not started a flow run yet" in as_user("admin").get(path).text
     with create_session() as session:
         XComModel.set(
-            key="prefect_flow_run_id", value=run.id, dag_id="alpha", task_id="run", run_id="tab", session=session
+            key="prefect_flow_run_id", value=run.id, dag_id="alpha", task_id="run", run_id="tab+00:00", session=session
         )
     page = as_user("reads-alpha").get(path).text
     for part in (run.name, "under way", "fit-model"):

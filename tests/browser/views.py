@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Stack
@@ -21,7 +23,7 @@ def go_to(page: Page, view: str, stack: Stack) -> None:
         page.locator("tbody th a").first.click()
     elif view == "task":
         page.goto(task_page(stack))
-    elif view == "down":
+    elif view == "missing":
         page.goto(f"{stack.page}/runs/00000000-0000-4000-8000-000000000000")
     else:
         page.goto(f"{stack.page}/{PATHS.get(view, view)}")
@@ -32,7 +34,7 @@ def go_to(page: Page, view: str, stack: Stack) -> None:
 def task_page(stack: Stack) -> str:
     """The tab of a training's task."""
     newest = stack.airflow(f"/dags/{DAG}/dagRuns?order_by=-run_after&limit=1")["dag_runs"][0]["dag_run_id"]
-    return f"{stack.page}/task?dag_id={DAG}&run_id={newest}&task_id=train&map_index=-1"
+    return f"{stack.page}/task?dag_id={DAG}&run_id={quote(newest)}&task_id=train&map_index=-1"
 
 
-VIEWS = ("overview", "choose", "form", "runs", "run", "deployments", "promotion", "task", "down")
+VIEWS = ("overview", "choose", "form", "runs", "run", "deployments", "promotion", "task", "missing")

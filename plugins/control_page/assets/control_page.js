@@ -19,6 +19,7 @@
   if (outer) new MutationObserver(showTheme).observe(outer.document.documentElement, { attributes: true });
 
   const moments = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
   function ago(date) {
     const seconds = (Date.now() - date) / 1000, size = Math.abs(seconds);
     const [length, unit] = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]].find(([least]) => size >= least) || [1, "s"];
@@ -28,9 +29,9 @@
   function showTimes(root) {
     for (const time of root.querySelectorAll("time[datetime]")) {
       const date = new Date(time.dateTime);
-      const words = time.dataset.as === "ago" ? ago(date) : moments.format(date);
+      const words = { ago: () => ago(date), clock: () => clock.format(date) }[time.dataset.as]?.() ?? moments.format(date);
       if (time.textContent !== words) time.textContent = words;
-      if (time.dataset.as === "ago") time.title = moments.format(date);
+      if (time.dataset.as !== "moment") time.title = moments.format(date);
     }
   }
 
