@@ -41,7 +41,7 @@ def write_rows(dataset: DatasetRef, inspection: Inspection) -> str | None:
     table = io.StringIO()
     writer = csv.writer(table)
     writer.writerow(["finding", *SHOWN])
-    writer.writerows([name, *(row[column] for column in SHOWN)] for name, row in rows)
+    writer.writerows([name, *(_cell(row[column]) for column in SHOWN)] for name, row in rows)
     return write_beside(dataset, ROWS, b"\xef\xbb\xbf" + table.getvalue().encode())  # spreadsheets need the mark
 
 
@@ -55,6 +55,11 @@ def first_rows(inspection: Inspection, count: int = 10) -> list[str]:
             cells = ", ".join(f"{name}={_short(row[name])}" for name in SHOWN)
             lines.append(f"[{fault.name}] {cells}")
     return lines[:count]
+
+
+def _cell(value: str | None) -> str | None:
+    # a spreadsheet takes these for formulas, and a product's text may be anybody's
+    return f"'{value}" if value and value[0] in "=+-@\t\r" else value
 
 
 def _short(value: object) -> str:

@@ -233,6 +233,18 @@ def test_a_report_cannot_be_made_to_run_what_a_product_says(
     assert b"<script>" not in read_report(second)["quality.html"]
 
 
+def test_the_file_of_findings_holds_no_formula(good: DatasetRef, cut: Cut, settings: Settings, engine: Engine) -> None:
+    first = read_frame(good)["productid"].iloc[0]
+    with engine.begin() as connection:
+        connection.execute(update(products).where(products.c.productid == first).values(designation='=CMD("x")'))
+        connection.execute(update(labels).where(labels.c.productid == first).values(prdtypecode=None))
+    with pytest.raises(WeekRejected) as caught:
+        check_week(settings, cut(2))
+    assert caught.value.rows_uri is not None
+    frame = pd.read_csv(caught.value.rows_uri.removeprefix("file://"), dtype=str, encoding="utf-8-sig")
+    assert frame.loc[frame["productid"] == first, "designation"].tolist() == ['\'=CMD("x")']
+
+
 def test_a_week_that_this_catalogue_never_cut_is_refused(good: DatasetRef, settings: Settings) -> None:
     foreign = good.model_copy(update={"sha256": "0" * 64})
     with pytest.raises(WeekUnknown, match=r"did not cut products/week-01/r1 with checksum 0{12}…"):
