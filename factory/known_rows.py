@@ -5,7 +5,7 @@ Owns how a snapshot is looked up in without holding it in memory. Knows nothing 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,7 @@ class SortedIds:
     """The productids of a snapshot, asked in ascending order; only those near the last question are in memory."""
 
     def __init__(self, ref: FileRef | None) -> None:
-        self._batches: Iterator[pa.RecordBatch] = read_batches(ref, ["productid"]) if ref else iter(())
+        self._batches = read_batches(ref, ["productid"]) if ref else _no_batches()
         self._held: list[pa.Array] = []
 
     def among(self, ids: pa.Array) -> np.ndarray:
@@ -48,8 +48,11 @@ class SortedIds:
 
     def close(self) -> None:
         """Let go of the file."""
-        if isinstance(self._batches, Iterator) and hasattr(self._batches, "close"):
-            self._batches.close()
+        self._batches.close()
+
+
+def _no_batches() -> Generator[pa.RecordBatch, None, None]:
+    yield from ()
 
 
 def frozen_keys(test: FileRef) -> Frozen:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256
@@ -179,7 +179,7 @@ def read_frame(ref: FileRef, columns: Sequence[str] | None = None) -> pd.DataFra
         return pq.read_table(file, columns=list(columns) if columns is not None else None).to_pandas()
 
 
-def read_batches(ref: FileRef, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+def read_batches(ref: FileRef, columns: Sequence[str] | None = None) -> Generator[pa.RecordBatch, None, None]:
     """The file's rows in batches of at most ROW_GROUP_ROWS, after its checksum was verified; raises as read_frame."""
     with _opened(ref) as file, pq.ParquetFile(file) as parquet:
         yield from parquet.iter_batches(ROW_GROUP_ROWS, columns=list(columns) if columns is not None else None)
