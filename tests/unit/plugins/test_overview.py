@@ -1,0 +1,145 @@
+"""What the overview makes of weeks, decisions, looks and runs, without anybody being asked."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bridge.prefect_api.records import Worker
+from factory.contracts import DatasetRef, FileRef, PromotionResult
+from factory.decisions import Decision
+from factory.drift_history import Look
+from factory.ledger import Entry
+from plugins.control_page.airflow_reader import LastDagRun
+from plugins.control_page.factory_reader import UseCaseFacts
+from plugins.control_page.overview import attention, challenger_of, champion_of, drift_view, use_case_row
+from plugins.control_page.promotion_views import decision_view, standing
+from plugins.control_page.run_views import RunView, Starter
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+FILE = {"uri": "file:///none", "sha256": "0" * 64, "rows": 9}
+
+
+def decision(number: int, **told: Any) -> Decision:
+    """Version `number` was judged and, unless told otherwise, promoted over the one before."""
+    result = {
+        "use_case": "products",
+        "promoted": True,
+        "reason": "why",
+        "rule": "floor",
+        "challenger_version": str(number),
+        "challenger_metrics": {"f1_weighted": round(0.8 + number / 100, 2), "f1_macro": 0.7},
+        "champion_version": str(number),
+        "previous_champion_version": str(number - 1) if number > 1 else None,
+        "previous_champion_metrics": {"f1_weighted": round(0.79 + number / 100, 2)} if number > 1 else None,
+        "threshold": 0.75,
+        "test_version": "v1",
+        "test_rows": 1100,
+        **told,
+    }
+    more = {"train_rows": 8, "arrivals": 1, "classes": 2, "test": FileRef(**FILE), "test_version": "v1"}
+    dataset = DatasetRef(**FILE, use_case="products", week=number, as_of=NOW, **more)
+    return Decision(decision_id=str(number), decided_at=NOW, dataset=dataset, result=PromotionResult(**result))
+
+
+def look(score: float, *, alarm: bool = False, level: str = "stable") -> Look:
+    told = {"use_case": "products", "until": NOW, "looked_at": NOW, "model_version": "1", "samples": 200}
+    return Look(**told, level=level, drift_score=score, alarm=alarm, columns={})  # type: ignore[arg-type]
+
+
+def view(name: str, state: str, deployment: str = "train/products") -> RunView:
+    return RunView(
+        id=name,
+        name=name,
+        deployment=deployment,
+        state=state,
+        tone="bad",
+        starter=Starter("Prefect", "by hand"),
+        began=NOW,
+        due=NOW,
+        ended=NOW,
+        seconds=1.0,
+        is_live=False,
+        message="",
+        tags=(),
+        parameters="{}",
+    )
+
+
+def week(number: int, status: Any, *findings: str) -> Entry:
+    return Entry(f"products/week-{number}/r1", number, 1, 0.4, status, NOW, NOW, 900, None, findings)
+
+
+KEPT = {"promoted": False, "champion_version": "2", "previous_champion_version": "2"}
+
+
+def test_the_champion_is_the_last_decisions_with_the_numbers_by_which_it_won() -> None:
+    won = decision(2, intervals={"f1_weighted": (0.8, 0.84)})
+    found = champion_of([decision(3, **KEPT), won, decision(1)])
+    assert found is not None
+    assert (found.version, found.f1, found.low, found.high) == ("2", 0.82, 0.8, 0.84)
+    challenger = challenger_of([decision(3, **KEPT), won])
+    assert challenger is not None
+    assert (challenger.version, challenger.f1) == ("3", 0.83)
+    assert challenger_of([won]) is None
+
+
+def test_a_champion_whose_own_decision_is_long_past_has_the_numbers_that_a_challenger_met() -> None:
+    found = champion_of([decision(3, **KEPT)])
+    assert found is not None
+    assert (found.version, found.f1, found.low) == ("2", 0.82, None)
+    assert champion_of([]) is None
+
+
+def test_a_rollback_would_lead_to_the_champion_before() -> None:
+    assert standing([decision(3, **KEPT), decision(2), decision(1)]) == ("2", "1")
+    assert standing([decision(1)]) == ("1", None)
+    assert standing([]) == (None, None)
+
+
+def test_a_decision_is_told_with_its_numbers_and_its_cost() -> None:
+    told = decision_view(decision(2, costs={"size_bytes": 2**21, "p95_ms": 12.34}, card_url="http://m/card"))
+    assert [row.words for row in told.metrics] == ["Weighted F1", "Macro F1"]
+    assert told.costs == (("Size", "2.0 MB"), ("Answer (p95)", "12.3 ms"))
+    assert told.links == {"Model card": "http://m/card"}
+    assert decision_view(decision(2, card_url="javascript:x")).links == {}
+
+
+def test_drift_is_a_level_and_a_line_that_fits_its_frame() -> None:
+    drawn = drift_view([look(0.0), look(0.5), look(1.0, level="critical")])
+    assert drawn is not None
+    assert (drawn.level, drawn.tone, drawn.points) == ("critical", "bad", "0.0,28.0 60.0,14.0 120.0,0.0")
+    one = drift_view([look(0.0)])
+    assert one is not None
+    assert one.points == "0.0,28.0 120.0,28.0"
+    assert drift_view([]) is None
+
+
+def test_a_row_takes_the_newest_of_everything_and_the_next_of_both_sides() -> None:
+    facts = UseCaseFacts([week(1, "accepted"), week(2, "cut")], [decision(1)], [look(0.1)])
+    ran = LastDagRun("weekly", "r", "failed", NOW, NOW, NOW + timedelta(days=3), paused=False)
+    runs = [view("newest", "Completed"), view("older", "Failed")]
+    row = use_case_row("products", "Products", facts, [ran], runs, [NOW + timedelta(days=1)])
+    assert row.week is not None
+    assert (row.week.week, row.airflow_tone, row.next_due) == (2, "bad", NOW + timedelta(days=1))
+    assert row.prefect is not None
+    assert row.prefect.name == "newest"
+
+
+def test_what_needs_attention_is_told_once_each_and_nothing_where_all_is_well() -> None:
+    facts = UseCaseFacts([week(2, "rejected", "half of it is missing")], [], [look(0.6, alarm=True, level="alert")])
+    ran = LastDagRun("weekly", "r", "failed", NOW, NOW, None, paused=False)
+    row = use_case_row("products", "Products", facts, [ran], [], [])
+    troubled = [view("a", "Failed"), view("b", "Failed"), view("c", "Late")]
+    workers = {"gpus": [Worker("w", "OFFLINE", NOW)], "models": [Worker("w", "ONLINE", NOW)]}
+    told = [each.words for each in attention([row], {"products": facts}, troubled, workers)]
+    assert told[0].startswith("No worker is online on pool gpus")
+    assert told[1:] == [
+        "c of train/products is late.",
+        "2 runs of train/products: failed in the last 24 hours.",
+        "The last run of weekly failed in Airflow.",
+        "Week 2 of products was rejected: half of it is missing",
+        "products drifts: alert, score 0.60.",
+    ]
+    well = UseCaseFacts()
+    assert attention([use_case_row("p", "P", well, [], [], [])], {"p": well}, [], {}) == []
