@@ -23,7 +23,7 @@ from factory.contracts import FileRef
 from factory.errors import SnapshotCorrupt, SnapshotStoreUnusable
 
 ROW_GROUP_ROWS = 20_000
-_READ_BYTES = 2**20
+_READ_BYTES, _WRITE_BYTES = 2**20, 2**22
 _PARTIAL = ".partial"
 _PARQUET: dict[str, Any] = {
     "compression": "zstd",
@@ -79,8 +79,11 @@ def writing(folder_uri: str, stem: str, schema: pa.Schema) -> Iterator[Writer]:
         try:
             with filesystem.open(partial, "wb") as sink:
                 hashing = _Hashing(sink)
-                with pq.ParquetWriter(hashing, schema, **_PARQUET) as parquet, Writer(parquet, schema) as writer:
-                    yield writer
+                # few large writes: each waits until the thread that makes the rows lets go of the interpreter
+                with pa.BufferedOutputStream(pa.PythonFile(hashing, "w"), _WRITE_BYTES) as buffered:
+                    with pq.ParquetWriter(buffered, schema, **_PARQUET) as parquet, Writer(parquet, schema) as writer:
+                        yield writer
+                    buffered.flush()
                 sink.flush()
                 if "file" in _protocols(filesystem):  # a power cut after the rename must not leave an empty file
                     os.fsync(sink.fileno())
