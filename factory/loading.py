@@ -54,6 +54,9 @@ def load(
             known += there
         if new + known == 0:
             raise SourceUnreadable(f"{source} holds no products")
+        if new and connection.dialect.name == "postgresql":
+            # until PostgreSQL has looked at the rows it sorts them all anew for the first cut
+            connection.exec_driver_sql(f"ANALYZE {products.name}, {labels.name}")
     return Loaded(new=new, known=known)
 
 
