@@ -22,6 +22,7 @@ from tests.live_prefect import wait_until
 
 WAYS = {
     "bridge": "bridge (the trigger ends the task)",
+    "bridge_without_log": "bridge, `stream_logs=False`",
     "bridge_on_a_worker": "bridge, `end_from_trigger=False`",
     "polling": "polling every 5 s, ended on a worker",
 }
@@ -72,7 +73,7 @@ def measure(airflow: LiveAirflow, api_url: str, way: str) -> list[float]:
     time.sleep(SETTLE_SECONDS)
     by_index = flow_runs(api_url, way, run_id)
     ids = [by_index[index] for index in range(TASKS)]
-    ended = asyncio.run(end_runs(api_url, ids, TASKS * SPACING_SECONDS))
+    ended = asyncio.run(end_runs(api_url, ids, TASKS * SPACING_SECONDS, closing_line=True))
     wait_until(lambda: all_are("success"), f"the tasks of {way} have ended", PATIENCE_SECONDS)
     found = "SELECT map_index, end_date FROM task_instance WHERE dag_id = ? AND run_id = ?"
     return [moment(end) - ended[by_index[index]] for index, end in airflow.rows(found, way, run_id)]

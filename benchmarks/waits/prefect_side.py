@@ -84,10 +84,12 @@ async def create_runs(api_url: str, count: int) -> list[str]:
         return list(await asyncio.gather(*(create() for _ in range(count))))
 
 
-async def end_runs(api_url: str, flow_run_ids: list[str], drive_seconds: float) -> dict[str, float]:
+async def end_runs(
+    api_url: str, flow_run_ids: list[str], drive_seconds: float, *, closing_line: bool = False
+) -> dict[str, float]:
     """Complete the runs one after another, evenly over the time; when each state came about, by the server's clock.
 
-    Seconds since the epoch.
+    Seconds since the epoch. With `closing_line` each run's log is closed with it, as a flow's process does.
     """
     begun = time.time()
     async with _client(api_url) as client:
@@ -96,7 +98,11 @@ async def end_runs(api_url: str, flow_run_ids: list[str], drive_seconds: float) 
             await asyncio.sleep(begun + drive_seconds * position / len(flow_run_ids) - time.time())
             wanted = {"state": {"type": "COMPLETED", "name": "Completed"}, "force": True}
             answer = await _post(client, f"/flow_runs/{flow_run_id}/set_state", wanted)
-            return flow_run_id, datetime.fromisoformat(answer["state"]["timestamp"]).timestamp()
+            moment = answer["state"]["timestamp"]
+            if closing_line:
+                line = {"name": "prefect.flow_runs", "level": 20, "message": "Finished in state Completed()"}
+                await _post(client, "/logs/", [{**line, "timestamp": moment, "flow_run_id": flow_run_id}])
+            return flow_run_id, datetime.fromisoformat(moment).timestamp()
 
         return dict(await asyncio.gather(*(end(*each) for each in enumerate(flow_run_ids))))
 
@@ -106,7 +112,7 @@ def _client(api_url: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=api_url, timeout=httpx.Timeout(600, pool=None), trust_env=False, limits=limits)
 
 
-async def _post(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> Any:
+async def _post(client: httpx.AsyncClient, path: str, body: Any) -> Any:
     """The answer. Another try is made where SQLite is locked (503), where an overloaded server fails (500), and
     where it has just closed this connection.
     """
@@ -114,7 +120,7 @@ async def _post(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> A
         try:
             answer = await client.post(path, json=body)
             if answer.status_code < 500:
-                return answer.raise_for_status().json()
+                return answer.raise_for_status().json() if answer.content else None
         except (httpx.RemoteProtocolError, httpx.ReadError):
             pass
         await asyncio.sleep(0.05 * (attempt + 1))

@@ -27,6 +27,7 @@ class RunAndPoll(RunPrefectDeployment):
 
 WAYS: dict[str, tuple[type[RunPrefectDeployment], dict[str, Any]]] = {
     "bridge": (RunPrefectDeployment, {}),
+    "bridge_without_log": (RunPrefectDeployment, {"stream_logs": False}),
     "bridge_on_a_worker": (RunPrefectDeployment, {"end_from_trigger": False}),
     "polling": (RunAndPoll, {"wait": False}),
 }
