@@ -13,6 +13,7 @@ from bridge.testing import Course, FakePrefect
 from factory import contracts, loading, sources
 from factory.catalogue import open_catalogue
 from factory.settings import read_settings
+from tests.decision import DECISION
 from tests.live_airflow import ADMIN, LiveAirflow
 from tests.live_prefect import CHECKOUT, wait_until
 
@@ -38,22 +39,7 @@ TRAINED = contracts.TrainingResult(
     model_version="3",
     reason="promotion is left to its own run",
 )
-JUDGED = contracts.PromotionResult(
-    use_case="products",
-    promoted=True,
-    reason="weighted F1 0.8900 beats the champion's 0.8700",
-    rule="gain",
-    challenger_version="3",
-    challenger_metrics={"f1_weighted": 0.89, "f1_macro": 0.81},
-    champion_version="2",
-    previous_champion_version="2",
-    previous_champion_metrics={"f1_weighted": 0.87, "f1_macro": 0.8},
-    threshold=0.75,
-    test_version="v1",
-    test_rows=1122,
-    card_url="http://mlflow.test/#/experiments/1/runs/a/artifacts/model_card.html",
-)
-REFUSED = JUDGED.model_copy(update={"promoted": False, "reason": "it does not beat the champion"})
+REFUSED = DECISION.model_copy(update={"promoted": False, "reason": "it does not beat the champion"})
 WATCHED = contracts.MonitorResult(
     status="ok",
     reason="no drift",
@@ -189,7 +175,7 @@ def refused(airflow: LiveAirflow, fake: FakePrefect) -> Refused:
 @pytest.fixture
 def week(refused: Refused, fake: FakePrefect) -> Week:
     """The same week, whose challenger meets the gate now; a person is asked."""
-    fake.on_run(contracts.promotion("products"), Course(result=JUDGED))
+    fake.on_run(contracts.promotion("products"), Course(result=DECISION))
     refused.week.ask_again()
     return refused.week
 
@@ -209,7 +195,7 @@ def test_a_person_sees_the_numbers_and_an_approval_names_them(week: Week, fake: 
     week.end()
     assert week.question["subject"] == "Promote version 3 of products?"
     assert "| weighted F1 | 0.8900 | 0.8700 |" in week.question["body"]
-    assert f"[Model card]({JUDGED.card_url})" in week.question["body"]
+    assert f"[Model card]({DECISION.card_url})" in week.question["body"]
     assert promotions(fake)[-1] == {"model_version": "3", "approved_by": ADMIN, "rejected_by": ""}
     assert week.states["promote"] == week.states["monitor"] == "success"
 

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from factory.approval import compose_question
-from factory.contracts import GateCheck, PromotionResult
+from factory.contracts import GateCheck
+from tests.decision import DECISION
 
-JUDGED = PromotionResult(
-    use_case="products",
-    promoted=True,
-    reason="weighted F1 0.8900 beats the champion's 0.8700",
-    rule="gain",
-    challenger_version="3",
-    challenger_metrics={"f1_weighted": 0.89, "f1_macro": 0.81},
-    champion_version="2",
-    previous_champion_version="2",
-    previous_champion_metrics={"f1_weighted": 0.87, "f1_macro": 0.8},
-    threshold=0.75,
-    test_version="v1",
-    test_rows=1122,
-    rehearsal=True,
-    checks=(GateCheck(rule="floor", passed=True, said="weighted F1 0.8900 reaches the floor 0.7500"),),
-    mlflow_url="http://mlflow.test/#/models/products/versions/3",
-    card_url="http://mlflow.test/#/experiments/1/runs/a/artifacts/model_card.html",
+JUDGED = DECISION.model_copy(
+    update={
+        "rehearsal": True,
+        "checks": (GateCheck(rule="floor", passed=True, said="weighted F1 0.8900 reaches the floor 0.7500"),),
+        "mlflow_url": "http://mlflow.test/#/models/products/versions/3",
+    }
 )
 
 
