@@ -54,10 +54,10 @@ installed:
 test: install-test ## every test, in the environment it belongs to
 	@exec sh stack/run_tests.sh
 
-$(BROWSER)/pytest: tests/browser/requirements.txt
+$(BROWSER)/pytest: requirements/browser.txt
 	@$(PYTHON) stack/install.py tools
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv-browser
-	$(UV) pip install --quiet --python $(BROWSER)/python -r tests/browser/requirements.txt
+	$(UV) pip sync --quiet --require-hashes --python $(BROWSER)/python requirements/browser.txt
 	@touch $@
 
 test-browser: install $(BROWSER)/pytest ## the control page in Chromium over the whole stack (6 minutes; CHROMIUM=path of the browser)
@@ -120,4 +120,4 @@ wheel: python ## build the wheel of the bridge into dist/
 
 clean: ## end the stack, then remove environments, databases and caches
 	@if [ -x $(ML)/python ]; then $(ML)/python -m stack down; fi
-	rm -rf .venv-tools .venv-airflow .venv-ml $(or $(STACK_HOME),.stack) dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv-tools .venv-airflow .venv-ml .venv-browser $(or $(STACK_HOME),.stack) dist .mypy_cache .ruff_cache .pytest_cache

@@ -15,7 +15,9 @@ export_groups airflow --group airflow
 export_groups airflow-test --group airflow --group test
 export_groups ml --group ml
 export_groups ml-test --group ml --group test --group lint
-"$uv" export --quiet --only-group tools --no-emit-project --no-header --output-file requirements/tools.txt
+for name in browser tools; do
+    "$uv" export --quiet --only-group "$name" --no-emit-project --no-header --output-file "requirements/$name.txt"
+done
 
 if grep -n "://" requirements/*.txt; then
     echo "lock: these lines bear an address; requirements must not" >&2
