@@ -11,6 +11,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,10 +62,12 @@ class Stack:
 
 
 @pytest.fixture(scope="session")
-def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """Two weeks of the sample: two models judged, the first of them champion for a while."""
     found = request.config.getoption("--stack-home")
-    home = Path(found) if found else tmp_path_factory.mktemp("stack")
+    # Not pytest's own folder: each pytest that starts closes that to others, and run as root the embedded database is
+    # another user's.
+    home = Path(found or tempfile.mkdtemp(prefix="stack-"))
     environment = {**os.environ, "STACK_HOME": str(home), "FREE_PORTS": "1"}
     command = [str(CHECKOUT / ".venv-ml" / "bin" / "python"), "-m", "stack"]
 
@@ -83,6 +86,7 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield _stack(home)
     finally:
         run("down")
+        shutil.rmtree(home)
 
 
 @pytest.fixture(scope="session")
