@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-CLEANING = 2
+CLEANING = 3
 """The version of what this module does to a text; raise it with every change: stored keys are then made anew."""
 
 _HIDDEN = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
@@ -53,13 +53,17 @@ def group_of(text: str) -> str:
 
     Accents do not, because French in capitals is often written without them.
     """
-    text = text.casefold()
-    if not text.isascii():
-        text = _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
-    if not text.isascii():  # rare: ligatures, and letters that become others only now
-        text = unicodedata.normalize("NFKD", text.casefold().translate(_LIGATURES))
-        text = _ACCENTS.sub("", text).casefold()
+    if text.isascii():
+        text = text.casefold()
+    else:
+        text = _folded(text)
+        if not text.isascii():  # rare: ligatures, and letters that become others only now
+            text = _folded(text.translate(_LIGATURES))
     return _NOT_WORD.sub(" ", text).strip()
+
+
+def _folded(text: str) -> str:
+    return _ACCENTS.sub("", unicodedata.normalize("NFKD", text)).casefold()
 
 
 def _joined(designation: object, description: object) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -88,6 +90,15 @@ def test_cleaning_twice_changes_nothing(text: str) -> None:
     once = product_text(text, None)
     if "&" not in once and "<" not in once:  # what was escaped twice and cut apart may be markup only now
         assert product_text(once, None) == once
+
+
+def test_grouping_any_single_character_twice_changes_nothing() -> None:
+    characters = (chr(point) for point in range(sys.maxunicode + 1))
+    assert [ascii(one) for one in characters if group_of(group_of(one)) != group_of(one)] == []
+
+
+def test_letters_of_another_shape_are_those_letters_in_any_case() -> None:
+    assert group_of("\U0001d4d0\uff22\u00aa") == group_of("aba")
 
 
 @given(st.text())
