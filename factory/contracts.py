@@ -7,7 +7,7 @@ flows' own arguments. Every result tells its facts and reservations (`bridge.con
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,6 +15,14 @@ from bridge.contracts import Deployment
 
 DriftLevel = Literal["stable", "warning", "alert", "critical"]
 """How far a column moved, in ascending order: PSI from 0.1, 0.2 and 0.3 on, where a permutation test agrees."""
+
+# The bounds that contracts and flows share: Prefect's schema holds them, so that every form refuses at the field.
+WeekNumber: TypeAlias = Annotated[int, Field(ge=1)]
+Count: TypeAlias = Annotated[int, Field(ge=0)]
+AtLeastOne: TypeAlias = Annotated[int, Field(ge=1)]
+Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+Names: TypeAlias = Annotated[list[str], Field(min_length=1)]
 
 
 class _Contract(BaseModel):
@@ -73,13 +81,13 @@ class TrainingParams(_Contract):
     use_case: str = "products"
     dataset: DatasetRef | None = None
     dataset_run_id: str | None = None
-    week_number: int = Field(default=1, ge=1)
-    max_features: int | None = Field(default=None, ge=1)
-    C: float | None = Field(default=None, gt=0)
-    auto_promote_threshold: float | None = Field(default=0.75, ge=0, le=1)
-    candidates: list[str] | None = Field(default=None, min_length=1)
-    search_trials: int = Field(default=0, ge=0)
-    search_seconds: float | None = Field(default=None, gt=0)
+    week_number: WeekNumber = 1
+    max_features: AtLeastOne | None = None
+    C: Positive | None = None
+    auto_promote_threshold: Share | None = 0.75
+    candidates: Names | None = None
+    search_trials: Count = 0
+    search_seconds: Positive | None = None
 
 
 class CandidateScore(_Contract):
@@ -144,7 +152,7 @@ class PromotionParams(_Contract):
 
     use_case: str = "products"
     model_version: str | None = None
-    threshold: float | None = Field(default=None, ge=0, le=1)
+    threshold: Share | None = None
     rollback: bool = False
     approved_by: str | None = None
     rejected_by: str | None = None
@@ -212,7 +220,7 @@ class ScoreParams(_Contract):
 
     use_case: str = "products"
     dataset: DatasetRef | None = None
-    week_number: int = Field(default=1, ge=1)
+    week_number: WeekNumber = 1
 
 
 class ScoreResult(_Result):

@@ -96,6 +96,16 @@ def newest_week(settings: Settings, use_case: str) -> DatasetRef | None:
         return ledger.newest(ledger.read_entries(connection, use_case), "accepted")
 
 
+def last_cut_week(settings: Settings, use_case: str) -> int | None:
+    """The highest week that was ever cut, whatever the checks said of it; None when none was.
+
+    Raises CatalogueUnreachable.
+    """
+    with open_catalogue(settings.database_url).connect() as connection:
+        entries = ledger.read_entries(connection, use_case)
+    return max((entry.week for entry in entries if entry.dataset is not None), default=None)
+
+
 def _cut(
     connection: Connection, settings: Settings, use_case: str, as_of: datetime, week: int, revision: int
 ) -> DatasetRef:

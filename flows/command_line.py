@@ -36,7 +36,8 @@ def parser_of(flow: Flow[..., Any]) -> argparse.ArgumentParser:
         if name == "week_number" and "week" not in parameters:
             flags.append("--week")
         default = schema.get("default")
-        told = "" if default is None else f"default {default}"
+        told = schema.get("description") or ""
+        told += "" if default is None else f" (default {default})"
         if "boolean" in kinds:
             parser.add_argument(*flags, action=argparse.BooleanOptionalAction, default=None, help=told)
         elif plain := [PLAIN[kind] for kind in kinds if kind in PLAIN]:

@@ -56,10 +56,15 @@ def monitor_and_retrain(
 ) -> dict[str, Any] | State[dict[str, Any]]:
     """Compare the last 7 days of predictions with the model's on the frozen test set, and with the 23 days before.
 
-    The windows end at `as_of`, else at the newest logged prediction. An alarm (more than DRIFT_THRESHOLD of the columns
-    drifted, or one critically) retrains where there is a newer snapshot than those trained on, once a drift episode;
-    `force_retrain` trains in any case. Skips with a reason below MIN_SAMPLES_FOR_DRIFT and without a champion. Gives
-    `MonitorResult` as a dict; raises RetrainingFailed.
+    An alarm (more than DRIFT_THRESHOLD of the columns drifted, or one critically) retrains where there is a newer
+    snapshot than those trained on, once a drift episode. Skips with a reason below MIN_SAMPLES_FOR_DRIFT and without a
+    champion. Gives `MonitorResult` as a dict; raises RetrainingFailed.
+
+    Args:
+        inference_log_path: A file of predictions to read in the place of the catalogue's log.
+        force_retrain: Train whether there is drift or not.
+        use_case: Whose predictions and models.
+        as_of: Where the windows of 7 and 30 days end; at the newest logged prediction when it is not given.
     """
     settings = read_settings()
     windows = read_windows(settings, use_case, inference_log_path or settings.inference_log_path, as_of)

@@ -18,7 +18,17 @@ from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from factory import use_cases
-from factory.contracts import CandidateScore, DatasetRef, TrainingResult
+from factory.contracts import (
+    AtLeastOne,
+    CandidateScore,
+    Count,
+    DatasetRef,
+    Names,
+    Positive,
+    Share,
+    TrainingResult,
+    WeekNumber,
+)
 from factory.settings import Settings, read_settings
 from flows.adapters.announcement import announce_failure, announce_result
 from flows.adapters.publication import flow_run_url, publish
@@ -47,25 +57,34 @@ if TYPE_CHECKING:
 )
 def training_pipeline(
     dataset_run_id: str | None = None,
-    week_number: int = 1,
-    max_features: int | None = None,
-    C: float | None = None,  # noqa: N803 - scikit-learn's name, known to users
-    auto_promote_threshold: float | None = 0.75,
+    week_number: WeekNumber = 1,
+    max_features: AtLeastOne | None = None,
+    C: Positive | None = None,  # noqa: N803 - scikit-learn's name, known to users
+    auto_promote_threshold: Share | None = 0.75,
     use_case: str = "products",
     dataset: DatasetRef | None = None,
-    week: int | None = None,
-    candidates: list[str] | None = None,
-    search_trials: int = 0,
-    search_seconds: float | None = None,
+    week: WeekNumber | None = None,
+    candidates: Names | None = None,
+    search_trials: Count = 0,
+    search_seconds: Positive | None = None,
 ) -> dict[str, Any]:
     """Train the best candidate on a week's snapshot and register it as challenger.
 
-    The snapshot is `dataset`, else that of the MLflow run `dataset_run_id`, else that of the week, cut where it is
-    missing. `week` is a short name of `week_number`. With `max_features` or `C` a logistic regression with these
-    settings is trained; else the `candidates` (all, when none are named) are compared, and `search_trials` other
-    settings of the best one tried, for at most `search_seconds`. With `auto_promote_threshold` (weighted F1, 0 to 1)
-    the promotion is decided at once; None leaves it to the promotion's own deployment. Gives `TrainingResult` as a
-    dict.
+    Gives `TrainingResult` as a dict. Raises WeekUnknown for a week that may not be cut yet
+    (`flows.adapters.datasets.find_week`), LeakageError and NoCandidateError.
+
+    Args:
+        dataset_run_id: MLflow run whose snapshot is used again.
+        week_number: The week whose snapshot is used where no other is named; a week after the newest is refused.
+        max_features: So many terms, in a logistic regression that is trained without comparing candidates.
+        C: Inverse strength of regularisation, in a logistic regression that is trained without comparing candidates.
+        auto_promote_threshold: Weighted F1 (0 to 1) from which the promotion is decided at once; null leaves it open.
+        use_case: Whose weeks and models.
+        dataset: A snapshot as the weekly DAG hands it over; it comes before all others.
+        week: A short name of week_number.
+        candidates: The candidates to compare; all when none are named.
+        search_trials: So many other settings of the best candidate are tried.
+        search_seconds: The search ends after so many seconds.
     """
     settings = read_settings()
     log = get_run_logger()

@@ -17,7 +17,7 @@ from prefect import flow, get_run_logger, task
 
 from factory import use_cases
 from factory.catalogue import exclusive, open_catalogue
-from factory.contracts import PromotionResult
+from factory.contracts import PromotionResult, Share
 from factory.settings import Settings, read_settings
 from flows.adapters import decisions, registry, ruling
 from flows.adapters.announcement import announce_failure, announce_result
@@ -45,7 +45,7 @@ COST_TAGS = {"size_bytes": "serving_size_bytes", "memory_bytes": "serving_memory
 def promotion(
     use_case: str = "products",
     model_version: str | int | None = None,  # `--param model_version=7` is a number
-    threshold: float | None = None,
+    threshold: Share | None = None,
     rollback: bool = False,
     approved_by: str | None = None,
     rejected_by: str | None = None,
@@ -54,12 +54,19 @@ def promotion(
 ) -> dict[str, Any]:
     """Make the challenger champion if it deserves it, or give the title back.
 
-    The challenger is `model_version`, else the version under the alias. It wins when it meets every rule of the use
-    case's gate (`factory.use_cases`); `threshold` (weighted F1, 0 to 1) takes the place of the gate's floor. Where
-    approval is asked for, `approved_by` names the person who gave it; `rejected_by` keeps the champion in any case.
-    `rollback` gives the alias back to the champion before; a version that was rolled back is judged again only when
-    named. A `rehearsal` judges and changes nothing. `requested_by` is recorded as whoever decided. Gives
-    `PromotionResult` as a dict; raises RegistryError when there is nobody to judge or nobody to go back to.
+    The challenger wins when it meets every rule of the use case's gate (`factory.use_cases`). A version that was
+    rolled back is judged again only when named. Gives `PromotionResult` as a dict; raises RegistryError when there is
+    nobody to judge or nobody to go back to.
+
+    Args:
+        use_case: Whose models.
+        model_version: The version to judge; the one under the alias challenger when none is named.
+        threshold: Weighted F1 (0 to 1) in the place of the gate's floor.
+        rollback: Give the alias back to the champion before.
+        approved_by: The person who approved, where approval is asked for.
+        rejected_by: The person who refused, which keeps the champion in any case.
+        requested_by: Recorded as whoever decided.
+        rehearsal: Judge and change nothing.
     """
     settings = read_settings()
     gate = use_cases.get(use_case).gate

@@ -15,7 +15,7 @@ from prefect import flow, get_run_logger, task
 from prefect.client.schemas.objects import State
 
 from factory import use_cases
-from factory.contracts import DatasetRef, ScoreResult
+from factory.contracts import DatasetRef, ScoreResult, WeekNumber
 from factory.settings import Settings, read_settings
 from flows.adapters.announcement import announce_failure, announce_result
 from flows.adapters.publication import publish, publish_skip
@@ -33,13 +33,18 @@ if TYPE_CHECKING:
     on_crashed=[announce_failure],
 )
 def score(
-    use_case: str = "products", dataset: DatasetRef | None = None, week_number: int = 1
+    use_case: str = "products", dataset: DatasetRef | None = None, week_number: WeekNumber = 1
 ) -> dict[str, Any] | State[dict[str, Any]]:
     """Let the champion predict the week's arrivals and append them to the inference log.
 
-    The snapshot is `dataset`, else that of the week, which is cut where it is missing. Skips when there is no champion,
-    and when it was trained on this week's rows: it would only recite them. May be repeated: a prediction's id follows
-    from week, version and product. Gives `ScoreResult` as a dict.
+    Skips when there is no champion, and when it was trained on this week's rows: it would only recite them. May be
+    repeated: a prediction's id follows from week, version and product. Gives `ScoreResult` as a dict; raises
+    WeekUnknown as a training does.
+
+    Args:
+        use_case: Whose weeks and models.
+        dataset: A snapshot as the weekly DAG hands it over; it comes before week_number.
+        week_number: The week whose arrivals are scored; a week after the newest is refused.
     """
     settings = read_settings()
     champion = find_champion(settings, use_case)

@@ -6,12 +6,14 @@ Owns the order in which a dataset is looked for. Cutting, checking and reading b
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from factory import checking, cutting, quality, weeks
 from factory.contracts import DatasetRef, FileRef
+from factory.errors import WeekUnknown
 from factory.settings import Settings
 from factory.snapshots import read_frame
 from factory.text import product_text
@@ -33,7 +35,7 @@ class Sides:
 def find_dataset(
     settings: Settings, client: MlflowClient, use_case: str, week: int, *, dataset_run_id: str | None = None
 ) -> DatasetRef:
-    """The dataset that an MLflow run logged, else the week's accepted snapshot, else the week cut and checked now."""
+    """The dataset that an MLflow run logged, else that of the week; raises as find_week."""
     if dataset_run_id is not None:
         from flows.adapters.runs import read_dataset
 
@@ -42,9 +44,24 @@ def find_dataset(
 
 
 def find_week(settings: Settings, use_case: str, week: int) -> DatasetRef:
-    """The week's accepted snapshot, cut and checked now where there is none."""
+    """The week's accepted snapshot, cut and checked now where there is none.
+
+    The next week is the weekly DAG's to begin: a number that was mistyped must not freeze half a week. Raises
+    WeekUnknown after the newest week that was cut; where none was, after the present one. Else raises as
+    `factory.cutting.cut_week` and `factory.checking.check_week`.
+    """
     if found := cutting.find_week(settings, use_case, week):
         return found
+    if (last := cutting.last_cut_week(settings, use_case)) is not None and week > last:
+        raise WeekUnknown(
+            f"week {week} of {use_case} was not cut, the newest is week {last}: name a week up to that, let "
+            f"weekly_ml_pipeline run in Airflow, or run `python -m factory cut --week {week} --use-case {use_case}`"
+        )
+    if last is None and week > (present := weeks.week_of(datetime.now(UTC), settings.weeks.epoch)):
+        raise WeekUnknown(
+            f"week {week} of {use_case} has not begun, we are in week {present}: name a week up to that, or set "
+            "WEEK_EPOCH to an earlier day"
+        )
     as_of = weeks.start_of(week, settings.weeks.epoch)
     return checking.check_week(settings, cutting.cut_week(settings, use_case, as_of=as_of, week=week))
 

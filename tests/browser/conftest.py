@@ -44,6 +44,13 @@ class Stack:
     url: str
     password: str
     viewer_token: str
+    exports: dict[str, str]
+    """The stack's addresses, as environment variables."""
+
+    def cut(self, week: int) -> None:
+        """Have the week cut and checked: no flow begins a new one."""
+        command = [str(CHECKOUT / ".venv-ml" / "bin" / "python"), "-m", "factory", "cut", "--week", str(week)]
+        subprocess.run(command, cwd=CHECKOUT, env={**os.environ, **self.exports}, check=True)
 
     @property
     def page(self) -> str:
@@ -121,7 +128,7 @@ def open_page(stack: Stack, chromium: Browser) -> Iterator[Callable[..., Page]]:
 def _stack(home: Path) -> Stack:
     identity, exports = json.loads((home / "identity.json").read_text()), _exports(home / "env")
     token = _viewer_token(identity["jwt_secret"])
-    return Stack(exports["AIRFLOW_UI_URL"], identity["admin_password"], token)
+    return Stack(exports["AIRFLOW_UI_URL"], identity["admin_password"], token, exports)
 
 
 def _exports(path: Path) -> dict[str, str]:

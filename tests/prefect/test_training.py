@@ -14,7 +14,8 @@ from skops.io.exceptions import UntrustedTypesFoundException
 
 from bridge.contracts import RESULT_ARTIFACT_KEY
 from factory.contracts import FileRef, TrainingResult
-from factory.errors import SnapshotCorrupt
+from factory.cutting import last_cut_week
+from factory.errors import SnapshotCorrupt, WeekUnknown
 from flows.adapters import registry, runs
 from flows.core import candidates as declared
 from flows.core import models
@@ -181,6 +182,19 @@ def test_training_decides_the_promotion_itself_where_it_is_given_a_threshold(hom
     high = training_pipeline(week=1, max_features=800, auto_promote_threshold=0.1)
     assert (high["promoted"], home.alias("champion")) == (True, "2")
     assert len(prefect.results(prefect.last_run("promotion")["id"])) == 1
+
+
+def test_a_week_that_is_not_there_yet_is_not_cut_by_a_training(home: Home, prefect: Prefect) -> None:
+    with pytest.raises(WeekUnknown, match="week 9999 of products has not begun, we are in week"):
+        training_pipeline(week=9999)
+    home.cut(2)
+
+    with pytest.raises(WeekUnknown, match="the newest is week 2: name a week up to that"):
+        training_pipeline(week=3)
+    assert prefect.last_run("training-pipeline")["state_type"] == "FAILED"
+    assert last_cut_week(home.settings, "products") == 2
+    assert home.client.search_registered_models() == []
+    assert training_pipeline(week=1, max_features=100, auto_promote_threshold=None)["week_number"] == 1
 
 
 def test_a_test_row_among_the_training_rows_fails_the_training(home: Home, prefect: Prefect) -> None:

@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 import pytest
+from prefect.exceptions import ParameterTypeError
 from pydantic import BaseModel
 
 from factory import contracts
@@ -33,6 +34,36 @@ def test_a_flow_takes_the_fields_of_its_contract_with_their_defaults(
     assert set(signature) == set(contract.model_fields) | more
     for name, field in contract.model_fields.items():
         assert signature[name].default == field.default, name
+
+
+@pytest.mark.parametrize(("flow", "deployment", "more"), PAIRS, ids=lambda value: getattr(value, "name", ""))
+def test_the_schema_of_a_flow_has_the_bounds_of_its_contract_and_says_what_each_field_is(
+    flow: Any, deployment: Any, more: set[str]
+) -> None:
+    contract = deployment.params.model_json_schema()["properties"]
+    fields = flow.parameters.properties
+
+    for name, field in fields.items():
+        assert field.get("description"), name
+        if name not in more:
+            assert bounds(field) == bounds(contract[name]), name
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"week_number": 0}, {"week": -1}, {"C": -1.0}, {"max_features": 0}, {"search_trials": -1}, {"candidates": []}],
+    ids=str,
+)
+def test_a_training_refuses_what_its_schema_forbids_before_it_starts(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ParameterTypeError, match=next(iter(wrong))):
+        training_pipeline.validate_parameters(wrong)
+
+
+def bounds(field: dict[str, Any]) -> set[tuple[str, float]]:
+    """The limits that a schema sets, at any of its alternatives."""
+    limits = {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "minItems"}
+    parts = (field, *field.get("anyOf", ()))
+    return {(name, limit) for part in parts for name, limit in part.items() if name in limits}
 
 
 @pytest.mark.parametrize(
