@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from bridge.ending import describe_cancellation, outcome
 from bridge.errors import BridgeError
+from bridge.in_airflow.first_question import ask_once
 from bridge.in_airflow.hook import PrefectHook
 from bridge.in_airflow.resuming import seconds_until
 from bridge.in_airflow.run_log import AIRFLOW_ERRORS, RunLog, xcom_place
@@ -106,6 +107,7 @@ class FlowRunTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """One event: the task's success, or why it must resume on a worker."""
         written = RunLog(self.log, self._task(), self.logged_until)
+        ask_once(self._task())
         try:
             connection = await PrefectHook(self.prefect_conn_id).connection_async()
             if self.stream_logs:

@@ -51,6 +51,7 @@ class WaitingPolicy:
     last_lines_seconds: float = 3.0
     """How long the end of a run waits for the closing line of its log; Prefect's clients send every two seconds."""
     last_lines_pause_seconds: float = 0.4
+    """Between two readings for the closing line, at the longest."""
     silent_seconds: float = 10.0
     """A run that has written no line in so long writes none."""
 

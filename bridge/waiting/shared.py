@@ -40,6 +40,9 @@ T = TypeVar("T")
 ATTEMPTS = 3
 """How often one request is sent before it counts as failed; a wait's patience outlasts many requests."""
 
+FIRST_PAUSE_SECONDS = 0.05
+"""Before the log of a run that has ended is read again; twice as long every time after, up to the policy's pause."""
+
 AHEAD_PAUSES_SECONDS = (0.05, 0.2, 0.5)
 """An event is sent before its state is committed: how long the API is given to show it."""
 
@@ -113,10 +116,11 @@ class SharedWaiting:
         await self._logs.finish(follower.run.flow_run_id)
         if tail.is_empty and reading.seconds_begun > self.policy.silent_seconds:
             return
-        until = loop.time() + self.policy.last_lines_seconds
+        until, pause_seconds = loop.time() + self.policy.last_lines_seconds, FIRST_PAUSE_SECONDS
         while not tail.closed and loop.time() < until:
-            await asyncio.sleep(self.policy.last_lines_pause_seconds)
+            await asyncio.sleep(pause_seconds)
             await self._logs.finish(follower.run.flow_run_id)
+            pause_seconds = min(2 * pause_seconds, self.policy.last_lines_pause_seconds)
 
     async def confirm(self, flow_run_id: str) -> FlowRun:
         """How the run stands by the API's word, read now and whole; many who ask at once share a request.

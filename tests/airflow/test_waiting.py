@@ -19,8 +19,10 @@ from uuid import uuid4
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+from airflow.sdk.execution_time.xcom import XCom
 from airflow.triggers.base import TaskSkippedEvent, TaskSuccessEvent
 
+from bridge.in_airflow import first_question
 from bridge.in_airflow.sensors import PrefectReady
 from bridge.in_airflow.triggers import FlowRunTrigger
 from bridge.prefect_api import wire
@@ -35,6 +37,12 @@ FUTURE = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
 BLOCKING = {"open", "subprocess.Popen", "sqlite3.connect", "socket.getaddrinfo", "socket.gethostbyname"}
 """Audit events of what may keep a thread waiting."""
 TASK = SimpleNamespace(task_id="t", dag_id="d", run_id="r", map_index=-1)
+
+
+@pytest.fixture(autouse=True)
+def _airflow_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no Airflow to ask here."""
+    monkeypatch.setattr(first_question, "_asked", [object()])
 
 
 def state_of(prefect: LivePrefect, flow_run_id: str) -> str:
@@ -64,6 +72,19 @@ async def fires_after(waiting: FlowRunTrigger, act: Any) -> Mapping[str, Any]:
 async def test_a_success_without_result_ends_the_task(client: PrefectClient, prefect: LivePrefect) -> None:
     event = await fired(trigger(prefect.run_by_hand("COMPLETED"), end_from_trigger=True))
     assert isinstance(event, TaskSuccessEvent)
+
+
+@pytest.mark.parametrize("answer", [{"return_value": None}, {"side_effect": AirflowException("HTTP 500")}])
+async def test_a_triggerer_gets_to_know_airflow_once_whatever_the_answer(
+    client: PrefectClient, prefect: LivePrefect, monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any]
+) -> None:
+    question = AsyncMock(**answer)
+    monkeypatch.setattr(XCom, "aget_one", question)
+    monkeypatch.setattr(first_question, "_asked", [])
+    for _ in range(2):
+        event = await fired(trigger(prefect.run_by_hand("COMPLETED"), end_from_trigger=True))
+        assert isinstance(event, TaskSuccessEvent)
+    assert question.await_count == 1
 
 
 async def test_a_skip_ends_the_task_as_skipped(client: PrefectClient, prefect: LivePrefect) -> None:
