@@ -15,8 +15,9 @@ from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.models.dag import DagModel
-from fastapi import Request
+from fastapi import HTTPException, Request
 
+from bridge.contracts import AIRFLOW_TAG
 from plugins.control_page.airflow_reader import owners_of_deployments
 from plugins.control_page.same_origin import is_our_own
 
@@ -37,6 +38,10 @@ class Forbidden(Exception):
     """The user may not do this; the message says what would be needed."""
 
 
+FORM_BYTES = 1_000_000
+"""More than any form of ours holds; Prefect itself takes parameters of half that size."""
+
+
 class CrossSite(Exception):
     """A page of another site has sent this."""
 
@@ -55,7 +60,9 @@ class Viewer:
 
     def dags_of(self, deployment: str | None, tags: Iterable[str] = ()) -> frozenset[str]:
         """The DAGs to which a deployment, or a run with these tags, belongs."""
-        started_by = frozenset(tag.removeprefix(DAG_TAG) for tag in tags if tag.startswith(DAG_TAG))
+        tags = frozenset(tags)
+        named = frozenset(tag.removeprefix(DAG_TAG) for tag in tags if tag.startswith(DAG_TAG))
+        started_by = named if AIRFLOW_TAG in tags else frozenset()
         return started_by or self.owners.get(deployment or "", frozenset()) or frozenset({NOBODYS})
 
     def may(self, action: Action, dag_ids: Iterable[str]) -> bool:
@@ -92,6 +99,14 @@ class Viewer:
 def viewer(user: GetUserDep) -> Viewer:
     """The logged-in user of the request, as a FastAPI dependency; Airflow answers 401 where there is none."""
     return Viewer(user, owners_of_deployments())
+
+
+def refuse_large(request: Request) -> None:
+    """As a FastAPI dependency of every route: raises HTTPException for a body larger than FORM_BYTES, or of no size."""
+    if "transfer-encoding" in request.headers:
+        raise HTTPException(411, "A form is sent with its length.")
+    if int(request.headers.get("content-length", 0)) > FORM_BYTES:  # the server lets nothing but digits pass
+        raise HTTPException(413, f"A form of more than {FORM_BYTES:,} bytes is not read.")
 
 
 def refuse_other_sites(request: Request) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import lru_cache
 from time import monotonic
 from typing import Any
+from uuid import UUID
 
 from airflow.models import DagRun
 from airflow.models.dag import DagModel
@@ -116,4 +117,12 @@ def task_facts(dag_id: str, run_id: str, task_id: str, map_index: int) -> TaskFa
         )
         found = session.scalars(pushed).first()
         value = XComModel.deserialize_value(found) if found is not None else None
-        return TaskFacts(str(ti.state) if ti.state else None, value, (ti.operator or "") in OPERATORS)
+        return TaskFacts(str(ti.state) if ti.state else None, _run_id(value), (ti.operator or "") in OPERATORS)
+
+
+def _run_id(value: Any) -> str | None:
+    """Any task may push anything under that key; what is no id becomes part of no address."""
+    try:
+        return str(UUID(value)) if isinstance(value, str) else None
+    except ValueError:
+        return None

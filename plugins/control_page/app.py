@@ -7,11 +7,12 @@ from typing import Any
 
 from airflow.api_fastapi.core_api.security import get_user
 from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException as RoutingError
 
-from bridge.errors import BridgeError, DeploymentNotFound, FlowRunNotFound, PrefectUnreachable
-from plugins.control_page.access import CrossSite, Forbidden, refuse_other_sites
+from bridge.errors import BridgeError, DeploymentNotFound, FlowRunNotFound, ParametersRejected, PrefectUnreachable
+from plugins.control_page.access import CrossSite, Forbidden, refuse_large, refuse_other_sites
 from plugins.control_page.pages import show
 from plugins.control_page.prefect_reader import PrefectReader
 from plugins.control_page.prefect_source import find_prefect
@@ -31,7 +32,7 @@ def make_application(reader: PrefectReader) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        dependencies=[Depends(get_user), Depends(refuse_other_sites)],
+        dependencies=[Depends(get_user), Depends(refuse_other_sites), Depends(refuse_large)],
     )
     app.state.prefect = reader
     for part in (overview, starting, runs, deployments, promotion, task, assets):
@@ -40,6 +41,8 @@ def make_application(reader: PrefectReader) -> FastAPI:
     app.add_exception_handler(Forbidden, _forbidden)
     app.add_exception_handler(CrossSite, _from_elsewhere)
     app.add_exception_handler(BridgeError, _prefect_refuses)
+    app.add_exception_handler(RequestValidationError, _no_such_address)
+    app.add_exception_handler(Exception, _broken)
     return app
 
 
@@ -64,8 +67,19 @@ async def _from_elsewhere(request: Request, _: Exception) -> HTMLResponse:
 async def _prefect_refuses(request: Request, error: Exception) -> HTMLResponse:
     if isinstance(error, FlowRunNotFound | DeploymentNotFound):
         return _notice(request, 404, "It is not there", str(error))
+    if isinstance(error, ParametersRejected):
+        return _notice(request, 422, "That does not fit", str(error))
     status = 503 if isinstance(error, PrefectUnreachable) else 409
     return _notice(request, status, "Prefect did not do it", str(error))
+
+
+async def _no_such_address(request: Request, _: Exception) -> HTMLResponse:
+    return _notice(request, 404, "There is no such page", "Something in its address is missing, or is no id.")
+
+
+async def _broken(request: Request, _: Exception) -> HTMLResponse:
+    """A fault of the page's own: it is raised again once this is sent, and stands in the api-server's log."""
+    return _notice(request, 500, "This page is broken", "The log of Airflow's api-server says why.")
 
 
 def _notice(request: Request, status: int, title: str, said: str, **more: Any) -> HTMLResponse:

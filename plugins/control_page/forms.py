@@ -22,6 +22,8 @@ PREFIX = "p."
 """Before the names of parameters in the form, beside which it has fields of its own."""
 WHOLE = ""
 """The field of problems that belong to no field."""
+LEVELS = 50
+"""So deep may a value be nested: what goes through it calls itself, and Python ends that at some hundreds."""
 _FORMATS: Mapping[str, Control] = {"date": "date", "date-time": "moment", "month": "month"}
 _MONTH_PATTERNS = frozenset({r"^\d{4}-\d{2}$", r"^\d{4}-(0[1-9]|1[0-2])$", r"^[0-9]{4}-[0-9]{2}$"})
 
@@ -157,10 +159,29 @@ def _value(field: Field) -> Any:
     if field.control == "choice":
         return next((json.loads(each) for each, _ in field.choices if each == text), text)
     try:
-        return json.loads(text)
+        return _sendable(json.loads(text))
+    except RecursionError as error:
+        raise NotInForm(f"It is nested more than {LEVELS} deep") from error
+    except UnicodeEncodeError as error:
+        raise NotInForm("It holds half a character: a surrogate without its other half") from error
     except ValueError as error:
         is_number = field.control in {"integer", "number"}
         raise NotInForm(f"{text!r} is not of type {field.control!r}" if is_number else f"No JSON: {error}") from error
+
+
+def _sendable(value: Any) -> Any:
+    """The same value; raises RecursionError and UnicodeEncodeError for what could not be sent to Prefect."""
+    layer, levels = [value], 0
+    while layer := [inner for each in layer if isinstance(each, dict | list) for inner in _within(each)]:
+        levels += 1
+        if levels > LEVELS:
+            raise RecursionError
+    json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def _within(value: dict[str, Any] | list[Any]) -> Iterator[Any]:
+    return iter(value.values() if isinstance(value, dict) else value)
 
 
 def _resolved(declared: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Iterable
+from dataclasses import replace
 
 from bridge.prefect_api import browsing, wire
 from bridge.prefect_api.exchange import PAGE, Operation
 from bridge.prefect_api.records import LogLine
 from bridge.waiting.log_tail import LogTail
+from plugins.control_page.run_views import shortened
 
 LINES_KEPT = 2_000
-"""As many as a browser shows without a stutter; earlier ones are in Prefect."""
+CHARACTERS_KEPT = 500_000
+LINE_CHARACTERS = 10_000
+"""As much as a browser shows without a stutter; what is longer or earlier is in Prefect, which takes lines of a MB."""
 PAGES_AT_ONCE = 3
 BOOKS_KEPT = 50
 
@@ -21,7 +26,8 @@ class LogBook:
     def __init__(self, flow_run_id: str) -> None:
         self._flow_run_id = flow_run_id
         self._tail = LogTail()
-        self._lines: deque[LogLine] = deque(maxlen=LINES_KEPT)
+        self._lines: deque[LogLine] = deque()
+        self._characters = 0
         self.begins_in_the_middle = False
 
     @property
@@ -34,17 +40,25 @@ class LogBook:
         if self._tail.is_empty:
             last = yield from browsing.read_last_logs(self._flow_run_id)
             self.begins_in_the_middle = len(last) == PAGE
-            self._lines.extend(self._tail.take(last))
+            self._keep(self._tail.take(last))
             return tuple(self._lines)
         since, offset = self._tail.since, 0
         for _ in range(PAGES_AT_ONCE):
             page = yield from wire.read_logs(self._flow_run_id, after=since, offset=offset)
-            self._lines.extend(self._tail.take(page))
+            self._keep(self._tail.take(page))
             offset += len(page)
             if len(page) < PAGE:
                 break
-        self.begins_in_the_middle = self.begins_in_the_middle or len(self._lines) == LINES_KEPT
         return tuple(self._lines)
+
+    def _keep(self, lines: Iterable[LogLine]) -> None:
+        for line in lines:
+            kept = replace(line, message=shortened(line.message, LINE_CHARACTERS))
+            self._lines.append(kept)
+            self._characters += len(kept.message)
+        while len(self._lines) > LINES_KEPT or self._characters > CHARACTERS_KEPT:
+            self._characters -= len(self._lines.popleft().message)
+            self.begins_in_the_middle = True
 
 
 class LogShelf:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import quote, urlencode
 
 from bridge.prefect_api.records import Worker
 from bridge.readiness import describe_attendance
@@ -141,7 +142,7 @@ def attention(
     found += _of_runs(troubled)
     for row in rows:
         if row.airflow and row.airflow.state == "failed":
-            path = f"/dags/{row.airflow.dag_id}/runs/{row.airflow.run_id}"
+            path = f"/dags/{quote(row.airflow.dag_id, safe='')}/runs/{quote(row.airflow.run_id or '', safe='')}"
             found.append(Attention("bad", f"The last run of {row.airflow.dag_id} failed in Airflow.", None, path))
         last = facts[row.name].weeks[-1] if facts[row.name].weeks else None
         if last and last.status == "rejected":
@@ -168,7 +169,8 @@ def _of_runs(troubled: Sequence[RunView]) -> list[Attention]:
         words = (
             f"{what}{where} {verb} late." if state == LATE else f"{what}{where}: {state.lower()} in the last 24 hours."
         )
-        path = f"runs/{runs[0].id}" if len(runs) == 1 else f"runs?state={state}&deployment={deployment}&span=day"
+        listed = urlencode({"state": state, "deployment": deployment, "span": "day"})
+        path = f"runs/{runs[0].id}" if len(runs) == 1 else f"runs?{listed}"
         lines.append(Attention("bad", words, path))
     return lines
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
@@ -41,7 +42,7 @@ HEADERS = {
 
 
 def show(request: Request, template: str, status: int = 200, **given: Any) -> HTMLResponse:
-    """The template's page. It knows the paths of the page and of Airflow, and the time."""
+    """The template's page. It knows the paths of the page and of Airflow, the time, and a token for what it starts."""
     root = request.scope.get("root_path", "")
     page = environment().get_template(template)
     html = page.render(
@@ -50,7 +51,7 @@ def show(request: Request, template: str, status: int = 200, **given: Any) -> HT
         views=VIEWS,
         asset_version=asset_version(),
         now=datetime.now(UTC),
-        **given,
+        **{"token": str(uuid4()), **given},
     )
     return HTMLResponse(html, status, headers=HEADERS)
 

@@ -16,6 +16,9 @@ from bridge.verdict import Completed, Ended, Live, judge
 USER_LABEL = "control_page.user"
 """Label of a run that was started from the page: who did."""
 LATE = "Late"
+MESSAGE_CHARACTERS = 4_000
+DOCUMENT_CHARACTERS = 50_000
+"""As much as a person reads, and as a browser shows without a stutter; whatever is longer is in Prefect."""
 
 Tone = Literal["good", "bad", "busy", "waiting", "muted"]
 _LEVELS = ((50, "critical"), (40, "error"), (30, "warning"), (20, "info"), (0, "debug"))
@@ -46,8 +49,6 @@ class RunView:
     seconds: float | None
     is_live: bool
     message: str
-    tags: tuple[str, ...]
-    parameters: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +95,7 @@ def run_view(run: FlowRun, deployment: str, now: datetime) -> RunView:
         ended=run.end_time,
         seconds=max(0.0, seconds) if seconds is not None else None,
         is_live=live,
-        message=run.state_message,
-        tags=run.tags,
-        parameters=pretty(run.parameters),
+        message=shortened(run.state_message, MESSAGE_CHARACTERS),
     )
 
 
@@ -126,7 +125,13 @@ def log_view(line: LogLine) -> LogView:
 
 def pretty(document: Mapping[str, Any]) -> str:
     """JSON as people read it."""
-    return json.dumps(document, indent=2, ensure_ascii=False, default=str)
+    return shortened(json.dumps(document, indent=2, ensure_ascii=False, default=str), DOCUMENT_CHARACTERS)
+
+
+def shortened(text: str, characters: int) -> str:
+    """The text, or its begin and how much more there is in Prefect."""
+    left = len(text) - characters
+    return text if left <= 0 else f"{text[:characters]} … ({left:,} characters more in Prefect)"
 
 
 def links_in(result: Mapping[str, Any]) -> dict[str, str]:

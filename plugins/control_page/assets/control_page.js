@@ -35,10 +35,18 @@
     }
   }
 
+  // One opening is one intention: what is sent twice from it starts one run, and the next opening starts another.
+  let openings = 0;
+  function ask(dialog) {
+    openings += 1;
+    dialog.querySelector("[name=token]").value = `${document.body.dataset.token}-${openings}`;
+    dialog.showModal();
+  }
+
   document.addEventListener("click", (event) => {
     const target = event.target.closest("[data-opens], [data-closes], a[data-outside]");
     if (!target) return;
-    if (target.dataset.opens) document.getElementById(target.dataset.opens).showModal();
+    if (target.dataset.opens) ask(document.getElementById(target.dataset.opens));
     else if ("closes" in target.dataset) target.closest("dialog").close();
     else if (outer) {  // the frame may not leave itself, nor open a window of its own
       event.preventDefault();

@@ -54,11 +54,12 @@ async def see_workers(
     )
 
 
-async def see_run_page(reader: PrefectReader, query: RunQuery, page: int, asked: object) -> Seen[RunPage]:
-    """A page of runs; `asked` tells queries apart, whose `since` moves with the time."""
-    return await reader.see(
-        ("runs", asked, page), lambda: browsing.read_run_page(query, page), fresh_seconds=RUNS_SECONDS
-    )
+async def see_run_page(reader: PrefectReader, query: RunQuery, page: int, span: str) -> Seen[RunPage]:
+    """A page of runs; `span` tells queries apart, whose `since` moves on. What finds nothing is not asked."""
+    if query.deployment_ids == ():
+        return Seen(RunPage((), 0))
+    key = ("runs", query.deployment_ids, query.states, span, page)
+    return await reader.see(key, lambda: browsing.read_run_page(query, page), fresh_seconds=RUNS_SECONDS)
 
 
 async def see_run(reader: PrefectReader, flow_run_id: str) -> Seen[FlowRun]:

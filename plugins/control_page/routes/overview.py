@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -27,7 +28,7 @@ from plugins.control_page.run_views import run_view
 
 router = APIRouter()
 FIRST_PAINT_SECONDS = 0.1
-"""How long the first paint waits for Prefect; what has not come by then comes with the first live look."""
+"""How long the first paint waits for Prefect in all; what has not come by then comes with the first live look."""
 LAST_RUNS = 30
 TROUBLED = ("Late", "Failed", "Crashed")
 
@@ -36,8 +37,10 @@ TROUBLED = ("Late", "Failed", "Crashed")
 async def overview(request: Request, reader: ReaderDep, viewer: ViewerDep) -> HTMLResponse:
     """Every use case that the viewer may see, and what needs attention."""
     patience = PATIENCE_SECONDS if "x-live" in request.headers else FIRST_PAINT_SECONDS
-    now = datetime.now(UTC)
+    now, began = datetime.now(UTC), monotonic()
     deployments = await see_deployments(reader, patience)
+    if patience < PATIENCE_SECONDS:
+        patience = max(0.0, began + patience - monotonic())
     known = deployments.value or {}
     cases = await asyncio.to_thread(_visible_cases, viewer)
     (facts, dags), (last, troubled, planned), (workers, _) = await asyncio.gather(

@@ -8,7 +8,7 @@ from uuid import uuid4
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from bridge.errors import DeploymentNotFound, PrefectUnreachable
+from bridge.errors import DeploymentNotFound, ParametersRejected, PrefectUnreachable
 from bridge.prefect_api.records import DeploymentRecord
 from factory import contracts, use_cases
 from factory.contracts import PromotionParams
@@ -21,6 +21,7 @@ from plugins.control_page.promotion_views import decision_view, standing
 from plugins.control_page.routes.looking import ReaderDep, ViewerDep, see_deployments
 from plugins.control_page.routes.runs import back
 from plugins.control_page.routes.starting import start_run
+from plugins.control_page.run_views import shortened
 
 router = APIRouter()
 
@@ -55,25 +56,32 @@ async def history(request: Request, use_case: str, viewer: ViewerDep) -> HTMLRes
         has_champion=champion is not None,
         may_change=await asyncio.to_thread(viewer.may, "change", dag_ids),
         trouble=facts.trouble,
-        token=str(uuid4()),
     )
 
 
 @router.post("/promotion/{use_case}/promote")
 async def promote(request: Request, use_case: str, reader: ReaderDep, viewer: ViewerDep) -> RedirectResponse:
     """Let the gate judge a version now: that of the form, else the newest challenger."""
-    form = await request.form()
-    version = str(form.get("version", "")).strip() or None
+    form = await _form(request, use_case, viewer)
+    version = form.get("version", "").strip() or None
+    if version is not None and not (version.isascii() and version.isdigit()):
+        raise ParametersRejected(f"{shortened(version, 40)!r} is no version of a model; versions are whole numbers")
     params = PromotionParams(use_case=use_case, model_version=version, requested_by=viewer.name)
-    return await _start(request, "promote", params, str(form.get("token", "")), reader, viewer)
+    return await _start(request, "promote", params, form.get("token", ""), reader, viewer)
 
 
 @router.post("/promotion/{use_case}/rollback")
 async def roll_back(request: Request, use_case: str, reader: ReaderDep, viewer: ViewerDep) -> RedirectResponse:
     """Give the title back to the champion before."""
-    form = await request.form()
+    form = await _form(request, use_case, viewer)
     params = PromotionParams(use_case=use_case, rollback=True, requested_by=viewer.name)
-    return await _start(request, "rollback", params, str(form.get("token", "")), reader, viewer)
+    return await _start(request, "rollback", params, form.get("token", ""), reader, viewer)
+
+
+async def _form(request: Request, use_case: str, viewer: Viewer) -> dict[str, str]:
+    """What was sent, which is not read for those who may not change anything here; raises Forbidden."""
+    await asyncio.to_thread(viewer.require, "change", viewer.dags_of(_name_of(use_case)))
+    return {key: value for key, value in (await request.form()).items() if isinstance(value, str)}
 
 
 async def _start(

@@ -50,8 +50,7 @@ async def run_list(request: Request, reader: ReaderDep, viewer: ViewerDep) -> HT
     deployments = await see_deployments(reader)
     everything, visible = await asyncio.to_thread(_visible, viewer, deployments.value or {})
     query = asked.query(visible, now, everything=everything)
-    known = (everything, *sorted(visible.values()), asked.state, asked.deployment, asked.use_case, asked.span)
-    page = await see_run_page(reader, query, asked.page, known)
+    page = await see_run_page(reader, query, asked.page, asked.span)
     found = page.value or RunPage((), 0)
     rows = await asyncio.to_thread(_shown, viewer, found.runs, deployments.value)
     views = [run_view(run, name_of(deployments.value, run), now) for run in rows]
@@ -112,6 +111,7 @@ async def run_page(flow_run_id: str, reader: PrefectReader, viewer: Viewer) -> d
         "log": [log_view(line) for line in log.value or ()],
         "log_trouble": log.trouble,
         "log_is_cut": book.begins_in_the_middle,
+        "parameters": pretty(run.value.parameters),
         "result": pretty(result.value) if result.value else None,
         "links": links_in(result.value or {}),
         "bars": timeline(run.value, tasks.value or [], below.value or [], now),

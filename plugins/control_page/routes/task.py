@@ -28,7 +28,7 @@ async def task(
 ) -> HTMLResponse:
     """The run of that task instance; raises Forbidden where its DAG is not the viewer's to read."""
     await asyncio.to_thread(viewer.require, "see", [dag_id])
-    index = int(map_index) if map_index.removeprefix("-").isdecimal() else -1
+    index = int(map_index) if map_index.isdecimal() and len(map_index) < 10 else -1  # -1: a task that is not mapped
     facts = await asyncio.to_thread(task_facts, dag_id, run_id, task_id, index)
     named: dict[str, Any] = {"task_id": task_id, "facts": facts, "view": ""}
     if facts is None or facts.flow_run_id is None:

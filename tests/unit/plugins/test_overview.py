@@ -61,8 +61,6 @@ def view(name: str, state: str, deployment: str = "train/products") -> RunView:
         seconds=1.0,
         is_live=False,
         message="",
-        tags=(),
-        parameters="{}",
     )
 
 
