@@ -22,12 +22,14 @@ Severity = Literal["broken", "doubtful", "noted"]
 """Broken weeks nobody can accept; a doubtful one a person may; what is noted stands in the report alone."""
 Mask: TypeAlias = "Callable[[pa.RecordBatch], np.ndarray]"
 
+PART_ROWS = 1_000_000
 LISTED_ROWS = 1_000
 """So many of a fault's rows are kept."""
 SHOWN = ("productid", "designation", "description", "prdtypecode")
 SIDES = ("train", "test", "held_out")
 NEVER_NULL = ("productid", "designation", "created_at", "prdtypecode", "text_key", "group", "side", "arrived")
 _EMPTY_TEXT = key_of("")
+_HALF = np.uint64(32)
 # What UTF-8 that was read as Latin-1 or Windows-1252 leaves behind, or what could not be read at all; ftfy decides.
 _SUSPICIOUS = "[ÂÃâðÅÄ\u0080-\u009f\ufffd]"
 
@@ -210,7 +212,7 @@ class Classes:
 
 
 class Conflicts:
-    """Products of one text bear one label; 10 bytes a row are kept until the end."""
+    """Products of one text bear one label; 12 bytes a row are kept until the end, and compared in parts."""
 
     def __init__(self, alarm: float) -> None:
         self._alarm = alarm
@@ -232,22 +234,36 @@ class Conflicts:
 
     def faults(self) -> Iterator[Fault]:
         """Texts with several labels."""
-        keys = np.concatenate([np.empty(0, np.int64), *self._keys])
-        labels = np.concatenate([np.empty(0, np.int32), *self._labels])
-        self._keys, self._labels = [], []
-        order = np.argsort(keys, kind="stable")
-        keys, labels = keys[order], labels[order]
-        same = keys[1:] == keys[:-1]
-        self.repeated_texts = int(same.sum())
-        told = np.unique(keys[1:][same & (labels[1:] != labels[:-1])])
-        told = told[told != _EMPTY_TEXT]
+        found: list[np.ndarray] = []
+        rows = 0
+        for keys, labels in self._parts():
+            order = np.argsort(keys, kind="stable")
+            keys, labels = keys[order], labels[order]
+            same = keys[1:] == keys[:-1]
+            self.repeated_texts += int(same.sum())
+            several = np.unique(keys[1:][same & (labels[1:] != labels[:-1])])
+            several = several[several != _EMPTY_TEXT]
+            rows += int(contains(several, keys).sum())
+            found.append(several)
+        told = np.sort(np.concatenate(found))
         if not len(told):
             return
-        rows = int(contains(told, keys).sum())
-        share = rows / len(keys)
+        share = rows / sum(map(len, self._keys))
         said = f"{len(told)} texts bear more than one class ({rows} rows, {share:.2%}; alarm above {self._alarm:.2%})"
         severity: Severity = "doubtful" if share > self._alarm else "noted"
         yield Fault("label conflicts", said, severity, mask=lambda batch: contains(told, _keys(batch)))
+
+    def _parts(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Keys and labels of some PART_ROWS rows at a time; every row of a text stands in one part."""
+        parts = np.uint64(1 + sum(map(len, self._keys)) // PART_ROWS)
+        for part in range(int(parts)):
+            inside = [((keys.view(np.uint64) >> _HALF) * parts >> _HALF) == part for keys in self._keys]
+            pairs = ((self._keys, np.int64), (self._labels, np.int32))
+            keys, labels = (
+                np.concatenate([np.empty(0, kind), *(held[mine] for held, mine in zip(stored, inside, strict=True))])
+                for stored, kind in pairs
+            )
+            yield keys, labels
 
 
 class Encoding:

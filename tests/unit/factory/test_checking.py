@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import Engine, delete, update
 
-from factory import ledger
+from factory import checks, ledger
 from factory.catalogue import labels, products
 from factory.checking import check_week
 from factory.contracts import DatasetRef
@@ -164,9 +164,17 @@ def test_a_rejected_week_shows_its_first_rows_and_where_the_others_are(
     assert (mended.revision, read_frame(mended)["prdtypecode"].isna().any()) == (2, False)
 
 
+@pytest.mark.parametrize("part_rows", [checks.PART_ROWS, 7])
 def test_equal_texts_with_several_labels_stop_a_week_where_they_are_many(
-    stock: Stock, goods: Batch, cut: Cut, settings: Settings, batch: Batch
+    stock: Stock,
+    goods: Batch,
+    cut: Cut,
+    settings: Settings,
+    batch: Batch,
+    part_rows: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(checks, "PART_ROWS", part_rows)
     twins = [
         {"productid": f"t{n}", "designation": f"Lampe n° {n // 2}", "prdtypecode": ("toys", "tools")[n % 2]}
         for n in range(40)
@@ -178,6 +186,8 @@ def test_equal_texts_with_several_labels_stop_a_week_where_they_are_many(
         check_week(settings, cut(21))
     few = inspect_week(cut(1), None)
     assert check_week(settings, cut(21), overrule=True).rows == 440
+    profile = json.loads(read_report(cut(21))["quality.json"])["profile"]
+    assert profile["repeated_texts"] == (20 + 20) / 440  # 20 of the goods repeat others
     assert not few.sentences("broken")
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from factory import snapshots
 from factory.contracts import FileRef
 from factory.errors import SnapshotCorrupt, SnapshotStoreUnusable
-from factory.snapshots import read_batches, read_frame, write_batches
+from factory.snapshots import ROW_GROUP_ROWS, read_batches, read_frame, write_batches
 
 SCHEMA = pa.schema([("productid", pa.string()), ("number", pa.int64())])
 
@@ -106,6 +108,22 @@ def test_what_a_killed_writer_left_is_removed_by_the_next(folder: str) -> None:
         filesystem.pipe_file(f"{path}/{left}", b"half")
     ref = write_batches(folder, "r1", SCHEMA, rows(2))
     assert names(folder) == [f"r1-{ref.sha256[:12]}.parquet", "r2-0b.partial"]
+
+
+def test_a_file_is_read_in_batches_without_being_kept(folder: str) -> None:
+    schema = pa.schema([(f"c{number}", pa.int64()) for number in range(8)])
+    draw = np.random.default_rng(0).integers
+    groups = [[draw(2**62, size=ROW_GROUP_ROWS) for _ in schema] for _ in range(20)]
+    ref = write_batches(folder, "r1", schema, (pa.RecordBatch.from_arrays(group, schema=schema) for group in groups))
+    filesystem, path = fsspec.core.url_to_fs(ref.uri)
+
+    tracemalloc.start()
+    rows = sum(batch.num_rows for batch in read_batches(ref))
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert rows == 20 * ROW_GROUP_ROWS
+    assert peak_bytes < filesystem.size(path) / 4  # a group or two of twenty; all of them where Arrow keeps the bytes
 
 
 def test_an_altered_file_is_refused(folder: str) -> None:
