@@ -171,8 +171,8 @@ class Leaks:
             return
         texts, groups = (np.array(pc.fill_null(train.column(name), 0)) for name in ("text_key", "group"))
         self._found["products"].add(train, self._tested.among(pc.fill_null(train.column("productid"), "")))
-        self._found["groups"].add(train, contains(self._frozen.groups, groups) & (groups != _EMPTY_TEXT))
-        self._found["texts"].add(train, contains(self._frozen.texts, texts) & (texts != _EMPTY_TEXT))
+        self._found["groups"].add(train, self._frozen.groups.among(groups) & (groups != _EMPTY_TEXT))
+        self._found["texts"].add(train, self._frozen.texts.among(texts) & (texts != _EMPTY_TEXT))
 
     def faults(self) -> Iterator[Fault]:
         """What stands on both sides, and sides without rows."""

@@ -8,7 +8,7 @@ week, record it (cut). Files bear their checksum in their names, so an interrupt
 nothing refers to; what `data_loads` calls cut is complete.
 
 Rows pass in batches in the order of productid, beside those of the test set and of the week before, which stand in the
-same order: memory is bounded by the batch and by two keys of 8 bytes for every row of the test set.
+same order: memory is bounded by the batch and by 80 bytes for every row of the test set.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from factory import ledger, use_cases
 from factory.catalogue import exclusive, open_catalogue, products
 from factory.contracts import DatasetRef, FileRef
 from factory.errors import CatalogueEmpty
-from factory.keys import contains, fresh_keys
+from factory.keys import fresh_keys
 from factory.known_rows import Frozen, SortedIds, frozen_keys
 from factory.loading import CATALOGUE_LOCK
 from factory.rows import Take, read_products
@@ -169,7 +169,7 @@ class _WeekRows:
         ids = batch.column("productid")
         texts, groups = fresh_keys(batch)
         # Two product groups may share one text, and a plan may change after the test set was frozen.
-        held = contains(frozen.groups, groups) | contains(frozen.texts, texts)
+        held = frozen.groups.among(groups) | frozen.texts.among(texts)
         held |= on_test_side(groups, seed=self.plan.seed, test_share=self.plan.test_share)
         sides = np.select([tested.among(ids), held], [_TEST, _HELD_OUT], default=_TRAIN)
         arrived = ~known.among(ids)

@@ -1,7 +1,7 @@
 """Inspecting a week: its rows pass the checks once, and what they found gets its rows.
 
 Owns the order of looking and what a report tells of the week as a whole. Knows nothing of the catalogue or of verdicts.
-Memory is bounded by the batch, 16 bytes a row of the test set and 12 bytes a row of the week.
+Memory is bounded by the batch, 80 bytes a row of the test set and 12 bytes a row of the week.
 """
 
 from __future__ import annotations

@@ -57,6 +57,33 @@ def group_keys(texts: Keys, group_ids: pa.Array) -> Keys:
     return groups
 
 
+class KeySet:
+    """Keys of which others are asked whether they are among them; 8 bytes a key and 16 to 32 for a table.
+
+    The table of the keys' high bits answers most questions with one look, since few of those asked for are there.
+    """
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = np.unique(keys)
+        bits = len(self._keys).bit_length() + 4
+        self._shift = np.uint64(64 - bits)
+        self._seen = np.zeros(2**bits, dtype=bool)
+        self._seen[self._slots(self._keys)] = True
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def among(self, asked: Keys) -> np.ndarray:
+        """Which of the asked keys are there."""
+        found: np.ndarray = self._seen[self._slots(asked)]
+        perhaps = np.flatnonzero(found)
+        found[perhaps] = contains(self._keys, asked[perhaps])
+        return found
+
+    def _slots(self, keys: Keys) -> np.ndarray:
+        return keys.view(np.uint64) >> self._shift
+
+
 def contains(known: Keys, asked: Keys) -> np.ndarray:
     """Which of the asked keys stand among the known ones, which must be sorted."""
     if len(known) == 0:

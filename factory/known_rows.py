@@ -13,16 +13,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from factory.contracts import FileRef
-from factory.keys import Keys, key_of, text_keys
+from factory.keys import Keys, KeySet, key_of, text_keys
 from factory.snapshots import read_batches, read_schema
 
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """The sorted keys of the frozen test set: a training row must share none of them."""
+    """The keys of the frozen test set: a training row must share none of them."""
 
-    groups: Keys
-    texts: Keys
+    groups: KeySet
+    texts: KeySet
 
 
 class SortedIds:
@@ -56,7 +56,7 @@ def _no_batches() -> Generator[pa.RecordBatch, None, None]:
 
 
 def frozen_keys(test: FileRef) -> Frozen:
-    """The keys of the frozen test set's rows; 16 bytes a row.
+    """The keys of the frozen test set's rows; 80 bytes a row at most.
 
     One that was frozen before keys were stored gets them from its texts.
     """
@@ -68,8 +68,8 @@ def frozen_keys(test: FileRef) -> Frozen:
         ]
     if not batches:
         nothing = np.empty(0, dtype=np.int64)
-        return Frozen(nothing, nothing)
-    texts, groups = (np.unique(np.concatenate(part)) for part in zip(*batches, strict=True))
+        return Frozen(KeySet(nothing), KeySet(nothing))
+    texts, groups = (KeySet(np.concatenate(part)) for part in zip(*batches, strict=True))
     return Frozen(groups=groups, texts=texts)
 
 

@@ -1,6 +1,6 @@
 """The catalogue's products as Arrow batches in the order of productid; memory is bounded by the batch.
 
-Owns how rows leave PostgreSQL and SQLite fast: COPY, parsed by Arrow's own CSV reader, and the driver's plain tuples.
+Owns how rows leave PostgreSQL and SQLite fast: COPY in its binary format, and the driver's plain tuples.
 Knows nothing of weeks or snapshots.
 
 Batches are handed to a function rather than given by a generator: psycopg2 writes what it copies into a file, a row at
@@ -15,10 +15,10 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as arrow_csv
-from sqlalchemy import BigInteger, Connection, Select, case, cast, extract, select
+from sqlalchemy import Connection, Select, case, select
 
 from factory.catalogue import labels, products
+from factory.copied_rows import decode
 from factory.text import CLEANING
 
 Take: TypeAlias = Callable[[pa.RecordBatch], None]
@@ -49,17 +49,12 @@ def read_products(connection: Connection, take: Take, until: datetime | None = N
     else meanwhile.
     """
     hand_over = _copied if connection.dialect.name == "postgresql" else _fetched
-    hand_over(connection, _query(connection, until), take)
+    hand_over(connection, _query(until), take)
 
 
-def _query(connection: Connection, until: datetime | None) -> Select[Any]:
-    created: Any = products.c.created_at
-    if connection.dialect.name == "postgresql":  # a number, whatever the session's time zone
-        created = cast(extract("epoch", created) * 1_000_000, BigInteger).label("created_at")
+def _query(until: datetime | None) -> Select[Any]:
     of_this_cleaning = case((products.c.text_cleaning == CLEANING, products.c.text_key)).label("text_key")
-    columns = {
-        **products.c, "created_at": created, "prdtypecode": labels.c.prdtypecode, "text_key": of_this_cleaning,
-    }  # fmt: skip
+    columns = {**products.c, "prdtypecode": labels.c.prdtypecode, "text_key": of_this_cleaning}
     query = select(*(columns[name] for name in SCHEMA.names)).select_from(products.outerjoin(labels))
     if until is not None:
         query = query.where(products.c.created_at <= until)
@@ -99,13 +94,13 @@ def _copied(connection: Connection, query: Select[Any], take: Take) -> None:
     driver: Any = connection.connection.driver_connection
     with driver.cursor() as cursor:
         statement = cursor.mogrify(str(compiled), compiled.params).decode()
-        lines = _Lines(take)
-        cursor.copy_expert(f"COPY ({statement}) TO STDOUT (FORMAT csv)", lines)
-    lines.end()
+        messages = _Messages(take)
+        cursor.copy_expert(f"COPY ({statement}) TO STDOUT (FORMAT binary)", messages)
+    messages.end()
 
 
-class _Lines:
-    """What COPY writes, a row at a time; handed over parsed, a block at a time."""
+class _Messages:
+    """What COPY writes, a row at a time; handed over decoded, a batch at a time."""
 
     failure: BaseException | None = None
 
@@ -113,13 +108,13 @@ class _Lines:
         self._take = take
         self._waiting: list[bytes] = []
 
-    def write(self, line: bytes) -> None:
+    def write(self, message: bytes) -> None:
         """Take a row; called for every one of them, so it does as little as can be.
 
         After a failure the rest passes unread: an error amid COPY would break the connection, and a cancellation that
         comes too late would hit whatever is asked next.
         """
-        self._waiting.append(line)
+        self._waiting.append(message)
         if len(self._waiting) >= BATCH_ROWS:
             try:
                 if self.failure is None:
@@ -135,20 +130,7 @@ class _Lines:
         self._hand_over()
 
     def _hand_over(self) -> None:
-        content, self._waiting = b"".join(self._waiting), []
-        if not content:
-            return
-        types = {field.name: pa.int64() if field.name == "created_at" else field.type for field in SCHEMA}
-        table = arrow_csv.read_csv(
-            pa.BufferReader(content),
-            read_options=arrow_csv.ReadOptions(column_names=SCHEMA.names, block_size=len(content)),
-            parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
-            convert_options=arrow_csv.ConvertOptions(
-                column_types=types,
-                null_values=[""],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=False,  # COPY tells an empty text from none by its quotes
-            ),
-        )
-        for batch in table.cast(SCHEMA).to_batches():
+        messages, self._waiting = self._waiting, []
+        batch = decode(messages, SCHEMA)
+        if batch.num_rows:
             self._take(batch)

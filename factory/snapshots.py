@@ -29,6 +29,7 @@ _PARQUET: dict[str, Any] = {
     "compression": "zstd",
     "compression_level": 1,
     "use_dictionary": ["prdtypecode", "side"],  # the other columns hold a value once: a dictionary is wasted work
+    "write_statistics": False,  # every reader wants every row
 }
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, select, text, update
 from factory import keys, rows
 from factory.catalogue import create_tables, open_catalogue, products
 from factory.contracts import DatasetRef
-from factory.keys import contains, fresh_keys, key_of
+from factory.keys import KeySet, contains, fresh_keys, key_of
 from factory.known_rows import SortedIds, frozen_keys
 from factory.rows import SCHEMA, read_products
 from factory.settings import Settings
@@ -162,13 +162,24 @@ def test_a_test_set_of_an_earlier_version_still_holds_its_rows_out(
         f"{settings.snapshot_uri}/old", "v0", schema, pa.Table.from_pandas(old, schema=schema).to_batches()
     )
     assert len(frozen_keys(file).texts) > 20
-    assert key_of(old["group"].iloc[0]) in frozen_keys(file).groups
+    assert frozen_keys(file).groups.among(np.array([key_of(old["group"].iloc[0])])).all()
 
 
 def test_sorted_keys_are_found() -> None:
     known = np.array([-5, 0, 7])
     assert contains(known, np.array([7, -6, 0, 8, -5])).tolist() == [True, False, True, False, True]
     assert contains(known[:0], known).tolist() == [False] * 3
+
+
+def test_a_set_of_keys_answers_as_sorted_keys_do() -> None:
+    drawn = np.random.default_rng(0).integers(-(2**63), 2**63 - 1, 3000)
+    there, near = drawn[:1000], drawn[:1000] + 1  # a neighbour's high bits are the same
+    known = KeySet(np.concatenate([there, there[:10]]))
+    assert len(known) == 1000
+    assert known.among(there).all()
+    assert not known.among(near).any()
+    assert not known.among(drawn[1000:]).any()
+    assert not KeySet(there[:0]).among(there).any()
 
 
 def test_ids_are_looked_up_in_passing(settings: Settings) -> None:
