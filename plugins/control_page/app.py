@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 from airflow.api_fastapi.core_api.security import get_user
 from fastapi import Depends, FastAPI, HTTPException, Request
@@ -13,7 +12,7 @@ from starlette.exceptions import HTTPException as RoutingError
 
 from bridge.errors import BridgeError, DeploymentNotFound, FlowRunNotFound, ParametersRejected, PrefectUnreachable
 from plugins.control_page.access import CrossSite, Forbidden, refuse_large, refuse_other_sites
-from plugins.control_page.pages import show
+from plugins.control_page.pages import environment, show
 from plugins.control_page.prefect_reader import PrefectReader
 from plugins.control_page.prefect_source import find_prefect
 from plugins.control_page.routes import assets, deployments, overview, promotion, runs, starting, task
@@ -22,6 +21,8 @@ from plugins.control_page.routes import assets, deployments, overview, promotion
 @lru_cache(maxsize=1)
 def application() -> FastAPI:
     """The one application of this process, with the one reader that all its viewers share."""
+    for name in environment().list_templates():
+        environment().get_template(name)  # compiled now, so that the first viewer does not wait for it
     return make_application(PrefectReader(find_prefect))
 
 
@@ -69,8 +70,9 @@ async def _prefect_refuses(request: Request, error: Exception) -> HTMLResponse:
         return _notice(request, 404, "It is not there", str(error))
     if isinstance(error, ParametersRejected):
         return _notice(request, 422, "That does not fit", str(error))
-    status = 503 if isinstance(error, PrefectUnreachable) else 409
-    return _notice(request, status, "Prefect did not do it", str(error))
+    if isinstance(error, PrefectUnreachable):
+        return _notice(request, 503, "Prefect does not answer", str(error))
+    return _notice(request, 409, "Prefect did not do it", str(error))
 
 
 async def _no_such_address(request: Request, _: Exception) -> HTMLResponse:
@@ -82,5 +84,6 @@ async def _broken(request: Request, _: Exception) -> HTMLResponse:
     return _notice(request, 500, "This page is broken", "The log of Airflow's api-server says why.")
 
 
-def _notice(request: Request, status: int, title: str, said: str, **more: Any) -> HTMLResponse:
-    return show(request, "notice.html", status, view="", title=title, said=said, **{"login": False, **more})
+def _notice(request: Request, status: int, title: str, said: str, *, login: bool = False) -> HTMLResponse:
+    given = {"view": "", "title": title, "said": said, "login": login}
+    return show(request, "notice.html", status, logged_in=not login, **given)

@@ -5,10 +5,11 @@ Owns filters and what every page is given. Knows nothing of what the pages show.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -41,7 +42,7 @@ HEADERS = {
 }
 
 
-def show(request: Request, template: str, status: int = 200, **given: Any) -> HTMLResponse:
+def show(request: Request, template: str, status: int = 200, *, logged_in: bool = True, **given: Any) -> HTMLResponse:
     """The template's page. It knows the paths of the page and of Airflow, the time, and a token for what it starts."""
     root = request.scope.get("root_path", "")
     page = environment().get_template(template)
@@ -51,9 +52,26 @@ def show(request: Request, template: str, status: int = 200, **given: Any) -> HT
         views=VIEWS,
         asset_version=asset_version(),
         now=datetime.now(UTC),
+        # The two assets want a login as everything does: who has none gets the style within the page, and no script.
+        inlined=None if logged_in else style(),
         **{"token": str(uuid4()), **given},
     )
-    return HTMLResponse(html, status, headers=HEADERS)
+    policy = HEADERS["Content-Security-Policy"]
+    if not logged_in:
+        policy = policy.replace("style-src 'self'", f"style-src '{style_hash()}'")
+    return HTMLResponse(html, status, headers={**HEADERS, "Content-Security-Policy": policy})
+
+
+@lru_cache(maxsize=1)
+def style() -> Markup:
+    """The style sheet as it stands in a page."""
+    return Markup((HERE / "assets" / "control_page.css").read_text())  # noqa: S704 — our own file
+
+
+@lru_cache(maxsize=1)
+def style_hash() -> str:
+    """By which a browser knows that style again, and applies no other."""
+    return f"sha256-{b64encode(sha256(style().encode()).digest()).decode()}"
 
 
 @lru_cache(maxsize=1)

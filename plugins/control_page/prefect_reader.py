@@ -25,6 +25,8 @@ PATIENCE_SECONDS = 1.2
 """A page must stand within two seconds, whatever becomes of Prefect."""
 READING_SECONDS = 20.0
 """A slow answer still comes in useful: it is there for the next look."""
+ACTING_SECONDS = 15.0
+"""A person waits for it; what was sent by then is not taken back."""
 QUIET_SECONDS = 3.0
 """After a failure nobody asks for so long; all are told of it meanwhile."""
 CONNECTION_SECONDS = 30.0
@@ -101,14 +103,21 @@ class PrefectReader:
                     said = f"Prefect has not answered for {patience_seconds:g} s."
                     self._trouble = (said, monotonic())  # the next part of the same page need not wait as long again
                     return replace(entry.seen, trouble=said)
+                reading.result()  # what is no failure of Prefect's is a fault, and must not look like waiting
         trouble = entry.seen.trouble or (self._recent_trouble() if entry.seen.value is None else None)
         return replace(entry.seen, trouble=trouble)
 
     async def act(self, operation: Operation[T]) -> T:
         """Carry out what changes something; raises the tree of `bridge.errors`. What was read before is read anew."""
         try:
-            client = await self._client(ACT)
-            return await client.run(self._counted(operation))
+            async with asyncio.timeout(ACTING_SECONDS):
+                client = await self._client(ACT)
+                return await client.run(self._counted(operation))
+        except TimeoutError as error:
+            raise PrefectUnreachable(
+                f"Prefect has not answered for {ACTING_SECONDS:g} s. It may still do what was asked: look at the runs "
+                "before you ask again."
+            ) from error
         finally:
             self.expire()
 

@@ -53,6 +53,15 @@ def test_the_list_shows_runs_and_filters_them(as_user: Browser, fake: FakePrefec
     assert "No run fits" in admin.get(f"{PAGE}/runs?state=Crashed").text
 
 
+def test_a_choice_that_finds_nothing_costs_prefect_nothing(as_user: Browser, fake: FakePrefect) -> None:
+    admin = as_user("admin")
+    admin.get(f"{PAGE}/deployments")
+    before = len(fake.requests)
+    for name in ("none/such", "x" * 1000, "work/none"):
+        assert "No run fits" in admin.get(f"{PAGE}/runs?deployment={name}").text
+    assert [each for each in fake.requests[before:] if each.method != "WEBSOCKET"] == []
+
+
 def test_a_long_list_has_pages(as_user: Browser, fake: FakePrefect) -> None:
     runs = [fake.run("work/alpha") for _ in range(53)]
     admin = as_user("admin")

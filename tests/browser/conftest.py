@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -96,6 +97,34 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
         shutil.rmtree(home)
 
 
+@dataclass(frozen=True)
+class Stage:
+    """A page with made-up troubles or with nothing in it, of which `tests.browser.stage` knows."""
+
+    url: str
+    tokens: dict[str, str]
+    runs: dict[str, dict[str, str]]
+
+
+@pytest.fixture(scope="session")
+def stages() -> Iterator[dict[str, Stage]]:
+    """Where each scene is to be seen, by the scene's name."""
+    python = str(CHECKOUT / ".venv-airflow" / "bin" / "python")
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": CHECKOUT}
+    plays = [subprocess.Popen([python, "-m", "tests.browser.stage", play], **pipes) for play in ("troubled", "empty")]
+    found: dict[str, Stage] = {}
+    try:
+        for play in plays:
+            line = next(line for line in iter(play.stdout.readline, "") if line.startswith("stage "))
+            told = json.loads(line.removeprefix("stage "))
+            found |= {scene: Stage(f"{told['url']}/{scene}", told["tokens"], told["runs"]) for scene in told["runs"]}
+        yield found
+    finally:
+        for play in plays:
+            play.stdin.close()
+            play.wait(30)
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
@@ -105,24 +134,47 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def open_page(stack: Stack, chromium: Browser) -> Iterator[Callable[..., Page]]:
-    """A page of the control page, for the administrator or the viewer; what its script complains of fails the test."""
+def open_window(chromium: Browser) -> Iterator[Callable[..., Page]]:
+    """A window of its own, logged in with a token; what a page's script complains of fails the test."""
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 
-    def opened(path: str = "", token: str | None = None, **options: Any) -> Page:
+    def opened(url: str, token: str = "", **options: Any) -> Page:
         context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         contexts.append(context)
-        context.add_cookies([{"name": "_token", "value": token or stack.admin_token(), "url": stack.url}])
+        if token:
+            log_in(context, url, token)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(f"{stack.page}/{path}")
+        page.goto(url)
         return page
 
     yield opened
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+@pytest.fixture
+def open_page(stack: Stack, open_window: Callable[..., Page]) -> Callable[..., Page]:
+    """A view of the control page over the whole stack, for the administrator or whose token it is."""
+
+    def opened(path: str = "", token: str | None = None, **options: Any) -> Page:
+        return open_window(f"{stack.page}/{path}", token or stack.admin_token(), **options)
+
+    return opened
+
+
+@pytest.fixture(autouse=True)
+def _pictures_alone(request: pytest.FixtureRequest) -> None:
+    if bool(request.config.getoption("--pictures")) != ("picture" in request.node.name):
+        pytest.skip("pictures are taken with --pictures, and nothing else is then")
+
+
+def log_in(context: BrowserContext, url: str, token: str) -> None:
+    """With Airflow's cookie, for all of the address's server."""
+    parts = urlsplit(url)
+    context.add_cookies([{"name": "_token", "value": token, "url": f"{parts.scheme}://{parts.netloc}"}])
 
 
 def _stack(home: Path) -> Stack:

@@ -20,12 +20,6 @@ FLOW_MS = 120_000
 ENDS = re.compile("Completed|Skipped")
 
 
-@pytest.fixture(autouse=True)
-def _pictures_alone(request: pytest.FixtureRequest) -> None:
-    if bool(request.config.getoption("--pictures")) != ("picture" in request.node.name):
-        pytest.skip("pictures are taken with --pictures, and nothing else is then")
-
-
 def begin(page: Page, deployment: str, **fields: str) -> None:
     """Start a run from its form; leads to its page."""
     page.goto(page.url.partition("/control-page")[0] + "/control-page/run")

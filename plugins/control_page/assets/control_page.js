@@ -81,6 +81,10 @@
     for (const line of fresh.children) if (!document.getElementById(line.id)) region.append(document.importNode(line, true));
     if (atEnd) region.scrollTop = region.scrollHeight;
   }
+  function toEndOfLog() {
+    const log = document.getElementById("log");
+    if (log) log.scrollTop = log.scrollHeight;
+  }
   function announce(region, fresh) {
     const words = (root) => new Set([...root.querySelectorAll("[data-announce]"), ...(root.dataset.announce ? [root] : [])].map((each) => each.dataset.announce));
     const before = words(region);
@@ -88,6 +92,17 @@
     if (news.length && before.size) announcer.textContent = news.slice(0, 3).join(". ");
   }
   function put(fresh) {
+    const regions = [...fresh.querySelectorAll("[data-live]")];
+    if (regions.some((each) => !document.getElementById(each.id)) && !document.querySelector("dialog[open]")) {
+      // What was loading, or not there yet, has come: the page has other regions now.
+      const [first] = fresh.querySelectorAll("[data-announce]");
+      if (first) announcer.textContent = first.dataset.announce;
+      if (main.contains(document.activeElement)) main.focus();
+      main.replaceChildren(...[...fresh.querySelector("main").childNodes].map((each) => document.importNode(each, true)));
+      document.title = fresh.title;
+      remember(document);
+      toEndOfLog();
+    }
     for (const region of document.querySelectorAll("[data-live]")) {
       const next = fresh.getElementById(region.id);
       if (!next || shown.get(region.id) === next.innerHTML || region.querySelector("dialog[open]")) continue;
@@ -129,8 +144,7 @@
 
   showTimes(document);
   setInterval(() => showTimes(document), 5000);
-  const log = document.getElementById("log");
-  if (log) log.scrollTop = log.scrollHeight;
+  toEndOfLog();
   if (main) {
     remember(document);
     setTimeout(goOn, Number(main.dataset.liveSeconds) * 1000);

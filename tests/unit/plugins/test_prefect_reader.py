@@ -13,6 +13,7 @@ from bridge.errors import FlowRunNotFound, PrefectUnreachable
 from bridge.prefect_api import wire
 from bridge.prefect_api.connection import PrefectConnection
 from bridge.testing import FakePrefect
+from plugins.control_page import prefect_reader
 from plugins.control_page.budget import BURST, REQUESTS_PER_SECOND, RequestBudget
 from plugins.control_page.prefect_reader import PrefectReader
 
@@ -141,3 +142,24 @@ async def test_without_an_event_socket_runs_are_read_as_often_as_before(fake: Fa
     for _ in range(3):
         await look(shared, run.id, fresh_seconds=0.0)
     assert len([each for each in fake.requests[before:] if each.method == "GET"]) == 3
+
+
+async def test_a_fault_that_is_not_prefects_is_raised_and_does_not_look_like_waiting() -> None:
+    def connect() -> PrefectConnection:
+        raise LookupError("no such table: connection")
+
+    with pytest.raises(LookupError, match="no such table"):
+        await look(PrefectReader(connect), NOBODY)
+
+
+async def test_a_change_that_prefect_does_not_answer_is_given_up_and_said_so(
+    fake: FakePrefect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = fake.run("a/b")
+    monkeypatch.setattr(prefect_reader, "ACTING_SECONDS", 0.5)
+    fake.faults.delay(30, times=None)
+    began = time.monotonic()
+    with pytest.raises(PrefectUnreachable, match="look at the runs before you ask again"):
+        await reader(fake).act(wire.cancel_flow_run(run.id))
+    assert time.monotonic() - began < 5  # far from the thirty seconds of one request; the rest is this machine's
+    fake.faults.clear()

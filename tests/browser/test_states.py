@@ -1,0 +1,256 @@
+"""The control page where all is not well: troubles, nothing yet, loading, no Prefect, no rights, and harmful texts.
+
+Also what does not need the whole stack: the keyboard, what is announced, and a press that was one too many.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, Route, expect
+
+from tests.browser.conftest import Stage, log_in
+
+Open = Callable[..., Page]
+Stages = dict[str, Stage]
+
+STATES = (
+    "attention",
+    "failed",
+    "no-worker",
+    "cancelling",
+    "refused",
+    "loading",
+    "down",
+    "down-runs",
+    "empty",
+    "empty-runs",
+    "empty-deployments",
+    "empty-promotion",
+    "forbidden",
+    "logged-out",
+)
+HOSTILE = ("runs", "run", "deployments", "form")
+
+
+def show(open_window: Open, stages: Stages, state: str, **options: object) -> Page:
+    """The page in that state, at rest."""
+    scene = {"loading": "hanging", "down": "down", "empty": "empty"}.get(state.partition("-")[0], "troubled")
+    stage = stages[scene]
+    token = {"forbidden": stage.tokens["visitor"], "logged-out": ""}.get(state, stage.tokens["admin"])
+    paths = {"failed": f"runs/{stage.runs['troubled']['failed']}"} if scene == "troubled" else {}
+    paths |= {"no-worker": "deployments", "cancelling": "runs", "refused": "run", "forbidden": "runs"}
+    page = open_window("about:blank", **options)
+    if token:
+        log_in(page.context, stage.url, token)
+    if state == "loading":  # the first look paints at once; those that follow are never answered here
+        page.route("**/*", lambda route: None if route.request.headers.get("x-live") else route.continue_())
+    page.goto(f"{stage.url}/{paths.get(state, state.partition('-')[2] if scene != 'troubled' else '')}")
+    {"cancelling": _ask_to_cancel, "refused": _send_what_does_not_fit, "forbidden": _try_to_start}.get(state, _wait)(
+        page
+    )
+    if scene == "down":
+        expect(page.locator("#trouble")).to_contain_text("Prefect does not answer")
+    return page
+
+
+def _wait(page: Page) -> None:
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+
+
+def _ask_to_cancel(page: Page) -> None:
+    page.locator("tbody tr", has=page.locator(".badge.busy")).locator("th a").first.click()
+    page.get_by_role("button", name="Cancel the run").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
+def _send_what_does_not_fit(page: Page) -> None:
+    page.get_by_role("link", name="training-pipeline/products", exact=True).click()
+    page.locator("#field-week_number").fill("soon")
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator("#field-week_number-wrong")).to_be_visible()
+
+
+def _try_to_start(page: Page) -> None:
+    page.goto(page.url.replace("/runs", "/promotion/products"))
+    page.evaluate(
+        """() => { const form = document.createElement("form"); form.method = "post";
+        form.action = location.pathname + "/rollback"; document.body.append(form); form.submit(); }"""
+    )
+    expect(page.get_by_role("heading", name="This is not yours to do")).to_be_visible()
+
+
+def show_hostile(open_window: Open, stages: Stages, view: str, **options: object) -> Page:
+    """A view of what somebody has made up to do harm."""
+    stage = stages["hostile"]
+    path = {"run": f"runs/{stage.runs['hostile']['failed']}", "form": "run"}.get(view, view)
+    page = open_window(f"{stage.url}/{path}", stage.tokens["admin"], **options)
+    if view == "form":
+        page.locator(".tile a").click()
+    expect(page.locator(".loading")).to_have_count(0)
+    return page
+
+
+def test_what_needs_attention_is_on_top_and_leads_there(open_window: Open, stages: Stages) -> None:
+    page = show(open_window, stages, "attention")
+    said = page.locator("#attention li")
+    for words in (
+        "No worker is online on pool gpus",
+        "promotion/products is late",
+        "failed in the last 24 hours",
+        "crashed in the last 24 hours",
+        "The last run of weekly_ml_pipeline failed in Airflow",
+        "Week 3 of products was rejected: class_balance",
+        "products drifts: critical, score 0.66",
+    ):
+        expect(said.filter(has_text=words)).to_have_count(1)
+    assert page.locator("#attention").bounding_box()["y"] < page.locator("#cases").bounding_box()["y"]  # type: ignore[index]
+    said.filter(has_text="failed in the last").locator("a").click()
+    expect(page.locator("#log .line.error")).to_contain_text("No space left on device")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("state", STATES)
+def test_axe_finds_nothing_to_complain_of_in_a_state(
+    open_window: Open, stages: Stages, state: str, scheme: str
+) -> None:
+    found = Axe().run(show(open_window, stages, state, color_scheme=scheme))
+    assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.mark.parametrize("width", [320, 640], ids=["a phone, or 400 % of a screen", "200 % of a screen"])
+@pytest.mark.parametrize("state", STATES)
+def test_a_state_is_shown_without_scrolling_sideways(open_window: Open, stages: Stages, state: str, width: int) -> None:
+    page = show(open_window, stages, state, viewport={"width": width, "height": 450})
+    assert not sticking_out(page)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("view", HOSTILE)
+def test_harmful_and_long_texts_are_text_and_stay_within_the_page(
+    open_window: Open, stages: Stages, view: str, width: int
+) -> None:
+    page = show_hostile(open_window, stages, view, viewport={"width": width, "height": 800})
+    if view == "run":
+        expect(page.get_by_role("heading", level=1)).to_contain_text("<script>document.title")
+    assert not sticking_out(page)
+    assert page.title() != "taken"
+    assert page.locator("main script, main img, a[href^='javascript']").count() == 0
+    assert Axe().run(page).violations_count == 0
+
+
+def test_a_run_is_started_and_cancelled_by_the_keyboard_alone(open_window: Open, stages: Stages) -> None:
+    stage = stages["troubled"]
+    page = open_window(f"{stage.url}/run", stage.tokens["admin"])
+    _press_until(page, "Tab", page.get_by_role("link", name="training-pipeline/products", exact=True))
+    page.keyboard.press("Enter")
+    _press_until(page, "Tab", page.locator("#field-week_number"))
+    page.keyboard.type("4")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/runs/[0-9a-f-]{36}"))
+    expect(page.locator("#run-state .badge")).to_have_text("Running")
+    button = page.get_by_role("button", name="Cancel the run")
+    _press_until(page, "Tab", button)
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("button", name="Leave it")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(button).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(dialog.get_by_role("button", name="Cancel the run")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#run-state .badge")).to_have_text("Cancelled")
+    assert page.evaluate("document.activeElement.closest('body') !== null")
+
+
+def test_a_change_of_state_is_announced_and_a_log_is_not_read_out(open_window: Open, stages: Stages) -> None:
+    stage = stages["troubled"]
+    page = open_window(f"{stage.url}/run", stage.tokens["admin"])
+    page.get_by_role("link", name="training-pipeline/products", exact=True).click()
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_url(re.compile(r"/runs/[0-9a-f-]{36}"))
+    expect(page.locator("#run-state .badge")).to_have_text("Running")
+    assert page.locator("#announcer").get_attribute("role") == "status"
+    assert page.locator("#log").get_attribute("aria-live") == "off"
+    status = page.evaluate("fetch(location.pathname + '/cancel', {method: 'POST'}).then(answer => answer.status)")
+    assert status == 200
+    expect(page.locator("#announcer")).to_contain_text(": Cancelled")
+
+
+def test_two_presses_start_one_run_and_the_next_opening_another(open_window: Open, stages: Stages) -> None:
+    stage = stages["troubled"]
+    page = open_window(f"{stage.url}/deployments", stage.tokens["admin"])
+    tile = page.locator(".tile").filter(has=page.get_by_role("heading", name="score/products"))
+    started: list[str] = []
+    for _ in range(2):
+        tile.get_by_role("button", name="Run with defaults").click()
+        form = page.get_by_role("dialog").locator("form")
+        started += form.evaluate(
+            """async (form) => {
+            const send = () => fetch(form.action, {method: "POST", body: new URLSearchParams(new FormData(form))});
+            return (await Promise.all([send(), send()])).map((answer) => answer.url);
+            }"""
+        )
+        page.get_by_role("dialog").get_by_role("button", name="Leave it").click()
+    assert started[0] == started[1] != started[2] == started[3]
+    assert all(re.search(r"/runs/[0-9a-f-]{36}$", url) for url in started)
+
+
+def test_what_was_loading_at_first_comes_whole_with_a_later_look(open_window: Open, stages: Stages) -> None:
+    stage, run = stages["troubled"], stages["troubled"].runs["troubled"]["failed"]
+    page = open_window("about:blank")
+    log_in(page.context, stage.url, stage.tokens["admin"])
+
+    def without_prefect_at_first(route: Route) -> None:
+        if route.request.headers.get("x-live"):
+            route.continue_()
+            return
+        answer = route.fetch(url=route.request.url.replace("/troubled/", "/hanging/"))
+        route.fulfill(response=answer, body=answer.text().replace("/hanging/", "/troubled/"))
+
+    page.route(f"{stage.url}/runs/{run}", without_prefect_at_first)
+    page.goto(f"{stage.url}/runs/{run}")
+    assert page.locator("#log").count() == 0
+    expect(page.locator("#log .line.error")).to_contain_text("No space left on device", timeout=30_000)
+    expect(page.locator("#timeline li")).to_have_count(4)
+    expect(page.get_by_role("button", name="Retry in place")).to_be_visible()
+
+
+def test_a_login_that_ends_while_the_page_is_open_is_told(open_window: Open, stages: Stages) -> None:
+    page = show(open_window, stages, "failed")
+    page.context.clear_cookies()
+    expect(page.locator("#live-notice")).to_contain_text("Your login has expired", timeout=30_000)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_picture_of_every_state(
+    request: pytest.FixtureRequest, open_window: Open, stages: Stages, scheme: str
+) -> None:
+    folder = Path(str(request.config.getoption("--pictures")))
+    folder.mkdir(parents=True, exist_ok=True)
+    for state in STATES:
+        show(open_window, stages, state, color_scheme=scheme).screenshot(path=folder / f"{state}-{scheme}.png")
+
+
+def sticking_out(page: Page) -> str:
+    """What makes the page scroll sideways; nothing, where it does not."""
+    found = page.evaluate(
+        """() => document.documentElement.scrollWidth <= innerWidth ? [] : [document.documentElement,
+        ...document.querySelectorAll("body *")].filter((each) => each.scrollWidth > innerWidth).map(
+        (each) => `${each.tagName} ${each.className} ${each.id}: ${each.scrollWidth}`)"""
+    )
+    return "\n".join(found)
+
+
+def _press_until(page: Page, key: str, wanted: object) -> None:
+    """Press the key until that element has the focus; it is reached within sixty steps or not at all."""
+    for _ in range(60):
+        if wanted.evaluate("element => element === document.activeElement"):  # type: ignore[attr-defined]
+            return
+        page.keyboard.press(key)
+    pytest.fail(f"{key} does not lead there")
