@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote
 
 from playwright.sync_api import Page, expect
@@ -11,6 +12,10 @@ from tests.browser.conftest import Stack
 DAG = "weekly_ml_pipeline"
 PATHS = {"overview": "", "choose": "run", "promotion": "promotion/products"}
 """Of the views whose address is not their name."""
+ADDRESSES = {"form": re.compile(r"/run/[0-9a-f-]{36}$"), "run": re.compile(r"/runs/[0-9a-f-]{36}$")}
+"""Of the views that a link leads to."""
+ARRIVED = {"run": "#run-facts", "task": "#run-facts"}
+"""What is there once the view is more than its first look."""
 
 
 def go_to(page: Page, view: str, stack: Stack) -> None:
@@ -27,8 +32,9 @@ def go_to(page: Page, view: str, stack: Stack) -> None:
         page.goto(f"{stack.page}/runs/00000000-0000-4000-8000-000000000000")
     else:
         page.goto(f"{stack.page}/{PATHS.get(view, view)}")
+    page.wait_for_url(ADDRESSES.get(view, re.compile("")))
+    expect(page.locator(ARRIVED.get(view, "main h1"))).to_be_visible(timeout=30_000)
     expect(page.locator(".loading")).to_have_count(0, timeout=30_000)
-    page.wait_for_timeout(300)
 
 
 def task_page(stack: Stack) -> str:
