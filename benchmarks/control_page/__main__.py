@@ -76,7 +76,10 @@ async def _measure(run_id: str, seconds: float) -> None:
     from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
     from airflow.utils.db import initdb
 
+    from factory.catalogue import open_catalogue
+
     initdb()
+    open_catalogue(os.environ["DATABASE_URL"])  # the weekly pipeline's first run makes it, not the first viewer
     app = create_app(apps="core")
     token = app.state.auth_manager.generate_jwt(SimpleAuthManagerUser(username="admin", role="ADMIN"))
     asked = _count_requests()

@@ -8,13 +8,12 @@ from datetime import datetime
 from urllib.parse import quote, urlencode
 
 from bridge.prefect_api.records import Worker
-from bridge.readiness import describe_attendance
 from factory.decisions import Decision
 from factory.drift_history import Look
 from factory.ledger import Entry
 from plugins.control_page.airflow_reader import LastDagRun
 from plugins.control_page.factory_reader import UseCaseFacts
-from plugins.control_page.run_views import LATE, RunView, Tone
+from plugins.control_page.run_views import LATE, RunView, Tone, ago
 
 F1 = "f1_weighted"
 SPARK_WIDTH, SPARK_HEIGHT = 120, 28
@@ -135,7 +134,7 @@ def attention(
 ) -> list[Attention]:
     """What needs a person, the gravest first; `troubled` are runs that are late, failed or crashed lately."""
     found = [
-        Attention("bad", f"No worker is online on pool {pool}: {describe_attendance(each)}.", "deployments")
+        Attention("bad", f"No worker is online on pool {pool}{_last_heard(each)}.", "deployments")
         for pool, each in sorted(workers.items())
         if not any(worker.status == "ONLINE" for worker in each)
     ]
@@ -154,6 +153,12 @@ def attention(
         if facts[row.name].trouble:
             found.append(Attention("bad", str(facts[row.name].trouble)))
     return list(dict.fromkeys(found))
+
+
+def _last_heard(workers: Sequence[Worker]) -> str:
+    """In one unit: it is announced when it changes, which it should not do every second."""
+    heard = max((each.last_heartbeat for each in workers if each.last_heartbeat), default=None)
+    return f"; the last one was heard {ago(heard)}" if heard else "; there has never been one"
 
 
 def _of_runs(troubled: Sequence[RunView]) -> list[Attention]:

@@ -21,6 +21,7 @@ DOCUMENT_CHARACTERS = 50_000
 """As much as a person reads, and as a browser shows without a stutter; whatever is longer is in Prefect."""
 
 Tone = Literal["good", "bad", "busy", "waiting", "muted"]
+_LINKS = {"mlflow_url": "MLflow"}
 _LEVELS = ((50, "critical"), (40, "error"), (30, "warning"), (20, "info"), (0, "debug"))
 
 
@@ -137,7 +138,7 @@ def shortened(text: str, characters: int) -> str:
 def links_in(result: Mapping[str, Any]) -> dict[str, str]:
     """The web addresses among a result's fields, by what they are; other schemes are no links."""
     return {
-        name.removesuffix("_url").replace("_", " "): value
+        _LINKS.get(name, name.removesuffix("_url").replace("_", " ").capitalize()): value
         for name, value in result.items()
         if name.endswith("_url") and isinstance(value, str) and value.startswith(("http://", "https://"))
     }

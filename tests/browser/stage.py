@@ -59,7 +59,7 @@ def troubled(prefect: FakePrefect) -> dict[str, str]:
     failure = (logging.ERROR, "OSError: [Errno 28] No space left on device: 'model.skops'")
     prefect.on_run(
         training,
-        Course(state="FAILED", message="OSError: [Errno 28] No space left on device", logs=[*lines, failure]),
+        Course(state="RUNNING", logs=lines),
         Course(state="CRASHED", message="The flow's process ended without a word: it may have run out of memory."),
         Course(state="RUNNING", logs=lines),
     )
@@ -69,10 +69,11 @@ def troubled(prefect: FakePrefect) -> dict[str, str]:
     prefect.on_run(score, result={"week": 3, "rows": 812, "mlflow_url": "http://127.0.0.1:9/#/runs/1"})
     done = prefect.run(score, {"week_number": 3})
     prefect.wait_for(
-        lambda: prefect.read(failed).state_type == "FAILED" and prefect.read(done).state_type == "COMPLETED"
+        lambda: prefect.read(failed).state_type == "RUNNING" and prefect.read(done).state_type == "COMPLETED"
     )
     for name, state in (("read-week", "COMPLETED"), ("fit-model", "FAILED"), ("log-model", "PENDING")):
         prefect.task(failed, name, state)
+    prefect.finish(failed, state="FAILED", message="OSError: [Errno 28] No space left on device", logs=[failure])
     return {"failed": failed.id, "running": running.id, "done": done.id}
 
 

@@ -53,6 +53,10 @@ def show(open_window: Open, stages: Stages, state: str, **options: object) -> Pa
     {"cancelling": _ask_to_cancel, "refused": _send_what_does_not_fit, "forbidden": _try_to_start}.get(state, _wait)(
         page
     )
+    if state == "attention":
+        expect(page.locator("#attention li")).to_have_count(7)
+    if state != "loading":
+        expect(page.locator(".loading")).to_have_count(0)
     if scene == "down":
         expect(page.locator("#trouble")).to_contain_text("Prefect does not answer")
     return page

@@ -67,15 +67,16 @@ async def overview(request: Request, reader: ReaderDep, viewer: ViewerDep) -> HT
         for name in cases
     ]
     parts: list[Seen[Any]] = [deployments, troubled, planned, *last.values()]
+    trouble = next((part.trouble for part in parts if part.trouble), None)
     return show(
         request,
         "overview.html",
         view="overview",
         rows=rows,
         attention=attention(rows, facts, views[""], workers),
-        trouble=next((part.trouble for part in parts if part.trouble), None),
+        trouble=trouble,
         read_at=deployments.read_at,
-        is_loading=any(part.is_loading for part in parts),
+        is_loading=trouble is None and any(part.is_loading for part in parts),
     )
 
 

@@ -64,8 +64,15 @@ def test_who_started_a_run_is_told() -> None:
 
 
 def test_links_are_web_addresses_alone() -> None:
-    result = {"mlflow_url": "http://m/1", "bad_url": "javascript:alert(1)", "url": 3, "report_url": None, "f1": 0.9}
-    assert links_in(result) == {"mlflow": "http://m/1"}
+    result = {
+        "mlflow_url": "http://m/1",
+        "model_card_url": "https://m/2",
+        "bad_url": "javascript:alert(1)",
+        "url": 3,
+        "report_url": None,
+        "f1": 0.9,
+    }
+    assert links_in(result) == {"MLflow": "http://m/1", "Model card": "https://m/2"}
 
 
 @pytest.mark.parametrize(
