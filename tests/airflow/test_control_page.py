@@ -175,6 +175,19 @@ def test_a_prefect_that_hangs_is_told_within_two_seconds(as_user: Browser, fake:
     assert took_seconds < 2
 
 
+def test_while_prefect_is_away_nothing_looks_like_loading_and_nobody_asks_in_haste(
+    as_user: Browser, fake: FakePrefect
+) -> None:
+    admin = as_user("admin")
+    fake.faults.cut(times=None)
+    for path in ("", "runs", "run", "deployments"):
+        page = admin.get(f"{PAGE}/{path}", headers={"x-live": "1"}).text
+        assert "Not known while Prefect does not answer" in page, path
+        assert "Asking Prefect" not in page, path
+        assert float(re.findall(r'data-live-seconds="([0-9.]+)"', page)[0]) >= 3, path
+    fake.faults.clear()
+
+
 def test_a_prefect_that_is_gone_is_told_and_what_was_seen_stays(as_user: Browser, fake: FakePrefect) -> None:
     run, admin = fake.run("work/alpha"), as_user("admin")
     assert run.id in admin.get(f"{PAGE}/runs").text
