@@ -67,7 +67,8 @@ def troubled(prefect: FakePrefect) -> dict[str, str]:
     prefect.on_run(promotion, state="SCHEDULED")
     prefect.set_state(prefect.run(promotion), "SCHEDULED", name="Late")
     prefect.on_run(score, result={"week": 3, "rows": 812, "mlflow_url": "http://127.0.0.1:9/#/runs/1"})
-    done = prefect.run(score, {"week_number": 3})
+    started_by = ["airflow", "dag:weekly_ml_pipeline", "run:manual__2026-03-02T00:00:00+00:00", "task:score"]
+    done = prefect.run(score, {"week_number": 3}, tags=started_by)
     prefect.wait_for(
         lambda: prefect.read(failed).state_type == "RUNNING" and prefect.read(done).state_type == "COMPLETED"
     )

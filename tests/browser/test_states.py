@@ -172,6 +172,20 @@ def test_a_run_is_started_and_cancelled_by_the_keyboard_alone(open_window: Open,
     assert page.evaluate("document.activeElement.closest('body') !== null")
 
 
+@pytest.mark.parametrize("name", ["fake-run-1", "weekly_ml_pipeline · score"])
+def test_the_focus_stays_where_it_is_while_the_list_is_looked_at_again(
+    open_window: Open, stages: Stages, name: str
+) -> None:
+    page = open_window(f"{stages['troubled'].url}/runs", stages["troubled"].tokens["admin"])
+    link = page.get_by_role("link", name=name, exact=True)
+    link.focus()
+    before = page.locator("#run-list").inner_text()
+    expect(page.locator("#run-list")).not_to_have_text(before, timeout=30_000)  # a run that runs has run for longer
+    with page.expect_response(lambda answer: bool(answer.request.headers.get("x-live"))):
+        pass
+    expect(link).to_be_focused()
+
+
 def test_a_change_of_state_is_announced_and_a_log_is_not_read_out(open_window: Open, stages: Stages) -> None:
     stage = stages["troubled"]
     page = open_window(f"{stage.url}/run", stage.tokens["admin"])

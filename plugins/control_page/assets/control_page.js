@@ -72,8 +72,10 @@
   const shown = new Map();
   let failures = 0;
 
+  // What a region says, without the words of its times: those are kept up to date here.
+  const said = (region) => region.innerHTML.replace(/<time\b[^>]*?(datetime="[^"]*")[^>]*>[^<]*/g, "$1");
   function remember(root) {
-    for (const region of root.querySelectorAll("[data-live]")) shown.set(region.id, region.innerHTML);
+    for (const region of root.querySelectorAll("[data-live]")) shown.set(region.id, said(region));
   }
   function append(region, fresh) {
     const atEnd = region.scrollHeight - region.scrollTop - region.clientHeight < 24;
@@ -91,6 +93,11 @@
     const news = [...words(fresh)].filter((each) => !before.has(each));
     if (news.length && before.size) announcer.textContent = news.slice(0, 3).join(". ");
   }
+  // How an element is found again in what takes its region's place.
+  function sameAs(element) {
+    const [name, value] = [["id", element.id], ["data-opens", element.dataset.opens], ["href", element.getAttribute("href")]].find((each) => each[1]) ?? ["id", "-"];
+    return `[${name}="${CSS.escape(value)}"]`;
+  }
   function put(fresh) {
     const regions = [...fresh.querySelectorAll("[data-live]")];
     if (regions.some((each) => !document.getElementById(each.id)) && !document.querySelector("dialog[open]")) {
@@ -105,15 +112,15 @@
     }
     for (const region of document.querySelectorAll("[data-live]")) {
       const next = fresh.getElementById(region.id);
-      if (!next || shown.get(region.id) === next.innerHTML || region.querySelector("dialog[open]")) continue;
-      shown.set(region.id, next.innerHTML);
+      if (!next || shown.get(region.id) === said(next) || region.querySelector("dialog[open]")) continue;
+      shown.set(region.id, said(next));
       if (region.dataset.live === "append") { append(region, next); continue; }
       announce(region, next);
       const focused = region.contains(document.activeElement) ? document.activeElement : null;
-      const key = focused && (focused.id || focused.dataset.opens);
+      const again = focused && sameAs(focused);
       region.replaceChildren(...[...next.childNodes].map((each) => document.importNode(each, true)));
       if (next.dataset.announce) region.dataset.announce = next.dataset.announce;
-      if (key) (document.getElementById(focused.id) || region.querySelector(`[data-opens="${CSS.escape(key)}"]`) || main).focus();
+      if (focused) (region.querySelector(again) ?? main).focus();
     }
     const seconds = fresh.querySelector("main").dataset.liveSeconds;
     if (seconds) main.dataset.liveSeconds = seconds;
