@@ -76,6 +76,8 @@ def test_wrong_input_is_told_at_the_field_and_nothing_starts(open_page: Open) ->
 def test_a_run_is_cancelled_after_a_confirmation(open_page: Open) -> None:
     page = open_page("run")
     begin(page, "training-pipeline/products", week_number="1")
+    # Prefect leaves a run that is cancelled while its process starts in Cancelling for five minutes.
+    expect(state(page)).to_have_text("Running", timeout=FLOW_MS)
     page.get_by_role("button", name="Cancel the run").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_be_visible()
