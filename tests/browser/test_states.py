@@ -219,8 +219,8 @@ def test_two_presses_start_one_run_and_the_next_opening_another(open_window: Ope
     assert all(re.search(r"/runs/[0-9a-f-]{36}$", url) for url in started)
 
 
-def test_what_was_loading_at_first_comes_whole_with_a_later_look(open_window: Open, stages: Stages) -> None:
-    stage, run = stages["troubled"], stages["troubled"].runs["troubled"]["failed"]
+def show_loading_first(open_window: Open, stage: Stage, run: str) -> Page:
+    """A run's page whose first look finds Prefect hanging; the later ones do not."""
     page = open_window("about:blank")
     log_in(page.context, stage.url, stage.tokens["admin"])
 
@@ -233,10 +233,20 @@ def test_what_was_loading_at_first_comes_whole_with_a_later_look(open_window: Op
 
     page.route(f"{stage.url}/runs/{run}", without_prefect_at_first)
     page.goto(f"{stage.url}/runs/{run}")
-    assert page.locator("#log").count() == 0
+    return page
+
+
+def test_what_was_loading_at_first_comes_whole_with_a_later_look(open_window: Open, stages: Stages) -> None:
+    page = show_loading_first(open_window, stages["troubled"], stages["troubled"].runs["troubled"]["failed"])
     expect(page.locator("#log .line.error")).to_contain_text("No space left on device", timeout=30_000)
     expect(page.locator("#timeline li")).to_have_count(4)
     expect(page.get_by_role("button", name="Retry in place")).to_be_visible()
+
+
+def test_what_was_loading_and_is_not_there_is_said_so(open_window: Open, stages: Stages) -> None:
+    page = show_loading_first(open_window, stages["troubled"], "00000000-0000-4000-8000-000000000000")
+    expect(page.get_by_role("heading", level=1)).to_have_text("It is not there", timeout=30_000)
+    expect(page.locator(".loading")).to_have_count(0)
 
 
 def test_a_login_that_ends_while_the_page_is_open_is_told(open_window: Open, stages: Stages) -> None:

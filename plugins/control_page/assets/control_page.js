@@ -70,7 +70,7 @@
   const notice = document.getElementById("live-notice");
   const announcer = document.getElementById("announcer");
   const shown = new Map();
-  let failures = 0;
+  let failures = 0, isOver = false;
 
   // What a region says, without the words of its times: those are kept up to date here.
   const said = (region) => region.innerHTML.replace(/<time\b[^>]*?(datetime="[^"]*")[^>]*>[^<]*/g, "$1");
@@ -98,17 +98,20 @@
     const [name, value] = [["id", element.id], ["data-opens", element.dataset.opens], ["href", element.getAttribute("href")]].find((each) => each[1]) ?? ["id", "-"];
     return `[${name}="${CSS.escape(value)}"]`;
   }
+  function putWhole(fresh) {
+    if (main.contains(document.activeElement)) main.focus();
+    main.replaceChildren(...[...fresh.querySelector("main").childNodes].map((each) => document.importNode(each, true)));
+    document.title = fresh.title;
+    remember(document);
+    toEndOfLog();
+  }
   function put(fresh) {
     const regions = [...fresh.querySelectorAll("[data-live]")];
     if (regions.some((each) => !document.getElementById(each.id)) && !document.querySelector("dialog[open]")) {
       // What was loading, or not there yet, has come: the page has other regions now.
       const [first] = fresh.querySelectorAll("[data-announce]");
       if (first) announcer.textContent = first.dataset.announce;
-      if (main.contains(document.activeElement)) main.focus();
-      main.replaceChildren(...[...fresh.querySelector("main").childNodes].map((each) => document.importNode(each, true)));
-      document.title = fresh.title;
-      remember(document);
-      toEndOfLog();
+      putWhole(fresh);
     }
     for (const region of document.querySelectorAll("[data-live]")) {
       const next = fresh.getElementById(region.id);
@@ -132,7 +135,13 @@
       const answer = await fetch(location.href, { headers: { "X-Live": "1" } });
       if (answer.status === 401) throw new Error("Your login has expired: reload the page to log in again.");
       if (!answer.ok && answer.status !== 404) throw new Error(`Airflow answers ${answer.status}; trying again.`);
-      put(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (answer.status === 404) {  // what is not there does not come back under this address
+        putWhole(fresh);
+        isOver = true;
+        return;
+      }
+      put(fresh);
       failures = 0;
       notice.hidden = true;
     } catch (error) {
@@ -145,6 +154,7 @@
   }
   async function goOn() {
     await look();
+    if (isOver) return;
     const pause = Number(main.dataset.liveSeconds) * Math.min(8, 2 ** Math.max(0, failures - 1));
     setTimeout(goOn, pause * 1000);
   }
