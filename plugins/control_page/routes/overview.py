@@ -45,7 +45,7 @@ async def overview(request: Request, reader: ReaderDep, viewer: ViewerDep) -> HT
     cases = await asyncio.to_thread(_visible_cases, viewer)
     (facts, dags), (last, troubled, planned), (workers, _) = await asyncio.gather(
         asyncio.to_thread(_facts, cases, viewer),
-        _runs(reader, known, cases, patience),
+        _runs(reader, deployments.value, cases, patience),
         workers_of(reader, [record for name, record in known.items() if name.partition("/")[2] in cases], patience),
     )
     shown = await asyncio.to_thread(
@@ -87,11 +87,11 @@ def deployments_of(use_case: str) -> list[str]:
 
 
 async def _runs(
-    reader: PrefectReader, known: Deployments, cases: Sequence[str], patience: float
+    reader: PrefectReader, deployments: Deployments | None, cases: Sequence[str], patience: float
 ) -> tuple[dict[str, Seen[tuple[FlowRun, ...]]], Seen[tuple[FlowRun, ...]], Seen[list[FlowRun]]]:
     """The newest runs of each use case, those that are in trouble, and those that are planned."""
     now = datetime.now(UTC)
-    ids = {name: tuple(sorted(_ids(known, name))) for name in cases}
+    ids = {name: tuple(sorted(_ids(deployments or {}, name))) for name in cases}
     everything = tuple(sorted({each for some in ids.values() for each in some}))
 
     def page(query: RunQuery) -> Operation[tuple[FlowRun, ...]]:
@@ -111,8 +111,8 @@ async def _runs(
         return browsing.filter_flow_runs({"flow_runs": runs}, sort="EXPECTED_START_TIME_ASC", limit=LAST_RUNS)
 
     if not everything:  # either none is deployed, or it is not known yet
-        none: Seen[tuple[FlowRun, ...]] = Seen(() if known else None)
-        return {}, none, Seen([] if known else None)
+        none: Seen[tuple[FlowRun, ...]] = Seen(() if deployments is not None else None)
+        return {}, none, Seen([] if deployments is not None else None)
     day = RunQuery(deployment_ids=everything, states=TROUBLED, since=now - timedelta(days=1), limit=100)
     queries = [see(name, ids[name], RunQuery(deployment_ids=ids[name], limit=LAST_RUNS), 5.0) for name in cases]
     last, troubled, coming = await asyncio.gather(
