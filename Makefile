@@ -60,10 +60,10 @@ $(BROWSER)/pytest: requirements/browser.txt
 	$(UV) pip sync --quiet --require-hashes --python $(BROWSER)/python requirements/browser.txt
 	@touch $@
 
-test-browser: install $(BROWSER)/pytest ## the control page in Chromium over the whole stack (6 minutes; CHROMIUM=path of the browser)
+test-browser: install $(BROWSER)/pytest ## the control page in Chromium over the whole stack and in every state (10 minutes; CHROMIUM=path of the browser)
 	$(BROWSER)/python -m pytest tests/browser
 
-pictures: install $(BROWSER)/pytest ## take the pictures of docs/pictures/control-page anew (4 minutes)
+pictures: install $(BROWSER)/pytest ## take the pictures of docs/pictures/control-page anew (5 minutes)
 	$(BROWSER)/python -m pytest tests/browser --pictures docs/pictures/control-page
 
 test-faults: install-test ## 180 seeded fault runs of the bridge, 20 through Airflow (25 minutes; RESUME=file: go on there)

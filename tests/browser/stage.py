@@ -179,8 +179,15 @@ def _mount(app: Any, scene: str, prefect: FakePrefect) -> None:
     from plugins.control_page.prefect_reader import PrefectReader
 
     where = prefect.connection
-    reader = PrefectReader(lambda: where, RequestBudget(rate=1000, burst=1000))
-    app.router.routes.insert(0, Mount(f"/{scene}", make_application(reader)))
+
+    def make() -> Any:
+        return make_application(PrefectReader(lambda: where, RequestBudget(rate=1000, burst=1000)))
+
+    async def seen_for_the_first_time(*request: Any) -> None:
+        await make()(*request)
+
+    # who has waited for an answer once is told that none comes: here everybody is the first to look
+    app.router.routes.insert(0, Mount(f"/{scene}", seen_for_the_first_time if scene == "hanging" else make()))
 
 
 def _fill_catalogue() -> None:
