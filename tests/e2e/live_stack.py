@@ -121,10 +121,10 @@ class Stack:
 
     @contextmanager
     def broken_training(self) -> Iterator[None]:
-        """Let training-pipeline/products fail by a default that scikit-learn refuses."""
+        """Let training-pipeline/products fail by a default that the schema allows and the flow refuses."""
         deployment = self.prefect.get("/deployments/name/training-pipeline/products").raise_for_status().json()
         path, sound = f"/deployments/{deployment['id']}", deployment["parameters"]
-        self.prefect.patch(path, json={"parameters": {**sound, "C": -1.0}}).raise_for_status()
+        self.prefect.patch(path, json={"parameters": {**sound, "candidates": ["a crystal ball"]}}).raise_for_status()
         try:
             yield
         finally:
