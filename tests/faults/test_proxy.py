@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from websockets.sync.server import ServerConnection, serve
 from tests.faults.proxy import Exchange, Fault, FaultyProxy, Phase, SocketFault
 
 ANSWER = {"text": "the server's own words"}
+PATIENCE_SECONDS = 60
 
 
 @dataclass
@@ -28,6 +28,7 @@ class Told:
     fault: Fault = field(default_factory=Fault)
     socket_fault: SocketFault = field(default_factory=SocketFault)
     phases: list[Phase] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
     port: int = 0
 
     def for_request(self, _index: int) -> Fault:
@@ -38,6 +39,8 @@ class Told:
 
     def watch(self, _exchange: Exchange, phase: Phase) -> None:
         self.phases.append(phase)
+        if phase == "answered":
+            self.over.set()
 
 
 @dataclass
@@ -51,7 +54,7 @@ class Served:
     def post(self, **fault: Any) -> httpx.Response:
         self.told.fault = Fault(**fault)
         url = f"http://127.0.0.1:{self.proxy.port}/path"
-        return httpx.post(url, json={"a": 1}, timeout=2, trust_env=False)
+        return httpx.post(url, json={"a": 1}, timeout=PATIENCE_SECONDS, trust_env=False)
 
 
 @pytest.fixture
@@ -83,6 +86,8 @@ def served() -> Iterator[Served]:
 def test_a_request_without_fault_passes_as_it_is(served: Served) -> None:
     assert served.post().json() == ANSWER
     assert served.bodies == [b'{"a":1}']
+    # The client may have read its answer before the proxy's thread goes on to say so.
+    assert served.told.over.wait(PATIENCE_SECONDS)
     assert served.told.phases == ["arrived", "carried out", "answered"]
 
 
@@ -129,7 +134,7 @@ def test_a_request_is_carried_out_twice(served: Served) -> None:
 
 def test_an_echo_comes_after_the_answer(served: Served) -> None:
     assert served.post(kind="echo", seconds=0.2).json() == ANSWER
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while len(served.bodies) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -142,18 +147,17 @@ def test_a_delay_is_only_that(served: Served) -> None:
 
 
 def test_nobody_listens_for_a_while(served: Served) -> None:
+    began = time.monotonic()
     with pytest.raises(httpx.TransportError):
         served.post(kind="refuse", seconds=1.0)
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", served.proxy.port))
-    deadline = time.monotonic() + 20
     while True:
         try:
             assert served.post().json() == ANSWER
             break
         except httpx.TransportError:
-            assert time.monotonic() < deadline
+            assert time.monotonic() - began < PATIENCE_SECONDS
             time.sleep(0.05)
+    assert time.monotonic() - began >= 1.0
 
 
 @pytest.fixture
@@ -179,7 +183,7 @@ def heard(told: Told) -> list[str]:
     with connect(f"ws://127.0.0.1:{told.port}/", proxy=None) as client:
         try:
             while True:
-                words.append(str(client.recv(timeout=10)))
+                words.append(str(client.recv(timeout=PATIENCE_SECONDS)))
         except ConnectionClosed:
             return words
 
