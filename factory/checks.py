@@ -7,84 +7,25 @@ catalogue, of files or of verdicts. What stands in single columns is checked by 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from factory.findings import Fault, Mask, Offenders, Severity, some
 from factory.keys import contains, key_of
 from factory.known_rows import Frozen, SortedIds
 
-Severity = Literal["broken", "doubtful", "noted"]
-"""Broken weeks nobody can accept; a doubtful one a person may; what is noted stands in the report alone."""
-Mask: TypeAlias = "Callable[[pa.RecordBatch], np.ndarray]"
-
 PART_ROWS = 1_000_000
-LISTED_ROWS = 1_000
-"""So many of a fault's rows are kept."""
-SHOWN = ("productid", "designation", "description", "prdtypecode")
+"""Keys of so many rows are sorted at once."""
 SIDES = ("train", "test", "held_out")
 NEVER_NULL = ("productid", "designation", "created_at", "prdtypecode", "text_key", "group", "side", "arrived")
 _EMPTY_TEXT = key_of("")
 _HALF = np.uint64(32)
 # What UTF-8 that was read as Latin-1 or Windows-1252 leaves behind, or what could not be read at all; ftfy decides.
 _SUSPICIOUS = "[ÂÃâðÅÄ\u0080-\u009f\ufffd]"
-
-
-@dataclass(slots=True)
-class Offenders:
-    """How many rows a fault has, and the first of them with the columns SHOWN."""
-
-    rows: int = 0
-    listed: list[pa.RecordBatch] = field(default_factory=list)
-
-    def add(self, batch: pa.RecordBatch, mask: np.ndarray) -> None:
-        """The batch's rows under the mask."""
-        if not (count := int(mask.sum())):
-            return
-        self.rows += count
-        room = LISTED_ROWS - sum(part.num_rows for part in self.listed)
-        if room > 0:
-            self.listed.append(batch.select(list(SHOWN)).filter(pa.array(mask)).slice(0, room))
-
-    def records(self) -> list[dict[str, Any]]:
-        """The listed rows."""
-        return [row for part in self.listed for row in part.to_pylist()]
-
-    def named(self) -> str:
-        """The first three products' ids."""
-        return some(row["productid"] for row in self.records()[:3])
-
-
-@dataclass(slots=True)
-class Fault:
-    """One finding. A fault with a `mask` gets its rows in a second look, at the week or at the week before."""
-
-    name: str
-    sentence: str
-    severity: Severity
-    offenders: Offenders = field(default_factory=Offenders)
-    mask: Mask | None = None
-    in_week_before: bool = False
-
-
-class Check(Protocol):
-    """What `factory.inspection` drives."""
-
-    def see(self, batch: pa.RecordBatch) -> None:
-        """Look at the next rows."""
-
-    def faults(self) -> Iterator[Fault]:
-        """What was found, once all rows were seen."""
-
-
-def some(values: Iterable[object]) -> str:
-    """Three of the values, sorted, as a sentence shows them."""
-    texts = sorted({str(value) for value in values})
-    return ", ".join(repr(text[:60]) for text in texts[:3])
 
 
 class Columns:

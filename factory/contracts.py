@@ -1,7 +1,8 @@
 """The factory's contracts: what the weekly DAG hands to each Prefect deployment, and what comes back.
 
 Both environments import this module, so that a parameter or a result has one definition. Field names are those of the
-flows' own arguments. Every result tells its facts and reservations (`bridge.contracts.Reportable`).
+flows' own arguments. Every result tells its facts and reservations (`bridge.contracts.Reportable`). All of them stand
+here, though that makes the module long: a task that waits has stored its result's model as `factory.contracts:<name>`.
 """
 
 from __future__ import annotations

@@ -16,10 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from factory import use_cases
-from factory.checks import Check, Classes, Columns, Conflicts, Encoding, Fault, Leaks, Offenders, Order, counted
+from factory.checks import Classes, Columns, Conflicts, Encoding, Leaks, Order, counted
 from factory.contracts import DatasetRef, FileRef
 from factory.cutting import TEST_SCHEMA, WEEK_SCHEMA
 from factory.errors import SnapshotCorrupt
+from factory.findings import Check, Fault, Offenders
 from factory.known_rows import SortedIds, frozen_keys
 from factory.snapshots import read_batches, read_schema
 

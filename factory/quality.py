@@ -12,8 +12,8 @@ from dataclasses import asdict
 from html import escape
 
 from factory import ledger
-from factory.checks import SHOWN
 from factory.contracts import DatasetRef
+from factory.findings import SHOWN
 from factory.inspection import Inspection
 from factory.snapshots import read_beside, write_beside
 

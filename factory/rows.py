@@ -87,9 +87,8 @@ def _batch(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
 def _typed(column: pa.Array, wanted: pa.DataType) -> pa.Array:
     if pa.types.is_timestamp(wanted):
         return pc.assume_timezone(column.cast(pa.string()).cast(pa.timestamp("us")), "UTC")
-    return column.cast(
-        wanted
-    )  # bytes to text a column at once: to check every value for itself takes longer than all else
+    # bytes to text a column at once: to check every value for itself takes longer than all else
+    return column.cast(wanted)
 
 
 def _copied(connection: Connection, query: Select[Any], take: Take) -> None:

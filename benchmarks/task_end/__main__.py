@@ -30,6 +30,7 @@ TASKS = 20
 SPACING_SECONDS = 2.3
 """Between two ends: no divisor of five, so that a poll meets every phase."""
 SETTLE_SECONDS = 10.0
+"""A task says deferred before its trigger waits: the triggerer takes new ones up once a second."""
 PATIENCE_SECONDS = 300
 
 

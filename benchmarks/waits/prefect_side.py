@@ -7,7 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from stack.services import ML
 from stack.settings import CHECKOUT, read_stack_settings
 
 START_SECONDS = 90
+LOOK_SECONDS = 0.2
 PARALLEL = 8
 CREATED_AT_ONCE = 2
 """More make Prefect on SQLite keep one of them waiting for minutes."""
@@ -62,11 +63,10 @@ def prefect_server(home: Path, database: str) -> Iterator[Server]:
 def _await_answer(api_url: str, process: subprocess.Popen[bytes], home: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        try:
+        with suppress(httpx.HTTPError):  # it does not listen yet
             if httpx.get(f"{api_url}/health", timeout=2, trust_env=False).is_success:
                 return
-        except httpx.HTTPError:
-            time.sleep(0.2)
+        time.sleep(LOOK_SECONDS)
     raise RuntimeError(f"Prefect's server does not start, see {home / 'prefect.log'}")
 
 

@@ -9,9 +9,10 @@ from sqlalchemy import Engine
 from typer.testing import CliRunner
 
 from factory.cli import app
-from factory.contracts import DatasetRef, FileRef, GateCheck, PromotionResult
+from factory.contracts import DatasetRef, FileRef, GateCheck
 from factory.decisions import Decision, find_decision, read_decisions, record
 from factory.settings import Settings
+from tests.decision import DECISION
 
 MONDAY = datetime(2026, 1, 5, 7, 5, tzinfo=UTC)
 DATASET = DatasetRef(
@@ -27,23 +28,14 @@ DATASET = DatasetRef(
     test=FileRef(uri="file:///test.parquet", sha256="2" * 64, rows=20),
     test_version="v1",
 )
-RESULT = PromotionResult(
-    use_case="products",
-    promoted=True,
-    reason="weighted F1 0.8900 beats the champion's 0.8700",
-    rule="gain",
-    challenger_version="3",
-    challenger_metrics={"f1_weighted": 0.89},
-    champion_version="3",
-    previous_champion_version="2",
-    previous_champion_metrics={"f1_weighted": 0.87},
-    threshold=0.75,
-    test_version="v1",
-    test_rows=20,
-    checks=(GateCheck(rule="floor", passed=True, said="it does"),),
-    intervals={"f1_weighted": (0.85, 0.92)},
-    approved_by="Anna",
-    decided_by="Airflow, weekly_ml_pipeline manual__1",
+RESULT = DECISION.model_copy(
+    update={
+        "champion_version": "3",
+        "checks": (GateCheck(rule="floor", passed=True, said="it does"),),
+        "intervals": {"f1_weighted": (0.85, 0.92)},
+        "approved_by": "Anna",
+        "decided_by": "Airflow, weekly_ml_pipeline manual__1",
+    }
 )
 
 
