@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+from bridge.in_airflow import deployment_cache
 from bridge.in_airflow.deployment_cache import DeploymentCache
 from bridge.in_airflow.operators import RunPrefectDeployment
 from bridge.prefect_api.client import PrefectClient
@@ -52,6 +53,8 @@ def test_five_hundred_members_are_five_hundred_creations(
         return answer
 
     monkeypatch.setattr(PrefectClient, "_send", counted)
+    # so that no look-up grows too old on a slow machine
+    monkeypatch.setattr(deployment_cache, "FRESH_SECONDS", float("inf"))
     monkeypatch.setattr("bridge.in_airflow.operators.DeploymentCache", lambda: DeploymentCache(tmp_path / "cache"))
     run_id = f"run-{uuid4()}"
     flow_id = prefect.request("POST", "/flows/", {"name": "member"})["id"]
@@ -69,5 +72,5 @@ def test_five_hundred_members_are_five_hundred_creations(
     assert prefect.request("POST", "/flow_runs/count", counting) == MEMBERS
     created = {kind: count for kind, count in asked.items() if "create_flow_run" in kind}
     assert created["POST create_flow_run 201"] + created.get("POST create_flow_run 200", 0) == MEMBERS
-    look_ups = sum(count for kind, count in asked.items() if kind.startswith("GET t "))
+    look_ups = sum(count for kind, count in asked.items() if kind == "GET t 200")
     assert 1 <= look_ups <= AT_ONCE
