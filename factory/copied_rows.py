@@ -29,9 +29,11 @@ def decode(messages: list[bytes], schema: pa.Schema) -> pa.RecordBatch:
 
     Columns of the schema are text, bigint or timestamptz (as microseconds) in the query, in the schema's order.
     """
-    if messages and messages[0].startswith(_SIGNATURE):  # with the first row or by itself
-        messages = [messages[0][_HEADER_BYTES:], *messages[1:]]
-    rows = [message for message in messages if message not in (b"", _TRAILER)]
+    rows = list(messages)
+    if rows and rows[0].startswith(_SIGNATURE):  # with the first row or by itself
+        rows[:1] = [first] if (first := rows[0][_HEADER_BYTES:]) else []
+    if rows and rows[-1] == _TRAILER:
+        del rows[-1]
     if not rows:
         return pa.RecordBatch.from_pylist([], schema)
     content = np.frombuffer(b"".join(rows), np.uint8)

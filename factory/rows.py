@@ -9,7 +9,7 @@ a time, and a second thread that took it from there would wait for the interpret
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -102,28 +102,20 @@ def _copied(connection: Connection, query: Select[Any], take: Take) -> None:
 
 
 class _Messages:
-    """What COPY writes, a row at a time; handed over decoded, a batch at a time."""
+    """What COPY writes, a row at a time; handed over decoded, a batch at a time.
+
+    After a failure the rest passes unread: an error amid COPY would break the connection, and a cancellation that comes
+    too late would hit whatever is asked next.
+    """
 
     failure: BaseException | None = None
 
     def __init__(self, take: Take) -> None:
         self._take = take
         self._waiting: list[bytes] = []
-
-    def write(self, message: bytes) -> None:
-        """Take a row; called for every one of them, so it does as little as can be.
-
-        After a failure the rest passes unread: an error amid COPY would break the connection, and a cancellation that
-        comes too late would hit whatever is asked next.
-        """
-        self._waiting.append(message)
-        if len(self._waiting) >= BATCH_ROWS:
-            try:
-                if self.failure is None:
-                    self._hand_over()
-            except BaseException as failure:  # noqa: BLE001 - raised by end(), when the connection can take it
-                self.failure = failure
-            self._waiting = []
+        rows = self._rows()
+        next(rows)
+        self.write = rows.send  # called for every row: a generator takes it in half the time of a method
 
     def end(self) -> None:
         """Hand over the rest; raises what went wrong on the way."""
@@ -131,8 +123,20 @@ class _Messages:
             raise self.failure
         self._hand_over()
 
+    def _rows(self) -> Generator[None, bytes, None]:
+        while True:
+            append = self._waiting.append
+            for _ in range(BATCH_ROWS):
+                append((yield))
+            try:
+                if self.failure is None:
+                    self._hand_over()
+            except BaseException as failure:  # noqa: BLE001 - raised by end(), when the connection can take it
+                self.failure = failure
+            self._waiting = []
+
     def _hand_over(self) -> None:
-        messages, self._waiting = self._waiting, []
-        batch = decode(messages, SCHEMA)
+        batch = decode(self._waiting, SCHEMA)
+        self._waiting = []
         if batch.num_rows:
             self._take(batch)
