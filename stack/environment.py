@@ -56,6 +56,8 @@ def airflow_environment(settings: StackSettings, identity: Identity, urls: Datab
 
 
 _AIRFLOW_PACE = {
+    # A task begins so much sooner after the one before it: half of these seconds on average.
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
     # A stack that was stopped in the middle of a task finds it again soon after the next start.
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "20",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "90",

@@ -163,7 +163,8 @@ def select(found: Rows) -> tuple[Choice, tuple[float, float]]:
     contest = selection.prepare(found.train["text"], codes, found.train["group"], entrants)
     prepared = time.perf_counter() - began
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        scores = list(pool.map(lambda entrant: selection.score_candidate(entrant, contest), entrants))
+        # as in the flow, the longest first
+        scores = list(pool.map(lambda entrant: selection.score_candidate(entrant, contest), reversed(entrants)))[::-1]
     best = selection.choose(scores, {})
     slope = fit_slope(best.scores, contest.folds.codes)
     seconds = time.perf_counter() - began, time.process_time() - began_cpu

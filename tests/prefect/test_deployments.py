@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -89,6 +90,7 @@ def test_a_worker_runs_a_deployment_against_a_tracking_server_and_its_result_cro
         tmp_path / "worker.log",
         MLFLOW_TRACKING_URI=tracking_server,
         PREFECT_WORKER_QUERY_SECONDS="1",
+        PATH=f"{Path(command('python')).parent}:{os.environ['PATH']}",
     )
 
     for deployment, parameters in (
