@@ -5,6 +5,7 @@ Owns how a snapshot is looked up in without holding it in memory. Knows nothing 
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
@@ -34,21 +35,33 @@ class SortedIds:
 
     def among(self, ids: pa.Array) -> np.ndarray:
         """Which of the ids stand in the snapshot. They must ascend, and follow those of the question before."""
-        first, last = ids[0].as_py().encode(), ids[-1].as_py().encode()
-        self._held = [held for held in self._held if held[-1].as_py().encode() >= first]
-        while not self._held or self._held[-1][-1].as_py().encode() < last:
+        first, last = _order(ids[0]), _order(ids[-1])
+        self._held = [held for held in self._held if _order(held[-1]) >= first]
+        while not self._held or _order(self._held[-1][-1]) < last:
             batch = next(self._batches, None)
             if batch is None:
                 break
-            if batch.num_rows and batch.column(0)[-1].as_py().encode() >= first:
+            if batch.num_rows and _order(batch.column(0)[-1]) >= first:
                 self._held.append(batch.column(0))
         if not self._held:
             return np.zeros(len(ids), dtype=bool)
-        return np.array(pc.is_in(ids, pa.chunked_array(self._held)))
+        return np.array(pc.is_in(ids, pa.chunked_array([_between(held, first, last) for held in self._held])))
 
     def close(self) -> None:
         """Let go of the file."""
         self._batches.close()
+
+
+def _order(name: pa.StringScalar) -> bytes:
+    """What the catalogue sorts by."""
+    encoded: bytes = name.as_py().encode()
+    return encoded
+
+
+def _between(ids: pa.Array, first: bytes, last: bytes) -> pa.Array:
+    """Those of the sorted ids that may be met: Arrow makes a table of all that it is given, for each question."""
+    begin, end = bisect_left(ids, first, key=_order), bisect_right(ids, last, key=_order)
+    return ids.slice(begin, end - begin)
 
 
 def _no_batches() -> Generator[pa.RecordBatch, None, None]:

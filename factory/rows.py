@@ -4,12 +4,13 @@ Owns how rows leave PostgreSQL and SQLite fast: COPY in its binary format, and t
 Knows nothing of weeks or snapshots.
 
 Batches are handed to a function rather than given by a generator: psycopg2 writes what it copies into a file, a row at
-a time, and a second thread that took it from there would wait for the interpreter at every row.
+a time. While a batch is decoded and taken in a second thread, the first one receives the next.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -46,8 +47,8 @@ def read_products(connection: Connection, take: Take, until: datetime | None = N
 
     `text_key` is the stored key, where it was made by this version of the cleaning.
 
-    What `take` raises is raised here, and then the transaction can only be rolled back. The connection can do nothing
-    else meanwhile.
+    `take` may be called in another thread, one batch after another. What it raises is raised here, and then the
+    transaction can only be rolled back. The connection can do nothing else meanwhile.
     """
     hand_over = _copied if connection.dialect.name == "postgresql" else _fetched
     hand_over(connection, _query(until), take)
@@ -94,49 +95,47 @@ def _typed(column: pa.Array, wanted: pa.DataType) -> pa.Array:
 def _copied(connection: Connection, query: Select[Any], take: Take) -> None:
     compiled = query.compile(dialect=connection.dialect)
     driver: Any = connection.connection.driver_connection
-    with driver.cursor() as cursor:
+    with driver.cursor() as cursor, ThreadPoolExecutor(1, "rows") as thread:
         statement = cursor.mogrify(str(compiled), compiled.params).decode()
-        messages = _Messages(take)
+        messages = _Messages(take, thread)
         cursor.copy_expert(f"COPY ({statement}) TO STDOUT (FORMAT binary)", messages)
-    messages.end()
+        messages.end()
 
 
 class _Messages:
-    """What COPY writes, a row at a time; handed over decoded, a batch at a time.
+    """What COPY writes, a row at a time; decoded and handed over a batch at a time, in a thread beside.
 
     After a failure the rest passes unread: an error amid COPY would break the connection, and a cancellation that comes
     too late would hit whatever is asked next.
     """
 
-    failure: BaseException | None = None
-
-    def __init__(self, take: Take) -> None:
-        self._take = take
+    def __init__(self, take: Take, thread: ThreadPoolExecutor) -> None:
+        self._take, self._thread = take, thread
         self._waiting: list[bytes] = []
+        self._taken: Future[None] | None = None
         rows = self._rows()
         next(rows)
         self.write = rows.send  # called for every row: a generator takes it in half the time of a method
 
     def end(self) -> None:
         """Hand over the rest; raises what went wrong on the way."""
-        if self.failure is not None:
-            raise self.failure
-        self._hand_over()
+        self._hand_over().result()
 
     def _rows(self) -> Generator[None, bytes, None]:
         while True:
             append = self._waiting.append
             for _ in range(BATCH_ROWS):
                 append((yield))
-            try:
-                if self.failure is None:
-                    self._hand_over()
-            except BaseException as failure:  # noqa: BLE001 - raised by end(), when the connection can take it
-                self.failure = failure
-            self._waiting = []
+            self._hand_over()
 
-    def _hand_over(self) -> None:
-        batch = decode(self._waiting, SCHEMA)
-        self._waiting = []
+    def _hand_over(self) -> Future[None]:
+        """Begin with these rows once those before them were taken, if they were."""
+        rows, self._waiting = self._waiting, []
+        if self._taken is None or self._taken.exception() is None:
+            self._taken = self._thread.submit(self._take_rows, rows)
+        return self._taken
+
+    def _take_rows(self, rows: list[bytes]) -> None:
+        batch = decode(rows, SCHEMA)
         if batch.num_rows:
             self._take(batch)
