@@ -12,14 +12,12 @@ from typing import Any
 import pytest
 
 from bridge.testing import Course, FakePrefect
-from plugins.control_page.prefect_reader import PATIENCE_SECONDS
 from plugins.control_page.run_views import USER_LABEL
 from tests.airflow.control_page import HOSTILE, OURS, PAGE, audit_entries
 
 pytest_plugins = ["tests.airflow.control_page"]
 
 Browser = Callable[..., Any]
-HANGS_SECONDS = 30
 
 
 def deployment_id(fake: FakePrefect, name: str) -> str:
@@ -167,15 +165,14 @@ def test_a_schedule_is_paused_and_resumed(as_user: Browser, fake: FakePrefect) -
 @pytest.mark.parametrize("path", ["", "runs", "run", "deployments", "runs/00000000-0000-4000-8000-000000000000"])
 def test_a_prefect_that_hangs_is_told_within_two_seconds(as_user: Browser, fake: FakePrefect, path: str) -> None:
     admin = as_user("admin")
-    fake.faults.delay(HANGS_SECONDS, times=None)
+    fake.faults.delay(30, times=None)
     began = time.monotonic()
     page = admin.get(f"{PAGE}/{path}", headers={"x-live": "1"})
     took_seconds = time.monotonic() - began
     fake.faults.clear()
     assert page.status_code == 200
     assert "Prefect does not answer" in page.text
-    assert PATIENCE_SECONDS <= 1.5
-    assert took_seconds < HANGS_SECONDS / 2  # it waits for that long; the rest is this machine's
+    assert took_seconds < 2
 
 
 def test_while_prefect_is_away_nothing_looks_like_loading_and_nobody_asks_in_haste(
@@ -236,13 +233,13 @@ def test_the_overview_paints_before_prefect_has_answered(as_user: Browser, fake:
     fake.deployment("score/products", work_pool="models")
     admin = as_user("admin")
     admin.get(f"{PAGE}/runs")
-    fake.faults.delay(HANGS_SECONDS, times=None)
+    fake.faults.delay(30, times=None)
     began = time.monotonic()
     page = admin.get(f"{PAGE}/")
     took_seconds = time.monotonic() - began
     fake.faults.clear()
     assert "Asking Prefect" in page.text
-    assert took_seconds < HANGS_SECONDS / 2  # it waits for a tenth of a second a step; the rest is this machine's
+    assert took_seconds < 1.5  # it waits for a tenth of a second a step; the rest is this machine's
 
 
 def decision(number: int, outcome: str, **more: Any) -> Any:

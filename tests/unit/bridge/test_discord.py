@@ -89,7 +89,7 @@ def test_a_rate_limit_beyond_the_budget_is_not_waited_for(httpserver: HTTPServer
     httpserver.expect_request(PATH).respond_with_json({"retry_after": 3600}, status=429)
     began = time.monotonic()
     assert not send(MESSAGE, url).sent
-    assert time.monotonic() - began < 60  # far from the hour that was asked for
+    assert time.monotonic() - began < 8
 
 
 class _Drip(socketserver.BaseRequestHandler):
@@ -117,7 +117,7 @@ def test_an_answer_that_never_ends_is_given_up(dripping: str) -> None:
     began = time.monotonic()
     delivery = send(MESSAGE, dripping, budget_seconds=1.0)
     assert not delivery.sent
-    assert time.monotonic() - began < 30  # it never ends; the rest is this machine's
+    assert time.monotonic() - began < 5
 
 
 def test_nobody_there_is_no_error(unused_tcp_port: int) -> None:

@@ -78,8 +78,7 @@ async def test_a_prefect_that_is_away_is_told_within_two_seconds_and_what_was_se
     shared.expire()
     began = time.monotonic()
     later = await look(shared, run.id, fresh_seconds=0.0)
-    assert prefect_reader.PATIENCE_SECONDS <= 1.5
-    assert time.monotonic() - began < 15  # far from the thirty seconds; the rest is this machine's
+    assert time.monotonic() - began < 2
     assert (later.value, later.read_at) == (seen.value, seen.read_at)
     assert "has not answered" in str(later.trouble)
     fake.faults.clear()
@@ -162,5 +161,5 @@ async def test_a_change_that_prefect_does_not_answer_is_given_up_and_said_so(
     began = time.monotonic()
     with pytest.raises(PrefectUnreachable, match="look at the runs before you ask again"):
         await reader(fake).act(wire.cancel_flow_run(run.id))
-    assert time.monotonic() - began < 15  # far from the thirty seconds of one request; the rest is this machine's
+    assert time.monotonic() - began < 5  # far from the thirty seconds of one request; the rest is this machine's
     fake.faults.clear()
