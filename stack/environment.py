@@ -56,7 +56,7 @@ def airflow_environment(settings: StackSettings, identity: Identity, urls: Datab
 
 
 _AIRFLOW_PACE = {
-    # A task begins so much sooner after the one before it: half of these seconds on average.
+    # So long the scheduler may take to notice that the task before has ended; 1 s by Airflow's default.
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
     # A stack that was stopped in the middle of a task finds it again soon after the next start.
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "20",

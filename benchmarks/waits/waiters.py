@@ -20,6 +20,7 @@ from stack.settings import CHECKOUT
 
 CAPACITY = 6000
 START_SECONDS = 600
+LOOK_SECONDS = 0.2
 
 
 @dataclass
@@ -53,7 +54,7 @@ class Waiters:
         while self.waiting < count:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{self.waiting} of {count} waits have begun; see the logs in {self.report.parent}")
-            time.sleep(0.2)
+            time.sleep(LOOK_SECONDS)
             self.look()
 
     def go(self) -> None:
