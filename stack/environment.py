@@ -122,12 +122,13 @@ def prefect_connection(settings: StackSettings) -> dict[str, object]:
 
 
 def shell_exports(settings: StackSettings, identity: Identity, urls: DatabaseUrls) -> str:
-    """A file to `source`, after which bridge, prefect, mlflow and the factory's commands speak to this stack."""
+    """A file to `source`, after which bridge, prefect, mlflow, factory and flows speak to this stack."""
     variables = {
         **factory_environment(settings, identity, urls),
         **_QUIET,
         "PREFECT_API_URL": f"{settings.prefect_url}/api",
         "PREFECT_HOME": str(settings.home.path / "prefect"),
+        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
     }
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(variables.items()))
 

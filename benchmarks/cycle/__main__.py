@@ -35,7 +35,6 @@ WEEK = 2
 SHARES = {"WEEK_FIRST_SHARE": "0.9", "WEEK_WEEKLY_SHARE": "0.1"}
 """The second week holds the whole catalogue, of which a tenth has arrived in it."""
 WAYS = ("script", "worker", "serve")
-DEPLOYMENTS = 4
 LOOK_SECONDS = 0.5
 PARSE_SECONDS = 120
 WEEK_SECONDS = 1_800
@@ -84,20 +83,21 @@ def measure(way: str, rows: int) -> dict[str, Stage]:
 
 @contextmanager
 def _serving(variables: dict[str, str], settings: StackSettings) -> Iterator[None]:
-    environment = {**variables, "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
-    wanted = {"deployments": {"name": {"any_": ["products"]}}}
-    # one that was made for a work pool keeps it, whoever serves it
-    for made in _ask(settings, "/deployments/filter", wanted):
-        httpx.delete(f"{settings.prefect_url}/api/deployments/{made['id']}", trust_env=False).raise_for_status()
     with settings.home.log("serving").open("wb") as log:
-        command = [sys.executable, "-m", "benchmarks.cycle.serving"]
-        process = subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        command = [sys.executable, "-m", "flows.serving"]
+        process = subprocess.Popen(command, cwd=CHECKOUT, env=variables, stdout=log, stderr=subprocess.STDOUT)
     try:
-        _wait_until(lambda: len(_ask(settings, "/deployments/filter", wanted)) == DEPLOYMENTS)
+        _wait_until(lambda: _served(settings))
         yield
     finally:
         process.terminate()
         process.wait(30)
+
+
+def _served(settings: StackSettings) -> bool:
+    """No deployment is a work pool's any more."""
+    made = _ask(settings, "/deployments/filter", {})
+    return all(each["work_pool_name"] is None for each in made)
 
 
 def _through_airflow(settings: StackSettings) -> dict[str, Stage]:

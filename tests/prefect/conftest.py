@@ -26,6 +26,7 @@ from factory.contracts import DatasetRef
 from factory.settings import Settings, read_settings
 
 START_SECONDS = 120
+BUSY_SECONDS = 30
 QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
@@ -44,7 +45,13 @@ class Prefect:
     environment: dict[str, str]
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
-        answer = httpx.post(f"{self.api}/{path}", json=body, timeout=30)
+        """What the server answers; while its SQLite is locked (503) it is asked again."""
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            answer = httpx.post(f"{self.api}/{path}", json=body, timeout=30)
+            if answer.status_code != 503 or time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
         answer.raise_for_status()
         return answer.json()
 

@@ -1,0 +1,147 @@
+"""Serve the deployments of `prefect.yaml` without a work pool; flow runs are forked from a process that is warm.
+
+Owns how a served flow run begins. Prefect's own `serve` starts a Python a run, which imports Prefect and the model
+libraries before it works. Here one process imports them once (`flows.warm`) and its children begin at once: it is
+`multiprocessing`'s fork server, in the place where Prefect starts `python -m prefect.engine`. Everything else is
+Prefect's runner's: pick-up, limits, cancellation, hooks. See docs/decisions/0018-served-flow-runs-are-forked.md.
+
+    python -m flows.serving
+    python -m flows.serving --deployments mine.yaml
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import multiprocessing
+import os
+import runpy
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from multiprocessing import forkserver
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+from anyio import to_thread
+from anyio.abc import TaskStatus
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.deployments.runner import RunnerDeployment
+from prefect.runner import Runner, _starter_engine
+from prefect.settings import PREFECT_API_URL
+
+ENGINE = "prefect.engine"
+WARM = "flows.warm"
+
+
+def main() -> None:
+    """Serve until Ctrl-C or SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m flows.serving", description=__doc__.partition("\n")[0])
+    parser.add_argument("--deployments", type=Path, default=Path("prefect.yaml"), help="file (default prefect.yaml)")
+    declared: Path = parser.parse_args().deployments
+    api = PREFECT_API_URL.value()
+    if not api:
+        raise SystemExit("PREFECT_API_URL is not set: flows are served to a server, such as http://127.0.0.1:4200/api")
+    try:
+        deployments = read_deployments(declared)
+    except FileNotFoundError:
+        raise SystemExit(
+            f"there is no {declared}: serve from the checkout, or name the file by --deployments"
+        ) from None
+    try:
+        asyncio.run(_serve(deployments))
+    except KeyboardInterrupt:
+        return
+    except httpx.ConnectError as error:
+        raise SystemExit(f"no Prefect server answers at {api} ({error}): start it, or mend PREFECT_API_URL") from None
+
+
+def read_deployments(declared: Path) -> list[RunnerDeployment]:
+    """The deployments that the file declares, without their work pool.
+
+    Its schedules are on unless MONITOR_SCHEDULE_ACTIVE is false. Raises FileNotFoundError.
+    """
+    return [_deployment(each) for each in yaml.safe_load(declared.read_text())["deployments"]]
+
+
+def fork_flow_runs() -> None:
+    """From here on, flow runs that a runner of this process starts are forked from a process that imported WARM."""
+    forking = multiprocessing.get_context("forkserver")
+    forking.set_forkserver_preload([WARM])
+    forkserver.ensure_running()
+
+    async def fork(
+        command: list[str],
+        *,
+        env: Mapping[str, str],
+        cwd: Path | str | None,
+        task_status: TaskStatus[Any],
+        task_status_handler: Callable[[BaseProcess], Any],
+        **_: Any,
+    ) -> None:
+        """In the place of Prefect's `run_process`; what the flow run prints goes where this process prints."""
+        if command[-2:] != ["-m", ENGINE]:
+            raise ValueError(f"only {ENGINE} is forked, and this flow run asks for {' '.join(command)}")
+        process = forking.Process(target=_run_engine, args=(dict(env), cwd))
+        process.start()
+        task_status.started(task_status_handler(process))
+        try:
+            await to_thread.run_sync(process.join, abandon_on_cancel=True)
+        finally:  # no flow run outlives whoever watches over it
+            process.terminate()
+
+    vars(_starter_engine)["run_process"] = fork  # the place that its starter names to be replaced
+
+
+def _deployment(declared: Mapping[str, Any]) -> RunnerDeployment:
+    active = os.environ.get("MONITOR_SCHEDULE_ACTIVE", "true") == "true"
+    schedules = [
+        DeploymentScheduleCreate(
+            schedule=CronSchedule(cron=each["cron"], timezone=each["timezone"]), active=active, slug=each["slug"]
+        )
+        for each in declared["schedules"]
+    ]
+    told = {name: declared[name] for name in ("name", "description", "parameters", "tags")}
+    deployment = RunnerDeployment.from_entrypoint(declared["entrypoint"], **told, schedules=schedules)
+    # said, not left out: a deployment that was made for a work pool would keep it
+    deployment.work_pool_name = deployment.work_queue_name = None
+    return deployment
+
+
+class _Runner(Runner):
+    def handle_sigterm(self, *_: Any, **__: Any) -> None:
+        """A SIGTERM ends it as Ctrl-C does; Prefect's own way leaves a coroutine behind that nobody awaits."""
+        signal.raise_signal(signal.SIGINT)
+
+
+async def _serve(deployments: list[RunnerDeployment]) -> None:
+    # a pause would outlast this process
+    runner = _Runner(name="model-factory", pause_on_shutdown=False)
+    for deployment in deployments:
+        await runner.aadd_deployment(deployment)
+    fork_flow_runs()
+    print(f"serving {', '.join(f'{each.flow_name}/{each.name}' for each in deployments)}", flush=True)
+    await runner.start()
+
+
+def _run_engine(environment: Mapping[str, str], folder: Path | str | None) -> None:
+    """What `python -m prefect.engine` does, in a forked process; its settings are read from `environment`."""
+    from prefect import engine
+    from prefect.context import SettingsContext, get_settings_context
+    from prefect.settings import Settings
+
+    os.environ.clear()
+    os.environ.update(environment)
+    if folder:
+        os.chdir(folder)
+    sys.argv = [ENGINE]
+    with SettingsContext(profile=get_settings_context().profile, settings=Settings()):
+        runpy.run_path(str(engine.__file__), run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""What the flows and their tasks import, imported: a process that has this begins a flow run at once.
+
+Owns the list. Flows import what a task needs when it begins, so that a process that needs little starts fast;
+`flows.serving` forks its flow runs from one that needed everything.
+"""
+
+# ruff: noqa: F401 - nothing here is used
+import datasketch
+import evidently.metrics
+import jinja2
+import matplotlib.backends.backend_agg
+import mlflow.sklearn
+import prefect.flow_engine
+import py3langid.langid
+import sklearn.feature_extraction.text
+import sklearn.linear_model
+import sklearn.model_selection
+import sklearn.naive_bayes
+import sklearn.svm
+import skops.io
+
+import flows.adapters.datasets
+import flows.adapters.drift_chart
+import flows.adapters.drift_report
+import flows.adapters.model_card
+import flows.core.evidence
+import flows.core.leakage
+import flows.core.look
+import flows.core.models
+import flows.monitor_and_retrain
+import flows.pipeline_flow
+import flows.promotion
+import flows.scoring

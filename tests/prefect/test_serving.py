@@ -1,0 +1,250 @@
+"""`python -m flows.serving`: deployments without a work pool, whose flow runs are forked from a warm process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.prefect.conftest import Home, Prefect
+
+CHECKOUT = Path(__file__).parents[2]
+ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+SECONDS = 120
+
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+FLOW = """
+import json, os, sys, time
+from pathlib import Path
+from prefect import flow, get_run_logger
+
+def tell(flow, flow_run, state):
+    Path(flow_run.parameters["folder"], state.type.value).write_text(str(os.getpid()))
+
+@flow(name="sleeper", on_crashed=[tell], on_cancellation=[tell])
+def sleeper(folder: str, seconds: float = 0) -> None:
+    told = {
+        "pid": os.getpid(),
+        "warm": sorted({"evidently", "mlflow", "skops.io"} & set(sys.modules)),
+        "run": os.environ["PREFECT__FLOW_RUN_ID"],
+    }
+    Path(folder, "begun.part").write_text(json.dumps(told))
+    Path(folder, "begun.part").rename(Path(folder, "begun"))
+    get_run_logger().info("asleep for %s s", seconds)
+    time.sleep(seconds)
+"""
+
+DECLARED = """
+deployments:
+  - name: test
+    entrypoint: sleeper.sleeper
+    description: Sleeps.
+    parameters: {}
+    tags: []
+    schedules: []
+"""
+
+
+def until(look: Callable[[], Any], what: str) -> Any:
+    """What `look` finds, as soon as it finds something."""
+    deadline = time.monotonic() + SECONDS
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"not within {SECONDS} s: {what}"
+        time.sleep(0.1)
+    return found
+
+
+def deployments(prefect: Prefect) -> dict[str, dict[str, Any]]:
+    flows = {flow["id"]: flow["name"] for flow in prefect.post("flows/filter", {})}
+    return {f"{flows[entry['flow_id']]}/{entry['name']}": entry for entry in prefect.post("deployments/filter", {})}
+
+
+def state_of(prefect: Prefect, flow_run_id: str) -> str:
+    (run,) = prefect.post("flow_runs/filter", {"flow_runs": {"id": {"any_": [flow_run_id]}}})
+    return str(run["state_type"])
+
+
+def ended(prefect: Prefect, flow_run_id: str) -> str:
+    """The state in which the flow run ended."""
+    state = until(lambda: (now := state_of(prefect, flow_run_id)) in ENDED and now, f"{flow_run_id} has ended")
+    return str(state)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture
+def serve(start: Start, command: Callable[[str], str], tmp_path: Path) -> Callable[..., subprocess.Popen[bytes]]:
+    """Serves the deployments of a file; returns once it says so."""
+
+    def begin(declared: Path, **variables: str) -> subprocess.Popen[bytes]:
+        log = tmp_path / "serving.log"
+        arguments = ["-m", "flows.serving", "--deployments", str(declared)]
+        process = start(
+            [command("python"), *arguments],
+            log,
+            PYTHONPATH=str(tmp_path),
+            PREFECT_RUNNER_POLL_FREQUENCY="1",
+            **variables,
+        )
+        until(lambda: process.poll() is not None or "serving " in log.read_text(), "the flows are served")
+        assert process.poll() is None, log.read_text()[-3000:]
+        return process
+
+    return begin
+
+
+@pytest.fixture
+def serving(serve: Callable[..., subprocess.Popen[bytes]], tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that serves `sleeper/test`."""
+    (tmp_path / "sleeper.py").write_text(FLOW)
+    (tmp_path / "declared.yaml").write_text(DECLARED)
+    return serve(tmp_path / "declared.yaml")
+
+
+@pytest.fixture
+def begin(prefect: Prefect, tmp_path: Path) -> Callable[[float], tuple[str, Path]]:
+    """Starts a run that sleeps for so many seconds; gives its id and the folder in which it tells of itself."""
+
+    def submit(seconds: float) -> tuple[str, Path]:
+        folder = tmp_path / f"run-{len(list(tmp_path.glob('run-*')))}"
+        folder.mkdir()
+        parameters = {"folder": str(folder), "seconds": seconds}
+        path = f"deployments/{deployments(prefect)['sleeper/test']['id']}/create_flow_run"
+        return str(prefect.post(path, {"parameters": parameters})["id"]), folder
+
+    return submit
+
+
+def begun(folder: Path) -> dict[str, Any]:
+    """What the run tells of the process in which it began."""
+    until((folder / "begun").exists, "the flow has begun")
+    return dict(json.loads((folder / "begun").read_text()))
+
+
+def test_the_deployments_of_prefect_yaml_are_served_without_their_pool_and_run(
+    home: Home, prefect: Prefect, serve: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    home.cut(1)
+    serve(CHECKOUT / "prefect.yaml", MONITOR_SCHEDULE_ACTIVE="false")
+
+    made = {name: entry for name, entry in deployments(prefect).items() if name.endswith("/products")}
+    flows = ("monitor-and-retrain", "promotion", "score", "training-pipeline")
+    assert set(made) == {f"{flow}/products" for flow in flows}
+    for entry in made.values():
+        assert entry["work_pool_name"] is None
+        assert (entry["parameters"], entry["tags"]) == ({"use_case": "products"}, ["products"])
+    schedules = made["monitor-and-retrain/products"]["schedules"]
+    assert [(each["schedule"]["cron"], each["active"]) for each in schedules] == [("0 9 * * *", False)]
+
+    path = f"deployments/{made['score/products']['id']}/create_flow_run"
+    created = prefect.post(path, {"parameters": {"week_number": 1}})
+    assert ended(prefect, created["id"]) == "COMPLETED"
+    (result,) = prefect.results(created["id"])
+    assert result["data"]["reason"] == "there is no champion yet"
+
+
+def test_runs_begin_warm_each_in_a_process_of_its_own_and_their_log_reaches_prefect(
+    prefect: Prefect, serving: subprocess.Popen[bytes], begin: Callable[[float], tuple[str, Path]]
+) -> None:
+    runs = [begin(0.5), begin(0.5)]
+
+    told = [begun(folder) for _, folder in runs]
+    assert [ended(prefect, run) for run, _ in runs] == ["COMPLETED", "COMPLETED"]
+    assert [each["warm"] for each in told] == [["evidently", "mlflow", "skops.io"]] * 2
+    assert [each["run"] for each in told] == [run for run, _ in runs]
+    assert len({serving.pid, *(each["pid"] for each in told)}) == 3
+    for run, _ in runs:
+        logs = {"logs": {"flow_run_id": {"any_": [run]}}}
+        found = until(lambda asked=logs: prefect.post("logs/filter", asked), "the log is with Prefect")
+        until(
+            lambda asked=logs: "asleep for 0.5 s" in [line["message"] for line in prefect.post("logs/filter", asked)],
+            f"the flow's own line is with Prefect, not only {len(found)} others",
+        )
+
+
+def test_a_cancelled_run_ends_cancelled_and_its_process_with_it(
+    prefect: Prefect, serving: subprocess.Popen[bytes], begin: Callable[[float], tuple[str, Path]]
+) -> None:
+    run, folder = begin(600)
+    pid = begun(folder)["pid"]
+
+    prefect.post(f"flow_runs/{run}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}})
+
+    assert ended(prefect, run) == "CANCELLED"
+    until((folder / "CANCELLING").exists, "its hook has run")
+    until(lambda: not is_alive(pid), "its process is gone")
+
+
+def test_a_run_whose_process_is_killed_crashes_and_its_hook_is_run_by_the_server(
+    prefect: Prefect, serving: subprocess.Popen[bytes], begin: Callable[[float], tuple[str, Path]]
+) -> None:
+    run, folder = begin(600)
+    os.kill(begun(folder)["pid"], signal.SIGKILL)
+
+    assert ended(prefect, run) == "CRASHED"
+    until((folder / "CRASHED").exists, "its hook has run")
+    assert begun(folder)["pid"] != int((folder / "CRASHED").read_text()) == serving.pid
+    again, _ = begin(0)
+    assert ended(prefect, again) == "COMPLETED"
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+def test_a_serving_process_that_is_ended_takes_its_runs_and_the_warm_process_with_it(
+    prefect: Prefect,
+    serving: subprocess.Popen[bytes],
+    begin: Callable[[float], tuple[str, Path]],
+    tmp_path: Path,
+    end: signal.Signals,
+) -> None:
+    run, folder = begin(600)
+    pid = begun(folder)["pid"]
+    warm = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+    serving.send_signal(end)
+
+    until(lambda: serving.poll() is not None, "it has ended")
+    until(lambda: not is_alive(pid) and not is_alive(warm), "no process is left")
+    assert serving.returncode == 0
+    assert ended(prefect, run) in ("CANCELLED", "CRASHED")
+    assert "Traceback" not in (tmp_path / "serving.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("api", "arguments", "said"),
+    [
+        ("", [], "PREFECT_API_URL is not set"),
+        ("http://127.0.0.1:9/api", ["--deployments", "nowhere.yaml"], "there is no nowhere.yaml"),
+        ("http://127.0.0.1:9/api", [], "no Prefect server answers at http://127.0.0.1:9/api"),
+    ],
+)
+def test_what_is_missing_is_said(api: str, arguments: list[str], said: str, tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment |= {"PREFECT_HOME": str(tmp_path)} | ({"PREFECT_API_URL": api} if api else {})
+
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.serving", *arguments],
+        cwd=CHECKOUT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
