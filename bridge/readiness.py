@@ -1,4 +1,4 @@
-"""Whether Prefect is ready to run certain deployments: the API answers, they exist, a worker polls their pools.
+"""Whether Prefect is ready to run certain deployments: the API answers, they exist, somebody polls for their runs.
 
 Without I/O, as `wire`. Asked by `bridge doctor`, by the sensor at the head of a DAG and by Airflow's test button.
 """
@@ -105,6 +105,9 @@ def _presence(name: str, present: Mapping[str, DeploymentRecord]) -> Finding:
         return Finding(f"deployment {name}", in_order=False, detail="absent", remedy="prefect deploy --all")
     if present[name].paused:
         return Finding(f"deployment {name}", in_order=False, detail="paused", remedy="resume it in Prefect")
+    if not present[name].work_pool_name and present[name].status == "NOT_READY":
+        remedy = "start the process that serves it, or deploy it to a work pool"
+        return Finding(f"deployment {name}", in_order=False, detail="present, but served by nobody", remedy=remedy)
     return Finding(f"deployment {name}", in_order=True, detail="present")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class FlowRun:
-    """A flow run as it stood when it was read. `run_seconds` is Prefect's total run time."""
+    """A flow run as it stood when it was read. `run_seconds` is how long it has run up to then, retries together."""
 
     id: str
     name: str
@@ -66,7 +66,7 @@ class FlowRun:
             start_time=moment(document.get("start_time")),
             end_time=moment(document.get("end_time")),
             state_timestamp=moment(state.get("timestamp")),
-            run_seconds=float(document.get("total_run_time") or 0.0),
+            run_seconds=float(document.get("estimated_run_time") or 0.0),
             run_count=int(document.get("run_count") or 0),
             flow_id=document.get("flow_id") or "",
             labels=document.get("labels") or {},

@@ -93,8 +93,8 @@ class Endpoints:
         return (201 if new else 200), answer
 
     def flow_run(self, request: Request, _: Any) -> Answer:
-        with self._state.lock:
-            return 200, deepcopy(self._state.run(str(request.path_params["id"])))
+        [answer] = self._state.rows([self._state.run(str(request.path_params["id"]))])
+        return 200, answer
 
     def delete_flow_run(self, request: Request, _: Any) -> Answer:
         self._state.delete(str(request.path_params["id"]))
@@ -160,15 +160,13 @@ class Endpoints:
         parents = wanted.pop("parent_flow_run_id", None)
         with self._state.lock:
             children = self._state.children(parents["any_"]) if parents else set(self._state.flow_runs)
-            return deepcopy(
-                [
-                    run
-                    for run in self._state.flow_runs.values()
-                    if run["id"] in children
-                    and matches(run, wanted)
-                    and matches(self._state.deployments[run["deployment_id"]], body.get("deployments"))
-                    and matches(self._state.flows[run["flow_id"]], body.get("flows"))
-                ]
+            return self._state.rows(
+                run
+                for run in self._state.flow_runs.values()
+                if run["id"] in children
+                and matches(run, wanted)
+                and matches(self._state.deployments[run["deployment_id"]], body.get("deployments"))
+                and matches(self._state.flows[run["flow_id"]], body.get("flows"))
             )
 
 

@@ -186,7 +186,7 @@ class State:
     def rows(self, documents: Iterable[Document]) -> list[Document]:
         """Copies of documents as they stand together at one moment."""
         with self.lock:
-            return deepcopy(list(documents))
+            return [_timed(deepcopy(document)) for document in documents]
 
     def _put(self, run: Document, proposed: Mapping[str, Any]) -> Document:
         """The run is in this state now, and an event says so."""
@@ -194,9 +194,7 @@ class State:
         name = proposed.get("name") or kind.title()
         now = _now()
         state = {"id": str(uuid4()), "type": kind, "name": name, "message": proposed.get("message"), "timestamp": now}
-        if run["state_type"] == "RUNNING":
-            begun = datetime.fromisoformat(before["timestamp"])
-            run["total_run_time"] += (datetime.fromisoformat(now) - begun).total_seconds()
+        run["total_run_time"] = _timed(run)["estimated_run_time"]
         run |= {"state": state, "state_id": state["id"], "state_type": kind, "state_name": name, "updated": now}
         if kind == "RUNNING":
             run["run_count"] += 1
@@ -262,12 +260,23 @@ def _new_run(deployment: Document, asked: Mapping[str, Any], parameters: Mapping
         start_time=None,
         end_time=None,
         total_run_time=0.0,
+        estimated_run_time=0.0,
         auto_scheduled=False,
         state=None,
         state_id=None,
         state_type=None,
         state_name=None,
     )
+
+
+def _timed(document: Document) -> Document:
+    """The document; a flow run's with the seconds that it has run until now."""
+    if "total_run_time" in document:
+        document["estimated_run_time"] = document["total_run_time"]
+        if document["state_type"] == "RUNNING":
+            begun = datetime.fromisoformat(document["state"]["timestamp"])
+            document["estimated_run_time"] += (datetime.now(UTC) - begun).total_seconds()
+    return document
 
 
 def _resource(resource_id: str, role: str, name: str | None = None) -> dict[str, str]:

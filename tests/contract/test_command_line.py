@@ -17,7 +17,7 @@ from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.wire import find_deployment
 from bridge.testing import FakePrefect
 from tests.contract.conftest import running, start
-from tests.live_prefect import LivePrefect
+from tests.live_prefect import LivePrefect, wait_until
 
 
 @pytest.fixture
@@ -296,6 +296,25 @@ def test_the_doctor_names_what_is_missing_and_the_remedy(bridge) -> None:
     [absent] = [finding for finding in json.loads(done.stdout) if not finding["in order"]]
     assert absent["what"] == "deployment nope/t"
     assert absent["remedy"] == "prefect deploy --all"
+
+
+def test_the_doctor_tells_that_nobody_serves_a_deployment(bridge) -> None:
+    with FakePrefect() as prefect:
+        prefect.deployment("echo/t", ready=False)
+        done = bridge("doctor", "echo/t", PREFECT_API_URL=prefect.api_url)
+    assert done.returncode == 3
+    assert "served by nobody" in done.stdout
+    assert "start the process that serves it" in done.stdout
+
+
+def test_how_long_a_run_has_run_is_told_while_it_runs(bridge) -> None:
+    with FakePrefect() as prefect:
+        prefect.deployment("echo/t")
+        prefect.on_run("echo/t", state="RUNNING")
+        run = prefect.run("echo/t")
+        wait_until(lambda: prefect.read(run).run_seconds > 0.1, "the run has run for a tenth of a second")
+        [row] = json.loads(bridge("runs", "--json", PREFECT_API_URL=prefect.api_url).stdout)
+    assert (row["state"], row["run_seconds"] > 0.1) == ("RUNNING", True)
 
 
 def test_the_doctor_looks_for_a_worker_on_the_pool(bridge, client: PrefectClient, prefect: LivePrefect) -> None:

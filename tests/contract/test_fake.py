@@ -527,7 +527,7 @@ def in_some_order(theirs: list[Any], mine: list[Any]) -> tuple[list[Any], list[A
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
 UNORDERED = {"tags"}
-CHANCE = {"total_run_time"}
+CHANCE = {"total_run_time", "estimated_run_time"}
 
 
 def asked(request: Request, answer: Answer, token: str) -> tuple[str, str, int]:
