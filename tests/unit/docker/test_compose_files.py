@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -176,11 +177,18 @@ class TestDockerfile:
         assert len(re.findall(r"(pip install|pip sync) .*--require-hashes", text)) == 2
         assert not re.search(r"(?mi)^ARG |--mount=|password|secret", text)
 
+    def copied(self, side: str) -> list[str]:
+        lines = re.findall(r"(?m)^COPY (?!--from)(.*) \S+$", self.read(side))
+        return [source for line in lines for source in line.split()]
+
+    def test_copies_the_files_without_which_the_project_cannot_be_installed(self, side: str) -> None:
+        project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+        for needed in ("pyproject.toml", project["readme"], *project["license-files"]):
+            assert {needed, needed.split("/")[0]} & set(self.copied(side)), needed
+
     def test_copies_what_is_there_and_what_the_build_may_see(self, side: str) -> None:
         allowed = {line[1:] for line in (CHECKOUT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-        copied = [
-            source for line in re.findall(r"(?m)^COPY (?!--from)(.*) \S+$", self.read(side)) for source in line.split()
-        ]
+        copied = self.copied(side)
         assert copied
         for source in copied:
             assert (CHECKOUT / source).exists(), source
