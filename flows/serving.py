@@ -28,11 +28,14 @@ import httpx
 import yaml
 from anyio import to_thread
 from anyio.abc import TaskStatus
+from prefect import Flow
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
+from prefect.flows import load_flow_from_entrypoint
 from prefect.runner import Runner, _starter_engine
 from prefect.settings import PREFECT_API_URL
+from prefect.types.entrypoint import EntrypointType
 
 ENGINE = "prefect.engine"
 WARM = "flows.warm"
@@ -52,6 +55,8 @@ def main() -> None:
         raise SystemExit(
             f"there is no {declared}: serve from the checkout, or name the file by --deployments"
         ) from None
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
     try:
         asyncio.run(_serve(deployments))
     except KeyboardInterrupt:
@@ -63,9 +68,13 @@ def main() -> None:
 def read_deployments(declared: Path) -> list[RunnerDeployment]:
     """The deployments that the file declares, without their work pool.
 
-    Its schedules are on unless MONITOR_SCHEDULE_ACTIVE is false. Raises FileNotFoundError.
+    Its schedules are on unless MONITOR_SCHEDULE_ACTIVE is false. Raises FileNotFoundError, and ValueError for a
+    declaration that says less than those of `prefect.yaml`.
     """
-    return [_deployment(each) for each in yaml.safe_load(declared.read_text())["deployments"]]
+    try:
+        return [_deployment(each) for each in yaml.safe_load(declared.read_text())["deployments"]]
+    except (KeyError, TypeError, yaml.YAMLError) as error:
+        raise ValueError(f"{declared} does not declare deployments as prefect.yaml does: {error}") from error
 
 
 def fork_flow_runs() -> None:
@@ -98,6 +107,8 @@ def fork_flow_runs() -> None:
 
 
 def _deployment(declared: Mapping[str, Any]) -> RunnerDeployment:
+    if ":" in declared["entrypoint"]:
+        raise ValueError(f"{declared['entrypoint']}: name the flow by its module, such as flows.scoring.score")
     active = os.environ.get("MONITOR_SCHEDULE_ACTIVE", "true") == "true"
     schedules = [
         DeploymentScheduleCreate(
@@ -106,7 +117,9 @@ def _deployment(declared: Mapping[str, Any]) -> RunnerDeployment:
         for each in declared["schedules"]
     ]
     told = {name: declared[name] for name in ("name", "description", "parameters", "tags")}
-    deployment = RunnerDeployment.from_entrypoint(declared["entrypoint"], **told, schedules=schedules)
+    flow: Flow[..., Any] = load_flow_from_entrypoint(declared["entrypoint"])
+    module = EntrypointType.MODULE_PATH
+    deployment = RunnerDeployment.from_flow(flow, **told, schedules=schedules, entrypoint_type=module)
     # said, not left out: a deployment that was made for a work pool would keep it
     deployment.work_pool_name = deployment.work_queue_name = None
     return deployment

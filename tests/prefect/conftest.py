@@ -27,6 +27,8 @@ from factory.settings import Settings, read_settings
 
 START_SECONDS = 120
 BUSY_SECONDS = 30
+RUN_SECONDS = 240
+ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
@@ -60,6 +62,25 @@ class Prefect:
         asked = {"artifacts": {"flow_run_id": {"any_": [flow_run_id]}, "key": {"any_": [RESULT_ARTIFACT_KEY]}}}
         found = list(self.post("artifacts/filter", asked))
         return [{**artifact, "data": json.loads(artifact["data"])} for artifact in found]
+
+    def deployments(self) -> dict[str, dict[str, Any]]:
+        """The deployments by `<flow>/<deployment>`."""
+        flows = {flow["id"]: flow["name"] for flow in self.post("flows/filter", {})}
+        return {f"{flows[entry['flow_id']]}/{entry['name']}": entry for entry in self.post("deployments/filter", {})}
+
+    def begin(self, deployment: str, parameters: dict[str, Any]) -> str:
+        """The id of a new run of the deployment."""
+        path = f"deployments/{self.deployments()[deployment]['id']}/create_flow_run"
+        return str(self.post(path, {"parameters": parameters})["id"])
+
+    def ended(self, flow_run_id: str) -> dict[str, Any]:
+        """The flow run once it has ended, or as it is after RUN_SECONDS."""
+        deadline = time.monotonic() + RUN_SECONDS
+        while True:
+            (run,) = self.post("flow_runs/filter", {"flow_runs": {"id": {"any_": [flow_run_id]}}})
+            if run["state_type"] in ENDED or time.monotonic() > deadline:
+                return dict(run)
+            time.sleep(0.2)
 
     def last_run(self, flow_name: str) -> dict[str, Any]:
         """The flow run of that flow that was created last."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import Popen
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -24,7 +23,6 @@ NAMES = {
     "score/products",
     "training-pipeline/products",
 }
-RUN_SECONDS = 240
 DEPLOY_SECONDS = 120
 
 Start = Callable[..., "Popen[bytes]"]
@@ -47,13 +45,8 @@ def deploy(start: Start, tmp_path: Path, command: Callable[[str], str]) -> Calla
     return run
 
 
-def deployments(prefect: Prefect) -> dict[str, dict[str, Any]]:
-    flows = {flow["id"]: flow["name"] for flow in prefect.post("flows/filter", {})}
-    return {f"{flows[entry['flow_id']]}/{entry['name']}": entry for entry in prefect.post("deployments/filter", {})}
-
-
 def schedules(prefect: Prefect) -> list[tuple[bool, str, str]]:
-    entries = deployments(prefect)["monitor-and-retrain/products"]["schedules"]
+    entries = prefect.deployments()["monitor-and-retrain/products"]["schedules"]
     return [(entry["active"], entry["schedule"]["cron"], entry["schedule"]["timezone"]) for entry in entries]
 
 
@@ -62,7 +55,7 @@ def test_every_flow_is_deployed_and_the_schedule_can_be_switched_off(
 ) -> None:
     deploy()
 
-    found = deployments(prefect)
+    found = prefect.deployments()
     assert set(found) == NAMES
     assert {entry["work_pool_name"] for entry in found.values()} == {"models"}
     assert {name for name, entry in found.items() if entry["schedules"]} == {"monitor-and-retrain/products"}
@@ -97,21 +90,9 @@ def test_a_worker_runs_a_deployment_against_a_tracking_server_and_its_result_cro
         (contracts.training("products"), {"week": 1, "max_features": 800, "auto_promote_threshold": None}),
         (contracts.promotion("products"), {"threshold": 0.1}),
     ):
-        entry = deployments(prefect)[deployment.name]
-        created = prefect.post(f"deployments/{entry['id']}/create_flow_run", {"parameters": parameters})
-        run = wait_for(prefect, created["id"])
+        run = prefect.ended(prefect.begin(deployment.name, parameters))
         assert run["state_type"] == "COMPLETED", (run["state"], (tmp_path / "worker.log").read_text()[-3000:])
         (artifact,) = prefect.results(run["id"])
         result = deployment.decode(artifact["data"])
     assert isinstance(result, contracts.PromotionResult)
     assert (result.promoted, result.champion_version) == (True, "1")
-
-
-def wait_for(prefect: Prefect, flow_run_id: str) -> dict[str, Any]:
-    """The flow run once it has ended, or as it is after RUN_SECONDS."""
-    deadline = time.monotonic() + RUN_SECONDS
-    while True:
-        (run,) = prefect.post("flow_runs/filter", {"flow_runs": {"id": {"any_": [flow_run_id]}}})
-        if run["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") or time.monotonic() > deadline:
-            return dict(run)
-        time.sleep(0.5)

@@ -7,19 +7,20 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
+
+from tests.live_prefect import wait_until
 
 if TYPE_CHECKING:
     from tests.prefect.conftest import Home, Prefect
 
 CHECKOUT = Path(__file__).parents[2]
-ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
-SECONDS = 120
+NOBODY = "http://127.0.0.1:9/api"
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
@@ -55,31 +56,6 @@ deployments:
 """
 
 
-def until(look: Callable[[], Any], what: str) -> Any:
-    """What `look` finds, as soon as it finds something."""
-    deadline = time.monotonic() + SECONDS
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"not within {SECONDS} s: {what}"
-        time.sleep(0.1)
-    return found
-
-
-def deployments(prefect: Prefect) -> dict[str, dict[str, Any]]:
-    flows = {flow["id"]: flow["name"] for flow in prefect.post("flows/filter", {})}
-    return {f"{flows[entry['flow_id']]}/{entry['name']}": entry for entry in prefect.post("deployments/filter", {})}
-
-
-def state_of(prefect: Prefect, flow_run_id: str) -> str:
-    (run,) = prefect.post("flow_runs/filter", {"flow_runs": {"id": {"any_": [flow_run_id]}}})
-    return str(run["state_type"])
-
-
-def ended(prefect: Prefect, flow_run_id: str) -> str:
-    """The state in which the flow run ended."""
-    state = until(lambda: (now := state_of(prefect, flow_run_id)) in ENDED and now, f"{flow_run_id} has ended")
-    return str(state)
-
-
 def is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -102,7 +78,7 @@ def serve(start: Start, command: Callable[[str], str], tmp_path: Path) -> Callab
             PREFECT_RUNNER_POLL_FREQUENCY="1",
             **variables,
         )
-        until(lambda: process.poll() is not None or "serving " in log.read_text(), "the flows are served")
+        wait_until(lambda: process.poll() is not None or "serving " in log.read_text(), "the flows are served", 120)
         assert process.poll() is None, log.read_text()[-3000:]
         return process
 
@@ -110,11 +86,14 @@ def serve(start: Start, command: Callable[[str], str], tmp_path: Path) -> Callab
 
 
 @pytest.fixture
-def serving(serve: Callable[..., subprocess.Popen[bytes]], tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def serving(
+    prefect: Prefect, serve: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process that serves `sleeper/test`."""
     (tmp_path / "sleeper.py").write_text(FLOW)
     (tmp_path / "declared.yaml").write_text(DECLARED)
-    return serve(tmp_path / "declared.yaml")
+    yield serve(tmp_path / "declared.yaml")
+    httpx.delete(f"{prefect.api}/deployments/{prefect.deployments()['sleeper/test']['id']}").raise_for_status()
 
 
 @pytest.fixture
@@ -124,16 +103,14 @@ def begin(prefect: Prefect, tmp_path: Path) -> Callable[[float], tuple[str, Path
     def submit(seconds: float) -> tuple[str, Path]:
         folder = tmp_path / f"run-{len(list(tmp_path.glob('run-*')))}"
         folder.mkdir()
-        parameters = {"folder": str(folder), "seconds": seconds}
-        path = f"deployments/{deployments(prefect)['sleeper/test']['id']}/create_flow_run"
-        return str(prefect.post(path, {"parameters": parameters})["id"]), folder
+        return prefect.begin("sleeper/test", {"folder": str(folder), "seconds": seconds}), folder
 
     return submit
 
 
 def begun(folder: Path) -> dict[str, Any]:
     """What the run tells of the process in which it began."""
-    until((folder / "begun").exists, "the flow has begun")
+    wait_until((folder / "begun").exists, "the flow has begun")
     return dict(json.loads((folder / "begun").read_text()))
 
 
@@ -143,19 +120,18 @@ def test_the_deployments_of_prefect_yaml_are_served_without_their_pool_and_run(
     home.cut(1)
     serve(CHECKOUT / "prefect.yaml", MONITOR_SCHEDULE_ACTIVE="false")
 
-    made = {name: entry for name, entry in deployments(prefect).items() if name.endswith("/products")}
+    made = {name: entry for name, entry in prefect.deployments().items() if name.endswith("/products")}
     flows = ("monitor-and-retrain", "promotion", "score", "training-pipeline")
     assert set(made) == {f"{flow}/products" for flow in flows}
     for entry in made.values():
-        assert entry["work_pool_name"] is None
+        assert (entry["work_pool_name"], entry["path"]) == (None, None)
         assert (entry["parameters"], entry["tags"]) == ({"use_case": "products"}, ["products"])
     schedules = made["monitor-and-retrain/products"]["schedules"]
     assert [(each["schedule"]["cron"], each["active"]) for each in schedules] == [("0 9 * * *", False)]
 
-    path = f"deployments/{made['score/products']['id']}/create_flow_run"
-    created = prefect.post(path, {"parameters": {"week_number": 1}})
-    assert ended(prefect, created["id"]) == "COMPLETED"
-    (result,) = prefect.results(created["id"])
+    run = prefect.ended(prefect.begin("score/products", {"week_number": 1}))
+    assert run["state_type"] == "COMPLETED"
+    (result,) = prefect.results(run["id"])
     assert result["data"]["reason"] == "there is no champion yet"
 
 
@@ -165,16 +141,15 @@ def test_runs_begin_warm_each_in_a_process_of_its_own_and_their_log_reaches_pref
     runs = [begin(0.5), begin(0.5)]
 
     told = [begun(folder) for _, folder in runs]
-    assert [ended(prefect, run) for run, _ in runs] == ["COMPLETED", "COMPLETED"]
+    assert [prefect.ended(run)["state_type"] for run, _ in runs] == ["COMPLETED", "COMPLETED"]
     assert [each["warm"] for each in told] == [["evidently", "mlflow", "skops.io"]] * 2
     assert [each["run"] for each in told] == [run for run, _ in runs]
     assert len({serving.pid, *(each["pid"] for each in told)}) == 3
     for run, _ in runs:
         logs = {"logs": {"flow_run_id": {"any_": [run]}}}
-        found = until(lambda asked=logs: prefect.post("logs/filter", asked), "the log is with Prefect")
-        until(
+        wait_until(
             lambda asked=logs: "asleep for 0.5 s" in [line["message"] for line in prefect.post("logs/filter", asked)],
-            f"the flow's own line is with Prefect, not only {len(found)} others",
+            "the flow's own line is with Prefect",
         )
 
 
@@ -186,9 +161,9 @@ def test_a_cancelled_run_ends_cancelled_and_its_process_with_it(
 
     prefect.post(f"flow_runs/{run}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}})
 
-    assert ended(prefect, run) == "CANCELLED"
-    until((folder / "CANCELLING").exists, "its hook has run")
-    until(lambda: not is_alive(pid), "its process is gone")
+    assert prefect.ended(run)["state_type"] == "CANCELLED"
+    wait_until((folder / "CANCELLING").exists, "its hook has run")
+    wait_until(lambda: not is_alive(pid), "its process is gone")
 
 
 def test_a_run_whose_process_is_killed_crashes_and_its_hook_is_run_by_the_server(
@@ -197,11 +172,11 @@ def test_a_run_whose_process_is_killed_crashes_and_its_hook_is_run_by_the_server
     run, folder = begin(600)
     os.kill(begun(folder)["pid"], signal.SIGKILL)
 
-    assert ended(prefect, run) == "CRASHED"
-    until((folder / "CRASHED").exists, "its hook has run")
+    assert prefect.ended(run)["state_type"] == "CRASHED"
+    wait_until((folder / "CRASHED").exists, "its hook has run")
     assert begun(folder)["pid"] != int((folder / "CRASHED").read_text()) == serving.pid
     again, _ = begin(0)
-    assert ended(prefect, again) == "COMPLETED"
+    assert prefect.ended(again)["state_type"] == "COMPLETED"
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
@@ -218,10 +193,10 @@ def test_a_serving_process_that_is_ended_takes_its_runs_and_the_warm_process_wit
 
     serving.send_signal(end)
 
-    until(lambda: serving.poll() is not None, "it has ended")
-    until(lambda: not is_alive(pid) and not is_alive(warm), "no process is left")
+    wait_until(lambda: serving.poll() is not None, "it has ended")
+    wait_until(lambda: not is_alive(pid) and not is_alive(warm), "no process is left")
     assert serving.returncode == 0
-    assert ended(prefect, run) in ("CANCELLED", "CRASHED")
+    assert prefect.ended(run)["state_type"] in ("CANCELLED", "CRASHED")
     assert "Traceback" not in (tmp_path / "serving.log").read_text()
 
 
@@ -230,6 +205,11 @@ def test_a_serving_process_that_is_ended_takes_its_runs_and_the_warm_process_wit
     [
         ("", [], "PREFECT_API_URL is not set"),
         ("http://127.0.0.1:9/api", ["--deployments", "nowhere.yaml"], "there is no nowhere.yaml"),
+        (
+            "http://127.0.0.1:9/api",
+            ["--deployments", "docker-compose.prefect.yml"],
+            "as prefect.yaml does: 'deployments'",
+        ),
         ("http://127.0.0.1:9/api", [], "no Prefect server answers at http://127.0.0.1:9/api"),
     ],
 )
