@@ -13,25 +13,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import multiprocessing
 import os
 import runpy
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from multiprocessing import forkserver
+from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import yaml
-from anyio import to_thread
+from anyio import get_cancelled_exc_class, move_on_after, wait_readable
 from anyio.abc import TaskStatus
 from prefect import Flow
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
+from prefect.exceptions import MissingFlowError
 from prefect.flows import load_flow_from_entrypoint
 from prefect.runner import Runner, _starter_engine
 from prefect.settings import PREFECT_API_URL
@@ -39,6 +41,11 @@ from prefect.types.entrypoint import EntrypointType
 
 ENGINE = "prefect.engine"
 WARM = "flows.warm"
+GRACE_SECONDS = 30
+"""As long as Prefect gives a flow run that is cancelled."""
+
+LOST = 255
+"""What `multiprocessing` takes for the exit code when the fork server died: the flow run's process may well live."""
 
 
 def main() -> None:
@@ -57,10 +64,13 @@ def main() -> None:
         ) from None
     except ValueError as error:
         raise SystemExit(str(error)) from None
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts it with `&` has it ignored
     try:
         asyncio.run(_serve(deployments))
     except KeyboardInterrupt:
         return
+    except ImportError as error:
+        raise SystemExit(str(error)) from None
     except httpx.ConnectError as error:
         raise SystemExit(f"no Prefect server answers at {api} ({error}): start it, or mend PREFECT_API_URL") from None
 
@@ -73,18 +83,26 @@ def read_deployments(declared: Path) -> list[RunnerDeployment]:
     """
     try:
         return [_deployment(each) for each in yaml.safe_load(declared.read_text())["deployments"]]
-    except (KeyError, TypeError, yaml.YAMLError) as error:
+    except (KeyError, TypeError, ImportError, MissingFlowError, yaml.YAMLError) as error:
         raise ValueError(f"{declared} does not declare deployments as prefect.yaml does: {error}") from error
 
 
 def fork_flow_runs() -> None:
-    """From here on, flow runs that a runner of this process starts are forked from a process that imported WARM."""
+    """From here on, flow runs that a runner of this process starts are forked from a process that imported WARM.
+
+    Returns once it has; raises ImportError.
+    """
     forking = multiprocessing.get_context("forkserver")
     forking.set_forkserver_preload([WARM])
-    forkserver.ensure_running()
+    # it says nothing of an import that fails, so a child tells
+    first = forking.Process(target=importlib.import_module, args=(WARM,))
+    with suppress(EOFError):
+        first.start()
+        first.join()
+    if first.exitcode != 0:
+        raise ImportError(f"{WARM} cannot be imported; the error stands above")
 
     async def fork(
-        command: list[str],
         *,
         env: Mapping[str, str],
         cwd: Path | str | None,
@@ -93,15 +111,22 @@ def fork_flow_runs() -> None:
         **_: Any,
     ) -> None:
         """In the place of Prefect's `run_process`; what the flow run prints goes where this process prints."""
-        if command[-2:] != ["-m", ENGINE]:
-            raise ValueError(f"only {ENGINE} is forked, and this flow run asks for {' '.join(command)}")
         process = forking.Process(target=_run_engine, args=(dict(env), cwd))
         process.start()
         task_status.started(task_status_handler(process))
         try:
-            await to_thread.run_sync(process.join, abandon_on_cancel=True)
-        finally:  # no flow run outlives whoever watches over it
+            await wait_readable(process.sentinel)
+        except get_cancelled_exc_class():  # no flow run outlives whoever serves it; told twice, its crash is lost
             process.terminate()
+            with move_on_after(GRACE_SECONDS, shield=True):
+                await wait_readable(process.sentinel)
+            process.kill()
+            raise
+        finally:
+            process.join()
+            if process.exitcode == LOST:
+                with suppress(ProcessLookupError):
+                    os.kill(cast("int", process.pid), signal.SIGTERM)
 
     vars(_starter_engine)["run_process"] = fork  # the place that its starter names to be replaced
 
@@ -112,12 +137,14 @@ def _deployment(declared: Mapping[str, Any]) -> RunnerDeployment:
     active = os.environ.get("MONITOR_SCHEDULE_ACTIVE", "true") == "true"
     schedules = [
         DeploymentScheduleCreate(
-            schedule=CronSchedule(cron=each["cron"], timezone=each["timezone"]), active=active, slug=each["slug"]
+            schedule=CronSchedule(cron=each["cron"], timezone=each["timezone"]),
+            active=active and each["active"] is not False,
+            slug=each["slug"],
         )
         for each in declared["schedules"]
     ]
     told = {name: declared[name] for name in ("name", "description", "parameters", "tags")}
-    flow: Flow[..., Any] = load_flow_from_entrypoint(declared["entrypoint"])
+    flow: Flow[..., Any] = load_flow_from_entrypoint(declared["entrypoint"], use_placeholder_flow=False)
     module = EntrypointType.MODULE_PATH
     deployment = RunnerDeployment.from_flow(flow, **told, schedules=schedules, entrypoint_type=module)
     # said, not left out: a deployment that was made for a work pool would keep it
@@ -147,6 +174,7 @@ def _run_engine(environment: Mapping[str, str], folder: Path | str | None) -> No
     from prefect.context import SettingsContext, get_settings_context
     from prefect.settings import Settings
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches every process; the one that serves acts
     os.environ.clear()
     os.environ.update(environment)
     if folder:

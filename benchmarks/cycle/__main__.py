@@ -87,17 +87,19 @@ def _serving(variables: dict[str, str], settings: StackSettings) -> Iterator[Non
         command = [sys.executable, "-m", "flows.serving"]
         process = subprocess.Popen(command, cwd=CHECKOUT, env=variables, stdout=log, stderr=subprocess.STDOUT)
     try:
-        _wait_until(lambda: _served(settings))
+        _wait_until(lambda: process.poll() is not None or _served(settings))
+        if process.poll() is not None:
+            raise SystemExit(f"flows.serving has ended:\n{settings.home.log('serving').read_text()}")
         yield
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 def _served(settings: StackSettings) -> bool:
     """No deployment is a work pool's any more."""
     made = _ask(settings, "/deployments/filter", {})
-    return all(each["work_pool_name"] is None for each in made)
+    return bool(made) and all(each["work_pool_name"] is None for each in made)
 
 
 def _through_airflow(settings: StackSettings) -> dict[str, Stage]:

@@ -47,15 +47,18 @@ class Prefect:
     environment: dict[str, str]
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
+        """What the server answers."""
+        return self.request("POST", path, body).json()
+
+    def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         """What the server answers; while its SQLite is locked (503) it is asked again."""
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
-            answer = httpx.post(f"{self.api}/{path}", json=body, timeout=30)
+            answer = httpx.request(method, f"{self.api}/{path}", json=body, timeout=30)
             if answer.status_code != 503 or time.monotonic() > deadline:
                 break
             time.sleep(0.1)
-        answer.raise_for_status()
-        return answer.json()
+        return answer.raise_for_status()
 
     def results(self, flow_run_id: str) -> list[dict[str, Any]]:
         """The artifacts in which the run published its result, read as any outsider would."""

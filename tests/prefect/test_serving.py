@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from tests.live_prefect import wait_until
@@ -56,23 +55,31 @@ deployments:
 """
 
 
-def is_alive(pid: int) -> bool:
+def stat(pid: int) -> list[str]:
+    """What the kernel tells of a process behind its name: state, parent and so on; nothing of one that is gone."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def is_alive(pid: int) -> bool:
+    return stat(pid)[:1] not in ([], ["Z"])
+
+
+def parent_of(pid: int) -> int:
+    return int(stat(pid)[1])
 
 
 @pytest.fixture
 def serve(start: Start, command: Callable[[str], str], tmp_path: Path) -> Callable[..., subprocess.Popen[bytes]]:
-    """Serves the deployments of a file; returns once it says so."""
+    """Serves the deployments of a file, started as by a shell's `&`: without Ctrl-C; returns once it says so."""
 
     def begin(declared: Path, **variables: str) -> subprocess.Popen[bytes]:
         log = tmp_path / "serving.log"
-        arguments = ["-m", "flows.serving", "--deployments", str(declared)]
+        python = [command("python"), "-m", "flows.serving", "--deployments", str(declared)]
         process = start(
-            [command("python"), *arguments],
+            ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *python],
             log,
             PYTHONPATH=str(tmp_path),
             PREFECT_RUNNER_POLL_FREQUENCY="1",
@@ -93,7 +100,7 @@ def serving(
     (tmp_path / "sleeper.py").write_text(FLOW)
     (tmp_path / "declared.yaml").write_text(DECLARED)
     yield serve(tmp_path / "declared.yaml")
-    httpx.delete(f"{prefect.api}/deployments/{prefect.deployments()['sleeper/test']['id']}").raise_for_status()
+    prefect.request("DELETE", f"deployments/{prefect.deployments()['sleeper/test']['id']}")
 
 
 @pytest.fixture
@@ -118,6 +125,9 @@ def test_the_deployments_of_prefect_yaml_are_served_without_their_pool_and_run(
     home: Home, prefect: Prefect, serve: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
     home.cut(1)
+    prefect.post("work_pools/", {"name": "kept", "type": "process"})
+    flow = prefect.post("flows/", {"name": "score"})["id"]
+    prefect.post("deployments/", {"name": "products", "flow_id": flow, "work_pool_name": "kept"})
     serve(CHECKOUT / "prefect.yaml", MONITOR_SCHEDULE_ACTIVE="false")
 
     made = {name: entry for name, entry in prefect.deployments().items() if name.endswith("/products")}
@@ -179,46 +189,85 @@ def test_a_run_whose_process_is_killed_crashes_and_its_hook_is_run_by_the_server
     assert prefect.ended(again)["state_type"] == "COMPLETED"
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_does_not_outlive_the_warm_process_by_which_its_end_is_known(
+    prefect: Prefect, serving: subprocess.Popen[bytes], begin: Callable[[float], tuple[str, Path]]
+) -> None:
+    """Prefect takes it for crashed, and whoever asked for it may start another."""
+    run, folder = begin(600)
+    pid = begun(folder)["pid"]
+
+    os.kill(parent_of(pid), signal.SIGKILL)
+
+    assert prefect.ended(run)["state_type"] == "CRASHED"
+    wait_until(lambda: not is_alive(pid), "its process is gone")
+    again, _ = begin(0)
+    assert prefect.ended(again)["state_type"] == "COMPLETED"
+
+
+@pytest.mark.parametrize("ctrl_c", [False, True])
 def test_a_serving_process_that_is_ended_takes_its_runs_and_the_warm_process_with_it(
     prefect: Prefect,
     serving: subprocess.Popen[bytes],
     begin: Callable[[float], tuple[str, Path]],
     tmp_path: Path,
-    end: signal.Signals,
+    *,
+    ctrl_c: bool,
 ) -> None:
+    """By a signal to it alone, or by a terminal's, which reaches every process."""
     run, folder = begin(600)
     pid = begun(folder)["pid"]
-    warm = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    warm = parent_of(pid)
 
-    serving.send_signal(end)
+    if ctrl_c:
+        os.killpg(serving.pid, signal.SIGINT)
+    else:
+        os.kill(serving.pid, signal.SIGTERM)
 
     wait_until(lambda: serving.poll() is not None, "it has ended")
     wait_until(lambda: not is_alive(pid) and not is_alive(warm), "no process is left")
     assert serving.returncode == 0
-    assert prefect.ended(run)["state_type"] in ("CANCELLED", "CRASHED")
+    assert prefect.ended(run)["state_type"] == "CRASHED"
     assert "Traceback" not in (tmp_path / "serving.log").read_text()
+
+
+def test_a_library_that_is_missing_is_told_before_anything_is_served(
+    start: Start, command: Callable[[str], str], tmp_path: Path
+) -> None:
+    (tmp_path / "datasketch.py").write_text("raise ImportError('not the right one')")
+    (tmp_path / "sleeper.py").write_text(FLOW)
+    (tmp_path / "declared.yaml").write_text(DECLARED)
+    log = tmp_path / "serving.log"
+
+    process = start(
+        [command("python"), "-m", "flows.serving", "--deployments", "declared.yaml"], log, PYTHONPATH=str(tmp_path)
+    )
+
+    assert process.wait(120) == 1
+    assert "ImportError: not the right one" in log.read_text()
+    assert log.read_text().endswith("flows.warm cannot be imported; the error stands above\n")
 
 
 @pytest.mark.parametrize(
     ("api", "arguments", "said"),
     [
         ("", [], "PREFECT_API_URL is not set"),
-        ("http://127.0.0.1:9/api", ["--deployments", "nowhere.yaml"], "there is no nowhere.yaml"),
+        (NOBODY, ["--deployments", "nowhere.yaml"], "there is no nowhere.yaml"),
         (
             "http://127.0.0.1:9/api",
             ["--deployments", "docker-compose.prefect.yml"],
             "as prefect.yaml does: 'deployments'",
         ),
-        ("http://127.0.0.1:9/api", [], "no Prefect server answers at http://127.0.0.1:9/api"),
+        (NOBODY, ["--deployments", "{folder}/unknown.yaml"], "No module named 'nowhere'"),
+        (NOBODY, [], f"no Prefect server answers at {NOBODY}"),
     ],
 )
 def test_what_is_missing_is_said(api: str, arguments: list[str], said: str, tmp_path: Path) -> None:
+    (tmp_path / "unknown.yaml").write_text(DECLARED.replace("sleeper.sleeper", "nowhere.sleeper"))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment |= {"PREFECT_HOME": str(tmp_path)} | ({"PREFECT_API_URL": api} if api else {})
 
     done = subprocess.run(
-        [sys.executable, "-m", "flows.serving", *arguments],
+        [sys.executable, "-m", "flows.serving", *(each.format(folder=tmp_path) for each in arguments)],
         cwd=CHECKOUT,
         env=environment,
         capture_output=True,
