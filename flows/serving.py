@@ -124,9 +124,9 @@ def fork_flow_runs() -> None:
             raise
         finally:
             process.join()
-            if process.exitcode == LOST:
+            if process.exitcode == LOST:  # Prefect tells that it crashed, and once is enough
                 with suppress(ProcessLookupError):
-                    os.kill(cast("int", process.pid), signal.SIGTERM)
+                    os.kill(cast("int", process.pid), signal.SIGKILL)
 
     vars(_starter_engine)["run_process"] = fork  # the place that its starter names to be replaced
 
