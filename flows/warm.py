@@ -1,7 +1,7 @@
-"""What the flows and their tasks import, imported: a process that has this begins a flow run at once.
+"""What takes the flows and their tasks long to import, imported: a process that has this begins a flow run at once.
 
 Owns the list. Flows import what a task needs when it begins, so that a process that needs little starts fast;
-`flows.serving` forks its flow runs from one that needed everything.
+`flows.serving` forks its flow runs from one that has it all.
 """
 
 # ruff: noqa: F401 - nothing here is used
