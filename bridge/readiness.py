@@ -27,7 +27,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Acquaintance:
+class Server:
     """An API that answered and let us in: its version, None where it tells none, and deployments by name."""
 
     version: str | None
@@ -39,19 +39,19 @@ class Acquaintance:
         return f"{what} answers and accepts the credentials; {count} deployment{'' if count == 1 else 's'}"
 
 
-def acquaint(deployments: Sequence[str] = ()) -> Operation[Acquaintance]:
+def read_server(deployments: Sequence[str] = ()) -> Operation[Server]:
     """Whether a Prefect API is there and lets us in, and which of `deployments` it has; all where none is named.
 
     Raises PrefectUnreachable, PrefectUnauthorised, or PrefectApiError where something else than Prefect answers.
     """
     version = yield from _version()
     if not deployments:
-        return Acquaintance(version, dict((yield from wire.list_deployments())))
+        return Server(version, dict((yield from wire.list_deployments())))
     present: dict[str, DeploymentRecord] = {}
     for name in deployments:
         with suppress(DeploymentNotFound):
             present[name] = yield from wire.find_deployment(name)
-    return Acquaintance(version, present)
+    return Server(version, present)
 
 
 def _version() -> Operation[str | None]:
@@ -75,7 +75,7 @@ def examine(deployments: Sequence[str] = ()) -> Operation[list[Finding]]:
 
     Raises PrefectUnreachable or PrefectUnauthorised where nothing can be found out.
     """
-    met = yield from acquaint(deployments)
+    met = yield from read_server(deployments)
     present = met.deployments
     findings = [
         Finding("API", in_order=True, detail=f"Prefect {met.version}" if met.version else "Prefect, no version told"),

@@ -35,7 +35,7 @@ class LineageRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Parentage:
+class Lineage:
     """What a flow run is part of; empty where nobody traces and nobody draws lineage."""
 
     traceparent: str | None = None

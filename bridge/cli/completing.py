@@ -12,10 +12,10 @@ import typer
 
 from bridge.errors import BridgeError
 from bridge.prefect_api import wire
-from bridge.prefect_api.browsing import RunQuery, list_flow_runs
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.exchange import Operation
 from bridge.prefect_api.retrying import RetryPolicy
+from bridge.prefect_api.run_queries import RunQuery, list_flow_runs
 from bridge.profiles import find_connection
 
 T = TypeVar("T")

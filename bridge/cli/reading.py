@@ -19,8 +19,8 @@ from bridge.cli.options import ApiUrl, Json, Profile, RunId, open_client, parse_
 from bridge.cli.watching import LAST_LINES_SECONDS, POLL_SECONDS, new_lines
 from bridge.errors import PrefectApiError
 from bridge.prefect_api import wire
-from bridge.prefect_api.browsing import RunQuery, list_flow_runs
 from bridge.prefect_api.connection import PrefectConnection
+from bridge.prefect_api.run_queries import RunQuery, list_flow_runs
 from bridge.readiness import examine, finding_of_socket
 from bridge.verdict import Live, judge
 from bridge.waiting.log_tail import LogTail

@@ -17,7 +17,7 @@ from bridge.errors import BridgeError, ConnectionMisconfigured
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.connection import CLOUD_API_URL, PrefectConnection, cloud_api_url
 from bridge.prefect_api.retrying import RetryPolicy
-from bridge.readiness import acquaint
+from bridge.readiness import read_server
 
 DEFAULT_CONN_ID = "prefect_default"
 DEFAULT_TIMEOUT_SECONDS = 30.0
@@ -71,7 +71,7 @@ class PrefectHook(HttpHook):
         try:
             connection = self.connection()
             with PrefectClient(connection, RetryPolicy(attempts=3)) as client:
-                return True, f"{client.run(acquaint())}. {connection.api_url}"
+                return True, f"{client.run(read_server())}. {connection.api_url}"
         except BridgeError as error:
             return False, str(error)
 

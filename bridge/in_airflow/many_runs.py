@@ -15,9 +15,9 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from bridge.errors import FlowRunLost, FlowRunNotFound
+from bridge.in_airflow.hand_over import seconds_until
 from bridge.in_airflow.hook import PrefectHook
-from bridge.in_airflow.looks import OUTAGES
-from bridge.in_airflow.resuming import seconds_until
+from bridge.in_airflow.polling import OUTAGES
 from bridge.prefect_api.records import FlowRun, LogLine
 from bridge.quorum import Quorum
 from bridge.verdict import Completed, Live, final_from, is_final, judge

@@ -19,13 +19,13 @@ from bridge.contracts import Deployment
 from bridge.ending import Outcome, conclude
 from bridge.errors import BridgeError, FlowRunCancelled, ParametersRejected
 from bridge.in_airflow.deployment_cache import DeploymentCache
-from bridge.in_airflow.holding import Grip, Hold, OnWorkerShutdown
+from bridge.in_airflow.hand_over import needs_a_worker_to_end, resume_not_before, wait_here
 from bridge.in_airflow.hook import DEFAULT_CONN_ID, PrefectHook
 from bridge.in_airflow.limits import Limits, OnLost
 from bridge.in_airflow.links import FLOW_RUN_ID_KEY, FLOW_RUN_URL_KEY, PrefectFlowRunLink
-from bridge.in_airflow.parentage import labels_of, parentage_of, tags_of
-from bridge.in_airflow.resuming import needs_a_worker_to_end, resume_not_before, wait_here
+from bridge.in_airflow.ownership import OnWorkerShutdown, OwnedRun, Ownership
 from bridge.in_airflow.run_log import LAST_LINES_SECONDS, last_lines, write_lines
+from bridge.in_airflow.run_metadata import labels_of, lineage_of, tags_of
 from bridge.in_airflow.submission import Order, begun_before, intention_of, waited_since
 from bridge.in_airflow.triggers import FlowRunTrigger
 from bridge.intention import AfterFailure
@@ -132,7 +132,7 @@ class RunPrefectDeployment(BaseOperator):
         self.on_cancelled = _one_of(on_cancelled, "on_cancelled", "fail", "skip")
         self.on_lost = _one_of(on_lost, "on_lost", "leave", "cancel")
         self.on_worker_shutdown = _one_of(on_worker_shutdown, "on_worker_shutdown", "leave", "cancel")
-        self._grip = Grip(self.on_worker_shutdown)
+        self._ownership = Ownership(self.on_worker_shutdown)
 
     def execute(self, context: Mapping[str, Any]) -> Any:
         """Start or find the run; then wait for it."""
@@ -140,7 +140,7 @@ class RunPrefectDeployment(BaseOperator):
             submitted = self._start(client, context)
             run, now = submitted.run, datetime.now(UTC)
             if not self.wait:
-                self._grip.release()
+                self._ownership.release()
                 return {"flow_run_id": run.id, "name": run.name, "url": client.connection.flow_run_url(run.id)}
             terms = {
                 **self._limits.deadlines(waited_since(submitted, now)),
@@ -151,7 +151,7 @@ class RunPrefectDeployment(BaseOperator):
     def execute_complete(self, context: Mapping[str, Any], event: Mapping[str, Any]) -> Any:
         """Resumed by the trigger: the run is read again, whatever the event says."""
         with self._errors_for_airflow(), self._hook.client() as client:
-            self._grip.take(Hold(context["ti"], client.connection, flow_run_id=event["flow_run_id"]))
+            self._ownership.take(OwnedRun(context["ti"], client.connection, flow_run_id=event["flow_run_id"]))
             run = self._limits.look_again(client, event)
             if not self._is_final(run):
                 self.log.warning("Flow run %r still lives (%s); waiting again", run.name, event.get("detail", ""))
@@ -164,7 +164,7 @@ class RunPrefectDeployment(BaseOperator):
         being stopped; the last leaves the run to the task's retry, where one is left. Ends `execute` by raising:
         Airflow's signal handler itself lets it go on.
         """
-        self._grip.end()
+        self._ownership.end()
 
     @property
     def _hook(self) -> PrefectHook:
@@ -180,17 +180,17 @@ class RunPrefectDeployment(BaseOperator):
                 raise
             raise AirflowFailException(str(error)) from error
         except AirflowTaskTimeout:
-            self._grip.out_of_time = True
+            self._ownership.out_of_time = True
             raise
 
     def _start(self, client: PrefectClient, context: Mapping[str, Any]) -> Submitted:
         """The run that answers, known to Airflow from here on."""
         ti = context["ti"]
         order = self._order(ti, context["dag_run"])
-        self._grip.take(Hold(ti, client.connection, order=order))
+        self._ownership.take(OwnedRun(ti, client.connection, order=order))
         submitted = order.place(client, DeploymentCache())
         run, url = submitted.run, client.connection.flow_run_url(submitted.run.id)
-        self._grip.take(Hold(ti, client.connection, flow_run_id=run.id))
+        self._ownership.take(OwnedRun(ti, client.connection, flow_run_id=run.id))
         ti.xcom_push(key=FLOW_RUN_ID_KEY, value=run.id)
         ti.xcom_push(key=FLOW_RUN_URL_KEY, value=url)
         verb = {"started": "Started", "attached": "Attached to", "retried": "Retrying in place"}[submitted.how]
@@ -203,22 +203,22 @@ class RunPrefectDeployment(BaseOperator):
             waiting = self._trigger(run, terms)
             # What fails in the triggerer alone, time and again, is done here.
             if self.deferrable and waiting.errors_before < TRIGGERER_ERRORS_ALLOWED:
-                self._grip.heed_an_end()
+                self._ownership.check_not_ended()
                 self.defer(trigger=waiting, method_name="execute_complete")
             terms = wait_here(waiting)
             run = self._limits.look_again(client, terms)
         return self._conclude(client, run, context, terms)
 
     def _order(self, ti: Any, dag_run: Any) -> Order:
-        parentage = parentage_of(ti)
+        lineage = lineage_of(ti)
         submission = Submission(
             self._checked_by_contract(),
             tags=tags_of(ti, self.tags),
-            labels=labels_of(ti, parentage),
+            labels=labels_of(ti, lineage),
             job_variables=self.job_variables,
         )
         intention = intention_of(ti, dag_run, self.deployment_name)
-        return Order(intention, submission, parentage.environment, self.on_retry, self.crash_grace_seconds)
+        return Order(intention, submission, lineage.environment, self.on_retry, self.crash_grace_seconds)
 
     def _checked_by_contract(self) -> dict[str, Any]:
         if self.contract is None:
@@ -271,7 +271,7 @@ class RunPrefectDeployment(BaseOperator):
     def _conclude(
         self, client: PrefectClient, run: FlowRun, context: Mapping[str, Any], terms: Mapping[str, Any]
     ) -> Any:
-        self._grip.release()
+        self._ownership.release()
         if self.stream_logs and run.start_time is not None and not terms.get("log_is_closed", False):
             seconds = 0.0 if "log_is_closed" in terms else self._at_most(LAST_LINES_SECONDS)
             write_lines(self.log, last_lines(client, run.id, terms.get("logged_until"), seconds))

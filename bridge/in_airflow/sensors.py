@@ -12,14 +12,14 @@ from airflow.sdk import BaseSensorOperator, XComArg
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from bridge.errors import BridgeError, FlowRunsFailed, PrefectUnreachable
+from bridge.in_airflow.hand_over import resume_not_before, wait_here
 from bridge.in_airflow.hook import DEFAULT_CONN_ID, PrefectHook
 from bridge.in_airflow.many_runs import FlowRunsTrigger
-from bridge.in_airflow.resuming import resume_not_before, wait_here
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.retrying import RetryPolicy
 from bridge.quorum import Needs, Quorum, check_needs, quorum_of
 from bridge.readiness import examine
-from bridge.taking_stock import describe_ended, take_stock
+from bridge.run_summary import describe_ended, summarise_runs
 
 ERRORS_BORNE = 5
 """After so many waits in a row that failed, the worker waits itself; what fails there as well is raised.
@@ -132,7 +132,7 @@ class WaitForFlowRuns(BaseSensorOperator):
         try:
             with PrefectHook(self.prefect_conn_id).client() as client:
                 while True:
-                    stock = client.run(take_stock(client.connection, flow_run_ids, self.crash_grace_seconds))
+                    stock = client.run(summarise_runs(client.connection, flow_run_ids, self.crash_grace_seconds))
                     standing = quorum.standing(len(stock.completed), len(stock.errors))
                     if standing == "met":
                         return client.run(describe_ended(client.connection, flow_run_ids, stock))

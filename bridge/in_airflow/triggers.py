@@ -20,11 +20,11 @@ from pydantic import BaseModel
 
 from bridge.ending import describe_cancellation, outcome
 from bridge.errors import BridgeError
-from bridge.in_airflow.first_question import ask_once
+from bridge.in_airflow.hand_over import seconds_until
 from bridge.in_airflow.hook import PrefectHook
-from bridge.in_airflow.resuming import seconds_until
 from bridge.in_airflow.run_log import AIRFLOW_ERRORS, RunLog, xcom_place
 from bridge.in_airflow.task_states import state_of
+from bridge.in_airflow.warm_up import warm_up_once
 from bridge.prefect_api import wire
 from bridge.prefect_api.client import AsyncPrefectClient
 from bridge.prefect_api.connection import PrefectConnection
@@ -107,7 +107,7 @@ class FlowRunTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """One event: the task's success, or why it must resume on a worker."""
         written = RunLog(self.log, self._task(), self.logged_until)
-        ask_once(self._task())
+        warm_up_once(self._task())
         try:
             connection = await PrefectHook(self.prefect_conn_id).connection_async()
             if self.stream_logs:

@@ -13,13 +13,13 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from airflow.triggers.shared_stream import AdvanceItem, AdvanceOutcome, SharedStreamProducer
 
 from bridge.in_airflow.hook import DEFAULT_CONN_ID
-from bridge.in_airflow.looks import OUTAGES, RECONCILE_SECONDS, Look, Looks
+from bridge.in_airflow.polling import OUTAGES, RECONCILE_SECONDS, Poll, Poller
 from bridge.prefect_api import wire
 from bridge.prefect_api.client import AsyncPrefectClient
-from bridge.prefect_api.ended import Cursor, Watch, describe, start_from_now
+from bridge.prefect_api.end_cursor import Cursor, Watch, describe, start_from_now
 from bridge.prefect_api.records import FlowRun
 
-EVENTS_A_LOOK = 100
+EVENTS_A_POLL = 100
 """A backlog is told in parts, so that a restart in its middle leaves few events in doubt."""
 
 
@@ -33,9 +33,9 @@ class PrefectEventTrigger(BaseEventTrigger):
     :param prefect_conn_id: Airflow connection of type `prefect`.
     :param reconcile_seconds: how often to look although no event of Prefect's has asked for it.
 
-    The first look starts from now. Every later end is told at least once, and once only unless the triggerer is lost
+    The first poll starts from now. Every later end is told at least once, and once only unless the triggerer is lost
     between storing an event and saving that it did so (a second or two): such an event bears `maybe_repeated`. In the
-    DAG, `bridge.in_airflow.hearing.new_ends` gives each end once. While Prefect is away the trigger keeps trying.
+    DAG, `bridge.in_airflow.event_claims.new_ends` gives each end once. While Prefect is away the trigger keeps trying.
     """
 
     def __init__(
@@ -78,35 +78,35 @@ class PrefectEventTrigger(BaseEventTrigger):
 
     @classmethod
     def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> SharedStreamProducer:
-        """The looks that the watchers share."""
-        return Looks(kwargs["prefect_conn_id"], kwargs["reconcile_seconds"])
+        """The polls that the watchers share."""
+        return Poller(kwargs["prefect_conn_id"], kwargs["reconcile_seconds"])
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
-        """At every look: what has ended since the one before."""
-        async for look in shared_stream:
-            for event in await self._look(look):
+        """At every poll: what has ended since the one before."""
+        async for poll in shared_stream:
+            for event in await self._poll(poll):
                 yield event
-            look.when_stored(self._save)
-            look.again = look.again or bool(self._backlog)
+            poll.when_stored(self._save)
+            poll.again = poll.again or bool(self._backlog)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """The same with a stream of its own, as if every event were stored at once."""
-        looks = Looks(self.prefect_conn_id, self.reconcile_seconds)
-        stream = looks.open_stream()
+        poller = Poller(self.prefect_conn_id, self.reconcile_seconds)
+        stream = poller.open_stream()
         try:
-            async for look, _ in stream:
-                async for event in self.filter_shared_stream(_only(look)):
+            async for poll, _ in stream:
+                async for event in self.filter_shared_stream(_only(poll)):
                     yield event
-                await looks.advance([AdvanceItem(look, AdvanceOutcome(acked=1, failed=0))])
+                await poller.advance([AdvanceItem(poll, AdvanceOutcome(acked=1, failed=0))])
         finally:
             await stream.aclose()
 
-    async def _look(self, look: Look) -> list[TriggerEvent]:
+    async def _poll(self, poll: Poll) -> list[TriggerEvent]:
         is_up_to_date = self._cursor is not None and not self._backlog and not self._away
-        if is_up_to_date and not look.concerns(self.watch):
+        if is_up_to_date and not poll.concerns(self.watch):
             return []
         try:
-            events = await self._read(await look.client())
+            events = await self._read(await poll.client())
         except OUTAGES as error:
             if not self._away:
                 self.log.warning("Cannot look at Prefect, trying again until it is possible: %s", error)
@@ -123,7 +123,7 @@ class PrefectEventTrigger(BaseEventTrigger):
         if cursor is None:
             cursor = await client.run(start_from_now(self.watch))
         backlog = self._backlog or cursor.news(await client.run(self.watch.find(cursor.since)))
-        runs = backlog[:EVENTS_A_LOOK]
+        runs = backlog[:EVENTS_A_POLL]
         payloads = [await self._describe(client, run, cursor) for run in runs]
         if runs:
             await self._store(cursor.beginning(runs))
@@ -176,7 +176,7 @@ class PrefectEventTrigger(BaseEventTrigger):
             await store.aset(self._cursor_key, cursor.encode())
 
     async def _save(self) -> None:
-        """Remember what Airflow has stored; where that fails the next look tries again."""
+        """Remember what Airflow has stored; where that fails the next poll tries again."""
         if self._cursor is None or not self._unsaved:
             return
         try:
@@ -187,5 +187,5 @@ class PrefectEventTrigger(BaseEventTrigger):
             self._unsaved = False
 
 
-async def _only(look: Look) -> AsyncIterator[Look]:
-    yield look
+async def _only(poll: Poll) -> AsyncIterator[Poll]:
+    yield poll

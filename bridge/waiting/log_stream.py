@@ -17,8 +17,8 @@ from bridge.errors import BridgeError, PrefectApiError
 from bridge.prefect_api.batches import LOGS_PAGE, read_log_page
 from bridge.prefect_api.exchange import PAGE, Operation
 from bridge.prefect_api.records import LogLine
+from bridge.waiting.batching import Batcher
 from bridge.waiting.followed import FollowedRun
-from bridge.waiting.gathering import Gathering
 from bridge.waiting.log_tail import OVERLAP
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class LogStream:
         self._unread: set[str] = set()
         """Runs of which some follower has seen no line yet; they are read from their own beginnings."""
         self._from: datetime | None = None
-        self._ending: Gathering[None] = Gathering(
+        self._ending: Batcher[None] = Batcher(
             self._read_ending, gather_seconds=gather_seconds, spacing_seconds=spacing_seconds, most=PAGE
         )
 

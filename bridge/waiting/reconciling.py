@@ -18,8 +18,8 @@ from bridge.prefect_api.batches import Readings, read_page
 from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.exchange import PAGE
 from bridge.prefect_api.wire import lost
+from bridge.waiting.batching import copy_error
 from bridge.waiting.followed import FollowedRun
-from bridge.waiting.gathering import copy_error
 from bridge.waiting.log_stream import Ask
 
 log = logging.getLogger(__name__)

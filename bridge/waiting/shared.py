@@ -25,8 +25,8 @@ from bridge.prefect_api.exchange import PAGE, Operation
 from bridge.prefect_api.records import FlowRun, LogLine
 from bridge.prefect_api.retrying import RetryPolicy
 from bridge.prefect_api.wire import lost
+from bridge.waiting.batching import Batcher, copy_error
 from bridge.waiting.followed import FollowedRun, Follower, has_ended, is_older
-from bridge.waiting.gathering import Gathering, copy_error
 from bridge.waiting.log_stream import LogStream
 from bridge.waiting.log_tail import LogTail
 from bridge.waiting.reconciling import Reconciling, WaitingPolicy
@@ -65,10 +65,10 @@ class SharedWaiting:
         self._logs = LogStream(
             self._ask, self._runs, log_seconds=policy.log_seconds, gather_seconds=gather, spacing_seconds=spacing
         )
-        self._confirming: Gathering[FlowRun] = Gathering(
+        self._confirming: Batcher[FlowRun] = Batcher(
             self._read_runs, gather_seconds=gather, spacing_seconds=spacing, most=PAGE
         )
-        self._results: Gathering[Mapping[str, Any] | None] = Gathering(
+        self._results: Batcher[Mapping[str, Any] | None] = Batcher(
             self._read_results, gather_seconds=gather, spacing_seconds=spacing, most=RESULTS_PAGE
         )
 

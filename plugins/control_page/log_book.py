@@ -6,7 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import replace
 
-from bridge.prefect_api import browsing, wire
+from bridge.prefect_api import run_queries, wire
 from bridge.prefect_api.exchange import PAGE, Operation
 from bridge.prefect_api.records import LogLine
 from bridge.waiting.log_tail import LogTail
@@ -38,7 +38,7 @@ class LogBook:
     def read(self) -> Operation[tuple[LogLine, ...]]:
         """What has come since the last reading is added; gives all that is kept, the oldest first."""
         if self._tail.is_empty:
-            last = yield from browsing.read_last_logs(self._flow_run_id)
+            last = yield from run_queries.read_last_logs(self._flow_run_id)
             self.begins_in_the_middle = len(last) == PAGE
             self._keep(self._tail.take(last))
             return tuple(self._lines)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
-from bridge.prefect_api.browsing import RunQuery
+from bridge.prefect_api.run_queries import RunQuery
 
 RUNS_A_PAGE = 50
 STATES = ("Running", "Late", "Scheduled", "Pending", "Completed", "Failed", "Crashed", "Cancelled", "Cancelling")

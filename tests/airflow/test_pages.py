@@ -14,7 +14,7 @@ import pytest
 
 from bridge import errors
 from bridge.in_airflow.operators import RunPrefectDeployment
-from bridge.in_airflow.parentage import labels_of, tags_of
+from bridge.in_airflow.run_metadata import labels_of, tags_of
 from bridge.intention import Intention
 from bridge.parameters import check_parameters
 from bridge.prefect_api import wire
@@ -22,7 +22,7 @@ from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.wire import Submission
 from bridge.submitting import submit
 from bridge.testing import Course, FakePrefect
-from bridge.tracing import LineageRun, Parentage
+from bridge.tracing import Lineage, LineageRun
 from tests.airflow.conftest import Played
 from tests.live_prefect import CHECKOUT, LivePrefect, wait_until
 
@@ -215,10 +215,10 @@ def test_the_retry_policy_sees_the_type_of_the_error(
 def test_a_flow_finds_its_lineage_parent(
     client: PrefectClient, prefect: LivePrefect, served: Callable[[str, str], Any]
 ) -> None:
-    parentage = Parentage(parent=LineageRun("airflow", "train_products.train", "0198c0de-0000-7000-8000-000000000001"))
+    lineage = Lineage(parent=LineageRun("airflow", "train_products.train", "0198c0de-0000-7000-8000-000000000001"))
     with served("follow-a-run", "lineage"):
         record = client.run(wire.find_deployment("train/lineage"))
-        asked = Submission({}, labels=parentage.labels)
+        asked = Submission({}, labels=lineage.labels)
         run = client.run(submit(record, Intention("train/lineage", ("lineage",)), asked)).run
 
         def told() -> list[str]:
@@ -237,7 +237,7 @@ def test_a_run_bears_the_tags_and_labels_of_the_page() -> None:
         tag.split(":")[0] for tag in re.findall(r"`([^`]+)`", tags[1])
     ]
     named = re.findall(r"`([^`]+)`", labels[1] + url[1])
-    assert named == list(labels_of(ti, Parentage()))
+    assert named == list(labels_of(ti, Lineage()))
 
 
 def test_the_log_in_the_task_reads_as_on_the_page(

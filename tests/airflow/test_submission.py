@@ -17,11 +17,11 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from opentelemetry.sdk.trace import TracerProvider
 
 from bridge.errors import ParametersRejected
-from bridge.in_airflow import holding
+from bridge.in_airflow import ownership
 from bridge.in_airflow.deployment_cache import DeploymentCache
-from bridge.in_airflow.holding import Hold
 from bridge.in_airflow.operators import RunPrefectDeployment
-from bridge.in_airflow.parentage import labels_of, parentage_of, tags_of
+from bridge.in_airflow.ownership import Hold
+from bridge.in_airflow.run_metadata import labels_of, lineage_of, tags_of
 from bridge.in_airflow.submission import Order
 from bridge.intention import AirflowIntention
 from bridge.prefect_api import exchange, wire
@@ -191,9 +191,9 @@ TASK = SimpleNamespace(
 
 def test_the_trace_that_the_task_is_part_of_goes_on_in_prefect(client: PrefectClient, cache: DeploymentCache) -> None:
     with TracerProvider().get_tracer("test").start_as_current_span("task") as span:
-        parentage = parentage_of(TASK)
+        lineage = lineage_of(TASK)
     trace_id = f"{span.get_span_context().trace_id:032x}"
-    marked = replace(member(1), submission=Submission({}, labels=labels_of(TASK, parentage)))
+    marked = replace(member(1), submission=Submission({}, labels=labels_of(TASK, lineage)))
     flow_run_id = placed(marked, client, cache)
     labels = client.run(read_labels(flow_run_id))
     assert trace_id in labels[PREFECT_TRACEPARENT_LABEL]
@@ -238,7 +238,7 @@ def held(client: PrefectClient, order: Order, cache: DeploymentCache) -> Any:
 def test_a_task_that_a_person_ends_cancels_its_run(
     client: PrefectClient, held: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(holding, "state_if_known", lambda _: "failed")
+    monkeypatch.setattr(ownership, "state_if_known", lambda _: "failed")
     operator, flow_run_id = held
     with pytest.raises(AirflowFailException):
         operator.on_kill()
@@ -248,7 +248,7 @@ def test_a_task_that_a_person_ends_cancels_its_run(
 def test_a_worker_that_is_stopped_leaves_the_run_to_the_retry(
     client: PrefectClient, held: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(holding, "state_if_known", lambda _: "running")
+    monkeypatch.setattr(ownership, "state_if_known", lambda _: "running")
     operator, flow_run_id = held
     with pytest.raises(AirflowException, match="lives on"):
         operator.on_kill()
@@ -259,8 +259,8 @@ def test_a_worker_that_is_stopped_leaves_the_run_to_the_retry(
 def test_an_end_that_comes_in_the_middle_of_a_word_with_airflow_is_heeded_after_it(
     client: PrefectClient, held: Any, monkeypatch: pytest.MonkeyPatch, then: str
 ) -> None:
-    monkeypatch.setattr(holding, "state_if_known", lambda _: holding.UNKNOWN)
-    monkeypatch.setattr(holding, "state_or_unknown", lambda _: then)
+    monkeypatch.setattr(ownership, "state_if_known", lambda _: ownership.UNKNOWN)
+    monkeypatch.setattr(ownership, "state_or_unknown", lambda _: then)
     operator, flow_run_id = held
     operator.on_kill()
     with pytest.raises(AirflowFailException, match="ended from outside"):
@@ -284,7 +284,7 @@ def test_an_end_that_comes_before_the_run_is_looked_for_is_heeded_once_it_is(
     then: type[Exception],
     states: set[str],
 ) -> None:
-    monkeypatch.setattr(holding, "state_or_unknown", lambda _: known)
+    monkeypatch.setattr(ownership, "state_or_unknown", lambda _: known)
     left_by_an_earlier_attempt = placed(order, client, cache)
     operator = RunPrefectDeployment(task_id="t", deployment="hold/t")
     operator.on_kill()
@@ -298,7 +298,7 @@ def test_an_end_that_comes_before_the_run_is_looked_for_is_heeded_once_it_is(
 def test_a_task_that_nobody_has_ended_is_handed_to_the_triggerer(
     client: PrefectClient, held: Any, monkeypatch: pytest.MonkeyPatch, known: str
 ) -> None:
-    monkeypatch.setattr(holding, "state_or_unknown", lambda _: known)
+    monkeypatch.setattr(ownership, "state_or_unknown", lambda _: known)
     operator, flow_run_id = held
     operator._grip.heed_an_end()
     assert state(client, flow_run_id) not in {"CANCELLING", "CANCELLED"}
@@ -308,7 +308,7 @@ def test_a_task_that_nobody_has_ended_is_handed_to_the_triggerer(
 def test_a_worker_that_is_stopped_cancels_where_nobody_would_take_the_run_up(
     client: PrefectClient, held: Any, monkeypatch: pytest.MonkeyPatch, reason: str
 ) -> None:
-    monkeypatch.setattr(holding, "state_if_known", lambda _: "running")
+    monkeypatch.setattr(ownership, "state_if_known", lambda _: "running")
     operator, flow_run_id = held
     if reason == "chosen":
         operator._grip._on_worker_shutdown = "cancel"

@@ -22,7 +22,7 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.sdk.execution_time.xcom import XCom
 from airflow.triggers.base import TaskSkippedEvent, TaskSuccessEvent
 
-from bridge.in_airflow import first_question
+from bridge.in_airflow import warm_up
 from bridge.in_airflow.sensors import PrefectReady
 from bridge.in_airflow.triggers import FlowRunTrigger
 from bridge.prefect_api import wire
@@ -42,7 +42,7 @@ TASK = SimpleNamespace(task_id="t", dag_id="d", run_id="r", map_index=-1)
 @pytest.fixture(autouse=True)
 def _airflow_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no Airflow to ask here."""
-    monkeypatch.setattr(first_question, "_asked", [object()])
+    monkeypatch.setattr(warm_up, "_asked", [object()])
 
 
 def state_of(prefect: LivePrefect, flow_run_id: str) -> str:
@@ -80,7 +80,7 @@ async def test_a_triggerer_gets_to_know_airflow_once_whatever_the_answer(
 ) -> None:
     question = AsyncMock(**answer)
     monkeypatch.setattr(XCom, "aget_one", question)
-    monkeypatch.setattr(first_question, "_asked", [])
+    monkeypatch.setattr(warm_up, "_asked", [])
     for _ in range(2):
         event = await fired(trigger(prefect.run_by_hand("COMPLETED"), end_from_trigger=True))
         assert isinstance(event, TaskSuccessEvent)

@@ -20,10 +20,10 @@ from airflow.serialization.encoders import encode_trigger
 from airflow.triggers.base import TriggerEvent
 
 from bridge.errors import PrefectUnreachable
-from bridge.in_airflow import looks
+from bridge.in_airflow import polling
 from bridge.in_airflow.watching import PrefectEventTrigger
 from bridge.prefect_api.client import AsyncPrefectClient, PrefectClient
-from bridge.prefect_api.ended import Cursor, Watch
+from bridge.prefect_api.end_cursor import Cursor, Watch
 from tests.live_prefect import LivePrefect
 
 PATIENCE_SECONDS = 60
@@ -149,13 +149,13 @@ async def test_ends_of_other_runs_are_not_looked_for(
 ) -> None:
     """The event tells whose end it is: however many others end, this watcher asks Prefect nothing."""
     asked: list[bool] = []
-    concerns = looks.Look.concerns
+    concerns = polling.Poll.concerns
 
-    def recorded(look: looks.Look, watch: Watch) -> bool:
+    def recorded(look: polling.Poll, watch: Watch) -> bool:
         asked.append(concerns(look, watch))
         return asked[-1]
 
-    monkeypatch.setattr(looks.Look, "concerns", recorded)
+    monkeypatch.setattr(polling.Poll, "concerns", recorded)
     async with listening(watcher(store, tag, reconcile_seconds=600.0), store) as heard:
         await heard.has_looked()
         await heard.until(lambda: True in asked)  # the socket is open
@@ -197,7 +197,7 @@ async def test_an_end_whose_telling_was_cut_short_is_told_again_and_says_so(
 async def test_events_lost_and_doubled_change_nothing(
     client: PrefectClient, prefect: LivePrefect, store: Store, tag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changes = looks.state_changes
+    changes = polling.state_changes
 
     async def faulty(*arguments: Any) -> AsyncIterator[Any]:
         count = 0
@@ -210,8 +210,8 @@ async def test_events_lost_and_doubled_change_nothing(
             if count % 7 == 0:
                 raise PrefectUnreachable("cut off")
 
-    monkeypatch.setattr(looks, "state_changes", faulty)
-    monkeypatch.setattr(looks, "RECONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(polling, "state_changes", faulty)
+    monkeypatch.setattr(polling, "RECONNECT_SECONDS", 0.1)
     async with listening(watcher(store, tag), store) as heard:
         await heard.has_looked()
         ended = [await asyncio.to_thread(run_with, prefect, tag, "RUNNING", "COMPLETED") for _ in range(12)]
@@ -225,7 +225,7 @@ async def test_without_a_socket_ends_are_found_at_intervals(
         raise PrefectUnreachable("no websockets here")
         yield
 
-    monkeypatch.setattr(looks, "state_changes", refused)
+    monkeypatch.setattr(polling, "state_changes", refused)
     async with listening(watcher(store, tag), store) as heard:
         await heard.has_looked()
         flow_run_id = await asyncio.to_thread(run_with, prefect, tag, "COMPLETED")
@@ -248,7 +248,7 @@ async def test_a_run_that_is_retried_in_place_ends_twice(
 async def test_a_backlog_is_told_whole_and_in_order(
     client: PrefectClient, prefect: LivePrefect, store: Store, tag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.in_airflow.watching.EVENTS_A_LOOK", 2)
+    monkeypatch.setattr("bridge.in_airflow.watching.EVENTS_A_POLL", 2)
     async with listening(watcher(store, tag), store) as heard:
         await heard.has_looked()
     missed = [await asyncio.to_thread(run_with, prefect, tag, "COMPLETED") for _ in range(5)]
@@ -311,7 +311,7 @@ async def test_prefect_may_die_and_come_back(
 async def test_a_connection_that_is_missing_is_waited_for(
     client: PrefectClient, prefect: LivePrefect, store: Store, tag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(looks, "LEAST_SECONDS_BETWEEN_LOOKS", 0.05)
+    monkeypatch.setattr(polling, "LEAST_SECONDS_BETWEEN_POLLS", 0.05)
     trigger = watcher(store, tag, prefect_conn_id="prefect_later")
     async with listening(trigger, store) as heard:
         await heard.until(lambda: trigger._away)
@@ -331,7 +331,7 @@ async def test_all_looks_use_one_client_until_the_connection_changes(
             super().__init__(*arguments)
             opened.append(self)
 
-    monkeypatch.setattr(looks, "AsyncPrefectClient", Counted)
+    monkeypatch.setattr(polling, "AsyncPrefectClient", Counted)
     async with listening(watcher(store, tag), store) as heard:
         await heard.has_looked()
         for count in (1, 2):

@@ -23,7 +23,7 @@ from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.events import state_changes
 from bridge.prefect_api.retrying import RetryPolicy
-from bridge.readiness import acquaint
+from bridge.readiness import read_server
 from tests.contract.fronts import ForwardProxy, forward_proxy, make_certificate, tls_front
 from tests.live_prefect import LivePrefect
 
@@ -78,7 +78,7 @@ def proxy() -> Iterator[ForwardProxy]:
 
 def greeting(connection: PrefectConnection) -> str:
     with PrefectClient(connection, RetryPolicy(attempts=1)) as client:
-        return str(client.run(acquaint()))
+        return str(client.run(read_server()))
 
 
 async def socket_stands(connection: PrefectConnection, seconds: float = 20) -> bool:

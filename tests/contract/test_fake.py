@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from bridge import errors, prefect_api
-from bridge.prefect_api import batches, browsing, wire
+from bridge.prefect_api import batches, run_queries, wire
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.exchange import PAGE, Answer, Operation, Request
@@ -290,7 +290,7 @@ def runs_by_what_they_are(talk: Talk) -> None:
         asked = {**mine, "sort": sort, "limit": 2, "offset": 1}
         numbers = [row["parameters"]["number"] for row in talk.send("POST", "/flow_runs/filter", asked).body]
         assert numbers == ([1, 2] if sort.endswith("ASC") else [2, 1])
-        found = talk.ask(browsing.filter_flow_runs(mine, sort=sort, limit=3))
+        found = talk.ask(run_queries.filter_flow_runs(mine, sort=sort, limit=3))
         assert [run.parameters["number"] for run in found] == ([0, 1, 2] if sort.endswith("ASC") else [3, 2, 1])
 
 
@@ -304,10 +304,10 @@ def runs_that_ended(talk: Talk) -> None:
     talk.side.put_state(runs[2].id, "FAILED")
     flow, _, deployment = talk.name.partition("/")
     wanted = {"since": began, "flow": flow, "deployment": deployment, "tags": ["a"]}
-    found = talk.ask(browsing.find_ended_flow_runs(["COMPLETED"], **wanted))
+    found = talk.ask(run_queries.find_ended_flow_runs(["COMPLETED"], **wanted))
     assert [run.id for run in found] == [runs[1].id, runs[0].id]
-    assert len(talk.ask(browsing.find_ended_flow_runs(["FAILED"], flow=flow, newest_only=True))) == 1
-    assert talk.ask(browsing.find_ended_flow_runs(["COMPLETED"], flow="no such flow")) == []
+    assert len(talk.ask(run_queries.find_ended_flow_runs(["FAILED"], flow=flow, newest_only=True))) == 1
+    assert talk.ask(run_queries.find_ended_flow_runs(["COMPLETED"], flow="no such flow")) == []
 
 
 @exchange
@@ -318,8 +318,8 @@ def runs_as_people_look_for_them(talk: Talk) -> None:
     talk.side.put_state(runs[1].id, "COMPLETED")
     a_day_ago = datetime.now(UTC) - timedelta(days=1)
     for states, numbers in (((), [2, 1, 0]), (("RUNNING", "Completed"), [1, 0]), (("Late",), [])):
-        query = browsing.RunQuery(deployment_id=record.id, states=states, since=a_day_ago, tags=("a",))
-        assert [run.parameters["number"] for run in talk.ask(browsing.list_flow_runs(query))] == numbers
+        query = run_queries.RunQuery(deployment_id=record.id, states=states, since=a_day_ago, tags=("a",))
+        assert [run.parameters["number"] for run in talk.ask(run_queries.list_flow_runs(query))] == numbers
 
 
 @exchange
@@ -417,13 +417,13 @@ def a_page_of_runs(talk: Talk) -> None:
     record = talk.record()
     for number in range(3):
         talk.start(record, number=number)
-    query = browsing.RunQuery(deployment_ids=(record.id, NOBODY), limit=2)
-    first, second = (talk.ask(browsing.read_run_page(query, page)) for page in (1, 2))
+    query = run_queries.RunQuery(deployment_ids=(record.id, NOBODY), limit=2)
+    first, second = (talk.ask(run_queries.read_run_page(query, page)) for page in (1, 2))
     assert [run.parameters["number"] for run in (*first.runs, *second.runs)] == [2, 1, 0]
     assert (first.count, second.count) == (3, 3)
     assert first.runs[0].labels["x"] == 1
     assert not first.runs[0].auto_scheduled
-    assert talk.ask(browsing.read_run_page(browsing.RunQuery(deployment_ids=()))).count == 0
+    assert talk.ask(run_queries.read_run_page(run_queries.RunQuery(deployment_ids=()))).count == 0
 
 
 @exchange
@@ -431,25 +431,25 @@ def the_inside_of_a_run(talk: Talk) -> None:
     record = talk.record()
     run, child = talk.start(record, number=1), talk.start(record, number=2)
     talk.side.task(run.id, f"place-{talk.token}", child.id)
-    [place] = talk.ask(browsing.read_task_runs(run.id))
+    [place] = talk.ask(run_queries.read_task_runs(run.id))
     assert (place.name, place.state_type, place.end_time) == (f"place-{talk.token}", "PENDING", None)
-    [below] = talk.ask(browsing.read_sub_runs(run.id))
+    [below] = talk.ask(run_queries.read_sub_runs(run.id))
     assert below.parent_task_run_id == place.id
     talk.heard.pop()  # the real server's sub-run is another run than the fake's
     for number in range(2):
         talk.side.log(run.id, f"line {number}", 20)
-    assert [line.message for line in talk.ask(browsing.read_last_logs(run.id))] == ["line 0", "line 1"]
+    assert [line.message for line in talk.ask(run_queries.read_last_logs(run.id))] == ["line 0", "line 1"]
 
 
 @exchange
 def a_pause_of_schedules(talk: Talk) -> None:
     record = talk.record()
     assert not record.paused
-    assert talk.ask(browsing.pause_deployment(record.id)) is None
+    assert talk.ask(run_queries.pause_deployment(record.id)) is None
     assert talk.ask(wire.find_deployment(talk.name)).paused
-    assert talk.ask(browsing.resume_deployment(record.id)) is None
+    assert talk.ask(run_queries.resume_deployment(record.id)) is None
     assert not talk.ask(wire.find_deployment(talk.name)).paused
-    assert isinstance(talk.ask(browsing.pause_deployment(NOBODY)), errors.PrefectApiError)
+    assert isinstance(talk.ask(run_queries.pause_deployment(NOBODY)), errors.PrefectApiError)
 
 
 @exchange

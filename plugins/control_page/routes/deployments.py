@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from bridge.errors import DeploymentNotFound
-from bridge.prefect_api import browsing, wire
+from bridge.prefect_api import run_queries, wire
 from bridge.prefect_api.records import DeploymentRecord, Worker
 from plugins.control_page import audit
 from plugins.control_page.access import Viewer
@@ -44,7 +44,7 @@ async def deployment_list(request: Request, reader: ReaderDep, viewer: ViewerDep
 async def pause(request: Request, deployment_id: UUID, reader: ReaderDep, viewer: ViewerDep) -> RedirectResponse:
     """Let its schedules rest."""
     await _for_change("pause", str(deployment_id), reader, viewer)
-    await reader.act(browsing.pause_deployment(str(deployment_id)))
+    await reader.act(run_queries.pause_deployment(str(deployment_id)))
     return back(request, "deployments")
 
 
@@ -52,7 +52,7 @@ async def pause(request: Request, deployment_id: UUID, reader: ReaderDep, viewer
 async def resume(request: Request, deployment_id: UUID, reader: ReaderDep, viewer: ViewerDep) -> RedirectResponse:
     """Let its schedules go on."""
     await _for_change("resume", str(deployment_id), reader, viewer)
-    await reader.act(browsing.resume_deployment(str(deployment_id)))
+    await reader.act(run_queries.resume_deployment(str(deployment_id)))
     return back(request, "deployments")
 
 

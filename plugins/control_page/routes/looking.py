@@ -7,10 +7,10 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from bridge.prefect_api import browsing, wire
-from bridge.prefect_api.browsing import RunPage, RunQuery
+from bridge.prefect_api import run_queries, wire
 from bridge.prefect_api.exchange import Operation
 from bridge.prefect_api.records import DeploymentRecord, FlowRun, TaskRun, Worker
+from bridge.prefect_api.run_queries import RunPage, RunQuery
 from plugins.control_page.access import Viewer, viewer
 from plugins.control_page.prefect_reader import PATIENCE_SECONDS, PrefectReader, Seen
 
@@ -59,7 +59,7 @@ async def see_run_page(reader: PrefectReader, query: RunQuery, page: int, span: 
     if query.deployment_ids == ():
         return Seen(RunPage((), 0))
     key = ("runs", query.deployment_ids, query.states, span, page)
-    return await reader.see(key, lambda: browsing.read_run_page(query, page), fresh_seconds=RUNS_SECONDS)
+    return await reader.see(key, lambda: run_queries.read_run_page(query, page), fresh_seconds=RUNS_SECONDS)
 
 
 async def see_run(reader: PrefectReader, flow_run_id: str) -> Seen[FlowRun]:
@@ -72,14 +72,14 @@ async def see_run(reader: PrefectReader, flow_run_id: str) -> Seen[FlowRun]:
 async def see_task_runs(reader: PrefectReader, flow_run_id: str) -> Seen[list[TaskRun]]:
     """What runs within a run."""
     return await reader.see(
-        ("task runs", flow_run_id), lambda: browsing.read_task_runs(flow_run_id), fresh_seconds=INSIDE_SECONDS
+        ("task runs", flow_run_id), lambda: run_queries.read_task_runs(flow_run_id), fresh_seconds=INSIDE_SECONDS
     )
 
 
 async def see_sub_runs(reader: PrefectReader, flow_run_id: str) -> Seen[list[FlowRun]]:
     """The flow runs that a run has begun."""
     return await reader.see(
-        ("sub-runs", flow_run_id), lambda: browsing.read_sub_runs(flow_run_id), fresh_seconds=INSIDE_SECONDS
+        ("sub-runs", flow_run_id), lambda: run_queries.read_sub_runs(flow_run_id), fresh_seconds=INSIDE_SECONDS
     )
 
 

@@ -11,10 +11,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from bridge.prefect_api import browsing
-from bridge.prefect_api.browsing import RunQuery
+from bridge.prefect_api import run_queries
 from bridge.prefect_api.exchange import Operation
 from bridge.prefect_api.records import FlowRun
+from bridge.prefect_api.run_queries import RunQuery
 from factory import contracts, use_cases
 from plugins.control_page.access import Viewer
 from plugins.control_page.airflow_reader import LastDagRun, last_dag_runs
@@ -95,7 +95,7 @@ async def _runs(
     everything = tuple(sorted({each for some in ids.values() for each in some}))
 
     def page(query: RunQuery) -> Operation[tuple[FlowRun, ...]]:
-        return (yield from browsing.read_run_page(query)).runs
+        return (yield from run_queries.read_run_page(query)).runs
 
     async def see(key: str, of: tuple[str, ...], query: RunQuery, fresh_seconds: float) -> Seen[tuple[FlowRun, ...]]:
         return await reader.see(
@@ -108,7 +108,7 @@ async def _runs(
             "state": {"type": {"any_": ["SCHEDULED"]}},
             "expected_start_time": {"after_": now.isoformat()},
         }
-        return browsing.filter_flow_runs({"flow_runs": runs}, sort="EXPECTED_START_TIME_ASC", limit=LAST_RUNS)
+        return run_queries.filter_flow_runs({"flow_runs": runs}, sort="EXPECTED_START_TIME_ASC", limit=LAST_RUNS)
 
     if not everything:  # either none is deployed, or it is not known yet
         none: Seen[tuple[FlowRun, ...]] = Seen(() if deployments is not None else None)

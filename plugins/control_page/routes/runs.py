@@ -12,9 +12,9 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from bridge.errors import FlowRunNotFound
 from bridge.prefect_api import wire
-from bridge.prefect_api.browsing import RunPage
 from bridge.prefect_api.exchange import Operation
 from bridge.prefect_api.records import FlowRun
+from bridge.prefect_api.run_queries import RunPage
 from factory import use_cases
 from plugins.control_page import audit
 from plugins.control_page.access import Viewer

@@ -17,7 +17,7 @@ from bridge import errors
 from bridge.contracts import Deployment
 from bridge.ending import conclude
 from bridge.intention import Intention
-from bridge.prefect_api import browsing, wire
+from bridge.prefect_api import run_queries, wire
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.events import StateChange, state_changes
@@ -173,7 +173,7 @@ def test_what_the_fake_does_not_know_is_said_and_never_taken_for_something_else(
     with pytest.raises(TypeError, match="not both"):
         prefect.on_run(NAME, Course(), state="FAILED")
     prefect.run(NAME)
-    asked = browsing.filter_flow_runs({"flow_runs": {"flow_version": {"any_": ["1"]}}}, sort="ID_DESC", limit=1)
+    asked = run_queries.filter_flow_runs({"flow_runs": {"flow_version": {"any_": ["1"]}}}, sort="ID_DESC", limit=1)
     with pytest.raises(errors.PrefectApiError, match="does not know the filter 'flow_version'"):
         client.run(asked)
     with pytest.raises(TimeoutError, match="not within 0 s"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.tracing import PREFECT_TRACEPARENT_LABEL, LineageRun, Parentage, parent_run_facet
+from bridge.tracing import PREFECT_TRACEPARENT_LABEL, Lineage, LineageRun, parent_run_facet
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 PARENT = LineageRun("airflow", "weekly.train", "0190f8a4-0000-7000-8000-000000000001")
@@ -10,18 +10,18 @@ ROOT = LineageRun("airflow", "weekly", "0190f8a4-0000-7000-8000-000000000002")
 
 
 def test_nothing_is_said_where_nobody_traces() -> None:
-    assert Parentage().labels == {}
-    assert Parentage().environment == {}
+    assert Lineage().labels == {}
+    assert Lineage().environment == {}
     assert parent_run_facet({"airflow.dag_id": "weekly"}) is None
 
 
 def test_prefects_own_telemetry_finds_the_trace() -> None:
-    assert Parentage(TRACE).labels[PREFECT_TRACEPARENT_LABEL] == TRACE
-    assert Parentage(TRACE).environment == {"TRACEPARENT": TRACE}
+    assert Lineage(TRACE).labels[PREFECT_TRACEPARENT_LABEL] == TRACE
+    assert Lineage(TRACE).environment == {"TRACEPARENT": TRACE}
 
 
 def test_the_facet_is_made_of_the_labels_of_the_run() -> None:
-    facet = parent_run_facet(Parentage(parent=PARENT, root=ROOT).labels)
+    facet = parent_run_facet(Lineage(parent=PARENT, root=ROOT).labels)
     assert facet is not None
     assert facet["run"] == {"runId": PARENT.run_id}
     assert facet["job"] == {"namespace": "airflow", "name": "weekly.train"}
@@ -29,6 +29,6 @@ def test_the_facet_is_made_of_the_labels_of_the_run() -> None:
 
 
 def test_a_process_finds_its_parent_in_its_environment() -> None:
-    environment = Parentage(parent=PARENT, root=ROOT).environment
+    environment = Lineage(parent=PARENT, root=ROOT).environment
     assert environment["OPENLINEAGE_PARENT_ID"] == f"airflow/weekly.train/{PARENT.run_id}"
     assert environment["OPENLINEAGE_ROOT_PARENT_ID"] == f"airflow/weekly/{ROOT.run_id}"

@@ -12,7 +12,7 @@ from typing import Any
 from opentelemetry import propagate
 
 from bridge.contracts import AIRFLOW_TAG
-from bridge.tracing import LineageRun, Parentage
+from bridge.tracing import Lineage, LineageRun
 
 LINEAGE_MACROS = "airflow.providers.openlineage.plugins.macros"
 
@@ -24,7 +24,7 @@ def tags_of(ti: Any, more: Sequence[str] = ()) -> list[str]:
     return list(dict.fromkeys(tags))
 
 
-def labels_of(ti: Any, parentage: Parentage) -> dict[str, str | int]:
+def labels_of(ti: Any, lineage: Lineage) -> dict[str, str | int]:
     """Labels that name the task instance, its try and its page in Airflow, and what the run is part of."""
     return {
         "airflow.dag_id": ti.dag_id,
@@ -33,17 +33,17 @@ def labels_of(ti: Any, parentage: Parentage) -> dict[str, str | int]:
         "airflow.map_index": ti.map_index,
         "airflow.try_number": ti.try_number,
         "airflow.url": ti.log_url,
-        **parentage.labels,
+        **lineage.labels,
     }
 
 
-def parentage_of(ti: Any) -> Parentage:
+def lineage_of(ti: Any) -> Lineage:
     """The current trace, and the task's OpenLineage run where Airflow's OpenLineage provider is installed."""
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
     traceparent = carrier.get("traceparent") or (getattr(ti, "context_carrier", None) or {}).get("traceparent")
     parent, root = _lineage(ti)
-    return Parentage(traceparent, parent, root)
+    return Lineage(traceparent, parent, root)
 
 
 def _lineage(ti: Any) -> tuple[LineageRun | None, LineageRun | None]:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from bridge.prefect_api import browsing
+from bridge.prefect_api import run_queries
 from bridge.prefect_api.exchange import Operation
 from bridge.prefect_api.records import FlowRun
 from bridge.prefect_api.wire import ENDED_TYPES
@@ -74,7 +74,7 @@ class Watch:
     def find(self, since: datetime | None, *, newest_only: bool = False) -> Operation[list[FlowRun]]:
         """The runs that ended so at `since` or later, the newest first."""
         flow, _, deployment = (self.deployment or self.flow or "").partition("/")
-        return browsing.find_ended_flow_runs(
+        return run_queries.find_ended_flow_runs(
             self.states,
             since=since,
             flow=flow or None,

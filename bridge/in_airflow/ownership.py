@@ -1,4 +1,4 @@
-"""What a worker's process holds of a flow run, and what becomes of it when the process is ended.
+"""Which flow run a worker's process owns, and what becomes of it when the process is ended.
 
 Airflow ends a task's process when a person has ended the task, when the task is out of time, and when the worker is
 being stopped. Only the last leaves the run: to the task's retry, where one is left and that was chosen.
@@ -25,7 +25,7 @@ ENDED = "The task was ended from outside"
 RUNNING = {"running", UNKNOWN}
 
 
-class Hold:
+class OwnedRun:
     """A run's id, or as long as that is not known the order that was placed."""
 
     def __init__(
@@ -45,62 +45,62 @@ class Hold:
                 client.run(wire.cancel_flow_run(self._flow_run_id))
 
 
-class Grip:
-    """Holds one run after another for an operator's process, and heeds the end of that process."""
+class Ownership:
+    """Owns one run after another for an operator's process, and heeds the end of that process."""
 
     def __init__(self, on_worker_shutdown: OnWorkerShutdown) -> None:
         self._on_worker_shutdown = on_worker_shutdown
-        self._hold: Hold | None = None
-        self._has_held = False
+        self._owned: OwnedRun | None = None
+        self._has_owned = False
         self._ended_early = False
         self._ending: Thread | None = None
         self.out_of_time = False
         """Airflow's own limit has passed: then the run ends, and Airflow raises what there is to raise."""
 
-    def take(self, hold: Hold) -> None:
+    def take(self, owned: OwnedRun) -> None:
         """From here on this process answers for the run, and for an end that came before."""
-        self._hold, self._has_held = hold, True
+        self._owned, self._has_owned = owned, True
         if not self._ended_early:
             return
-        if self._may_leave(hold.ti) and state_or_unknown(hold.ti) in RUNNING:
+        if self._may_leave(owned.ti) and state_or_unknown(owned.ti) in RUNNING:
             raise AirflowException(STOPPED)
-        hold.let_go()
+        owned.let_go()
         raise AirflowFailException(ENDED)
 
     def release(self) -> None:
         """The run has ended, or is not this process's to end any more."""
-        self._hold = None
+        self._owned = None
 
-    def heed_an_end(self) -> None:
+    def check_not_ended(self) -> None:
         """Before the task is handed to the triggerer: has a person ended it meanwhile?
 
         A worker hears of that with its next heartbeat, some seconds late; a task that has deferred by then, never.
         """
         if self._ending is not None:
             self._ending.join()
-        hold = self._hold
-        if hold is not None and state_or_unknown(hold.ti) not in RUNNING:
-            hold.let_go()
+        owned = self._owned
+        if owned is not None and state_or_unknown(owned.ti) not in RUNNING:
+            owned.let_go()
             raise AirflowFailException(ENDED)
 
     def end(self) -> None:
         """The process is ended, perhaps from a signal handler. Raises to end `execute`: Airflow would let it go on."""
-        hold = self._hold
-        if not self._has_held and not self.out_of_time:
-            # Nothing is held yet, but an earlier attempt may have left a run: `execute` will know.
+        owned = self._owned
+        if not self._has_owned and not self.out_of_time:
+            # Nothing is owned yet, but an earlier attempt may have left a run: `execute` will know.
             self._ended_early = True
             return
-        if hold is not None and not self.out_of_time and self._may_leave(hold.ti):
-            known = state_if_known(hold.ti)
+        if owned is not None and not self.out_of_time and self._may_leave(owned.ti):
+            known = state_if_known(owned.ti)
             if known == UNKNOWN:
                 # The signal may have come in the middle of a word with Airflow, whose answer must be heard out first.
-                self._ending = Thread(target=_let_go_unless_running, args=(hold,), name="bridge ends the task")
+                self._ending = Thread(target=_let_go_unless_running, args=(owned,), name="bridge ends the task")
                 self._ending.start()
                 return
             if known == "running":
                 raise AirflowException(STOPPED)
-        if hold is not None:
-            hold.let_go()
+        if owned is not None:
+            owned.let_go()
         if not self.out_of_time:
             raise AirflowFailException(ENDED)
 
@@ -109,7 +109,7 @@ class Grip:
         return self._on_worker_shutdown == "leave" and bool(ti.try_number <= ti.max_tries)
 
 
-def _let_go_unless_running(hold: Hold) -> None:
+def _let_go_unless_running(owned: OwnedRun) -> None:
     """Cancel the run once Airflow says that the task does not run any more; while it does, leave it. Blocks."""
-    if state_or_unknown(hold.ti) not in RUNNING:
-        hold.let_go()
+    if state_or_unknown(owned.ti) not in RUNNING:
+        owned.let_go()

@@ -25,7 +25,7 @@ ERRORS_TOLD = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Stock:
+class RunSummary:
     """Runs by how they stand, in the order in which they were given; `errors` holds one for each failed or gone run."""
 
     completed: Sequence[FlowRun]
@@ -48,9 +48,9 @@ class Stock:
         return FlowRunsFailed("\n".join([head, *told]), errors)
 
 
-def take_stock(
+def summarise_runs(
     connection: PrefectConnection, flow_run_ids: Sequence[str], crash_grace_seconds: float
-) -> Operation[Stock]:
+) -> Operation[RunSummary]:
     """How the runs stand now; a crashed run within its grace is under way, one that is gone counts as an error."""
     runs = yield from wire.read_flow_runs(flow_run_ids)
     completed: list[FlowRun] = []
@@ -72,11 +72,11 @@ def take_stock(
         else:
             failed.append(run)
             errors.append(verdict.error)
-    return Stock(completed, failed, live, errors)
+    return RunSummary(completed, failed, live, errors)
 
 
 def describe_ended(
-    connection: PrefectConnection, flow_run_ids: Iterable[str], stock: Stock
+    connection: PrefectConnection, flow_run_ids: Iterable[str], stock: RunSummary
 ) -> Operation[list[dict[str, Any]]]:
     """The runs that have ended, in the order of `flow_run_ids`, as JSON objects with the results that they published.
 

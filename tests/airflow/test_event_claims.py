@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bridge.in_airflow import hearing
-from bridge.in_airflow.hearing import _claim, _oldest_doubt, _take
+from bridge.in_airflow import event_claims
+from bridge.in_airflow.event_claims import _claim, _oldest_doubt, _take
 
 DAG = "after_training"
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -90,7 +90,7 @@ class ClaimStore:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *meanwhile: dict[str, str]) -> None:
         self.claims: dict[str, str] = {}
         self._meanwhile = list(meanwhile)
-        monkeypatch.setattr(hearing.time, "sleep", self._let_time_pass)
+        monkeypatch.setattr(event_claims.time, "sleep", self._let_time_pass)
 
     def get(self, _key: str) -> dict[str, str]:
         return dict(self.claims)
@@ -118,8 +118,8 @@ def test_a_claim_that_another_runs_has_overwritten_is_made_again(monkeypatch: py
 
 def test_old_claims_are_forgotten_and_new_ones_never(monkeypatch: pytest.MonkeyPatch) -> None:
     store = ClaimStore(monkeypatch)
-    store.claims = {f"old-{number}": "r0" for number in range(hearing.CLAIMS_KEPT + 1)}
-    new = [f"new-{number}" for number in range(hearing.CLAIMS_KEPT + 1)]
+    store.claims = {f"old-{number}": "r0" for number in range(event_claims.CLAIMS_KEPT + 1)}
+    new = [f"new-{number}" for number in range(event_claims.CLAIMS_KEPT + 1)]
     assert _claim(store, "claims", "r1", new) == set(new)
     assert "old-0" not in store.claims
 
@@ -138,5 +138,5 @@ def test_a_task_gives_no_end_that_another_run_has_just_claimed(monkeypatch: pyte
         "triggering_asset_events": {asset: recorded[:1]},
         "inlet_events": {asset: Recorded(recorded)},
     }
-    monkeypatch.setattr(hearing, "get_current_context", lambda: context)
-    assert [end["event_id"] for end in hearing.new_ends(asset)] == ["a", "c"]
+    monkeypatch.setattr(event_claims, "get_current_context", lambda: context)
+    assert [end["event_id"] for end in event_claims.new_ends(asset)] == ["a", "c"]

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 _asked: list[asyncio.Task[None]] = []
 
 
-def ask_once(ti: Any) -> None:
+def warm_up_once(ti: Any) -> None:
     """Ask in the background, once a process; `ti` is a task instance that waits there, or None."""
     if ti is not None and not _asked:
         _asked.append(asyncio.create_task(_ask(ti)))

@@ -1,6 +1,6 @@
-"""When to look at Prefect for flow runs that have ended: one socket and one pace for all watchers of a connection.
+"""When to poll Prefect for flow runs that have ended: one socket and one pace for all watchers of a connection.
 
-The event socket hastens a look; at intervals there is one anyhow, so that what the socket lost is found. What a look
+The event socket hastens a poll; at intervals there is one anyhow, so that what the socket lost is found. What a poll
 finds is the watchers' business (`bridge.in_airflow.watching`).
 """
 
@@ -20,7 +20,7 @@ from bridge.errors import BridgeError
 from bridge.in_airflow.hook import PrefectHook
 from bridge.prefect_api.client import AsyncPrefectClient
 from bridge.prefect_api.connection import PrefectConnection
-from bridge.prefect_api.ended import Watch
+from bridge.prefect_api.end_cursor import Watch
 from bridge.prefect_api.events import StateChange, state_changes
 from bridge.prefect_api.retrying import RetryPolicy
 from bridge.prefect_api.wire import ENDED_TYPES
@@ -30,9 +30,9 @@ log = logging.getLogger(__name__)
 RECONCILE_SECONDS = 15.0
 RECONCILE_WITHOUT_SOCKET_SECONDS = 5.0
 GATHER_SECONDS = 0.05
-LEAST_SECONDS_BETWEEN_LOOKS = 0.25
-SECOND_LOOK_SECONDS = 1.0
-"""An event is sent before its state is committed: it asks for a look at once, and for one that is so much later."""
+LEAST_SECONDS_BETWEEN_POLLS = 0.25
+SECOND_POLL_SECONDS = 1.0
+"""An event is sent before its state is committed: it asks for a poll at once, and for one that is so much later."""
 
 RECONNECT_SECONDS = 2.0
 LONGEST_RECONNECT_SECONDS = 60.0
@@ -42,13 +42,13 @@ OUTAGES = (BridgeError, AirflowException, AirflowRuntimeError)
 
 
 @dataclass(eq=False)
-class Look:
-    """One look at Prefect, made by every watcher of the API; `again`: there is more to tell at once."""
+class Poll:
+    """One poll of Prefect, made by every watcher of the API; `again`: there is more to tell at once."""
 
     client: Callable[[], Awaitable[AsyncPrefectClient]]
     """Gives the client that the watchers share, for the connection as it is now; raises one of OUTAGES."""
     heard: Sequence[StateChange] | None = None
-    """The ends that have asked for this look; None: it is time to look for whatever has ended."""
+    """The ends that have asked for this poll; None: it is time to poll for whatever has ended."""
     again: bool = False
     _to_call: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
@@ -57,7 +57,7 @@ class Look:
         return self.heard is None or any(watch.may_be(change) for change in self.heard)
 
     def when_stored(self, act: Callable[[], Awaitable[None]]) -> None:
-        """Call this once Airflow has stored the events of this look."""
+        """Call this once Airflow has stored the events of this poll."""
         self._to_call.append(act)
 
     async def stored(self) -> None:
@@ -65,8 +65,8 @@ class Look:
             await act()
 
 
-class Looks(SharedStreamProducer):
-    """Says when to look: at the end of some flow run, and at intervals. A look waits until the one before is stored."""
+class Poller(SharedStreamProducer):
+    """Says when to poll: at the end of some flow run, and at intervals. A poll waits until the one before is stored."""
 
     def __init__(self, prefect_conn_id: str, reconcile_seconds: float) -> None:
         self._conn_id = prefect_conn_id
@@ -77,21 +77,21 @@ class Looks(SharedStreamProducer):
         self._clients: dict[PrefectConnection, AsyncPrefectClient] = {}
         self._last_event: datetime | None = None
         self._heard: list[tuple[float, StateChange]] = []
-        """Ends that ask for a look, with the time of the event loop at which they were heard."""
-        self._looked_for_all: float | None = None
-        """When, by the same clock; None: such a look is due."""
+        """Ends that ask for a poll, with the time of the event loop at which they were heard."""
+        self._polled_all_at: float | None = None
+        """When, by the same clock; None: such a poll is due."""
 
-    async def open_stream(self) -> AsyncGenerator[tuple[Look, Look], None]:
-        """Looks, for ever."""
+    async def open_stream(self) -> AsyncGenerator[tuple[Poll, Poll], None]:
+        """Poller, for ever."""
         listener = asyncio.create_task(self._listen(), name=f"prefect events of {self._conn_id}")
         try:
             while True:
-                look = self._next_look()
+                poll = self._next_poll()
                 self._due.clear()
                 self._done.clear()
-                yield look, look
+                yield poll, poll
                 await self._done.wait()
-                if not look.again:
+                if not poll.again:
                     await self._until_due(listener)
         finally:
             listener.cancel()
@@ -100,27 +100,27 @@ class Looks(SharedStreamProducer):
             self._clients.clear()
 
     async def advance(self, batch: Sequence[AdvanceItem]) -> None:
-        """The looks' events are stored. Where one watcher failed, all save at the next look."""
+        """The polls' events are stored. Where one watcher failed, all save at the next poll."""
         for item in batch:
             if item.outcome.is_clean:
                 await item.broker_payload.stored()
         self._done.set()
 
-    def _next_look(self) -> Look:
+    def _next_poll(self) -> Poll:
         now = asyncio.get_running_loop().time()
         heard: list[StateChange] | None = [change for _, change in self._heard]
-        if self._seconds_to_look_for_all(now) <= 0:
-            heard, self._looked_for_all = None, now
-        self._heard = [(at, change) for at, change in self._heard if now - at < SECOND_LOOK_SECONDS]
-        return Look(self._client, heard)
+        if self._seconds_to_poll_all(now) <= 0:
+            heard, self._polled_all_at = None, now
+        self._heard = [(at, change) for at, change in self._heard if now - at < SECOND_POLL_SECONDS]
+        return Poll(self._client, heard)
 
-    def _seconds_to_look_for_all(self, now: float) -> float:
-        if self._looked_for_all is None:
+    def _seconds_to_poll_all(self, now: float) -> float:
+        if self._polled_all_at is None:
             return 0.0
         longest = self._reconcile_seconds
         if not self._listening:
             longest = min(longest, RECONCILE_WITHOUT_SOCKET_SECONDS)
-        return self._looked_for_all + longest - now
+        return self._polled_all_at + longest - now
 
     async def _client(self) -> AsyncPrefectClient:
         # A client makes a TLS context, which is dear. One for a connection that has changed is left to those who may
@@ -131,7 +131,7 @@ class Looks(SharedStreamProducer):
         return self._clients[connection]
 
     async def _until_due(self, listener: asyncio.Task[None]) -> None:
-        await asyncio.sleep(LEAST_SECONDS_BETWEEN_LOOKS)
+        await asyncio.sleep(LEAST_SECONDS_BETWEEN_POLLS)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._due.wait(), self._longest_wait_seconds())
             await asyncio.sleep(GATHER_SECONDS)
@@ -140,9 +140,9 @@ class Looks(SharedStreamProducer):
 
     def _longest_wait_seconds(self) -> float:
         now = asyncio.get_running_loop().time()
-        seconds = self._seconds_to_look_for_all(now)
+        seconds = self._seconds_to_poll_all(now)
         if self._heard:
-            seconds = min(seconds, self._heard[-1][0] + SECOND_LOOK_SECONDS - now)
+            seconds = min(seconds, self._heard[-1][0] + SECOND_POLL_SECONDS - now)
         return max(0.0, seconds)
 
     async def _listen(self) -> None:
@@ -167,5 +167,5 @@ class Looks(SharedStreamProducer):
 
     def _opened(self) -> None:
         self._listening = True
-        self._looked_for_all = None
+        self._polled_all_at = None
         self._due.set()

@@ -14,7 +14,7 @@ from bridge.errors import BridgeError, UnexpectedAnswer
 T = TypeVar("T")
 
 
-class Gathering(Generic[T]):
+class Batcher(Generic[T]):
     """Gathers keys for `gather_seconds` and asks for up to `most` of them at once.
 
     While many ask, a request follows another after `spacing_seconds` at the earliest. `read` gives each key's answer,

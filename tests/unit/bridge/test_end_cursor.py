@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.prefect_api.ended import LATE, LONGEST_RESULT_BYTES, REMEMBERED, Cursor, Watch, describe
+from bridge.prefect_api.end_cursor import LATE, LONGEST_RESULT_BYTES, REMEMBERED, Cursor, Watch, describe
 from bridge.prefect_api.events import StateChange
 from bridge.prefect_api.records import FlowRun
 
