@@ -11,9 +11,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import BaseOperator, conf
-from airflow.sdk.execution_time import task_runner
-from airflow.sdk.listener import get_listener_manager
 from airflow.triggers.base import BaseTrigger
+
+from bridge.in_airflow.airflow_internals import (
+    has_post_execute_hook,
+    is_mapped_over,
+    is_success_listened_to,
+    runs_in_process,
+)
 
 REPORT_SECONDS = 3.0
 """How long the scheduler may take to hear the executor's report."""
@@ -26,7 +31,7 @@ def resume_not_before() -> str | None:
     already, for the death of the resumed one and spends a retry. A worker's supervisor may notice the end of its
     process `min_heartbeat_interval` late. `dag.test()` has no executor that could report: None.
     """
-    if type(getattr(task_runner, "SUPERVISOR_COMMS", None)).__name__ == "InProcessSupervisorComms":
+    if runs_in_process():
         return None
     handover_seconds = conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0) + REPORT_SECONDS
     return (datetime.now(UTC) + timedelta(seconds=handover_seconds)).isoformat()
@@ -47,12 +52,10 @@ def needs_a_worker_to_end(operator: BaseOperator) -> bool:
     """
     has_more_to_do = (
         operator.multiple_outputs
-        or operator._post_execute_hook is not None  # noqa: SLF001 — Airflow has no other name for it
+        or has_post_execute_hook(operator)
         or type(operator).post_execute is not BaseOperator.post_execute
     )
-    is_listened_to = bool(get_listener_manager().hook.on_task_instance_success.get_hookimpls())
-    is_mapped_over = next(operator.iter_mapped_dependants(), None) is not None
-    return has_more_to_do or bool(operator.outlets) or is_mapped_over or is_listened_to
+    return has_more_to_do or bool(operator.outlets) or is_mapped_over(operator) or is_success_listened_to()
 
 
 def wait_here(trigger: BaseTrigger) -> Mapping[str, Any]:

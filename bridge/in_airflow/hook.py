@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow.providers.http.hooks.http import HttpHook, _process_extra_options_from_connection
+from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk import Connection
-from airflow.sdk.log import amask_secret, mask_secret
 
 from bridge.errors import BridgeError, ConnectionMisconfigured
+from bridge.in_airflow.airflow_internals import amask_secret, mask_secret, read_http_extra
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.connection import CLOUD_API_URL, PrefectConnection, cloud_api_url
 from bridge.prefect_api.retrying import RetryPolicy
@@ -108,7 +108,7 @@ def _connection(conn: Connection, api_url: str) -> PrefectConnection:
     # A form stores fields that were left empty.
     extra = {name: value for name, value in conn.extra_dejson.items() if value not in (None, "")}
     ours = {name: extra.pop(name, None) for name in ("account_id", "workspace_id", "ui_url", "headers")}
-    others, options = _process_extra_options_from_connection(_WithExtra(extra), {})
+    others, options = read_http_extra(extra)
     return PrefectConnection(
         api_url=api_url,
         api_key=conn.password if conn.password and not conn.login else None,
@@ -121,13 +121,6 @@ def _connection(conn: Connection, api_url: str) -> PrefectConnection:
         timeout_seconds=_timeout_seconds(options.get("timeout", DEFAULT_TIMEOUT_SECONDS)),
         ui_url=str(ours["ui_url"] or ""),
     )
-
-
-class _WithExtra:
-    """What the HTTP provider's reader of extras wants to see of a connection."""
-
-    def __init__(self, extra: dict[str, Any]) -> None:
-        self.extra_dejson = extra
 
 
 def _headers(value: Any) -> dict[str, str]:

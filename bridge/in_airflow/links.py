@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import BaseOperatorLink
-from airflow.sdk.execution_time.xcom import XCom
+
+from bridge.in_airflow.airflow_internals import link_address
 
 FLOW_RUN_URL_KEY = "prefect_flow_run_url"
 FLOW_RUN_ID_KEY = "prefect_flow_run_id"
@@ -25,4 +26,4 @@ class PrefectFlowRunLink(BaseOperatorLink):
         return FLOW_RUN_URL_KEY
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002 — Airflow's signature
-        return XCom.get_value(key=self.xcom_key, ti_key=ti_key) or ""
+        return link_address(self.xcom_key, ti_key)

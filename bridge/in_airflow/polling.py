@@ -13,10 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
-from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
+from airflow.sdk.exceptions import AirflowException
 
 from bridge.errors import BridgeError
+from bridge.in_airflow.airflow_internals import AdvanceItem, AirflowRuntimeError, SharedStreamProducer
 from bridge.in_airflow.hook import PrefectHook
 from bridge.prefect_api.client import AsyncPrefectClient
 from bridge.prefect_api.connection import PrefectConnection

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
-from airflow.sdk.execution_time.xcom import XCom
+from airflow.sdk.exceptions import AirflowException
 
+from bridge.in_airflow.airflow_internals import AirflowRuntimeError, read_xcom, write_xcom
 from bridge.prefect_api import exchange, wire
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.records import LogLine
@@ -51,7 +51,7 @@ class RunLog:
         if datetime.now(UTC) < datetime.fromisoformat(resume_not_before) + timedelta(seconds=TAKEOVER_SECONDS):
             return
         try:
-            saved = await XCom.aget_one(key=POSITION_KEY, **xcom_place(self._ti))
+            saved = await read_xcom(key=POSITION_KEY, **xcom_place(self._ti))
         except AIRFLOW_ERRORS as error:
             self._log.warning("The log may begin anew: Airflow does not say how far it was written: %s", error)
             return
@@ -67,7 +67,7 @@ class RunLog:
         if self._ti is not None and time.monotonic() - self._saved_at > SAVE_SECONDS:
             self._saved_at = time.monotonic()
             try:
-                await XCom.aset(POSITION_KEY, self.position.isoformat(), **xcom_place(self._ti))
+                await write_xcom(POSITION_KEY, self.position.isoformat(), **xcom_place(self._ti))
             except AIRFLOW_ERRORS as error:
                 self._log.warning("How far the log was written cannot be saved: %s", error)
 

@@ -10,7 +10,7 @@ from queue import Empty, Queue
 from threading import Thread
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowRuntimeError
+from bridge.in_airflow.airflow_internals import AirflowRuntimeError, read_task_states
 
 log = logging.getLogger(__name__)
 
@@ -20,13 +20,9 @@ UNKNOWN = "unknown"
 
 def state_of(ti: Any) -> str | None:
     """The task instance's state in Airflow's database; None where it has none. Blocks."""
-    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-
-    states = RuntimeTaskInstance.get_task_states(
-        dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
-    )
+    states = read_task_states(dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index)
     name = ti.task_id if ti.map_index is None or ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
-    state = states.get(ti.run_id, {}).get(name)
+    state = states.get(name)
     return None if state is None else str(getattr(state, "value", state))
 
 

@@ -13,13 +13,14 @@ from datetime import UTC, datetime
 from pkgutil import resolve_name
 from typing import Any
 
-from airflow.sdk.execution_time.xcom import XCom
+from airflow.sdk import BaseXCom
 from airflow.triggers.base import BaseTrigger, TaskSkippedEvent, TaskSuccessEvent, TriggerEvent
 from asgiref.sync import sync_to_async
 from pydantic import BaseModel
 
 from bridge.ending import describe_cancellation, outcome
 from bridge.errors import BridgeError
+from bridge.in_airflow.airflow_internals import write_xcom
 from bridge.in_airflow.hand_over import seconds_until
 from bridge.in_airflow.hook import PrefectHook
 from bridge.in_airflow.run_log import AIRFLOW_ERRORS, RunLog, xcom_place
@@ -243,7 +244,7 @@ class FlowRunTrigger(BaseTrigger):
 
     async def _push(self, result: Mapping[str, Any]) -> None:
         # Not through the event: Airflow 3.3.2 stores an event's XComs as text, which a task then pulls as such.
-        await XCom.aset(XCom.XCOM_RETURN_KEY, dict(result), **xcom_place(self._task()))
+        await write_xcom(BaseXCom.XCOM_RETURN_KEY, dict(result), **xcom_place(self._task()))
 
     async def _result_model(self) -> type[BaseModel] | None:
         if self.result_model is None:

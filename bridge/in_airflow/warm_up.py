@@ -10,8 +10,7 @@ import asyncio
 import logging
 from typing import Any
 
-from airflow.sdk.execution_time.xcom import XCom
-
+from bridge.in_airflow.airflow_internals import read_xcom
 from bridge.in_airflow.run_log import AIRFLOW_ERRORS, POSITION_KEY, xcom_place
 
 log = logging.getLogger(__name__)
@@ -27,6 +26,6 @@ def warm_up_once(ti: Any) -> None:
 
 async def _ask(ti: Any) -> None:
     try:
-        await XCom.aget_one(key=POSITION_KEY, **xcom_place(ti))
+        await read_xcom(key=POSITION_KEY, **xcom_place(ti))
     except AIRFLOW_ERRORS as error:
         log.warning("Airflow does not answer the triggerer's first question: %s", error)

@@ -10,8 +10,14 @@ from collections.abc import AsyncIterator, Hashable, Sequence
 from typing import Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
-from airflow.triggers.shared_stream import AdvanceItem, AdvanceOutcome, SharedStreamProducer
 
+from bridge.in_airflow.airflow_internals import (
+    AdvanceItem,
+    AdvanceOutcome,
+    SharedStreamProducer,
+    needs_shared_streams,
+    watched_state_stores,
+)
 from bridge.in_airflow.hook import DEFAULT_CONN_ID
 from bridge.in_airflow.polling import OUTAGES, RECONCILE_SECONDS, Poll, Poller
 from bridge.prefect_api import wire
@@ -36,6 +42,7 @@ class PrefectEventTrigger(BaseEventTrigger):
     The first poll starts from now. Every later end is told at least once, and once only unless the triggerer is lost
     between storing an event and saving that it did so (a second or two): such an event bears `maybe_repeated`. In the
     DAG, `bridge.in_airflow.event_claims.new_ends` gives each end once. While Prefect is away the trigger keeps trying.
+    Needs Airflow 3.3: raises AirflowOptionalProviderFeatureException on an older one.
     """
 
     def __init__(
@@ -48,6 +55,7 @@ class PrefectEventTrigger(BaseEventTrigger):
         prefect_conn_id: str = DEFAULT_CONN_ID,
         reconcile_seconds: float = RECONCILE_SECONDS,
     ) -> None:
+        needs_shared_streams("PrefectEventTrigger")
         super().__init__()
         self.watch = Watch(deployment, flow, tuple(sorted(tags)), tuple(sorted(states)))
         self.prefect_conn_id = prefect_conn_id
@@ -152,10 +160,7 @@ class PrefectEventTrigger(BaseEventTrigger):
 
     def _stores(self) -> list[Any]:
         """The state stores of the watched assets; several assets may be watched by one and the same trigger."""
-        store = self.asset_state_store
-        if store is None:
-            return []
-        return [*store._by_name.values(), *store._by_uri.values()]  # noqa: SLF001 — a trigger is not told their names
+        return watched_state_stores(self.asset_state_store)
 
     async def _recall(self) -> Cursor | None:
         """The cursor of an earlier life of this watcher; None where there is none."""

@@ -11,13 +11,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from airflow.api_fastapi.app import get_auth_manager
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
-from airflow.api_fastapi.core_api.security import GetUserDep
-from airflow.models.dag import DagModel
 from fastapi import HTTPException, Request
 
 from bridge.contracts import AIRFLOW_TAG
+from plugins.control_page.airflow_internals import (
+    DagAccessEntity,
+    DagDetails,
+    DagModel,
+    GetUserDep,
+    get_auth_manager,
+)
 from plugins.control_page.airflow_reader import owners_of_deployments
 from plugins.control_page.same_origin import is_our_own
 

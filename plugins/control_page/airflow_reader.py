@@ -13,15 +13,17 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from airflow.models import DagRun
-from airflow.models.dag import DagModel
-from airflow.models.serialized_dag import SerializedDagModel
-from airflow.models.taskinstance import TaskInstance
-from airflow.models.xcom import XComModel
-from airflow.utils.session import create_session
 from sqlalchemy import select
 
 from bridge.in_airflow.links import FLOW_RUN_ID_KEY
+from plugins.control_page.airflow_internals import (
+    DagModel,
+    DagRun,
+    SerializedDagModel,
+    TaskInstance,
+    XComModel,
+    create_session,
+)
 
 OWNERS_SECONDS = 30
 OPERATORS = frozenset({"RunPrefectDeployment"})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from airflow.api_fastapi.core_api.security import get_user
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
@@ -12,6 +11,7 @@ from starlette.exceptions import HTTPException as RoutingError
 
 from bridge.errors import BridgeError, DeploymentNotFound, FlowRunNotFound, ParametersRejected, PrefectUnreachable
 from plugins.control_page.access import CrossSite, Forbidden, refuse_large, refuse_other_sites
+from plugins.control_page.airflow_internals import get_user
 from plugins.control_page.pages import environment, show
 from plugins.control_page.prefect_reader import PrefectReader
 from plugins.control_page.prefect_source import find_prefect

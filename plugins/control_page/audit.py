@@ -6,8 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from airflow.models import Log
-from airflow.utils.session import create_session
+from plugins.control_page.airflow_internals import Log, create_session
 
 
 def record(event: str, user_name: str, what: Mapping[str, Any], dag_id: str | None = None) -> None:
