@@ -42,7 +42,8 @@ ENDED_TYPES = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 """State types in which a run has ended, as far as Prefect's protocol goes; `bridge.verdict` says what they mean."""
 
 CONFIRM_INTERVAL_SECONDS = 0.5
-LOST_ANSWERS_ALLOWED = 3
+RETRIES_THAT_MAY_FAIL = 10
+"""So often a retry in place is asked for that Prefect could not carry out, its database being locked."""
 RETRIED_MESSAGE = "Retried by bridge"
 """Of the state by which a run is scheduled again in place."""
 
@@ -197,27 +198,29 @@ def cancel_flow_run(flow_run_id: str, *, confirm_seconds: float = 0.0) -> Operat
 def retry_flow_run(flow_run_id: str) -> Operation[FlowRun]:
     """Prefect's own retry of a run that has ended: the same run again, in which finished tasks keep their results.
 
-    A run that lives is left alone, so that asking twice has the effect of asking once: after a lost answer the run is
-    read before anything is sent again. Raises FlowRunNotFound, RetryRefused where Prefect declines.
+    Prefect compares and sets: it schedules the run only where that rests in the very end that was read here. So a run
+    that lives, or that somebody else retried meanwhile, is left alone, and asking twice has the effect of asking once.
+    Gives the run as it stands afterwards. Raises FlowRunNotFound, RetryRefused where Prefect declines.
     """
+    run = yield from read_flow_run(flow_run_id)
+    if run.state_type not in ENDED_TYPES:
+        return run
+    seen: dict[str, Any] = {"id": {"any_": [run.id]}, "state": {"type": {"any_": [run.state_type]}}}
+    if run.end_time is not None:
+        seen["end_time"] = {"after_": run.end_time.isoformat(), "before_": run.end_time.isoformat()}
     state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": RETRIED_MESSAGE}
-    asked = Request("POST", f"/flow_runs/{flow_run_id}/set_state", {"state": state, "force": True}, repeatable=False)
-    lost_answers = 0
-    while True:
-        run = yield from read_flow_run(flow_run_id)
-        if run.state_type not in ENDED_TYPES:
-            return run
-        try:
-            answer = yield asked
-        except PrefectUnreachable:
-            lost_answers += 1
-            if lost_answers == LOST_ANSWERS_ALLOWED:
-                raise
-            continue
-        refusal = parsed(answer, _refusal)
-        if refusal is not None:
+    asked = {"flow_runs": seen, "state": state, "force": True}
+    pause_seconds, refusal = 0.0, None
+    for _ in range(RETRIES_THAT_MAY_FAIL):
+        answer = yield Request("POST", "/flow_runs/bulk_set_state", asked, after_seconds=pause_seconds)
+        refusal, by_rule = parsed(answer, _bulk_refusal)
+        if by_rule:
             raise RetryRefused(f"Prefect refused to retry flow run {run.name!r}: {refusal}")
-        return (yield from read_flow_run(flow_run_id))
+        run = yield from read_flow_run(flow_run_id)
+        if refusal is None:
+            return run
+        pause_seconds = CONFIRM_INTERVAL_SECONDS
+    raise PrefectUnreachable(f"Prefect could not retry flow run {run.name!r}: {refusal}. Try again later")
 
 
 def read_result(flow_run_id: str) -> Operation[Mapping[str, Any] | None]:
@@ -272,3 +275,14 @@ def _refusal(orchestration: Mapping[str, Any]) -> str | None:
     if orchestration["status"] == "ACCEPT":
         return None
     return str((orchestration.get("details") or {}).get("reason") or orchestration["status"])
+
+
+def _bulk_refusal(results: Mapping[str, Any]) -> tuple[str | None, bool]:
+    """Why Prefect did not take the state on the one run that it may have found, and whether a rule of its says so.
+
+    Without a state there was none: Prefect met an error of its own, such as a locked database, and names that.
+    """
+    for result in results["results"]:
+        refusal = _refusal(result)
+        return refusal, refusal is not None and result["state"] is not None
+    return None, False

@@ -63,6 +63,7 @@ class Endpoints:
             ("POST", "/flow_runs/filter", self.flow_runs),
             ("POST", "/flow_runs/paginate", self.flow_run_page),
             ("POST", "/flow_runs/count", self.count_flow_runs),
+            ("POST", "/flow_runs/bulk_set_state", self.set_states),
             ("POST", "/task_runs/filter", self.task_runs),
             ("GET", "/flow_runs/{id:uuid}", self.flow_run),
             ("DELETE", "/flow_runs/{id:uuid}", self.delete_flow_run),
@@ -128,6 +129,16 @@ class Endpoints:
     def set_state(self, request: Request, body: Any) -> Answer:
         flow_run_id = str(request.path_params["id"])
         before = self.flow_run(request, None)[1]["state_id"]
+        result = self._orchestrate(flow_run_id, body)
+        return (200 if result["state"]["id"] == before else 201), result
+
+    def set_states(self, _: Request, body: Any) -> Answer:
+        with self._state.lock:
+            found = self._found({"flow_runs": body.get("flow_runs")})
+            results = [{"flow_run_id": run["id"], **self._orchestrate(run["id"], body)} for run in found]
+        return 200, {"results": results}
+
+    def _orchestrate(self, flow_run_id: str, body: Any) -> Document:
         state, word, reason = self._state.propose(flow_run_id, body["state"], force=body.get("force", False))
         answer = deepcopy(state)
         if word == "ACCEPT" and state["type"] == "SCHEDULED":
@@ -135,7 +146,7 @@ class Endpoints:
         elif word == "ACCEPT" and state["type"] == "CANCELLING":
             self._cancelling(flow_run_id)
         details = {"type": f"{word.lower()}_details", **({"reason": reason} if reason else {})}
-        return (200 if answer["id"] == before else 201), {"state": answer, "status": word, "details": details}
+        return {"state": answer, "status": word, "details": details}
 
     def logs(self, _: Request, body: Any) -> Answer:
         return 200, self._page(self._state.logs, body, "logs", LOG_SORTS)

@@ -138,15 +138,20 @@ def test_a_cancellation_that_does_not_end_is_looked_after_for_so_long() -> None:
     assert sum(request.after_seconds for request in asked) == 2
 
 
+def bulk(*results: dict[str, Any]) -> Answer:
+    return Answer(200, {"results": list(results)})
+
+
 def test_a_failed_run_is_scheduled_again_in_place() -> None:
-    answers = [in_state("FAILED"), Answer(200, {"status": "ACCEPT"}), in_state("SCHEDULED")]
+    answers = [in_state("FAILED"), bulk({"status": "ACCEPT"}), in_state("SCHEDULED")]
     run, asked = exchange(wire.retry_flow_run("r1"), answers)
     assert run.state_type == "SCHEDULED"
     assert asked[1].json == {
+        "flow_runs": {"id": {"any_": ["r1"]}, "state": {"type": {"any_": ["FAILED"]}}},
         "state": {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retried by bridge"},
         "force": True,
     }
-    assert not asked[1].repeatable
+    assert asked[1].repeatable
 
 
 def test_a_run_that_lives_is_not_retried() -> None:
@@ -154,31 +159,25 @@ def test_a_run_that_lives_is_not_retried() -> None:
     assert (run.state_type, len(asked)) == ("RUNNING", 1)
 
 
+def test_a_run_that_has_left_its_end_meanwhile_is_left_alone() -> None:
+    run, _ = exchange(wire.retry_flow_run("r1"), [in_state("FAILED"), bulk(), in_state("RUNNING")])
+    assert run.state_type == "RUNNING"
+
+
 def test_a_refused_retry_says_why() -> None:
-    refused = Answer(200, {"status": "ABORT", "details": {"reason": "no such thing"}})
+    refused = bulk({"status": "ABORT", "state": {"type": "FAILED"}, "details": {"reason": "no such thing"}})
     with pytest.raises(errors.RetryRefused, match="no such thing"):
         exchange(wire.retry_flow_run("r1"), [in_state("FAILED"), refused])
 
 
-def retried_with_lost_answers(states: Iterable[str]) -> Any:
-    """What a retry ends with when every one of its writes may or may not have arrived."""
-    retry, pending = wire.retry_flow_run("r1"), iter(states)
-    try:
-        request = next(retry)
-        while True:
-            if request.method == "GET":
-                request = retry.send(in_state(next(pending)))
-            else:
-                request = retry.throw(errors.PrefectUnreachable("the answer was lost"))
-    except StopIteration as stop:
-        return stop.value
-
-
-def test_a_retry_whose_answer_was_lost_is_not_asked_for_twice() -> None:
-    assert retried_with_lost_answers(["FAILED", "SCHEDULED"]).state_type == "SCHEDULED"
-    assert retried_with_lost_answers(["FAILED", "FAILED", "RUNNING"]).state_type == "RUNNING"
-    with pytest.raises(errors.PrefectUnreachable):
-        retried_with_lost_answers(["FAILED"] * 9)
+def test_a_retry_that_a_locked_database_prevented_is_asked_for_again() -> None:
+    locked = bulk({"status": "ABORT", "state": None, "details": {"reason": "database is locked"}})
+    answers = [in_state("FAILED"), locked, in_state("FAILED"), bulk({"status": "ACCEPT"}), in_state("SCHEDULED")]
+    run, asked = exchange(wire.retry_flow_run("r1"), answers)
+    assert run.state_type == "SCHEDULED"
+    assert [request.after_seconds for request in asked] == [0, 0, 0, 0.5, 0]
+    with pytest.raises(errors.PrefectUnreachable, match="database is locked"):
+        exchange(wire.retry_flow_run("r1"), [in_state("FAILED"), *[locked, in_state("FAILED")] * 99])
 
 
 @pytest.mark.parametrize("data", [{"f1": 0.9}, '{"f1": 0.9}'])
