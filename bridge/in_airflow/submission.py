@@ -128,5 +128,5 @@ def waited_since(submitted: Submitted, now: datetime) -> datetime:
 def begun_before(submitted: Submitted) -> int:
     """How often the run had begun before it was asked for; more than 0 after a retry in place."""
     run = submitted.run
-    waits_in_place = run.state_type in WAITING_TYPES and run.state_message == RETRIED_MESSAGE
-    return run.run_count if submitted.how == "retried" or waits_in_place else 0
+    was_retried = submitted.how == "retried" or run.state_message == RETRIED_MESSAGE
+    return run.run_count if was_retried and run.state_type in WAITING_TYPES else 0

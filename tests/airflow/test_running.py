@@ -151,6 +151,7 @@ def test_a_run_retried_in_place_must_start_again_in_time(client: PrefectClient, 
     prefect.put_state(flow_run_id, "RUNNING")
     running = client.run(wire.read_flow_run(flow_run_id))
     assert judge(running, begun_before=begun_before(again)).started
+    assert judge(running, begun_before=begun_before(Submitted(running, "retried"))).started  # somebody was quicker
 
 
 def test_a_run_that_is_not_waited_for_is_handed_on(play: Callable, client: PrefectClient) -> None:
