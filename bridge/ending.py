@@ -119,6 +119,15 @@ def out_of_sight(flow_run_id: str, url: str, reason: PrefectApiError) -> FlowRun
     )
 
 
+def lost_with_its_deployment(flow_run_id: str, api_url: str, reason: PrefectApiError) -> FlowRunLost:
+    """The error for a run that the API does not know, nor the deployment that it is of."""
+    return FlowRunLost(
+        f"Flow run {flow_run_id}, which this task started, is not known at {api_url}, and: {reason} Is this the "
+        "Prefect that it was started in, and has its database been restored?",
+        flow_run_id=flow_run_id,
+    )
+
+
 def describe_cancellation(run: FlowRun) -> str:
     """What became of a request to cancel, by the run as it was read afterwards."""
     if run.state_type == "CANCELLED":

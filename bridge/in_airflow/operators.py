@@ -8,31 +8,45 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from airflow.sdk import Asset, BaseOperator
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, AirflowTaskTimeout
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, AirflowTaskTimeout, TaskDeferred
 from pydantic import BaseModel, ValidationError
 
+from bridge.attempts import HowEnded
 from bridge.contracts import Deployment
 from bridge.ending import Outcome, conclude
-from bridge.errors import BridgeError, FlowRunCancelled, ParametersRejected
+from bridge.errors import BridgeError, FlowRunCancelled, FlowRunError, ParametersRejected
+from bridge.in_airflow.arguments import (
+    flag,
+    mapping,
+    one_of,
+    rendered_mapping,
+    rendered_texts,
+    seconds,
+    seconds_or_none,
+    text,
+    texts,
+)
+from bridge.in_airflow.attempt_journal import AttemptJournal
 from bridge.in_airflow.deployment_cache import DeploymentCache
 from bridge.in_airflow.hand_over import needs_a_worker_to_end, resume_not_before, wait_here
 from bridge.in_airflow.hook import DEFAULT_CONN_ID, PrefectHook
 from bridge.in_airflow.limits import Limits, OnLost
 from bridge.in_airflow.links import FLOW_RUN_ID_KEY, FLOW_RUN_URL_KEY, PrefectFlowRunLink
 from bridge.in_airflow.ownership import OnWorkerShutdown, OwnedRun, Ownership
-from bridge.in_airflow.run_log import LAST_LINES_SECONDS, last_lines, write_lines
+from bridge.in_airflow.run_log import AIRFLOW_ERRORS, LAST_LINES_SECONDS, last_lines, write_lines
 from bridge.in_airflow.run_metadata import labels_of, lineage_of, tags_of
-from bridge.in_airflow.submission import Order, begun_before, intention_of, waited_since
+from bridge.in_airflow.submission import Order, attempt_of, begun_before, waited_since
 from bridge.in_airflow.triggers import FlowRunTrigger
 from bridge.intention import AfterFailure
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.records import FlowRun
 from bridge.prefect_api.wire import Submission
-from bridge.submitting import Submitted
+from bridge.submitting import Claim, Submitted
 from bridge.verdict import is_final
 
 CANCEL_CONFIRM_SECONDS = 10.0
@@ -111,36 +125,35 @@ class RunPrefectDeployment(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.contract = deployment if isinstance(deployment, Deployment) else None
-        self.deployment_name = deployment.name if isinstance(deployment, Deployment) else deployment
-        if isinstance(parameters, BaseModel):
-            parameters = parameters.model_dump(mode="json", exclude_unset=True)
-        # Not copied: it may be another task's output, which is known only when this task runs.
-        self.parameters: Any = {} if parameters is None else parameters
-        self.prefect_conn_id = prefect_conn_id
-        self.tags = list(tags)
-        self.job_variables: Any = {} if job_variables is None else job_variables
-        self.on_retry = _one_of(on_retry, "on_retry", "start_afresh", "retry_in_place")
-        self.wait = wait
-        self.deferrable = deferrable
+        name = deployment.name if isinstance(deployment, Deployment) else deployment
+        self.deployment_name: Any = text(name, "deployment")
+        self.parameters = mapping(parameters, "parameters")
+        self.prefect_conn_id: Any = text(prefect_conn_id, "prefect_conn_id")
+        self.tags: Any = texts(tags, "tags")
+        self.job_variables = mapping(job_variables, "job_variables")
+        self.on_retry = one_of(on_retry, "on_retry", "start_afresh", "retry_in_place")
+        self.wait = flag(wait, "wait")
+        self.deferrable = flag(deferrable, "deferrable")
         # Not `end_from_trigger`: where any listener is installed, Airflow refuses a DAG whose task bears that name.
-        self._may_end_from_trigger = end_from_trigger
-        self.stream_logs = stream_logs
-        self.patience_seconds = patience_seconds
-        self.start_timeout_seconds = start_timeout_seconds
-        self.run_timeout_seconds = run_timeout_seconds
-        self.crash_grace_seconds = crash_grace_seconds
-        self.on_cancelled = _one_of(on_cancelled, "on_cancelled", "fail", "skip")
-        self.on_lost = _one_of(on_lost, "on_lost", "leave", "cancel")
-        self.on_worker_shutdown = _one_of(on_worker_shutdown, "on_worker_shutdown", "leave", "cancel")
+        self._may_end_from_trigger = flag(end_from_trigger, "end_from_trigger")
+        self.stream_logs = flag(stream_logs, "stream_logs")
+        self.patience_seconds = seconds(patience_seconds, "patience_seconds")
+        self.start_timeout_seconds = seconds_or_none(start_timeout_seconds, "start_timeout_seconds")
+        self.run_timeout_seconds = seconds_or_none(run_timeout_seconds, "run_timeout_seconds")
+        self.crash_grace_seconds = seconds(crash_grace_seconds, "crash_grace_seconds")
+        self.on_cancelled = one_of(on_cancelled, "on_cancelled", "fail", "skip")
+        self.on_lost = one_of(on_lost, "on_lost", "leave", "cancel")
+        self.on_worker_shutdown = one_of(on_worker_shutdown, "on_worker_shutdown", "leave", "cancel")
         self._ownership = Ownership(self.on_worker_shutdown)
 
     def execute(self, context: Mapping[str, Any]) -> Any:
         """Start or find the run; then wait for it."""
-        with self._errors_for_airflow(), self._hook.client() as client:
+        with self._errors_for_airflow(context), self._hook.client() as client:
             submitted = self._start(client, context)
             run, now = submitted.run, datetime.now(UTC)
             if not self.wait:
                 self._ownership.release()
+                self._remember_the_end(context, "success")
                 return {"flow_run_id": run.id, "name": run.name, "url": client.connection.flow_run_url(run.id)}
             terms = {
                 **self._limits.deadlines(waited_since(submitted, now)),
@@ -150,9 +163,9 @@ class RunPrefectDeployment(BaseOperator):
 
     def execute_complete(self, context: Mapping[str, Any], event: Mapping[str, Any]) -> Any:
         """Resumed by the trigger: the run is read again, whatever the event says."""
-        with self._errors_for_airflow(), self._hook.client() as client:
-            self._ownership.take(OwnedRun(context["ti"], client.connection, flow_run_id=event["flow_run_id"]))
-            run = self._limits.look_again(client, event)
+        with self._errors_for_airflow(context), self._hook.client() as client:
+            self._own(client, context, flow_run_id=event["flow_run_id"])
+            run = self._look_again(client, event)
             if not self._is_final(run):
                 self.log.warning("Flow run %r still lives (%s); waiting again", run.name, event.get("detail", ""))
             return self._wait(client, run, event, context)
@@ -171,31 +184,70 @@ class RunPrefectDeployment(BaseOperator):
         return PrefectHook(self.prefect_conn_id)
 
     @contextmanager
-    def _errors_for_airflow(self) -> Iterator[None]:
-        """What Airflow is to be told: an error that nobody can wait out is not retried."""
+    def _errors_for_airflow(self, context: Mapping[str, Any]) -> Iterator[None]:
+        """What Airflow is to be told: an error that nobody can wait out is not retried.
+
+        Whatever else is raised says nothing of the run: it is left to the retry that comes, or cancelled.
+        """
         try:
             yield
+        except (TaskDeferred, AirflowSkipException):
+            raise
+        except FlowRunError as error:
+            self._remember_the_end(context)
+            if error.retryable:
+                raise
+            raise AirflowFailException(str(error)) from error
         except BridgeError as error:
+            self._ownership.settle(will_retry=error.retryable)
+            self._remember_the_end(context)
             if error.retryable:
                 raise
             raise AirflowFailException(str(error)) from error
         except AirflowTaskTimeout:
-            self._ownership.out_of_time = True
+            self._ownership.out_of_time = True  # `on_kill` comes next
             raise
+        except BaseException as error:  # cleans up and raises again: nothing may leave a run to nobody
+            self._ownership.settle(will_retry=not isinstance(error, AirflowFailException))
+            raise
+
+    def _remember_the_end(self, context: Mapping[str, Any], how: HowEnded = "failed") -> None:
+        """For the attempt that comes next: this one has ended by itself."""
+        journal = self._journal(context)
+        try:
+            record = journal.recall()
+            if record is not None and record.attempt.ti_id == str(context["ti"].id):
+                journal.write(replace(record, ended=how))
+        except AIRFLOW_ERRORS as error:
+            self.log.warning("Airflow does not take down how this attempt ended: %s", error)
+
+    @staticmethod
+    def _journal(context: Mapping[str, Any]) -> AttemptJournal:
+        return AttemptJournal(context.get("task_state_store"))
+
+    def _own(self, client: PrefectClient, context: Mapping[str, Any], **what: Any) -> None:
+        journal = self._journal(context)
+        self._ownership.take(OwnedRun(context["ti"], journal, client.connection, self.patience_seconds, **what))
 
     def _start(self, client: PrefectClient, context: Mapping[str, Any]) -> Submitted:
         """The run that answers, known to Airflow from here on."""
-        ti = context["ti"]
-        order = self._order(ti, context["dag_run"])
-        self._ownership.take(OwnedRun(ti, client.connection, order=order))
+        order = self._order(context)
+        self._own(client, context, order=order)
         submitted = order.place(client, DeploymentCache())
         run, url = submitted.run, client.connection.flow_run_url(submitted.run.id)
-        self._ownership.take(OwnedRun(ti, client.connection, flow_run_id=run.id))
-        ti.xcom_push(key=FLOW_RUN_ID_KEY, value=run.id)
-        ti.xcom_push(key=FLOW_RUN_URL_KEY, value=url)
+        self._own(client, context, flow_run_id=run.id)
+        self._push(context, {FLOW_RUN_ID_KEY: run.id, FLOW_RUN_URL_KEY: url})
         verb = {"started": "Started", "attached": "Attached to", "retried": "Retrying in place"}[submitted.how]
         self.log.info("%s flow run %r of %s: %s", verb, run.name, self.deployment_name, url)
         return submitted
+
+    def _push(self, context: Mapping[str, Any], places: Mapping[str, str]) -> None:
+        """Where the run is, for people; the task goes on without."""
+        try:
+            for key, value in places.items():
+                context["ti"].xcom_push(key=key, value=value)
+        except AIRFLOW_ERRORS as error:
+            self.log.warning("Airflow does not take down where the flow run is: %s", error)
 
     def _wait(self, client: PrefectClient, run: FlowRun, terms: Mapping[str, Any], context: Mapping[str, Any]) -> Any:
         """Wait until the run has ended, in the triggerer or here; then what came of it."""
@@ -206,25 +258,41 @@ class RunPrefectDeployment(BaseOperator):
                 self._ownership.check_not_ended()
                 self.defer(trigger=waiting, method_name="execute_complete")
             terms = wait_here(waiting)
-            run = self._limits.look_again(client, terms)
+            run = self._look_again(client, terms)
         return self._conclude(client, run, context, terms)
 
-    def _order(self, ti: Any, dag_run: Any) -> Order:
-        lineage = lineage_of(ti)
-        submission = Submission(
-            self._checked_by_contract(),
-            tags=tags_of(ti, self.tags),
-            labels=labels_of(ti, lineage),
-            job_variables=self.job_variables,
-        )
-        intention = intention_of(ti, dag_run, self.deployment_name)
-        return Order(intention, submission, lineage.environment, self.on_retry, self.crash_grace_seconds)
+    def _look_again(self, client: PrefectClient, event: Mapping[str, Any]) -> FlowRun:
+        """The run as it stands; a passed deadline cancels it, unless this try has been passed on meanwhile."""
+        if event["because"] != "ended":
+            self._ownership.check_not_ended()
+        return self._limits.look_again(client, event)
 
-    def _checked_by_contract(self) -> dict[str, Any]:
+    def _order(self, context: Mapping[str, Any]) -> Order:
+        ti = context["ti"]
+        lineage = lineage_of(ti)
+        return Order(
+            self.deployment_name,
+            attempt_of(ti, context["dag_run"], self.retries or 0),
+            Claim(tuple(tags_of(ti)), ti.log_url),
+            self._journal(context),
+            lambda: Submission(
+                self._checked_parameters(),
+                tags=tags_of(ti, rendered_texts(self.tags, "tags")),
+                labels=labels_of(ti, lineage),
+                job_variables=rendered_mapping(self.job_variables, "job_variables"),
+            ),
+            lineage.environment,
+            self.on_retry,
+            self.crash_grace_seconds,
+            self.patience_seconds,
+        )
+
+    def _checked_parameters(self) -> dict[str, Any]:
+        parameters = rendered_mapping(self.parameters, "parameters")
         if self.contract is None:
-            return dict(self.parameters)
+            return parameters
         try:
-            params: BaseModel = self.contract.params.model_validate(self.parameters)
+            params: BaseModel = self.contract.params.model_validate(parameters)
         except ValidationError as error:
             raise ParametersRejected(f"Parameters for {self.deployment_name!r} break its contract: {error}") from error
         return self.contract.encode(params)
@@ -289,6 +357,7 @@ class RunPrefectDeployment(BaseOperator):
                 context["ti"].xcom_push(key="return_value", value=result)
             raise AirflowSkipException(outcome.skipped_because)
         self._describe_outlets(context, run, url, outcome)
+        self._remember_the_end(context, "success")
         return result
 
     def _describe_outlets(self, context: Mapping[str, Any], run: FlowRun, url: str, outcome: Outcome) -> None:
@@ -296,9 +365,3 @@ class RunPrefectDeployment(BaseOperator):
             if isinstance(outlet, Asset):
                 extra = {"flow_run_id": run.id, "flow_run_url": url, "result": outcome.result}
                 context["outlet_events"][outlet].extra.update(extra)
-
-
-def _one_of(value: Any, name: str, *choices: str) -> Any:
-    if value not in choices:
-        raise ValueError(f"{name}={value!r} is none of: {', '.join(choices)}")
-    return value

@@ -18,7 +18,7 @@ from airflow.triggers.base import BaseTrigger, TaskSkippedEvent, TaskSuccessEven
 from asgiref.sync import sync_to_async
 from pydantic import BaseModel
 
-from bridge.ending import describe_cancellation, outcome
+from bridge.ending import outcome
 from bridge.errors import BridgeError
 from bridge.in_airflow.airflow_internals import write_xcom
 from bridge.in_airflow.hand_over import seconds_until
@@ -26,8 +26,7 @@ from bridge.in_airflow.hook import PrefectHook
 from bridge.in_airflow.run_log import AIRFLOW_ERRORS, RunLog, xcom_place
 from bridge.in_airflow.task_states import state_of
 from bridge.in_airflow.warm_up import warm_up_once
-from bridge.prefect_api import wire
-from bridge.prefect_api.client import AsyncPrefectClient
+from bridge.letting_go import Wish, let_go_async
 from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.records import FlowRun, LogLine
 from bridge.verdict import Completed, Live, final_from, judge
@@ -143,9 +142,8 @@ class FlowRunTrigger(BaseTrigger):
             self.log.info("The task goes on; flow run %s is not cancelled", self.flow_run_id)
             return
         connection = await PrefectHook(self.prefect_conn_id).connection_async()
-        async with AsyncPrefectClient(connection) as client:
-            run = await client.run(wire.cancel_flow_run(self.flow_run_id))
-        self.log.info("The task was ended: %s", describe_cancellation(run))
+        for told in await let_go_async(Wish(self.flow_run_id), connection, self.patience_seconds):
+            self.log.info("The task was ended: %s", told)
 
     async def _wait(self, connection: PrefectConnection, written: RunLog) -> TriggerEvent:
         waiting = shared_waiting(connection)

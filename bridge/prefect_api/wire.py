@@ -46,6 +46,8 @@ RETRIES_THAT_MAY_FAIL = 10
 """So often a retry in place is asked for that Prefect could not carry out, its database being locked."""
 RETRIED_MESSAGE = "Retried by bridge"
 """Of the state by which a run is scheduled again in place."""
+TAKEN_BACK_MESSAGE = "Taken back by bridge before it was started"
+"""Of the state of a run that spends a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +105,13 @@ def _flow_names(flow_ids: Iterable[str]) -> Operation[dict[str, str]]:
     return names
 
 
-def create_flow_run(deployment: DeploymentRecord, submission: Submission, label: str) -> Operation[Created]:
+def create_flow_run(
+    deployment: DeploymentRecord, submission: Submission, label: str, *, cancelled: bool = False
+) -> Operation[Created]:
     """Start a run, or be handed the one that bears the key already. `label` names the deployment in errors.
 
-    Raises ParametersRejected with the server's words (409 from its schema check, 400 from hydration).
+    `cancelled` makes one that never runs, whatever its parameters: it spends the key. Raises ParametersRejected with
+    the server's words (409 from its schema check, 400 from hydration).
     """
     document: dict[str, Any] = {
         "parameters": dict(submission.parameters),
@@ -114,6 +119,9 @@ def create_flow_run(deployment: DeploymentRecord, submission: Submission, label:
         "labels": dict(submission.labels),
         "state": {"type": "SCHEDULED", "message": "Started by bridge"},
     }
+    if cancelled:
+        document["state"] = {"type": "CANCELLED", "name": "Cancelled", "message": TAKEN_BACK_MESSAGE}
+        document["enforce_parameter_schema"] = False
     if submission.name:
         document["name"] = submission.name
     if submission.idempotency_key:
@@ -167,13 +175,6 @@ def read_flow_runs(flow_run_ids: Iterable[str]) -> Operation[dict[str, FlowRun]]
         answer = yield Request("POST", "/flow_runs/filter", wanted)
         runs |= {run.id: run for run in parsed_rows(answer, FlowRun.parse)}
     return runs
-
-
-def find_flow_runs_by_keys(keys: Sequence[str]) -> Operation[dict[str, FlowRun]]:
-    """The runs that bear one of these idempotency keys, by key."""
-    wanted = {"flow_runs": {"idempotency_key": {"any_": list(keys)}}, "limit": PAGE}
-    answer = yield Request("POST", "/flow_runs/filter", wanted)
-    return {run.idempotency_key: run for run in parsed_rows(answer, FlowRun.parse) if run.idempotency_key}
 
 
 def cancel_flow_run(flow_run_id: str, *, confirm_seconds: float = 0.0) -> Operation[FlowRun]:

@@ -89,7 +89,7 @@ class Endpoints:
     def create_flow_run(self, request: Request, body: Any) -> Answer:
         run, new = self._state.create(str(request.path_params["id"]), body)
         [answer] = self._state.rows([run])
-        if new:
+        if new and answer["state_type"] == "SCHEDULED":
             self._begin(answer["id"])
         return (201 if new else 200), answer
 

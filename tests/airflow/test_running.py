@@ -16,9 +16,8 @@ from bridge.in_airflow import operators
 from bridge.in_airflow.deployment_cache import DeploymentCache
 from bridge.in_airflow.links import FLOW_RUN_ID_KEY, FLOW_RUN_URL_KEY
 from bridge.in_airflow.run_log import RunLog
-from bridge.in_airflow.submission import Order, begun_before
+from bridge.in_airflow.submission import begun_before
 from bridge.in_airflow.triggers import FlowRunTrigger
-from bridge.intention import AirflowIntention
 from bridge.prefect_api import wire
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.connection import PrefectConnection
@@ -26,16 +25,17 @@ from bridge.prefect_api.retrying import Fault, RetryPolicy
 from bridge.prefect_api.wire import Submission
 from bridge.submitting import Submitted
 from bridge.verdict import judge
+from tests.airflow.test_submission import order_of
 from tests.live_prefect import LivePrefect, free_port, wait_until
-
-BEGAN = "2026-01-05T07:00:00+00:00"
-both_ways = pytest.mark.parametrize("mode", ["deferred", "blocking"])
 
 
 def tagged(prefect: LivePrefect, tag: str) -> list[dict[str, Any]]:
     """The flow runs with that tag, oldest first."""
     wanted = {"flow_runs": {"tags": {"all_": [tag]}}, "sort": "EXPECTED_START_TIME_ASC"}
     return list(prefect.request("POST", "/flow_runs/filter", wanted))
+
+
+both_ways = pytest.mark.parametrize("mode", ["deferred", "blocking"])
 
 
 @both_ways
@@ -334,8 +334,7 @@ def test_job_variables_that_cannot_be_taken_as_they_stand_start_nothing(
     client: PrefectClient, prefect: LivePrefect, value: object, refusal: str
 ) -> None:
     tag = uuid4().hex
-    intention = AirflowIntention("echo/t", "d", tag, BEGAN, "t", map_index=-1, epoch=0, tries=1)
-    order = Order(intention, Submission({}, tags=[tag], job_variables={"env": value}))
+    order = order_of("echo/t", Submission({}, tags=[tag], job_variables={"env": value}))
     with pytest.raises(ParametersRejected, match=refusal):
         order.place(client, DeploymentCache())
     assert tagged(prefect, tag) == []

@@ -93,8 +93,15 @@ def forward_proxy(credentials: str) -> Iterator[ForwardProxy]:
 
 
 @contextmanager
-def _listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
-    listener = socket.create_server(("127.0.0.1", 0))
+def forwarding(port: int, upstream_port: int) -> Iterator[None]:
+    """Something listens on `port` and hands everything on: a server that is back."""
+    with _listening(lambda client: _join(client, socket.create_connection(("127.0.0.1", upstream_port))), port):
+        yield
+
+
+@contextmanager
+def _listening(serve: Callable[[socket.socket], None], port: int = 0) -> Iterator[int]:
+    listener = socket.create_server(("127.0.0.1", port))
 
     def accept() -> None:
         with suppress(OSError):  # the listener was closed

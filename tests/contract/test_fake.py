@@ -222,7 +222,16 @@ def one_key_is_one_run(talk: Talk) -> None:
     talk.side.put_state(first.run.id, "FAILED", "bang")
     third = talk.ask(wire.create_flow_run(record, submission, talk.name))
     assert (third.new, third.run.state_type, third.run.state_message) == (False, "FAILED", "bang")
-    assert set(talk.ask(wire.find_flow_runs_by_keys([key, "stranger"]))) == {key}
+
+
+@exchange
+def a_key_that_is_spent_before_its_run_is_created(talk: Talk) -> None:
+    record, key = talk.record(), str(uuid4())
+    spent = Submission({}, key, name="named", tags=["mine"], labels={"whose": "mine", "number": 1})
+    first = talk.ask(wire.create_flow_run(record, spent, talk.name, cancelled=True))
+    assert (first.new, first.run.state_type, first.run.labels["whose"]) == (True, "CANCELLED", "mine")
+    late = talk.ask(wire.create_flow_run(record, Submission({"number": 1}, key, name="named"), talk.name))
+    assert (late.new, late.run.state_type, late.run.id == first.run.id) == (False, "CANCELLED", True)
 
 
 @exchange

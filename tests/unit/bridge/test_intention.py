@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.intention import AirflowIntention, Attach, Intention, RetryInPlace, Start, resume
+from bridge.intention import Attach, Intention, RetryInPlace, Start, resume
 from bridge.prefect_api.records import FlowRun
 
 INTENTION = Intention("train/products", ("dag", "run", "task", "-1", "0"))
@@ -20,31 +17,29 @@ def flow_run(state_type: str) -> FlowRun:
     return FlowRun.parse({"id": state_type, "name": "n", "state": {"type": state_type, "name": state_type}})
 
 
-def found(states: list[str]) -> dict[str, FlowRun]:
-    return {INTENTION.generation_key(n): flow_run(state) for n, state in enumerate(states)}
+def found(*states: str) -> list[FlowRun]:
+    return [flow_run(state) for state in states]
 
 
-def test_nothing_found_starts_the_first_generation() -> None:
-    assert resume(INTENTION, {}, 3) == Start(INTENTION.generation_key(0))
+def test_nothing_found_starts_the_first() -> None:
+    assert resume([]) == Start()
 
 
 @pytest.mark.parametrize("state", ["SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING", "COMPLETED"])
 def test_a_run_that_lives_or_succeeded_is_attached_to(state: str) -> None:
-    assert resume(INTENTION, found([state]), 1) == Attach(flow_run(state))
+    assert resume(found(state)) == Attach(flow_run(state))
 
 
 @pytest.mark.parametrize("state", ["FAILED", "CRASHED", "CANCELLED"])
 def test_a_run_that_ended_badly_makes_room_for_the_next(state: str) -> None:
-    assert resume(INTENTION, found([state]), 1) == Start(INTENTION.generation_key(1))
+    assert resume(found(state)) == Start()
 
 
 @given(st.lists(STATES, max_size=6))
-def test_a_key_is_never_used_twice(states: list[str]) -> None:
-    decision = resume(INTENTION, found(states), max(1, len(states)))
-    if isinstance(decision, Start):
-        assert decision.key not in found(states)
-    else:
-        assert decision.run.state_type not in {"FAILED", "CRASHED", "CANCELLED"}
+def test_a_run_is_started_only_where_all_have_ended_badly(states: list[str]) -> None:
+    decision = resume(found(*states))
+    ended_badly = {"FAILED", "CRASHED", "CANCELLED", "NEW"}
+    assert isinstance(decision, Start) == (set(states) <= ended_badly)
 
 
 def test_the_key_is_stable_over_releases() -> None:
@@ -59,48 +54,15 @@ def test_parts_of_a_scope_cannot_be_shifted_into_one_another(parts: list[str], c
 
 
 def test_a_run_that_was_cancelled_is_not_retried_in_place() -> None:
-    decision = resume(INTENTION, found(["CANCELLED"]), 2, "retry_in_place")
-    assert decision == Start(INTENTION.generation_key(1))
+    assert resume(found("CANCELLED"), "retry_in_place") == Start()
 
 
 @pytest.mark.parametrize("state", ["FAILED", "CRASHED"])
 def test_the_newest_failed_run_is_retried_in_place_where_that_was_chosen(state: str) -> None:
-    runs = {INTENTION.generation_key(0): flow_run("FAILED"), INTENTION.generation_key(1): flow_run(state)}
-    for generations in (2, 3):
-        decision = resume(INTENTION, runs, generations, "retry_in_place")
-        assert decision == RetryInPlace(runs[INTENTION.generation_key(1)])
-    assert resume(INTENTION, {}, 2, "retry_in_place") == Start(INTENTION.generation_key(0))
-    assert resume(INTENTION, found(["RUNNING"]), 2, "retry_in_place") == Attach(flow_run("RUNNING"))
+    assert resume(found("FAILED", state), "retry_in_place") == RetryInPlace(flow_run(state))
+    assert resume([], "retry_in_place") == Start()
+    assert resume(found("RUNNING"), "retry_in_place") == Attach(flow_run("RUNNING"))
 
 
-def of_task(epoch: int, tries: int = 1) -> AirflowIntention:
-    began = "2026-01-05T07:00:00+00:00"
-    return AirflowIntention("a/b", "d", "r", began, "t", map_index=-1, epoch=epoch, tries=tries)
-
-
-def test_a_clear_moves_the_epoch_and_with_it_the_key() -> None:
-    assert of_task(epoch=0).now.key != of_task(epoch=1).now.key
-
-
-@pytest.mark.parametrize(
-    "other", [{"dag_id": "e"}, {"run_id": "s"}, {"begun": "now"}, {"task_id": "u"}, {"map_index": 3}]
-)
-def test_the_scope_of_a_retry_is_its_own_task_instance(other: dict[str, Any]) -> None:
-    mine, theirs = of_task(epoch=1, tries=3), replace(of_task(epoch=1, tries=3), **other)
-    assert not {*mine.keys, *mine.superseded_keys} & {*theirs.keys, *theirs.superseded_keys}
-
-
-def test_a_first_try_supersedes_nothing_however_many_retries_it_has() -> None:
-    assert of_task(epoch=3, tries=1).superseded_keys == []
-
-
-def test_a_run_that_lives_is_found_behind_one_that_was_deleted() -> None:
-    later = {INTENTION.generation_key(1): flow_run("RUNNING")}
-    assert resume(INTENTION, later, 3) == Attach(flow_run("RUNNING"))
-
-
-def test_a_clear_supersedes_every_run_of_every_epoch_before_and_none_of_its_own() -> None:
-    cleared = of_task(epoch=2, tries=4)
-    of_before = {key for epoch in (0, 1) for key in of_task(epoch).now.generation_keys(4)}
-    assert set(cleared.superseded_keys) == of_before
-    assert not of_before & set(cleared.keys)
+def test_a_run_that_lives_is_found_behind_one_that_failed_later() -> None:
+    assert resume(found("RUNNING", "FAILED")) == Attach(flow_run("RUNNING"))

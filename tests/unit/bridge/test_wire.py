@@ -37,7 +37,6 @@ OPERATIONS = [
     lambda: wire.create_flow_run(RECORD, Submission({}), "train/products"),
     lambda: wire.read_flow_run("r1"),
     lambda: wire.read_flow_runs(["r1"]),
-    lambda: wire.find_flow_runs_by_keys(["k"]),
     lambda: wire.cancel_flow_run("r1"),
     lambda: wire.retry_flow_run("r1"),
     lambda: wire.read_result("r1"),
