@@ -179,7 +179,9 @@ def test_another_airflow_of_the_same_names_keeps_its_run(
 ) -> None:
     first = placed(order, client, cache)
     theirs = cleared(
-        replace(order, journal=AttemptJournal(Store()), claim=replace(order.claim, airflow_url="http://o"))
+        replace(
+            order, journal=AttemptJournal(Store()), claim=replace(order.claim, airflow_url="http://o", identity=None)
+        )
     )
     second = placed(theirs, client, cache)
     assert second != first
