@@ -13,7 +13,6 @@ from threading import Thread
 from typing import Any
 
 from bridge.in_airflow.airflow_internals import AirflowRuntimeError, read_task_states
-
 from bridge.in_airflow.attempt_journal import AttemptJournal
 
 log = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ def functions_of(path: str) -> frozenset[str]:
 
 
 def test_the_page_has_its_rows() -> None:
-    assert len(ROWS) == 31
+    assert {str(number) for number in range(1, 33)} - {"31"} <= ROWS.keys()  # 31 is the control page's
     [series] = re.findall(r"^`([\w/]+\.py)::(test_\w+)`", PAGE, re.MULTILINE)
     assert series[1] in functions_of(series[0])
     assert len(ROWS) == len(re.findall(r"^\| \d+ \|", PAGE, re.MULTILINE))

@@ -83,10 +83,11 @@ def test_a_run_that_is_found_is_attached_to_without_a_further_question() -> None
 
 
 def test_a_retry_in_place_schedules_the_same_run_again() -> None:
-    answers = [Answer(200, run("FAILED")), Answer(200, {"status": "ACCEPT"}), Answer(200, run("SCHEDULED"))]
+    taken = Answer(200, {"results": [{"status": "ACCEPT", "details": {}}]})
+    answers = [Answer(200, run("FAILED")), taken, Answer(200, run("SCHEDULED"))]
     found, asked = answered([run("FAILED")], answers, "retry_in_place")
     assert (found.how, found.run.id, found.attached) == ("retried", "r0", False)
-    assert asked == ["r0", "set_state", "r0"]
+    assert asked == ["r0", "bulk_set_state", "r0"]
 
 
 def test_only_runs_that_live_are_cancelled() -> None:
