@@ -16,9 +16,7 @@ import asyncio
 import importlib
 import multiprocessing
 import os
-import runpy
 import signal
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from multiprocessing.process import BaseProcess
@@ -35,11 +33,11 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import MissingFlowError
 from prefect.flows import load_flow_from_entrypoint
-from prefect.runner import Runner, _starter_engine
 from prefect.settings import PREFECT_API_URL
 from prefect.types.entrypoint import EntrypointType
 
-ENGINE = "prefect.engine"
+from flows.adapters.prefect_internals import Runner, run_engine, start_flow_runs_by
+
 WARM = "flows.warm"
 GRACE_SECONDS = 30
 """As long as Prefect gives a flow run that is cancelled."""
@@ -111,7 +109,7 @@ def fork_flow_runs() -> None:
         **_: Any,
     ) -> None:
         """In the place of Prefect's `run_process`; what the flow run prints goes where this process prints."""
-        process = forking.Process(target=_run_engine, args=(dict(env), cwd))
+        process = forking.Process(target=run_engine, args=(dict(env), cwd))
         process.start()
         task_status.started(task_status_handler(process))
         try:
@@ -128,7 +126,7 @@ def fork_flow_runs() -> None:
                 with suppress(ProcessLookupError):
                     os.kill(cast("int", process.pid), signal.SIGKILL)
 
-    vars(_starter_engine)["run_process"] = fork  # the place that its starter names to be replaced
+    start_flow_runs_by(fork)
 
 
 def _deployment(declared: Mapping[str, Any]) -> RunnerDeployment:
@@ -152,36 +150,14 @@ def _deployment(declared: Mapping[str, Any]) -> RunnerDeployment:
     return deployment
 
 
-class _Runner(Runner):
-    def handle_sigterm(self, *_: Any, **__: Any) -> None:
-        """A SIGTERM ends it as Ctrl-C does; Prefect's own way leaves a coroutine behind that nobody awaits."""
-        signal.raise_signal(signal.SIGINT)
-
-
 async def _serve(deployments: list[RunnerDeployment]) -> None:
     # a pause would outlast this process
-    runner = _Runner(name="model-factory", pause_on_shutdown=False)
+    runner = Runner(name="model-factory", pause_on_shutdown=False)
     for deployment in deployments:
         await runner.aadd_deployment(deployment)
     fork_flow_runs()
     print(f"serving {', '.join(f'{each.flow_name}/{each.name}' for each in deployments)}", flush=True)
     await runner.start()
-
-
-def _run_engine(environment: Mapping[str, str], folder: Path | str | None) -> None:
-    """What `python -m prefect.engine` does, in a forked process; its settings are read from `environment`."""
-    from prefect import engine
-    from prefect.context import SettingsContext, get_settings_context
-    from prefect.settings import Settings
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches every process; the one that serves acts
-    os.environ.clear()
-    os.environ.update(environment)
-    if folder:
-        os.chdir(folder)
-    sys.argv = [ENGINE]
-    with SettingsContext(profile=get_settings_context().profile, settings=Settings()):
-        runpy.run_path(str(engine.__file__), run_name="__main__")
 
 
 if __name__ == "__main__":

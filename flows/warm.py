@@ -10,7 +10,6 @@ import evidently.metrics
 import jinja2
 import matplotlib.backends.backend_agg
 import mlflow.sklearn
-import prefect.flow_engine
 import py3langid.langid
 import sklearn.feature_extraction.text
 import sklearn.linear_model
@@ -23,6 +22,7 @@ import flows.adapters.datasets
 import flows.adapters.drift_chart
 import flows.adapters.drift_report
 import flows.adapters.model_card
+import flows.adapters.prefect_internals
 import flows.core.evidence
 import flows.core.leakage
 import flows.core.look

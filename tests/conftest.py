@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,14 @@ import pytest
 from tests.live_prefect import LivePrefect
 
 FLOWS = Path(__file__).with_name("contract") / "flows_for_tests.py"
+
+
+def pytest_configure() -> None:
+    """An environment that was installed before the distribution had its name fails in odd ways: it is said at once."""
+    try:
+        version("airflow-provider-prefect")
+    except PackageNotFoundError:
+        raise pytest.UsageError("this environment is not as pyproject.toml says: run make install-test") from None
 
 
 @pytest.fixture(scope="session")

@@ -10,5 +10,7 @@ def main() -> None:
     try:
         from bridge.cli.app import main as run
     except ModuleNotFoundError as error:
-        sys.exit(f"bridge: the command line needs {error.name}; install it with: pip install 'bridge[cli]'")
+        sys.exit(
+            f"bridge: the command line needs {error.name}; install it with: pip install 'airflow-provider-prefect[cli]'"
+        )
     run()

@@ -7,11 +7,11 @@ import logging
 import sys
 import time
 from enum import StrEnum
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
 
+from bridge import __version__
 from bridge.cli import exit_codes
 from bridge.cli.completing import complete_deployments
 from bridge.cli.display import Display, describe
@@ -162,7 +162,7 @@ def doctor(
     rows: list[dict[str, Any]] = [
         {"what": f.subject, "in order": f.in_order, "detail": f.detail, "remedy": f.remedy} for f in findings
     ]
-    Display(as_json=as_json).rows(f"Prefect at {address}, seen by bridge {version('bridge')}", rows)
+    Display(as_json=as_json).rows(f"Prefect at {address}, seen by bridge {__version__}", rows)
     if not all(finding.in_order for finding in findings):
         sys.exit(exit_codes.PREFECT)
 

@@ -49,7 +49,7 @@ _FORM: dict[str, Any] = {
 def get_provider_info() -> dict[str, Any]:
     """Metadata by Airflow's provider schema."""
     return {
-        "package-name": "bridge",
+        "package-name": "airflow-provider-prefect",
         "name": "Prefect",
         "description": "Run Prefect deployments from Apache Airflow.",
         "integrations": [

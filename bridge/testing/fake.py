@@ -68,7 +68,7 @@ class FakePrefect:
             from bridge.testing.event_socket import EventSocket
             from bridge.testing.serving import Doorway, Serving, authorization
         except ModuleNotFoundError as error:
-            remedy = f"FakePrefect needs {error.name}; install it with: pip install 'bridge[testing]'"
+            remedy = f"FakePrefect needs {error.name}; install it with: pip install 'airflow-provider-prefect[testing]'"
             raise ModuleNotFoundError(remedy, name=error.name) from error
         events = EventSocket(self._state, self.faults, self._basic_auth or self._api_key)
         endpoints = Endpoints(self._state, self._player.begin, self._player.cancelling)

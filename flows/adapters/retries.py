@@ -7,10 +7,11 @@ its own word ends the run at once.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from typing import Any, TypedDict
 
 from prefect.cache_policies import NO_CACHE, CachePolicy
-from prefect.tasks import RetryConditionCallable, exponential_backoff
+from prefect.tasks import exponential_backoff
 
 from factory.errors import FactoryError
 
@@ -27,7 +28,7 @@ class RetrySettings(TypedDict):
     retries: int
     retry_delay_seconds: Any
     retry_jitter_factor: float
-    retry_condition_fn: RetryConditionCallable
+    retry_condition_fn: Callable[[Any, Any, Any], bool]
     cache_policy: CachePolicy
 
 

@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ import pytest
 
 from tests.live_prefect import CHECKOUT, LivePrefect
 
+DECLARED = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+DIST_INFO = f"airflow_provider_prefect-{DECLARED['version']}.dist-info"
 README = CHECKOUT / "bridge" / "README.md"
 
 
@@ -100,21 +103,21 @@ def installed(uv: str, wheel: Path, tmp_path_factory: pytest.TempPathFactory) ->
     pins.write_text("\n".join(re.findall(r"^[\w.\[\]-]+==[^\\\n]+", tested, re.MULTILINE)))
     run([uv, "venv", "--quiet", "--python", sys.executable, str(home / "venv")], home)
     python = str(home / "venv" / "bin" / "python")
-    wanted = f"bridge[airflow] @ {wheel.as_uri()}"
+    wanted = f"airflow-provider-prefect[airflow] @ {wheel.as_uri()}"
     run([uv, "pip", "install", "--quiet", "--python", python, "--constraint", str(pins), wanted], home)
     return Installed(home)
 
 
 def test_the_wheel_holds_the_bridge_alone(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0] for name in names} == {"bridge", "bridge-0.1.0.dist-info"}
+    assert {name.split("/")[0] for name in names} == {"bridge", DIST_INFO}
     assert "bridge/py.typed" in names
-    assert "bridge-0.1.0.dist-info/licenses/LICENSE" in names
+    assert f"{DIST_INFO}/licenses/LICENSE" in names
     assert not [name for name in names if "__pycache__" in name or "test_" in name]
 
 
 def test_the_metadata_says_what_it_is(wheel: Path) -> None:
-    text = zipfile.ZipFile(wheel).read("bridge-0.1.0.dist-info/METADATA").decode()
+    text = zipfile.ZipFile(wheel).read(f"{DIST_INFO}/METADATA").decode()
     metadata = Parser().parsestr(text)
     assert metadata["License-Expression"] == "Apache-2.0"
     assert "Framework :: Apache Airflow :: Provider" in metadata.get_all("Classifier", [])
@@ -140,7 +143,7 @@ def test_it_is_installed_with_airflow_alone(installed: Installed) -> None:
 @pytest.mark.parametrize(
     ("what", "expected"),
     [
-        ("list", ["bridge", "Run Prefect deployments from Apache Airflow"]),
+        ("list", ["airflow-provider-prefect", "Run Prefect deployments from Apache Airflow"]),
         ("hooks", ["prefect", "bridge.in_airflow.hook.PrefectHook"]),
         ("links", ["bridge.in_airflow.links.PrefectFlowRunLink"]),
         ("triggers", ["bridge.in_airflow.triggers"]),
