@@ -5,7 +5,7 @@ Without I/O, as `wire`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from bridge.errors import FlowRunLost, FlowRunNeverStarted, FlowRunTimedOut, Pre
 from bridge.prefect_api import wire
 from bridge.prefect_api.exchange import Operation
 from bridge.prefect_api.records import FlowRun
-from bridge.readiness import describe_attendance
+from bridge.readiness import Finding, examine_run
 from bridge.verdict import Completed, Ended, Live, judge
 
 
@@ -80,24 +80,35 @@ def _check_result(run: FlowRun, url: str, result: Mapping[str, Any] | None, mode
 
 
 def never_started(run: FlowRun, url: str, waited_seconds: float) -> Operation[FlowRunNeverStarted]:
-    """The error for a run whose start timeout has passed, naming pool, queue and last worker heartbeat."""
-    pool = run.work_pool_name
-    if pool is None:
-        place = "its deployment has no work pool; is the process that serves it up?"
-    else:
-        try:
-            workers = yield from wire.list_workers(pool)
-            attendance = describe_attendance(workers)
-            if not workers:
-                attendance += f"; start one with: prefect worker start --pool {pool}"
-        except PrefectApiError as error:
-            attendance = f"its workers cannot be read ({error})"
-        place = f"work pool {pool!r}, queue {run.work_queue_name!r}: {attendance}"
+    """The error for a run whose start timeout has passed, naming what stands in its way and the remedy."""
+    try:
+        why = _standing(run, (yield from examine_run(run)))
+    except PrefectApiError as error:
+        why = f"{_place(run)}what stands in its way cannot be read ({error})"
+    if run.state_type == "PENDING":
+        why = f"a worker has taken it, but its process has not begun: look at the worker's log; {why}"
     return FlowRunNeverStarted(
-        f"Flow run {run.name!r} did not start within {waited_seconds:.0f} s ({run.state_name}); {place}. {url}",
+        f"Flow run {run.name!r} did not start within {waited_seconds:.0f} s ({run.state_name}); {why}. {url}",
         flow_run_id=run.id,
         url=url,
     )
+
+
+def _standing(run: FlowRun, findings: Sequence[Finding]) -> str:
+    """How things stand where the run waits, and whatever has a remedy; where nothing has, what Prefect cannot tell."""
+    pool = f"work pool {run.work_pool_name}"
+    told = []
+    for each in findings:
+        if each.remedy or each.subject == pool:
+            where = _place(run) if each.subject == pool else f"{each.subject}: "
+            told.append(f"{where}{each.detail}" + (f"; remedy: {each.remedy}" if each.remedy else ""))
+    if not any(each.remedy for each in findings):
+        told.append("nothing that Prefect tells of stands in its way; whoever starts runs may be at a limit of its own")
+    return "; ".join(told)
+
+
+def _place(run: FlowRun) -> str:
+    return f"work pool {run.work_pool_name!r}, queue {run.work_queue_name!r}: " if run.work_pool_name else ""
 
 
 def timed_out(run: FlowRun, url: str, waited_seconds: float) -> FlowRunTimedOut:

@@ -29,7 +29,10 @@ What the triggerer lacks alone (a TLS file, a way through a firewall) would else
 
 
 class PrefectReady(BaseSensorOperator):
-    """Succeeds once the API answers, the deployments exist, and a worker polls each of their pools.
+    """Succeeds once the API answers, the deployments exist, and nothing keeps Prefect from starting their runs.
+
+    Pauses and limits of pools and queues keep it waiting; a deployment whose schedules are paused does not, nor do slots
+    that other runs have taken: a run that is asked for then is started, or waits its turn.
 
     :param deployments: a list of `<flow>/<deployment>`, templated, or another task's output that is one.
 
@@ -69,7 +72,8 @@ class PrefectReady(BaseSensorOperator):
             return False
         for finding in findings:
             if finding.in_order:
-                self.log.info("%s: %s", finding.subject, finding.detail)
+                hint = f". Remedy: {finding.remedy}" if finding.remedy else ""
+                self.log.info("%s: %s%s", finding.subject, finding.detail, hint)
             else:
                 self.log.warning("Not ready: %s: %s. Remedy: %s", finding.subject, finding.detail, finding.remedy)
         return all(finding.in_order for finding in findings)

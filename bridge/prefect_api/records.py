@@ -102,6 +102,19 @@ class TaskRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """How many runs may go on at once in a place, and how many slots are taken; None where Prefect does not count."""
+
+    slots: int | None = None
+    taken: int | None = None
+
+    @property
+    def used_up(self) -> bool:
+        """Whether a run has to wait until another has ended."""
+        return self.slots is not None and self.taken is not None and self.taken >= self.slots
+
+
+@dataclass(frozen=True, slots=True)
 class DeploymentRecord:
     """A deployment on the server; `name` is the part behind the slash, `flow_id` names the flow before it."""
 
@@ -118,10 +131,19 @@ class DeploymentRecord:
     tags: tuple[str, ...]
     schedules: tuple[Mapping[str, Any], ...]
     description: str = ""
+    work_queue_id: str | None = None
+    limit: Limit = Limit()
+    limit_name: str = ""
+    """Of the global concurrency limit behind `limit`."""
+    limit_enabled: bool = True
+    collision_strategy: str = "ENQUEUE"
+    """What becomes of a run beyond the limit: ENQUEUE or CANCEL_NEW."""
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> DeploymentRecord:
         """Raises KeyError where the document is no deployment."""
+        limit = document.get("global_concurrency_limit") or {}
+        options = document.get("concurrency_options") or {}
         return cls(
             id=document["id"],
             name=document["name"],
@@ -136,6 +158,56 @@ class DeploymentRecord:
             tags=tuple(document.get("tags") or ()),
             schedules=tuple(document.get("schedules") or ()),
             description=document.get("description") or "",
+            work_queue_id=document.get("work_queue_id"),
+            limit=Limit(limit.get("limit"), limit.get("active_slots")),
+            limit_name=limit.get("name") or "",
+            limit_enabled=limit.get("active") is not False,
+            collision_strategy=options.get("collision_strategy") or "ENQUEUE",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkPool:
+    """A work pool; `kind` is what starts its runs: `process`, `docker`, …, or a push or managed one of the cloud's."""
+
+    name: str
+    kind: str
+    paused: bool
+    limit: Limit
+
+    @property
+    def needs_workers(self) -> bool:
+        """Whether somebody has to poll it: the runs of a push or managed pool are started by Prefect Cloud itself."""
+        return not self.kind.endswith((":push", ":managed"))
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> WorkPool:
+        """Raises KeyError where the document is no work pool."""
+        return cls(
+            name=document["name"],
+            kind=document.get("type") or "",
+            paused=bool(document.get("is_paused")),
+            limit=Limit(document.get("concurrency_limit"), document.get("active_slots")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkQueue:
+    """A queue of a work pool; `polled` tells whether somebody asks it for runs, as the server sees it."""
+
+    name: str
+    paused: bool
+    polled: bool
+    limit: Limit
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> WorkQueue:
+        """Raises KeyError where the document is no work queue."""
+        return cls(
+            name=document["name"],
+            paused=bool(document.get("is_paused")),
+            polled=document.get("status") == "READY",
+            limit=Limit(document.get("concurrency_limit"), document.get("active_slots")),
         )
 
 

@@ -35,6 +35,8 @@ RUN_SORTS = (
 LOG_SORTS = ("TIMESTAMP_ASC", "TIMESTAMP_DESC")
 ARTIFACT_SORTS = ("ID_DESC", "CREATED_DESC", "UPDATED_DESC", "KEY_ASC", "KEY_DESC")
 TASK_RUN_SORTS = ("ID_DESC", "EXPECTED_START_TIME_ASC", "EXPECTED_START_TIME_DESC", "NAME_ASC", "END_TIME_DESC")
+QUEUE_SORTS = ("PRIORITY_ASC",)
+"""In whose order Prefect gives them."""
 NAME_SORTS = ("NAME_ASC", "NAME_DESC", "CREATED_DESC", "UPDATED_DESC")
 
 Answer = tuple[int, Any]
@@ -56,6 +58,7 @@ class Endpoints:
             ("GET", "/admin/version", lambda *_: (200, VERSION)),
             ("GET", "/deployments/name/{flow}/{deployment}", self.deployment_by_name),
             ("POST", "/deployments/filter", self.deployments),
+            ("GET", "/deployments/{id:uuid}", self.deployment),
             ("POST", "/deployments/{id:uuid}/create_flow_run", self.create_flow_run),
             ("POST", "/deployments/{id:uuid}/pause_deployment", self.pause_deployment),
             ("POST", "/deployments/{id:uuid}/resume_deployment", self.resume_deployment),
@@ -70,6 +73,8 @@ class Endpoints:
             ("POST", "/flow_runs/{id:uuid}/set_state", self.set_state),
             ("POST", "/logs/filter", self.logs),
             ("POST", "/artifacts/filter", self.artifacts),
+            ("GET", "/work_pools/{name}", self.work_pool),
+            ("POST", "/work_pools/{name}/queues/filter", self.work_queues),
             ("POST", "/work_pools/{name}/workers/filter", self.workers),
         ]
         routes = [Route(f"/api{path}", _endpoint(handler), methods=[method]) for method, path, handler in table]
@@ -78,6 +83,11 @@ class Endpoints:
     def deployment_by_name(self, request: Request, _: Any) -> Answer:
         with self._state.lock:
             found = self._state.find_deployment(request.path_params["flow"], request.path_params["deployment"])
+            return (200, deepcopy(found)) if found else (404, {"detail": "Deployment not found"})
+
+    def deployment(self, request: Request, _: Any) -> Answer:
+        with self._state.lock:
+            found = self._state.deployments.get(str(request.path_params["id"]))
             return (200, deepcopy(found)) if found else (404, {"detail": "Deployment not found"})
 
     def deployments(self, _: Request, body: Any) -> Answer:
@@ -154,11 +164,25 @@ class Endpoints:
     def artifacts(self, _: Request, body: Any) -> Answer:
         return 200, self._page(self._state.artifacts, body, "artifacts", ARTIFACT_SORTS)
 
+    def work_pool(self, request: Request, _: Any) -> Answer:
+        name = self._pool_of(request)
+        [answer] = self._state.rows([self._state.pools[name]])
+        return 200, answer
+
+    def work_queues(self, request: Request, body: Any) -> Answer:
+        name = self._pool_of(request)
+        with self._state.lock:
+            queues = [each for each in self._state.queues.values() if each["work_pool_name"] == name]
+        return 200, self._page(queues, body, "work_queues", QUEUE_SORTS)
+
     def workers(self, request: Request, body: Any) -> Answer:
-        name = request.path_params["name"]
-        if name not in self._state.workers:
-            return 404, {"detail": f'Work pool "{name}" not found.'}
-        return 200, self._page(self._state.workers[name], body, "workers", NAME_SORTS)
+        return 200, self._page(self._state.workers[self._pool_of(request)], body, "workers", NAME_SORTS)
+
+    def _pool_of(self, request: Request) -> str:
+        name = str(request.path_params["name"])
+        if name not in self._state.pools:
+            raise Refusal(404, f'Work pool "{name}" not found.')
+        return name
 
     def _page(self, documents: Iterable[Document], body: Any, what: str, sorts: tuple[str, ...]) -> list[Document]:
         _refuse_unknown(body, what)

@@ -151,6 +151,15 @@ class FakePrefect:
             raise TypeError("give plans, or the keywords of one Course, not both")
         self._player.plan(self._deployment_id(deployment), list(plans) or [Course(**course)])
 
+    def work_pool(
+        self, name: str, *, kind: str = "process", paused: bool = False, limit: int | None = None, queue: str = ""
+    ) -> None:
+        """There is a work pool, paused or with so many slots; with `queue` that queue of it is. No run heeds it."""
+        pool = self._state.pool(name)
+        place = self._state.queue(name, queue) if queue else pool
+        self._state.restrict(place, paused=paused, limit=limit)
+        pool["type"] = kind
+
     def worker(self, work_pool: str, name: str = "worker", *, status: str = "ONLINE", ago_seconds: float = 0.0) -> None:
         """A worker has polled the pool so long ago."""
         beat = datetime.fromtimestamp(datetime.now(UTC).timestamp() - ago_seconds, UTC)

@@ -17,6 +17,8 @@ from bridge.testing.courses import STATE_TYPES, TERMINAL_TYPES
 from bridge.testing.filtering import Document
 from bridge.testing.schemas import Refusal, enforce
 
+_UNLIMITED = {"concurrency_limit": None, "active_slots": None}
+
 
 class State:
     """One server's knowledge."""
@@ -29,6 +31,9 @@ class State:
         self.task_runs: dict[str, Document] = {}
         self.logs: list[Document] = []
         self.artifacts: list[Document] = []
+        self.pools: dict[str, Document] = {}
+        self.queues: dict[str, Document] = {}
+        """Of all pools, by id."""
         self.workers: dict[str, list[Document]] = {}
         """By work pool; a pool without workers has an empty list."""
         self.events: list[Document] = []
@@ -50,16 +55,46 @@ class State:
                 parameter_openapi_schema=dict(schema),
                 enforce_parameter_schema=True,
                 schedules=[],
+                global_concurrency_limit=None,
+                concurrency_options=None,
                 description=None,
                 work_queue_name="default" if pool else None,
+                work_queue_id=self.pool(pool)["default_queue_id"] if pool else None,
                 **more,
             )
             if known is not None:
                 document["id"] = known["id"]
             self.deployments[document["id"]] = document
-            if pool:
-                self.workers.setdefault(pool, [])
             return document
+
+    def pool(self, name: str) -> Document:
+        """The work pool of that name with its queue `default`, made where there is none."""
+        with self.lock:
+            if name not in self.pools:
+                self.pools[name] = _stored(name=name, type="process", is_paused=False, status="NOT_READY", **_UNLIMITED)
+                self.workers[name] = []
+                self.pools[name]["default_queue_id"] = self.queue(name, "default")["id"]
+            return self.pools[name]
+
+    def queue(self, pool: str, name: str) -> Document:
+        """The queue of that name in a pool that is there, made where there is none."""
+        with self.lock:
+            of_pool = [each for each in self.queues.values() if each["work_pool_name"] == pool]
+            found = next((each for each in of_pool if each["name"] == name), None)
+            if found is None:
+                priority = len(of_pool) + 1
+                found = _stored(
+                    name=name, work_pool_name=pool, is_paused=False, status="NOT_READY", priority=priority, **_UNLIMITED
+                )
+                self.queues[found["id"]] = found
+            return found
+
+    def restrict(self, place: Document, *, paused: bool, limit: int | None) -> None:
+        """Let a pool or a queue rest, or have so many slots."""
+        with self.lock:
+            status = "PAUSED" if paused else "NOT_READY"
+            place |= {"is_paused": paused, "status": status, "concurrency_limit": limit}
+            place["active_slots"] = None if limit is None else 0
 
     def find_deployment(self, flow_name: str, short: str) -> Document | None:
         """The deployment of that full name."""
@@ -180,7 +215,8 @@ class State:
     def attend(self, work_pool: str, name: str, *, status: str, last_heartbeat: datetime) -> None:
         """A worker that has polled a pool."""
         with self.lock:
-            workers = self.workers.setdefault(work_pool, [])
+            self.pool(work_pool)
+            workers = self.workers[work_pool]
             workers[:] = [each for each in workers if each["name"] != name]
             workers.append(_stored(name=name, status=status, last_heartbeat_time=_stamp(last_heartbeat)))
 

@@ -20,11 +20,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from bridge import errors, prefect_api
-from bridge.prefect_api import batches, run_queries, wire
+from bridge.prefect_api import batches, run_queries, wire, work_pools
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.exchange import PAGE, Answer, Operation, Request
-from bridge.prefect_api.records import DeploymentRecord, FlowRun, LogLine, TaskRun, Worker
+from bridge.prefect_api.records import DeploymentRecord, FlowRun, Limit, LogLine, TaskRun, Worker
 from bridge.prefect_api.retrying import Fault
 from bridge.prefect_api.wire import Submission
 from bridge.testing import FakePrefect
@@ -56,6 +56,7 @@ class Side(Protocol):
     def log(self, flow_run_id: str, message: str, level: int) -> None: ...
     def publish(self, flow_run_id: str, result: Mapping[str, Any]) -> None: ...
     def worker(self, work_pool: str, name: str) -> None: ...
+    def restrict(self, work_pool: str, queue: str = "", *, paused: bool = False, limit: int | None = None) -> None: ...
     def task(self, flow_run_id: str, name: str, child_id: str) -> None: ...
 
 
@@ -93,6 +94,10 @@ class Real:
     def worker(self, work_pool: str, name: str) -> None:
         self._prefect.request("POST", f"/work_pools/{work_pool}/workers/heartbeat", {"name": name})
 
+    def restrict(self, work_pool: str, queue: str = "", *, paused: bool = False, limit: int | None = None) -> None:
+        path = f"/work_pools/{work_pool}/queues/{queue}" if queue else f"/work_pools/{work_pool}"
+        self._prefect.request("PATCH", path, {"is_paused": paused, "concurrency_limit": limit})
+
     def task(self, flow_run_id: str, name: str, child_id: str) -> None:
         """The only way to a sub-run is to create it under its place: the child is made anew with its parent's flow."""
         asked = {"flow_run_id": flow_run_id, "task_key": "t", "dynamic_key": name, "name": name}
@@ -129,6 +134,9 @@ class Fake:
 
     def worker(self, work_pool: str, name: str) -> None:
         self._prefect.worker(work_pool, name)
+
+    def restrict(self, work_pool: str, queue: str = "", *, paused: bool = False, limit: int | None = None) -> None:
+        self._prefect.work_pool(work_pool, paused=paused, limit=limit, queue=queue)
 
     def task(self, flow_run_id: str, name: str, child_id: str) -> None:
         self._prefect.task(flow_run_id, name, "PENDING", child=child_id)
@@ -471,6 +479,25 @@ def workers(talk: Talk) -> None:
     assert (worker.name, worker.status) == ("one", "ONLINE")
     run = talk.start(talk.ask(wire.find_deployment(talk.name)), number=1)
     assert (run.work_pool_name, run.work_queue_name) == (pool, "default")
+
+
+@exchange
+def places_that_are_restricted(talk: Talk) -> None:
+    pool = f"pool-{talk.token}"
+    assert talk.ask(work_pools.read_work_pool(pool)) is None
+    assert talk.ask(work_pools.list_work_queues(pool)) == []
+    assert talk.ask(work_pools.read_deployment(NOBODY)) is None
+    talk.side.deployment(talk.name, work_pool=pool)
+    record = talk.ask(work_pools.read_deployment(talk.ask(wire.find_deployment(talk.name)).id))
+    assert (record.work_pool_name, record.limit, record.collision_strategy) == (pool, Limit(), "ENQUEUE")
+    assert record.work_queue_id is not None
+    found = talk.ask(work_pools.read_work_pool(pool))
+    assert (found.kind, found.paused, found.limit) == ("process", False, Limit())
+    talk.side.restrict(pool, paused=True)
+    talk.side.restrict(pool, "default", limit=0)
+    assert talk.ask(work_pools.read_work_pool(pool)).paused
+    [queue] = talk.ask(work_pools.list_work_queues(pool))
+    assert (queue.name, queue.paused, queue.polled, queue.limit) == ("default", False, False, Limit(0, 0))
 
 
 @exchange

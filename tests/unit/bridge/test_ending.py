@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -51,13 +52,29 @@ def test_a_crash_is_final_after_its_grace_and_everything_else_at_once() -> None:
         assert final_from(flow_run(state_type), 30) is None
 
 
+def never_started_in(run: FlowRun, *answers: Answer) -> str:
+    """The error's message, where Prefect answers so."""
+    asked = never_started(run, "http://p/r1", 120)
+    next(asked)
+    for answer in answers[:-1]:
+        asked.send(answer)
+    with pytest.raises(StopIteration) as stop:
+        asked.send(answers[-1])
+    return str(stop.value.value)
+
+
 def test_a_pool_that_nobody_polls_is_named_with_the_remedy() -> None:
     waiting = FlowRun.parse({"id": "r1", "name": "quick-fox", "state": {"type": "SCHEDULED"}, "work_pool_name": "gpus"})
-    asked = never_started(waiting, "http://p/r1", 120)
-    assert next(asked).path == "/work_pools/gpus/workers/filter"
-    with pytest.raises(StopIteration) as stop:
-        asked.send(Answer(200, []))
-    assert "no worker has ever polled it; start one with: prefect worker start --pool gpus" in str(stop.value.value)
+    said = never_started_in(waiting, Answer(200, {"name": "gpus", "type": "process"}), Answer(200, []), Answer(200, []))
+    assert "work pool 'gpus'" in said
+    assert "no worker has ever polled it; remedy: prefect worker start --pool gpus" in said
+
+
+def test_a_run_whose_process_has_not_begun_sends_people_to_the_workers_log() -> None:
+    pending = FlowRun.parse({"id": "r1", "name": "quick-fox", "state": {"type": "PENDING"}})
+    assert "look at the worker's log" in never_started_in(
+        dataclasses.replace(pending, deployment_id="d"), Answer(418, {"detail": "no"})
+    )
 
 
 def test_how_long_a_pool_has_been_without_a_worker_is_told() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bridge import errors
-from bridge.prefect_api import wire
+from bridge.prefect_api import wire, work_pools
 from bridge.prefect_api.exchange import Answer, Operation, Request
 from bridge.prefect_api.records import DeploymentRecord, FlowRun
 from bridge.prefect_api.wire import Submission
@@ -40,6 +40,9 @@ OPERATIONS = [
     lambda: wire.cancel_flow_run("r1"),
     lambda: wire.retry_flow_run("r1"),
     lambda: wire.read_result("r1"),
+    lambda: work_pools.read_deployment("d1"),
+    lambda: work_pools.read_work_pool("pool"),
+    lambda: work_pools.list_work_queues("pool"),
     lambda: wire.read_logs("r1"),
     lambda: wire.list_workers("pool"),
     lambda: wire.read_server_version(),
@@ -194,23 +197,6 @@ def test_a_run_is_read_with_or_without_the_states_own_record() -> None:
     flat = FlowRun.parse({"id": "1", "name": "n", "state_type": "FAILED", "state_name": "Failed"})
     assert (flat.state_type, flat.state_message) == ("FAILED", "")
     assert FlowRun.parse({"id": "1", "name": "n"}).state_type == "SCHEDULED"
-
-
-def test_a_pool_without_worker_is_not_ready_and_the_remedy_is_named() -> None:
-    present = {**DEPLOYMENT, "work_pool_name": "models"}
-    answers = [Answer(200, "3.8.8"), Answer(200, present)]
-    offline = {"name": "w", "status": "OFFLINE", "last_heartbeat_time": "2026-01-05T07:00:00+00:00"}
-    findings, _ = exchange(examine(["train/products"]), [*answers, Answer(200, [offline])])
-    assert [finding.in_order for finding in findings] == [True, True, True, False]
-    assert findings[-1].subject == "work pool models"
-    assert "last heartbeat" in findings[-1].detail
-    assert findings[-1].remedy == "prefect worker start --pool models"
-
-
-def test_a_paused_deployment_is_not_ready() -> None:
-    paused = {**DEPLOYMENT, "paused": True}
-    findings, _ = exchange(examine(["train/products"]), [Answer(200, "3.8.8"), Answer(200, paused)])
-    assert (findings[-1].in_order, findings[-1].detail) == (False, "paused")
 
 
 def test_only_the_deployments_that_are_named_are_read() -> None:
