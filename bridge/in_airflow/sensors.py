@@ -31,8 +31,8 @@ What the triggerer lacks alone (a TLS file, a way through a firewall) would else
 class PrefectReady(BaseSensorOperator):
     """Succeeds once the API answers, the deployments exist, and nothing keeps Prefect from starting their runs.
 
-    Pauses and limits of pools and queues keep it waiting; a deployment whose schedules are paused does not, nor do slots
-    that other runs have taken: a run that is asked for then is started, or waits its turn.
+    Pauses and limits of pools and queues keep it waiting; a deployment whose schedules are paused does not, nor do
+    slots that other runs have taken: a run that is asked for then is started, or waits its turn.
 
     :param deployments: a list of `<flow>/<deployment>`, templated, or another task's output that is one.
 
