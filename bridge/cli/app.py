@@ -11,6 +11,7 @@ import typer
 
 from bridge.cli import exit_codes, reading, running
 from bridge.errors import BridgeError
+from bridge.plain_text import as_lines
 
 EPILOGUE = "\n".join(
     [
@@ -40,5 +41,5 @@ def main() -> None:
     try:
         app()
     except BridgeError as error:
-        typer.echo(f"bridge: {error}", err=True)
+        typer.echo(f"bridge: {as_lines(str(error))}", err=True)
         sys.exit(exit_codes.code_for(error))

@@ -9,8 +9,10 @@ from dataclasses import replace
 from typing import TypeVar
 
 import typer
+from rich.markup import escape
 
 from bridge.errors import BridgeError
+from bridge.plain_text import as_line
 from bridge.prefect_api import wire
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.exchange import Operation
@@ -22,18 +24,27 @@ T = TypeVar("T")
 
 ANSWER_SECONDS = 1.5
 RUNS_OFFERED = 20
+SHELL_SIGNS = frozenset("$`\"'\\;&|<>(){}[]*?!#~^")
 
 
 def complete_deployments(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Names of deployments that begin as typed."""
+    """Names of deployments that begin as typed; none that a shell would take for more than a word."""
     found = _ask(ctx, wire.list_deployments())
-    return [name for name, _ in found or () if name.startswith(incomplete)]
+    return [name for name, _ in found or () if name.startswith(incomplete) and _is_a_word(name)]
 
 
 def complete_flow_runs(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """Ids of the latest runs that begin as typed, with name and state for shells that show them."""
     found = _ask(ctx, list_flow_runs(RunQuery(limit=RUNS_OFFERED)))
-    return [(run.id, f"{run.name} {run.state_name}") for run in found or () if run.id.startswith(incomplete)]
+    return [
+        (run.id, escape(as_line(f"{run.name} {run.state_name}")))  # typer reads markup there
+        for run in found or ()
+        if run.id.startswith(incomplete)
+    ]
+
+
+def _is_a_word(name: str) -> bool:
+    return as_line(name) == name and SHELL_SIGNS.isdisjoint(name)
 
 
 def _ask(ctx: typer.Context, operation: Operation[T]) -> T | None:

@@ -1,11 +1,11 @@
 """What the command line shows: pleasant on a terminal, plain lines in a pipe, JSON where asked.
 
-People's words go to stderr, so that stdout holds nothing but the answer.
+People's words go to stderr, so that stdout holds nothing but the answer. Whatever is shown passes `bridge.plain_text`:
+what flows and people wrote into Prefect is text here, and steers no terminal.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -22,7 +22,9 @@ from rich.text import Text
 from bridge.cli.exit_codes import READER_GONE
 from bridge.ending import Outcome
 from bridge.errors import FlowRunError
+from bridge.plain_text import as_json, as_line, as_lines
 from bridge.prefect_api.records import FlowRun, LogLine
+from bridge.readiness import Finding
 from bridge.submitting import Submitted
 
 _COLOURS = {
@@ -68,19 +70,19 @@ class Display:
 
     def say(self, text: str) -> None:
         """A sentence for people."""
-        self._err.print(Text(text))
+        self._err.print(Text(as_lines(text)))
 
     def started(self, deployment: str, submitted: Submitted, url: str) -> None:
         """That a run was started, or found under its key."""
         verb = "Attached to" if submitted.attached else "Started"
-        self.say(f"{verb} {submitted.run.name} of {deployment}\n{url}")
+        self.say(f"{verb} {as_line(submitted.run.name)} of {as_line(deployment)}\n{url}")
 
     def state(self, run: FlowRun) -> None:
         """A change of state."""
         line = Text(f"{_clock(run.state_timestamp)}  ")
-        line.append(run.state_name, style=_colour(run.state_type))
+        line.append(as_line(run.state_name), style=_colour(run.state_type))
         if run.state_message:
-            line.append(f"  {run.state_message}")
+            line.append(f"  {as_lines(run.state_message)}")
         self._err.print(line)
 
     def log(self, line: LogLine) -> None:
@@ -96,13 +98,13 @@ class Display:
                 "logger": line.logger,
                 "message": line.message,
             }
-            self._out.print(Text(json.dumps(document, ensure_ascii=False)))
+            self._out.print(Text(as_json(document)))
         else:
             self._out.print(_log_text(line))
 
     def away(self, api_url: str, patience_seconds: float) -> None:
         """That Prefect does not answer and is waited for."""
-        text = f"{_now()}  Prefect does not answer at {api_url}; trying again for {patience_seconds:.0f} s"
+        text = f"{_now()}  Prefect does not answer at {as_line(api_url)}; trying again for {patience_seconds:.0f} s"
         self._err.print(Text(text, style="yellow"))
 
     def back(self, seconds: float) -> None:
@@ -148,7 +150,9 @@ class Display:
         width = max(len(name) for name in document)
         for name, value in document.items():
             if value not in (None, "", [], {}):
-                shown = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+                shown = (
+                    as_lines(value).replace("\n", f"\n{'':<{width}}  ") if isinstance(value, str) else as_json(value)
+                )
                 self._out.print(Text(f"{name:<{width}}  {shown}"))
 
     def rows(
@@ -166,15 +170,34 @@ class Display:
             return
         rows = shown or documents
         names = list(rows[0])
-        cells = [[_cell(row[name]) for name in names] for row in rows]
+        cells = [[as_line(_cell(row[name])) for name in names] for row in rows]
         if self._out.is_terminal:
             self.say(title)
             self._out.print(_table(names, cells, [_row_style(each) for each in documents]), soft_wrap=False)
         else:
-            self._out.print_verbatim("".join("\t".join(line) + "\n" for line in [names, *cells]))
+            self._out.print_verbatim("".join("\t".join(line) + "\n" for line in [map(as_line, names), *cells]))
+
+    def findings(self, title: str, findings: Sequence[Finding]) -> None:
+        """What a look at Prefect found; on a terminal with the remedies below, so that they fit into any width."""
+        if self._as_json or not self._out.is_terminal:
+            rows = [
+                {"what": each.subject, "in order": each.in_order, "detail": each.detail, "remedy": each.remedy}
+                for each in findings
+            ]
+            self.rows(title, rows)
+            return
+        self.say(title)
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for each in findings:
+            told = Text(f"{as_line(each.subject)}: ", style="bold").append(as_line(each.detail), style="not bold")
+            if each.remedy:
+                told.append(f"\nremedy: {as_line(each.remedy)}", style="not bold")
+            style = "" if each.in_order and not each.remedy else "yellow" if each.in_order else "red"
+            table.add_row(_cell(each.in_order), told, style=style)
+        self._out.print(table, soft_wrap=False)
 
     def _print_json(self, document: Any) -> None:
-        self._out.print(Text(json.dumps(document, indent=2, default=str, ensure_ascii=False)))
+        self._out.print(Text(as_json(document, indent=2)))
 
 
 class _Silent:
@@ -187,7 +210,7 @@ class _Spinner:
         self._status = status
 
     def state(self, run: FlowRun) -> None:
-        self._status.update(f"{run.name}: {run.state_name}, {_age(run)}")
+        self._status.update(Text(f"{as_line(run.name)}: {as_line(run.state_name)}, {_age(run)}"))
 
 
 def describe(run: FlowRun, url: str) -> dict[str, Any]:
@@ -212,16 +235,16 @@ def _table(names: Sequence[str], cells: Sequence[Sequence[str]], styles: Sequenc
     """Aligned columns without lines. The first is never cut: it is what people copy."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for position, name in enumerate(names):
-        table.add_column(name, no_wrap=position == 0, overflow="ellipsis" if position == 0 else "fold")
+        table.add_column(Text(as_line(name)), no_wrap=position == 0, overflow="ellipsis" if position == 0 else "fold")
     for row, style in zip(cells, styles, strict=True):
-        table.add_row(*row, style=style)
+        table.add_row(*map(Text, row), style=style)
     return table
 
 
 def _log_text(line: LogLine) -> Text:
     style = "red" if line.level >= logging.ERROR else "yellow" if line.level >= logging.WARNING else "dim"
     head = f"{_clock(line.timestamp)}  {logging.getLevelName(line.level):<7}  "
-    return Text(head + line.message.replace("\n", "\n" + " " * len(head)), style=style)
+    return Text(head + as_lines(line.message).replace("\n", "\n" + " " * len(head)), style=style)
 
 
 def _colour(state_type: str) -> str:
@@ -229,8 +252,6 @@ def _colour(state_type: str) -> str:
 
 
 def _row_style(row: Mapping[str, Any]) -> str:
-    if row.get("in order") is False:
-        return "red"
     return _colour(row["state"]) if "state" in row else ""
 
 

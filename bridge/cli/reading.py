@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -159,10 +159,7 @@ def doctor(
         findings = client.run(examine(deployment or []))
         findings.append(finding_of_socket(_socket_error(client.connection)))
         address = client.connection.api_url
-    rows: list[dict[str, Any]] = [
-        {"what": f.subject, "in order": f.in_order, "detail": f.detail, "remedy": f.remedy} for f in findings
-    ]
-    Display(as_json=as_json).rows(f"Prefect at {address}, seen by bridge {__version__}", rows)
+    Display(as_json=as_json).findings(f"Prefect at {address}, seen by bridge {__version__}", findings)
     if not all(finding.in_order for finding in findings):
         sys.exit(exit_codes.PREFECT)
 

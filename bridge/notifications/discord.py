@@ -89,7 +89,10 @@ def _post(message: Message, webhook_url: str, timeout_seconds: float) -> Respons
     from discord_webhook import DiscordWebhook
 
     # api_post_request, not execute: execute parses the body as JSON, which a 204 or a proxy's page is not.
-    webhook = DiscordWebhook(webhook_url, timeout=timeout_seconds, embeds=[message.as_embed()])
+    # Nobody is called: not even a mention that Discord would find in a text is one.
+    webhook = DiscordWebhook(
+        webhook_url, timeout=timeout_seconds, embeds=[message.as_embed()], allowed_mentions={"parse": []}
+    )
     response: Response = webhook.api_post_request()
     return response
 

@@ -12,6 +12,8 @@ from enum import Enum
 from typing import Any
 
 from bridge.contracts import Reportable
+from bridge.notifications import markdown
+from bridge.plain_text import as_line, as_lines
 
 # Discord's limits, https://discord.com/developers/docs/resources/message#embed-object-embed-limits
 TITLE_CHARACTERS = 256
@@ -20,6 +22,10 @@ FIELD_NAME_CHARACTERS = 256
 FIELD_VALUE_CHARACTERS = 1024
 FIELDS = 25
 EMBED_CHARACTERS = 6000
+REASON_CHARACTERS = 1000
+"""So many characters of the sentences come before any link."""
+
+_GAP = "\n\n"
 
 
 class Level(Enum):
@@ -47,26 +53,51 @@ class Message:
 
     def as_text(self) -> str:
         """The whole message as plain lines, for logs."""
-        lines = [f"{self.level.mark} {self.title}", *self.sentences]
-        lines += [f"{name}: {value}" for name, value in self.facts.items()]
-        lines += [f"{text}: {url}" for text, url in self.links.items()]
+        lines = [f"{self.level.mark} {as_line(self.title)}", *map(as_lines, self.sentences)]
+        lines += [f"{as_line(name)}: {as_lines(value)}" for name, value in self.facts.items()]
+        lines += [f"{as_line(text)}: {as_line(url)}" for text, url in self.links.items()]
         return "\n".join(lines)
 
     def as_embed(self) -> dict[str, Any]:
-        """Discord's embed object; what exceeds a limit is cut with an ellipsis, links are kept."""
-        links = " · ".join(f"[{text}]({url})" for text, url in self.links.items())
-        room = DESCRIPTION_CHARACTERS - len(links) - 2
-        description = "\n\n".join(part for part in (_cut("\n".join(self.sentences), room), links) if part)
-        title = _cut(f"{self.level.mark} {self.title}", TITLE_CHARACTERS)
-        fields: list[dict[str, Any]] = []
-        used = len(title) + len(description)
-        for name, value in list(self.facts.items())[:FIELDS]:
-            label, text = _cut(name, FIELD_NAME_CHARACTERS), _cut(value, FIELD_VALUE_CHARACTERS) or "–"
-            used += len(label) + len(text)
-            if used > EMBED_CHARACTERS:
-                break
-            fields.append({"name": label, "value": text, "inline": True})
+        """Discord's embed object: all of its limits hold together, and what is cut or left out is marked.
+
+        Texts are shown as they were written, whatever Markdown stands in them; links are whole, or left out.
+        """
+        title = markdown.line(f"{self.level.mark} {self.title}", TITLE_CHARACTERS)
+        description = self._description()
+        fields = _fields(self.facts, EMBED_CHARACTERS - markdown.width(title) - markdown.width(description))
         return {"title": title, "description": description, "color": self.level.value, "fields": fields}
+
+    def _description(self) -> str:
+        told = "\n".join(self.sentences)
+        addresses = [made for text, url in self.links.items() if (made := markdown.link(text, url))]
+        reason = min(markdown.width(markdown.lines(told, DESCRIPTION_CHARACTERS)), REASON_CHARACTERS) if told else 0
+        links = markdown.together(addresses, DESCRIPTION_CHARACTERS - reason - len(_GAP))
+        room = DESCRIPTION_CHARACTERS - markdown.width(links) - len(_GAP)
+        return _GAP.join(part for part in (markdown.lines(told, room) if told.strip() else "", links) if part)
+
+
+def _fields(facts: Mapping[str, str], room: int) -> list[dict[str, Any]]:
+    """As many facts as there is room for; that there are more is said in the last field."""
+    fields = [
+        _field(markdown.line(name, FIELD_NAME_CHARACTERS), markdown.lines(value, FIELD_VALUE_CHARACTERS))
+        for name, value in facts.items()
+    ]
+    if len(fields) <= FIELDS and sum(map(_size, fields)) <= room:
+        return fields
+    for count in range(min(len(fields), FIELDS) - 1, -1, -1):
+        kept = [*fields[:count], _field(markdown.ELLIPSIS, f"{len(fields) - count} more did not fit")]
+        if sum(map(_size, kept)) <= room:
+            return kept
+    return []
+
+
+def _field(name: str, value: str) -> dict[str, Any]:
+    return {"name": name, "value": value, "inline": True}
+
+
+def _size(field: Mapping[str, Any]) -> int:
+    return markdown.width(field["name"]) + markdown.width(field["value"])
 
 
 def compose(
@@ -89,7 +120,3 @@ def compose(
         level, sentences = (Level.WARNING if reservations else Level.SUCCESS), reservations
     opened = dict(links or {}) | {text: url for result in results for text, url in result.links().items()}
     return Message(level, title, tuple(sentences), facts, opened)
-
-
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"

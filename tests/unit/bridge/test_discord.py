@@ -32,6 +32,14 @@ def test_a_message_is_sent_as_one_embed(httpserver: HTTPServer, url: str) -> Non
     assert request.get_json()["embeds"] == [MESSAGE.as_embed()]
 
 
+def test_nobody_is_called_by_what_others_wrote(httpserver: HTTPServer, url: str) -> None:
+    httpserver.expect_request(PATH, method="POST").respond_with_data(status=204)
+    assert send(compose("@everyone", failure="<@1> @here"), url).sent
+    [(request, _)] = httpserver.log
+    assert request.get_json()["allowed_mentions"] == {"parse": []}
+    assert "content" not in request.get_json()
+
+
 def test_an_answer_that_is_no_json_is_no_trouble(httpserver: HTTPServer, url: str) -> None:
     httpserver.expect_request(PATH).respond_with_data("<html>ok</html>", content_type="text/html")
     assert send(MESSAGE, url).sent
