@@ -11,7 +11,6 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from airflow.sdk.exceptions import AirflowException
 
@@ -47,14 +46,20 @@ class Poll:
 
     client: Callable[[], Awaitable[AsyncPrefectClient]]
     """Gives the client that the watchers share, for the connection as it is now; raises one of OUTAGES."""
-    heard: Sequence[StateChange] | None = None
-    """The ends that have asked for this poll; None: it is time to poll for whatever has ended."""
+    hints: Sequence[StateChange] = ()
+    """The ends whose events have asked for this poll."""
+    for_all: bool = True
+    """It is time to poll for whatever has ended, hinted at or not."""
     again: bool = False
     _to_call: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     def concerns(self, watch: Watch) -> bool:
         """Whether there may be news of what is watched."""
-        return self.heard is None or any(watch.may_be(change) for change in self.heard)
+        return self.for_all or bool(self.hinted_ids(watch))
+
+    def hinted_ids(self, watch: Watch) -> set[str]:
+        """The flow runs of which events have told an end that may be watched."""
+        return {change.flow_run_id for change in self.hints if watch.may_be(change)}
 
     def when_stored(self, act: Callable[[], Awaitable[None]]) -> None:
         """Call this once Airflow has stored the events of this poll."""
@@ -75,14 +80,13 @@ class Poller(SharedStreamProducer):
         self._done = asyncio.Event()
         self._listening = False
         self._clients: dict[PrefectConnection, AsyncPrefectClient] = {}
-        self._last_event: datetime | None = None
-        self._heard: list[tuple[float, StateChange]] = []
-        """Ends that ask for a poll, with the time of the event loop at which they were heard."""
+        self._hints: list[tuple[float, StateChange]] = []
+        """Ends that ask for a poll, with the time of the event loop at which their events came."""
         self._polled_all_at: float | None = None
         """When, by the same clock; None: such a poll is due."""
 
     async def open_stream(self) -> AsyncGenerator[tuple[Poll, Poll], None]:
-        """Poller, for ever."""
+        """Polls, for ever."""
         listener = asyncio.create_task(self._listen(), name=f"prefect events of {self._conn_id}")
         try:
             while True:
@@ -108,11 +112,12 @@ class Poller(SharedStreamProducer):
 
     def _next_poll(self) -> Poll:
         now = asyncio.get_running_loop().time()
-        heard: list[StateChange] | None = [change for _, change in self._heard]
-        if self._seconds_to_poll_all(now) <= 0:
-            heard, self._polled_all_at = None, now
-        self._heard = [(at, change) for at, change in self._heard if now - at < SECOND_POLL_SECONDS]
-        return Poll(self._client, heard)
+        hints = [change for _, change in self._hints]
+        self._hints = [(at, change) for at, change in self._hints if now - at < SECOND_POLL_SECONDS]
+        is_for_all = self._seconds_to_poll_all(now) <= 0
+        if is_for_all:
+            self._polled_all_at = now
+        return Poll(self._client, hints, is_for_all)
 
     def _seconds_to_poll_all(self, now: float) -> float:
         if self._polled_all_at is None:
@@ -141,8 +146,8 @@ class Poller(SharedStreamProducer):
     def _longest_wait_seconds(self) -> float:
         now = asyncio.get_running_loop().time()
         seconds = self._seconds_to_poll_all(now)
-        if self._heard:
-            seconds = min(seconds, self._heard[-1][0] + SECOND_POLL_SECONDS - now)
+        if self._hints:
+            seconds = min(seconds, self._hints[-1][0] + SECOND_POLL_SECONDS - now)
         return max(0.0, seconds)
 
     async def _listen(self) -> None:
@@ -150,15 +155,15 @@ class Poller(SharedStreamProducer):
         while True:
             try:
                 connection = await PrefectHook(self._conn_id).connection_async()
-                async for change in state_changes(connection, self._last_event, self._opened):
+                # Without a backfill: there is a poll as soon as the socket is open.
+                async for change in state_changes(connection, None, self._opened):
                     pause, told = RECONNECT_SECONDS, False
-                    self._last_event = max(change.occurred, self._last_event or change.occurred)
                     if change.state_type in ENDED_TYPES:
-                        self._heard.append((asyncio.get_running_loop().time(), change))
+                        self._hints.append((asyncio.get_running_loop().time(), change))
                         self._due.set()
             except OUTAGES as error:
                 log.log(
-                    logging.DEBUG if told else logging.INFO, "No events from Prefect, looking at intervals: %s", error
+                    logging.DEBUG if told else logging.INFO, "No events from Prefect, polling at intervals: %s", error
                 )
                 told = True
             self._listening = False

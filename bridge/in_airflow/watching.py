@@ -6,11 +6,15 @@ Owns each watcher's cursor, in the state store of its asset. Built on the ack mo
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Hashable, Sequence
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
+from bridge.errors import BridgeError, UnexpectedAnswer
 from bridge.in_airflow.airflow_internals import (
     AdvanceItem,
     AdvanceOutcome,
@@ -21,23 +25,34 @@ from bridge.in_airflow.airflow_internals import (
 from bridge.in_airflow.hook import DEFAULT_CONN_ID
 from bridge.in_airflow.polling import OUTAGES, RECONCILE_SECONDS, Poll, Poller
 from bridge.prefect_api import wire
+from bridge.prefect_api.batches import RESULTS_PAGE, read_results
 from bridge.prefect_api.client import AsyncPrefectClient
-from bridge.prefect_api.end_cursor import Cursor, Watch, describe, start_from_now
+from bridge.prefect_api.end_cursor import Cursor, Watch, start_from_now
+from bridge.prefect_api.end_event import describe, event_id
+from bridge.prefect_api.exchange import PAGE
 from bridge.prefect_api.records import FlowRun
+from bridge.prefect_api.run_queries import UnreadableRun
 
 EVENTS_A_POLL = 100
 """A backlog is told in parts, so that a restart in its middle leaves few events in doubt."""
 
+RECHECK_SECONDS_A_PAGE = 15.0
+"""So often all ends are read that the cursor can tell apart, for each page of them: what a clock that was set back, or
+a very late commit, has put before the last search."""
+
+RESULT_TRIES = 3
+"""Polls in which a result may fail to be read before its end is told without it."""
+
 
 class PrefectEventTrigger(BaseEventTrigger):
-    """For an `AssetWatcher`: one asset event for each flow run that ends as looked for.
+    """For an `AssetWatcher`: one asset event for each flow run that ends as watched for.
 
     :param deployment: `<flow>/<deployment>`; found again when it is made anew under its name.
     :param flow: a flow's name, for all its runs, in place of `deployment`.
     :param tags: the run bears all of these.
     :param states: state types that count, of COMPLETED, FAILED, CRASHED and CANCELLED.
     :param prefect_conn_id: Airflow connection of type `prefect`.
-    :param reconcile_seconds: how often to look although no event of Prefect's has asked for it.
+    :param reconcile_seconds: how often to poll although no event of Prefect's has asked for it.
 
     The first poll starts from now. Every later end is told at least once, and once only unless the triggerer is lost
     between storing an event and saving that it did so (a second or two): such an event bears `maybe_repeated`. In the
@@ -63,7 +78,10 @@ class PrefectEventTrigger(BaseEventTrigger):
         self._cursor: Cursor | None = None
         self._unsaved = False
         self._backlog: list[FlowRun] = []
-        self._deployment_names: dict[str, str] = {}
+        self._rechecked_at: float | None = None
+        """When all that the cursor can tell apart was read, by the event loop's clock; None: that is due."""
+        self._result_tries: Counter[str] = Counter()
+        self._deployment_names: dict[str, str | None] = {}
         self._away = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -114,28 +132,28 @@ class PrefectEventTrigger(BaseEventTrigger):
         if is_up_to_date and not poll.concerns(self.watch):
             return []
         try:
-            events = await self._read(await poll.client())
+            events = await self._read(await poll.client(), poll)
         except OUTAGES as error:
             if not self._away:
-                self.log.warning("Cannot look at Prefect, trying again until it is possible: %s", error)
+                self.log.warning("Cannot poll Prefect, trying again until it is possible: %s", error)
             self._away = True
             return []
         if self._away:
-            self.log.info("Looking at Prefect again; nothing that ended meanwhile is lost")
+            self.log.info("Polling Prefect again; nothing that ended meanwhile is lost")
         self._away = False
         return events
 
-    async def _read(self, client: AsyncPrefectClient) -> list[TriggerEvent]:
+    async def _read(self, client: AsyncPrefectClient, poll: Poll) -> list[TriggerEvent]:
         """The next events; leaves everything as it was where it raises."""
         cursor = self._cursor or await self._recall()
         if cursor is None:
             cursor = await client.run(start_from_now(self.watch))
-        backlog = self._backlog or cursor.news(await client.run(self.watch.find(cursor.since)))
+        backlog = self._backlog or await self._search(client, cursor, poll)
         runs = backlog[:EVENTS_A_POLL]
-        payloads = [await self._describe(client, run, cursor) for run in runs]
+        payloads = await self._payloads(client, runs, cursor)
         if runs:
             await self._store(cursor.beginning(runs))
-            self.log.info("%d flow run(s) ended: %s", len(runs), ", ".join(run.name for run in runs))
+            self._log_ends(payloads)
         elif self._cursor is None:
             await self._store(cursor)
         self._backlog = backlog[len(runs) :]
@@ -143,16 +161,86 @@ class PrefectEventTrigger(BaseEventTrigger):
         self._cursor = cursor.told_of(runs) if runs else cursor
         return [TriggerEvent(payload) for payload in payloads]
 
-    async def _describe(self, client: AsyncPrefectClient, run: FlowRun, cursor: Cursor) -> dict[str, Any]:
-        if self.watch.deployment is None and run.deployment_id not in {None, *self._deployment_names}:
-            self._deployment_names = {record.id: name for name, record in await client.run(wire.list_deployments())}
-        return describe(
-            run,
-            client.connection.flow_run_url(run.id),
-            deployment=self.watch.deployment or self._deployment_names.get(run.deployment_id or ""),
-            result=await client.run(wire.read_result(run.id)),
-            maybe_repeated=cursor.is_pending(run),
-        )
+    async def _search(self, client: AsyncPrefectClient, cursor: Cursor, poll: Poll) -> list[FlowRun]:
+        """The ends that are news, whatever the server's clock has said of them."""
+        now = asyncio.get_running_loop().time()
+        is_recheck = poll.for_all and self._is_recheck_due(cursor, now)
+        found = await client.run(self.watch.find(cursor.floor if is_recheck else cursor.since))
+        if not is_recheck and cursor.is_ahead_of(found.present):
+            is_recheck, found = True, await client.run(self.watch.find(cursor.floor))
+        news = cursor.news(found.runs)
+        hinted = sorted(filter(_is_id, poll.hinted_ids(self.watch) - {run.id for run in found.runs}))
+        if hinted:  # of more than a page the rest is found by a search
+            news += cursor.unknown((await client.run(self.watch.find(ids=hinted[:PAGE]))).runs)
+        if is_recheck:
+            self._rechecked_at = now
+        return news
+
+    def _is_recheck_due(self, cursor: Cursor, now: float) -> bool:
+        pages = 1 + len(cursor.told) // PAGE
+        return self._rechecked_at is None or now - self._rechecked_at >= pages * RECHECK_SECONDS_A_PAGE
+
+    async def _payloads(
+        self, client: AsyncPrefectClient, runs: Sequence[FlowRun], cursor: Cursor
+    ) -> list[dict[str, Any]]:
+        await self._learn_names(client, {run.deployment_id for run in runs if run.deployment_id})
+        results = await self._results(client, [run for run in runs if not isinstance(run, UnreadableRun)])
+        return [
+            describe(
+                run,
+                client.connection.flow_run_url(run.id),
+                deployment=self.watch.deployment or self._deployment_names.get(run.deployment_id or ""),
+                result=results.get(run.id),
+                maybe_repeated=cursor.may_have_told(run),
+            )
+            for run in runs
+        ]
+
+    async def _learn_names(self, client: AsyncPrefectClient, deployment_ids: set[str]) -> None:
+        """The deployments' names, which no end has to wait for."""
+        unknown = deployment_ids - self._deployment_names.keys()
+        if self.watch.deployment is not None or not unknown:
+            return
+        names: dict[str, str | None] = dict.fromkeys(unknown)
+        try:
+            names |= {record.id: name for name, record in await client.run(wire.list_deployments())}
+        except UnexpectedAnswer as error:
+            self.log.warning("Ends are told without the names of their deployments: %s", error)
+        self._deployment_names = names
+
+    async def _results(
+        self, client: AsyncPrefectClient, runs: Sequence[FlowRun]
+    ) -> dict[str, Mapping[str, Any] | BridgeError]:
+        """The results by run. One that cannot be read is the error in its place, and spoils no other."""
+        results: dict[str, Mapping[str, Any] | BridgeError] = {}
+        for start in range(0, len(runs), RESULTS_PAGE):
+            several = runs[start : start + RESULTS_PAGE]
+            try:
+                results |= await client.run(read_results([run.id for run in several]))
+            except UnexpectedAnswer:
+                for run in several:
+                    results |= await self._result_alone(client, run)
+        return results
+
+    async def _result_alone(
+        self, client: AsyncPrefectClient, run: FlowRun
+    ) -> Mapping[str, Mapping[str, Any] | BridgeError]:
+        try:
+            return await client.run(read_results([run.id]))
+        except UnexpectedAnswer as error:
+            # It is the result's fault, or that of something between here and Prefect, which passes.
+            self._result_tries[event_id(run)] += 1
+            if self._result_tries[event_id(run)] < RESULT_TRIES:
+                raise
+            del self._result_tries[event_id(run)]
+            return {run.id: error}
+
+    def _log_ends(self, payloads: Sequence[Mapping[str, Any]]) -> None:
+        self.log.info("%d flow run(s) ended: %s", len(payloads), ", ".join(each["name"] for each in payloads))
+        for each in payloads:
+            if each["omitted"]:
+                omitted = ", ".join(each["omitted"])
+                self.log.warning("%s is told without its %s: %s", each["event_id"], omitted, each["omitted_because"])
 
     @property
     def _cursor_key(self) -> str:
@@ -194,3 +282,12 @@ class PrefectEventTrigger(BaseEventTrigger):
 
 async def _only(poll: Poll) -> AsyncIterator[Poll]:
     yield poll
+
+
+def _is_id(flow_run_id: str) -> bool:
+    """Whether Prefect takes it for an id; anybody may send events, and they are hints alone."""
+    try:
+        UUID(flow_run_id)
+    except ValueError:
+        return False
+    return True

@@ -1,21 +1,22 @@
-"""Which ends of flow runs are news: what to look for, and how far one has told of what was found.
+"""Which ends of flow runs are news: what to look for, and what of it has been told.
 
-Pure, but for the one operation that it composes of `wire`'s. Knows nothing of who is told, nor of where the cursor is
-kept.
+Pure, but for the operation that it composes. Knows nothing of who is told, nor of where the cursor is kept.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from bridge.prefect_api import run_queries
+from bridge.prefect_api.end_event import event_id
 from bridge.prefect_api.exchange import Operation
 from bridge.prefect_api.records import FlowRun
+from bridge.prefect_api.run_queries import EndedFlowRuns
 from bridge.prefect_api.wire import ENDED_TYPES
 
 if TYPE_CHECKING:
@@ -27,10 +28,10 @@ LATE = timedelta(minutes=5)
 REMEMBERED = 1000
 """Ends that a cursor remembers one by one; Airflow stores values of 64 KB without complaint."""
 
-TAG_RESOURCE = "prefect.tag."
+CLOCK_RESOLUTION = timedelta(seconds=2)
+"""A server tells its clock in whole seconds, and looks at it once a second."""
 
-LONGEST_RESULT_BYTES = 32_768
-"""A larger result stays in Prefect; an event names the run that bears it."""
+TAG_RESOURCE = "prefect.tag."
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,65 +72,82 @@ class Watch:
         is_of_deployment = not deployment or named.get("deployment") == deployment
         return is_of_flow and is_of_deployment and set(self.tags) <= _tags(change)
 
-    def find(self, since: datetime | None, *, newest_only: bool = False) -> Operation[list[FlowRun]]:
-        """The runs that ended so at `since` or later, the newest first."""
+    def find(
+        self, since: datetime | None = None, *, ids: Sequence[str] | None = None, limit: int | None = None
+    ) -> Operation[EndedFlowRuns]:
+        """The runs that ended so at `since` or later, the newest first; of these ids, and so many alone."""
         flow, _, deployment = (self.deployment or self.flow or "").partition("/")
         return run_queries.find_ended_flow_runs(
             self.states,
             since=since,
+            ids=ids,
             flow=flow or None,
             deployment=deployment or None,
             tags=self.tags,
-            newest_only=newest_only,
+            limit=limit,
         )
-
-
-def event_id(run: FlowRun) -> str:
-    """Names this end of this run: a run that is retried in place ends more than once."""
-    return f"{run.id}@{run.state_timestamp.isoformat() if run.state_timestamp else ''}"
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far ends have been told: every end at `since` or later is in `told`, or has not been told.
+    """Which ends have been told. An end is known by its event's id, never by its moment alone: clocks are set back.
 
-    `told` holds the moment of the end by a digest of its event's id. `pending` are those whose telling had begun when
-    the cursor was last saved: whether they were heard is not known.
+    `told` holds the moment of the end by a digest of its event's id, the last told last. Of ends at `floor` or before
+    some have been told and are forgotten; every later end is in `told`, or is news. `pending` are those whose telling
+    had begun when the cursor was last saved: whether they were told is not known.
     """
 
-    since: datetime | None = None
+    floor: datetime | None = None
     told: Mapping[str, datetime] = field(default_factory=dict)
     pending: frozenset[str] = frozenset()
 
+    @property
+    def since(self) -> datetime | None:
+        """Where a search begins that finds what has ended since the last one, as long as no clock is set back."""
+        if self._last is None or self.floor is None:
+            return self._last - LATE if self._last else self.floor
+        return max(self._last - LATE, self.floor)
+
+    def is_ahead_of(self, present: datetime | None) -> bool:
+        """Whether the end told last is later than the server's present: its clock was set back."""
+        return present is not None and self._last is not None and self._last > present + CLOCK_RESOLUTION
+
+    @property
+    def _last(self) -> datetime | None:
+        """The moment of the end told last."""
+        return next(reversed([*self.told.values()]), None)
+
     def news(self, runs: Iterable[FlowRun]) -> list[FlowRun]:
         """Those of the runs whose end has not been told, the oldest end first."""
-        fresh = [run for run in runs if _digest(run) not in self.told]
-        return sorted(fresh, key=_ended)
+        return [
+            run for run in self.unknown(runs) if self.floor is None or not run.end_time or run.end_time > self.floor
+        ]
 
-    def is_pending(self, run: FlowRun) -> bool:
+    def unknown(self, runs: Iterable[FlowRun]) -> list[FlowRun]:
+        """The same, with those that may have been told so long ago that it is forgotten."""
+        return sorted((run for run in runs if _digest(run) not in self.told), key=_ended)
+
+    def may_have_told(self, run: FlowRun) -> bool:
         """Whether the end may have been told before."""
-        return _digest(run) in self.pending
+        is_forgotten = self.floor is not None and run.end_time is not None and run.end_time <= self.floor
+        return is_forgotten or _digest(run) in self.pending
 
     def beginning(self, runs: Iterable[FlowRun]) -> Cursor:
         """The cursor to save before these ends are told."""
         return replace(self, pending=self.pending | {_digest(run) for run in runs})
 
     def told_of(self, runs: Iterable[FlowRun]) -> Cursor:
-        """The cursor once these ends have been told; ends that cannot come up again are forgotten."""
+        """The cursor once these ends have been told; those told longest ago are forgotten."""
         now = {_digest(run): _ended(run) for run in runs}
-        told = {**self.told, **now}
-        if not told:
-            return self
-        moments = sorted(told.values(), reverse=True)
-        bounds = [moments[0] - LATE, *moments[REMEMBERED - 1 : REMEMBERED]]
-        since = max(bounds if self.since is None else [*bounds, self.since])
-        kept = {key: moment for key, moment in told.items() if moment >= since}
-        return Cursor(since, kept, self.pending - now.keys())
+        told = [*((key, moment) for key, moment in self.told.items() if key not in now), *now.items()]
+        forgotten = [moment for _, moment in told[:-REMEMBERED]]
+        floor = max([*forgotten, *([self.floor] if self.floor else [])], default=None)
+        return Cursor(floor, dict(told[-REMEMBERED:]), self.pending - now.keys())
 
     def encode(self) -> dict[str, Any]:
         """As a JSON object."""
         return {
-            "since": self.since.isoformat() if self.since else None,
+            "since": self.floor.isoformat() if self.floor else None,
             "told": {key: moment.isoformat() for key, moment in self.told.items()},
             "pending": sorted(self.pending),
         }
@@ -146,36 +164,12 @@ class Cursor:
 
 
 def start_from_now(watch: Watch) -> Operation[Cursor]:
-    """The cursor of one who has not looked before: what has ended already is no news.
-
-    By the ends' own moments, so that clocks need not agree.
-    """
-    newest = yield from watch.find(None, newest_only=True)
-    if not newest:
-        return Cursor()
-    return Cursor().told_of((yield from watch.find(_ended(newest[0]) - LATE)))
-
-
-def describe(
-    run: FlowRun, url: str, *, deployment: str | None, result: Mapping[str, Any] | None, maybe_repeated: bool
-) -> dict[str, Any]:
-    """What is told of an end, as a JSON object; `result` is left out, and named under `omitted`, where it is large."""
-    large = result is not None and len(json.dumps(result)) > LONGEST_RESULT_BYTES
-    return {
-        "event_id": event_id(run),
-        "flow_run_id": run.id,
-        "name": run.name,
-        "url": url,
-        "deployment": deployment,
-        "state": run.state_type,
-        "state_name": run.state_name,
-        "tags": list(run.tags),
-        "start_time": run.start_time.isoformat() if run.start_time else None,
-        "end_time": _ended(run).isoformat(),
-        "result": None if large or result is None else dict(result),
-        "omitted": ["result"] if large else [],
-        "maybe_repeated": maybe_repeated,
-    }
+    """The cursor of one who has not looked before: what has ended already is no news."""
+    newest = (yield from watch.find(limit=REMEMBERED)).runs
+    cursor = Cursor().told_of(reversed(newest))
+    if len(newest) < REMEMBERED:
+        return cursor
+    return replace(cursor, floor=min(map(_ended, newest)))
 
 
 def _tags(change: StateChange) -> set[str]:
@@ -185,11 +179,8 @@ def _tags(change: StateChange) -> set[str]:
 
 
 def _digest(run: FlowRun) -> str:
-    return blake2b(event_id(run).encode(), digest_size=8).hexdigest()
+    return blake2b(event_id(run).encode(errors="replace"), digest_size=8).hexdigest()
 
 
 def _ended(run: FlowRun) -> datetime:
-    moment = run.end_time or run.state_timestamp
-    if moment is None:
-        raise ValueError(f"flow run {run.id} has not ended")
-    return moment
+    return run.end_time or run.state_timestamp or datetime.fromtimestamp(0, UTC)

@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 
 FLOW_RUN_RESOURCE = "prefect.flow-run."
 SUBSCRIPTION = timedelta(days=365)
-CLOCKS_DIFFER = timedelta(hours=1)
 REORDERED = timedelta(seconds=10)
 """How far before the last event a backfill begins: events come out of order."""
 POLICY_VIOLATION = 1008
@@ -117,6 +116,8 @@ def parse(message: dict[str, Any]) -> StateChange | None:
     state_type = resource.get("prefect.state-type")
     if not resource_id.startswith(FLOW_RUN_RESOURCE) or state_type is None:
         return None
+    if not isinstance(state_type, str):
+        raise TypeError(f"a state type that is no text: {state_type!r}")
     occurred = datetime.fromisoformat(event["occurred"])
     if occurred.tzinfo is None:
         raise ValueError(f"a time without its zone: {event['occurred']}")
@@ -126,7 +127,7 @@ def parse(message: dict[str, Any]) -> StateChange | None:
         state_name=resource.get("prefect.state-name") or state_type.title(),
         occurred=occurred,
         state_message=resource.get("prefect.state-message") or "",
-        related=event.get("related") or (),
+        related=[each for each in event.get("related") or () if isinstance(each, Mapping)],
     )
 
 
@@ -175,9 +176,9 @@ def _unchecked() -> Any:
 def _subscription(since: datetime | None) -> dict[str, Any]:
     # By prefix: an event is named for the state's name, and a state's name is the flow's to choose.
     # With an end far off: the server's default is the moment of the subscription, which lets no later event through.
-    # Its beginning allows for clocks that differ; without backfill nothing older is sent anyhow.
+    # With a beginning far off: the server's clock may be another; without backfill nothing older is sent anyhow.
     now = datetime.now(UTC)
-    begin = now - CLOCKS_DIFFER if since is None else since - REORDERED
+    begin = now - SUBSCRIPTION if since is None else since - REORDERED
     occurred = {"since": begin.isoformat(), "until": (now + SUBSCRIPTION).isoformat()}
     wanted = {"event": {"prefix": [FLOW_RUN_RESOURCE]}, "occurred": occurred}
     return {"backfill": since is not None, "filter": wanted}

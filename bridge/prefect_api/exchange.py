@@ -60,7 +60,7 @@ def parsed(answer: Answer, parse: Callable[[Mapping[str, Any]], T]) -> T:
     body = body_of(answer)
     try:
         return parse(body)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UnexpectedAnswer(f"Prefect's answer lacks what was expected ({error!r}): {str(body)[:300]}") from error
 
 

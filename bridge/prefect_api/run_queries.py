@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from hashlib import blake2b
 from typing import Any
 
-from bridge.prefect_api.exchange import PAGE, Answer, Operation, Request, body_of, pages, parsed, parsed_rows
+from bridge.errors import UnexpectedAnswer
+from bridge.prefect_api.exchange import PAGE, Answer, Operation, Request, body_of, parsed, parsed_rows, rows
 from bridge.prefect_api.records import FlowRun, LogLine, TaskRun
 from bridge.prefect_api.wire import ENDED_TYPES
+
+LONGEST_REASON = 500
 
 STATE_TYPES = ENDED_TYPES | {"SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"}
 
@@ -103,22 +109,39 @@ def resume_deployment(deployment_id: str) -> Operation[None]:
     body_of((yield Request("POST", f"/deployments/{deployment_id}/resume_deployment")))
 
 
+@dataclass(frozen=True, slots=True)
+class UnreadableRun(FlowRun):
+    """Stands for an ended run whose row says no more than its id, if that; `state_message` is why."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndedFlowRuns:
+    """Ended runs, the newest end first, and the server's clock as it answered, where it told that."""
+
+    runs: list[FlowRun]
+    present: datetime | None = None
+
+
 def find_ended_flow_runs(
     states: Sequence[str],
     *,
     since: datetime | None = None,
+    ids: Sequence[str] | None = None,
     flow: str | None = None,
     deployment: str | None = None,
     tags: Sequence[str] = (),
-    newest_only: bool = False,
-) -> Operation[list[FlowRun]]:
-    """The runs that rest in one of these states, the newest end first, of those that ended at `since` or later.
+    limit: int | None = None,
+) -> Operation[EndedFlowRuns]:
+    """The runs that rest in one of these states, of those that ended at `since` or later; the `limit` newest ends.
 
     `flow` and `deployment` are names, so that a deployment that was made anew is found again; a run bears all `tags`.
+    `ids` are at most PAGE. A row that cannot be read is an `UnreadableRun`, so that it hides no other.
     """
     runs: dict[str, Any] = {"state": {"type": {"any_": list(states)}}, "end_time": {"is_null_": False}}
     if since is not None:
         runs["end_time"]["after_"] = since.isoformat()
+    if ids is not None:
+        runs["id"] = {"any_": list(ids)}
     if tags:
         runs["tags"] = {"all_": list(tags)}
     wanted: dict[str, Any] = {"flow_runs": runs, "sort": "END_TIME_DESC"}
@@ -126,11 +149,55 @@ def find_ended_flow_runs(
         wanted["flows"] = {"name": {"any_": [flow]}}
     if deployment is not None:
         wanted["deployments"] = {"name": {"any_": [deployment]}}
-    if newest_only:
-        answer = yield Request("POST", "/flow_runs/filter", {**wanted, "limit": 1})
-        return parsed_rows(answer, FlowRun.parse)
-    found = yield from pages("/flow_runs/filter", wanted, FlowRun.parse)
-    return list({run.id: run for run in found}.values())  # a run that ends between two pages moves the rest on
+    found: dict[str, FlowRun] = {}  # a run that ends between two pages moves the rest on
+    offset, present = 0, None
+    while limit is None or offset < limit:
+        size = PAGE if limit is None else min(PAGE, limit - offset)
+        answer = yield Request("POST", "/flow_runs/filter", {**wanted, "limit": size, "offset": offset})
+        page = [_ended_run(answer, row) for row in rows(answer)]
+        present = present or _clock_of(answer)
+        found |= {run.id: run for run in page}
+        offset += len(page)
+        if len(page) < size:
+            break
+    return EndedFlowRuns(list(found.values()), present)
+
+
+def _ended_run(answer: Answer, row: Any) -> FlowRun:
+    try:
+        return parsed(Answer(answer.status, row), _parse_end)
+    except UnexpectedAnswer as error:
+        fields = row if isinstance(row, dict) else {}
+        named = {key: fields[key] for key in ("id", "state_type") if isinstance(fields.get(key), str)}
+        if "id" not in named:
+            named["id"] = f"unknown-{blake2b(repr(row).encode(errors='replace'), digest_size=8).hexdigest()}"
+        stand_in = FlowRun.parse({"name": "", "state_type": "UNKNOWN", **named})
+        fields_of = {each.name: getattr(stand_in, each.name) for each in dataclass_fields(FlowRun)}
+        return UnreadableRun(**{**fields_of, "state_message": str(error)[:LONGEST_REASON]})
+
+
+def _parse_end(row: Mapping[str, Any]) -> FlowRun:
+    """Raises ValueError where it is a flow run, but none that has ended as Prefect says it."""
+    run = FlowRun.parse(row)
+    texts = (run.id, run.name, run.state_type, run.state_name, *run.tags)
+    moments = [run.end_time, run.state_timestamp, run.start_time]
+    if not all(isinstance(text, str) for text in texts) or not isinstance(run.deployment_id, str | None):
+        raise ValueError("a name that is no text")
+    if any(moment is not None and moment.tzinfo is None for moment in moments):
+        raise ValueError("a time without its zone")
+    if run.end_time is None:
+        raise ValueError("no end_time")
+    return run
+
+
+def _clock_of(answer: Answer) -> datetime | None:
+    """The server's clock, from the Date header (RFC 9110, 6.6.1); None where there is none that can be read."""
+    text = {name.lower(): value for name, value in answer.headers.items()}.get("date", "")
+    try:
+        clock = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return clock if clock.tzinfo is not None else None
 
 
 def filter_flow_runs(wanted: Mapping[str, Any], *, sort: str, limit: int) -> Operation[list[FlowRun]]:

@@ -1,6 +1,6 @@
 """The end of a flow run as an asset event, on a real Prefect: told once, whatever is lost in between.
 
-Airflow's state store is a dictionary here; `tests/e2e/test_watching.py` has a real one.
+Airflow's state store is a dictionary here; `tests/airflow/test_watching_in_airflow.py` has a real one.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,11 +19,13 @@ from airflow.sdk.execution_time.context import AssetStateStoreAccessors
 from airflow.serialization.encoders import encode_trigger
 from airflow.triggers.base import TriggerEvent
 
-from bridge.errors import PrefectUnreachable
-from bridge.in_airflow import polling
+from bridge.errors import PrefectUnreachable, UnexpectedAnswer
+from bridge.in_airflow import polling, watching
 from bridge.in_airflow.watching import PrefectEventTrigger
 from bridge.prefect_api.client import AsyncPrefectClient, PrefectClient
 from bridge.prefect_api.end_cursor import Cursor, Watch
+from bridge.prefect_api.exchange import Answer, Operation, Request
+from bridge.prefect_api.retrying import Fault
 from tests.live_prefect import LivePrefect
 
 PATIENCE_SECONDS = 60
@@ -72,14 +74,14 @@ def run_with(prefect: LivePrefect, tag: str, *state_types: str) -> str:
     return flow_run_id
 
 
-class Listening:
+class Record:
     """What a running watcher has told."""
 
     def __init__(self, store: Store) -> None:
         self.events: list[dict[str, Any]] = []
         self._store = store
 
-    async def hear(self, events: AsyncIterator[TriggerEvent]) -> None:
+    async def keep(self, events: AsyncIterator[TriggerEvent]) -> None:
         async for event in events:
             self.events.append(event.payload)
 
@@ -92,21 +94,21 @@ class Listening:
             while not holds():  # noqa: ASYNC110 — it looks at other tasks' and servers' state
                 await asyncio.sleep(0.02)
 
-    async def has_looked(self) -> None:
+    async def has_polled(self) -> None:
         await self.until(lambda: bool(self._store.values))
 
-    async def has_heard(self, count: int) -> list[str]:
+    async def has_told(self, count: int) -> list[str]:
         """The ids of so many runs, all of them saved as told."""
         await self.until(lambda: len(self.events) >= count and not self._store.cursor().pending)
         return self.ids
 
 
 @asynccontextmanager
-async def listening(trigger: PrefectEventTrigger, store: Store) -> AsyncIterator[Listening]:
-    heard = Listening(store)
-    task = asyncio.create_task(heard.hear(trigger.run()))
+async def running(trigger: PrefectEventTrigger, store: Store) -> AsyncIterator[Record]:
+    record = Record(store)
+    task = asyncio.create_task(record.keep(trigger.run()))
     try:
-        yield heard
+        yield record
         assert not task.done(), task.exception()
     finally:
         task.cancel()
@@ -117,13 +119,13 @@ async def test_an_end_is_told_once_and_the_past_is_not(
     client: PrefectClient, prefect: LivePrefect, store: Store, tag: str
 ) -> None:
     run_with(prefect, tag, "COMPLETED")
-    async with listening(watcher(store, tag), store) as heard:
-        await heard.has_looked()
+    async with running(watcher(store, tag), store) as record:
+        await record.has_polled()
         first = await asyncio.to_thread(run_with, prefect, tag, "RUNNING", "COMPLETED")
-        await heard.has_heard(1)
+        await record.has_told(1)
         second = await asyncio.to_thread(run_with, prefect, tag, "RUNNING", "COMPLETED")
-        assert await heard.has_heard(2) == [first, second]
-    told = heard.events[0]
+        assert await record.has_told(2) == [first, second]
+    told = record.events[0]
     assert told["state"] == "COMPLETED"
     assert told["tags"] == [tag, "other"]
     assert told["url"].endswith(f"/runs/flow-run/{first}")
@@ -135,61 +137,61 @@ async def test_an_end_is_told_once_and_the_past_is_not(
 async def test_other_states_tags_and_flows_are_not_told(
     client: PrefectClient, prefect: LivePrefect, store: Store, tag: str
 ) -> None:
-    async with listening(watcher(store, tag, flow="by-hand", states=["FAILED", "CRASHED"]), store) as heard:
-        await heard.has_looked()
+    async with running(watcher(store, tag, flow="by-hand", states=["FAILED", "CRASHED"]), store) as record:
+        await record.has_polled()
         await asyncio.to_thread(run_with, prefect, tag, "COMPLETED")
         await asyncio.to_thread(run_with, prefect, "another tag", "FAILED")
         failed = await asyncio.to_thread(run_with, prefect, tag, "FAILED")
         crashed = await asyncio.to_thread(run_with, prefect, tag, "CRASHED")
-        assert await heard.has_heard(2) == [failed, crashed]
+        assert await record.has_told(2) == [failed, crashed]
 
 
-async def test_ends_of_other_runs_are_not_looked_for(
+async def test_ends_of_other_runs_are_not_polled_for(
     client: PrefectClient, prefect: LivePrefect, store: Store, tag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The event tells whose end it is: however many others end, this watcher asks Prefect nothing."""
     asked: list[bool] = []
     concerns = polling.Poll.concerns
 
-    def recorded(look: polling.Poll, watch: Watch) -> bool:
-        asked.append(concerns(look, watch))
+    def recorded(poll: polling.Poll, watch: Watch) -> bool:
+        asked.append(concerns(poll, watch))
         return asked[-1]
 
     monkeypatch.setattr(polling.Poll, "concerns", recorded)
-    async with listening(watcher(store, tag, reconcile_seconds=600.0), store) as heard:
-        await heard.has_looked()
-        await heard.until(lambda: True in asked)  # the socket is open
+    async with running(watcher(store, tag, reconcile_seconds=600.0), store) as record:
+        await record.has_polled()
+        await record.until(lambda: True in asked)  # the socket is open
         await asyncio.to_thread(run_with, prefect, "another tag", "COMPLETED")
-        await heard.until(lambda: asked[-1] is False)
+        await record.until(lambda: asked[-1] is False)
         own = await asyncio.to_thread(run_with, prefect, tag, "COMPLETED")
-        assert await heard.has_heard(1) == [own]
+        assert await record.has_told(1) == [own]
 
 
-async def test_what_ended_while_nobody_listened_is_told_at_the_next_start(
+async def test_what_ended_while_nobody_watched_is_told_at_the_next_start(
     client: PrefectClient, prefect: LivePrefect, store: Store, tag: str
 ) -> None:
-    async with listening(watcher(store, tag), store) as heard:
-        await heard.has_looked()
+    async with running(watcher(store, tag), store) as record:
+        await record.has_polled()
         await asyncio.to_thread(run_with, prefect, tag, "COMPLETED")
-        await heard.has_heard(1)
+        await record.has_told(1)
     missed = [await asyncio.to_thread(run_with, prefect, tag, "COMPLETED") for _ in range(3)]
-    async with listening(watcher(store, tag), store) as again:
-        assert await again.has_heard(3) == missed
+    async with running(watcher(store, tag), store) as again:
+        assert await again.has_told(3) == missed
         assert not any(event["maybe_repeated"] for event in again.events)
 
 
 async def test_an_end_whose_telling_was_cut_short_is_told_again_and_says_so(
     client: PrefectClient, prefect: LivePrefect, store: Store, tag: str
 ) -> None:
-    async with listening(watcher(store, tag), store) as heard:
-        await heard.has_looked()
+    async with running(watcher(store, tag), store) as record:
+        await record.has_polled()
     flow_run_id = await asyncio.to_thread(run_with, prefect, tag, "COMPLETED")
     told = watcher(store, tag).run()
     event = await anext(told)  # the triggerer dies before it asks for the next one
     await told.aclose()
     assert event.payload["maybe_repeated"] is False
-    async with listening(watcher(store, tag), store) as again:
-        assert await again.has_heard(1) == [flow_run_id]
+    async with running(watcher(store, tag), store) as again:
+        assert await again.has_told(1) == [flow_run_id]
         assert again.events[0]["maybe_repeated"] is True
         assert again.events[0]["event_id"] == event.payload["event_id"]
 
@@ -212,10 +214,10 @@ async def test_events_lost_and_doubled_change_nothing(
 
     monkeypatch.setattr(polling, "state_changes", faulty)
     monkeypatch.setattr(polling, "RECONNECT_SECONDS", 0.1)
-    async with listening(watcher(store, tag), store) as heard:
-        await heard.has_looked()
+    async with running(watcher(store, tag), store) as record:
+        await record.has_polled()
         ended = [await asyncio.to_thread(run_with, prefect, tag, "RUNNING", "COMPLETED") for _ in range(12)]
-        assert await heard.has_heard(12) == ended
+        assert await record.has_told(12) == ended
 
 
 async def test_without_a_socket_ends_are_found_at_intervals(
@@ -226,34 +228,34 @@ async def test_without_a_socket_ends_are_found_at_intervals(
         yield
 
     monkeypatch.setattr(polling, "state_changes", refused)
-    async with listening(watcher(store, tag), store) as heard:
-        await heard.has_looked()
+    async with running(watcher(store, tag), store) as record:
+        await record.has_polled()
         flow_run_id = await asyncio.to_thread(run_with, prefect, tag, "COMPLETED")
-        assert await heard.has_heard(1) == [flow_run_id]
+        assert await record.has_told(1) == [flow_run_id]
 
 
 async def test_a_run_that_is_retried_in_place_ends_twice(
     client: PrefectClient, prefect: LivePrefect, store: Store, tag: str
 ) -> None:
-    async with listening(watcher(store, tag), store) as heard:
-        await heard.has_looked()
+    async with running(watcher(store, tag), store) as record:
+        await record.has_polled()
         flow_run_id = await asyncio.to_thread(run_with, prefect, tag, "COMPLETED")
-        await heard.has_heard(1)
+        await record.has_told(1)
         for state_type in ("SCHEDULED", "RUNNING", "COMPLETED"):
             await asyncio.to_thread(prefect.put_state, flow_run_id, state_type)
-        assert await heard.has_heard(2) == [flow_run_id] * 2
-        assert len({event["event_id"] for event in heard.events}) == 2
+        assert await record.has_told(2) == [flow_run_id] * 2
+        assert len({event["event_id"] for event in record.events}) == 2
 
 
 async def test_a_backlog_is_told_whole_and_in_order(
     client: PrefectClient, prefect: LivePrefect, store: Store, tag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bridge.in_airflow.watching.EVENTS_A_POLL", 2)
-    async with listening(watcher(store, tag), store) as heard:
-        await heard.has_looked()
+    async with running(watcher(store, tag), store) as record:
+        await record.has_polled()
     missed = [await asyncio.to_thread(run_with, prefect, tag, "COMPLETED") for _ in range(5)]
-    async with listening(watcher(store, tag), store) as again:
-        assert await again.has_heard(5) == missed
+    async with running(watcher(store, tag), store) as again:
+        assert await again.has_told(5) == missed
 
 
 async def test_a_deployment_is_watched_by_name_and_its_result_is_told(
@@ -276,14 +278,14 @@ async def test_a_deployment_is_watched_by_name_and_its_result_is_told(
         prefect.put_state(flow_run_id, "COMPLETED")
         return flow_run_id
 
-    async with listening(trigger, store) as heard:
-        await heard.has_looked()
+    async with running(trigger, store) as record:
+        await record.has_polled()
         first = await asyncio.to_thread(complete)
-        await heard.has_heard(1)  # the socket is open now: by its opening, or by an event
+        await record.has_told(1)  # the socket is open now: by its opening, or by an event
         second = await asyncio.to_thread(complete)
-        assert await heard.has_heard(2) == [first, second]
-    assert heard.events[0]["deployment"] == f"watched/{name}"
-    assert heard.events[0]["result"] == {"text": "hello", "number": 3}
+        assert await record.has_told(2) == [first, second]
+    assert record.events[0]["deployment"] == f"watched/{name}"
+    assert record.events[0]["result"] == {"text": "hello", "number": 3}
 
 
 async def test_prefect_may_die_and_come_back(
@@ -295,15 +297,15 @@ async def test_prefect_may_die_and_come_back(
     connection = {"conn_type": "prefect", "host": f"http://{address.hostname}", "port": address.port}
     monkeypatch.setenv("AIRFLOW_CONN_PREFECT_DEFAULT", json.dumps(connection))
     try:
-        async with listening(watcher(store, tag), store) as heard:
-            await heard.has_looked()
+        async with running(watcher(store, tag), store) as record:
+            await record.has_polled()
             before = await asyncio.to_thread(run_with, server, tag, "COMPLETED")
-            await heard.has_heard(1)
+            await record.has_told(1)
             await asyncio.to_thread(server.kill)
             await asyncio.sleep(2)
             await asyncio.to_thread(server.start)
             after = await asyncio.to_thread(run_with, server, tag, "COMPLETED")
-            assert await heard.has_heard(2) == [before, after]
+            assert await record.has_told(2) == [before, after]
     finally:
         await asyncio.to_thread(server.stop)
 
@@ -313,15 +315,15 @@ async def test_a_connection_that_is_missing_is_waited_for(
 ) -> None:
     monkeypatch.setattr(polling, "LEAST_SECONDS_BETWEEN_POLLS", 0.05)
     trigger = watcher(store, tag, prefect_conn_id="prefect_later")
-    async with listening(trigger, store) as heard:
-        await heard.until(lambda: trigger._away)
+    async with running(trigger, store) as record:
+        await record.until(lambda: trigger._away)
         address = urlsplit(prefect.api_url)
         later = {"conn_type": "prefect", "host": f"http://{address.hostname}", "port": address.port}
         monkeypatch.setenv("AIRFLOW_CONN_PREFECT_LATER", json.dumps(later))
-        await heard.has_looked()
+        await record.has_polled()
 
 
-async def test_all_looks_use_one_client_until_the_connection_changes(
+async def test_all_polls_use_one_client_until_the_connection_changes(
     client: PrefectClient, prefect: LivePrefect, store: Store, tag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[AsyncPrefectClient] = []
@@ -332,18 +334,18 @@ async def test_all_looks_use_one_client_until_the_connection_changes(
             opened.append(self)
 
     monkeypatch.setattr(polling, "AsyncPrefectClient", Counted)
-    async with listening(watcher(store, tag), store) as heard:
-        await heard.has_looked()
+    async with running(watcher(store, tag), store) as record:
+        await record.has_polled()
         for count in (1, 2):
             await asyncio.to_thread(run_with, prefect, tag, "COMPLETED")
-            await heard.has_heard(count)
+            await record.has_told(count)
         assert len(opened) == 1
         document = json.loads(os.environ["AIRFLOW_CONN_PREFECT_DEFAULT"])
         changed = {**document, "extra": {"headers": {"X-Changed": "yes"}}}
         monkeypatch.setenv("AIRFLOW_CONN_PREFECT_DEFAULT", json.dumps(changed))
-        await heard.until(lambda: len(opened) == 2)
+        await record.until(lambda: len(opened) == 2)
         await asyncio.to_thread(run_with, prefect, tag, "COMPLETED")
-        await heard.has_heard(3)
+        await record.has_told(3)
     assert all(each._http.is_closed for each in opened)
 
 
@@ -373,3 +375,118 @@ def test_watchers_of_one_connection_share_one_socket() -> None:
 def test_what_cannot_be_watched_is_refused_when_the_dag_is_read(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"state|deployment"):
         Watch(**wrong)
+
+
+POISON = [
+    ["a", "list"],
+    "a text",
+    '{"score": NaN}',
+    '{"score": Infinity}',
+    '{"text": "a\\u0000b"}',
+    '{"text": "\\ud800"}',
+    '{"count": 99999999999999999999999}',
+    '{"in":' * 200 + "1" + "}" * 200,
+]
+
+
+def publish(prefect: LivePrefect, flow_run_id: str, data: Any) -> None:
+    artifact = {"key": "bridge-result", "type": "result", "data": data, "flow_run_id": flow_run_id}
+    prefect.request("POST", "/artifacts/", artifact)
+
+
+async def test_a_poisoned_result_is_set_aside_and_told_once_among_healthy_ones(
+    client: PrefectClient, prefect: LivePrefect, store: Store, tag: str
+) -> None:
+    def ended_with(data: Any) -> str:
+        flow_run_id = run_with(prefect, tag, "RUNNING")
+        publish(prefect, flow_run_id, data)
+        prefect.put_state(flow_run_id, "COMPLETED")
+        return flow_run_id
+
+    async with running(watcher(store, tag), store) as record:
+        await record.has_polled()
+        healthy = await asyncio.to_thread(ended_with, {"f1": 0.5})
+        poisoned = [await asyncio.to_thread(ended_with, data) for data in POISON]
+        last = await asyncio.to_thread(ended_with, {"f1": 0.6})
+        assert await record.has_told(len(POISON) + 2) == [healthy, *poisoned, last]
+        for event in record.events[1:-1]:
+            assert (event["result"], event["omitted"]) == (None, ["result"]), event
+            assert event["omitted_because"]
+        assert [record.events[0]["result"], record.events[-1]["result"]] == [{"f1": 0.5}, {"f1": 0.6}]
+        json.dumps(record.events, allow_nan=False).encode()
+
+
+async def test_a_result_that_spoils_the_whole_answer_is_set_aside_alone(
+    client: PrefectClient, prefect: LivePrefect, store: Store, tag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer of many results that is no JSON: each is asked for alone, and the one at fault a few times."""
+    spoilt: list[str] = []
+    read_results = watching.read_results
+
+    def read(flow_run_ids: Sequence[str]) -> Operation[Any]:
+        if set(spoilt) & set(flow_run_ids):
+            yield Request("GET", "/health")
+            raise UnexpectedAnswer("no JSON")
+        return (yield from read_results(flow_run_ids))
+
+    monkeypatch.setattr(watching, "read_results", read)
+    async with running(watcher(store, tag), store) as record:
+        await record.has_polled()
+        spoilt.append(await asyncio.to_thread(run_with, prefect, tag, "RUNNING"))
+        healthy = await asyncio.to_thread(run_with, prefect, tag, "COMPLETED")
+        await asyncio.to_thread(prefect.put_state, spoilt[0], "COMPLETED")
+        assert sorted(await record.has_told(2)) == sorted([*spoilt, healthy])
+        later = await asyncio.to_thread(run_with, prefect, tag, "COMPLETED")
+        await record.has_told(3)
+    assert record.ids[-1] == later
+    assert {event["flow_run_id"]: event["omitted"] for event in record.events} == {
+        spoilt[0]: ["result"],
+        healthy: [],
+        later: [],
+    }
+
+
+async def test_a_row_that_cannot_be_read_is_told_once_and_stops_nothing(
+    client: PrefectClient, prefect: LivePrefect, store: Store, tag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoilt: list[str] = []
+    send = AsyncPrefectClient._send
+
+    async def spoiling(self: AsyncPrefectClient, request: Request) -> Answer | Fault:
+        answer = await send(self, request)
+        if isinstance(answer, Answer) and request.path == "/flow_runs/filter":
+            for row in answer.body:
+                row["end_time"] = "yesterday" if row["id"] in spoilt else row["end_time"]
+        return answer
+
+    monkeypatch.setattr(AsyncPrefectClient, "_send", spoiling)
+    async with running(watcher(store, tag), store) as record:
+        await record.has_polled()
+        spoilt.append(await asyncio.to_thread(run_with, prefect, tag, "RUNNING"))
+        await asyncio.to_thread(prefect.put_state, spoilt[0], "COMPLETED")
+        healthy = [await asyncio.to_thread(run_with, prefect, tag, "COMPLETED") for _ in range(3)]
+        assert await record.has_told(4) == [*spoilt, *healthy]
+        last = await asyncio.to_thread(run_with, prefect, tag, "COMPLETED")
+        assert (await record.has_told(5))[-1] == last
+    assert [event["omitted"] for event in record.events] == [["name", "tags", "result"], [], [], [], []]
+
+
+async def test_an_event_that_names_no_flow_run_is_passed_over(
+    client: PrefectClient, prefect: LivePrefect, store: Store, tag: str
+) -> None:
+    """Anybody may send Prefect events."""
+    async with running(watcher(store, tag, reconcile_seconds=600.0), store) as record:
+        await record.has_polled()
+        await asyncio.to_thread(run_with, prefect, tag, "COMPLETED")
+        await record.has_told(1)
+        related = [{"prefect.resource.id": f"prefect.tag.{tag}", "prefect.resource.role": "tag"}]
+        odd = {
+            "event": "prefect.flow-run.Completed",
+            "resource": {"prefect.resource.id": "prefect.flow-run.nobody", "prefect.state-type": "COMPLETED"},
+            "related": related,
+            "occurred": "2026-11-02T12:00:00Z",
+            "id": str(uuid4()),
+        }
+        await asyncio.to_thread(prefect.request, "POST", "/events", [odd])
+        last = await asyncio.to_thread(run_with, prefect, tag, "COMPLETED")
+        assert (await record.has_told(2))[-1] == last

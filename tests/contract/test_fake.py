@@ -322,9 +322,11 @@ def runs_that_ended(talk: Talk) -> None:
     flow, _, deployment = talk.name.partition("/")
     wanted = {"since": began, "flow": flow, "deployment": deployment, "tags": ["a"]}
     found = talk.ask(run_queries.find_ended_flow_runs(["COMPLETED"], **wanted))
-    assert [run.id for run in found] == [runs[1].id, runs[0].id]
-    assert len(talk.ask(run_queries.find_ended_flow_runs(["FAILED"], flow=flow, newest_only=True))) == 1
-    assert talk.ask(run_queries.find_ended_flow_runs(["COMPLETED"], flow="no such flow")) == []
+    assert [run.id for run in found.runs] == [runs[1].id, runs[0].id]
+    assert len(talk.ask(run_queries.find_ended_flow_runs(["COMPLETED"], flow=flow, limit=1)).runs) == 1
+    assert talk.ask(run_queries.find_ended_flow_runs(["COMPLETED"], flow="no such flow")).runs == []
+    by_id = run_queries.find_ended_flow_runs(["COMPLETED"], ids=[runs[0].id, runs[2].id])
+    assert [run.id for run in talk.ask(by_id).runs] == [runs[0].id]
 
 
 @exchange
