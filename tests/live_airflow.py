@@ -11,7 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +42,8 @@ class LiveAirflow:
     dags: Path
     prefect_api_url: str
     port: int = field(default_factory=free_port)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Further settings of Airflow's, by the names of its environment."""
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30, trust_env=False))
 
@@ -79,6 +81,7 @@ class LiveAirflow:
             "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
             "DO_NOT_TRACK": "1",
             "PYTHONUNBUFFERED": "1",
+            **self.settings,
         }
 
     def start(self) -> None:
@@ -171,9 +174,11 @@ class LiveAirflow:
 
 
 @contextmanager
-def live_airflow(home: Path, dags: Path, prefect_api_url: str) -> Iterator[LiveAirflow]:
+def live_airflow(
+    home: Path, dags: Path, prefect_api_url: str, settings: Mapping[str, str] | None = None
+) -> Iterator[LiveAirflow]:
     """Airflow from nothing, ended with the block."""
-    airflow = LiveAirflow(home, dags, prefect_api_url)
+    airflow = LiveAirflow(home, dags, prefect_api_url, settings=settings or {})
     try:
         airflow.start()
         yield airflow

@@ -99,6 +99,43 @@ def forwarding(port: int, upstream_port: int) -> Iterator[None]:
         yield
 
 
+@dataclass
+class Switch:
+    """A front on `port` that hands everything on to `upstream_port`, until it is switched off: then nobody answers."""
+
+    upstream_port: int
+    port: int = 0
+    is_on: bool = True
+    _open: list[socket.socket] = field(default_factory=list)
+
+    def serve(self, client: socket.socket) -> None:
+        if not self.is_on:
+            client.close()
+            return
+        upstream = socket.create_connection(("127.0.0.1", self.upstream_port))
+        self._open += [client, upstream]
+        _join(client, upstream)
+
+    def turn_off(self) -> None:
+        """Cut every connection, and accept no other."""
+        self.is_on = False
+        for end in self._open:
+            with suppress(OSError):  # it was closed before
+                end.shutdown(socket.SHUT_RDWR)
+        self._open.clear()
+
+    def turn_on(self) -> None:
+        self.is_on = True
+
+
+@contextmanager
+def switch(upstream_port: int) -> Iterator[Switch]:
+    """A running `Switch`, turned on."""
+    front = Switch(upstream_port)
+    with _listening(front.serve) as front.port:
+        yield front
+
+
 @contextmanager
 def _listening(serve: Callable[[socket.socket], None], port: int = 0) -> Iterator[int]:
     listener = socket.create_server(("127.0.0.1", port))
