@@ -109,6 +109,9 @@ class LiveAirflow:
     def start_service(self, service: str) -> None:
         self._running[service] = self._spawn(service, SERVICES[service])
 
+    def lives(self, service: str) -> bool:
+        return self._running[service].poll() is None
+
     def kill_service(self, service: str) -> None:
         """-9 for the service and all its children, as a lost machine would."""
         process = self._running.pop(service)

@@ -42,11 +42,12 @@ def cursors(airflow: LiveAirflow) -> list[Any]:
     return [json.loads(value) for (value,) in airflow.rows(CURSORS)]
 
 
-def complete_training(prefect: LivePrefect, deployment_id: str, result: dict[str, Any]) -> str:
-    """The id of a flow run that publishes this result and completes."""
+def complete_training(prefect: LivePrefect, deployment_id: str, result: dict[str, Any] | str) -> str:
+    """The id of a flow run that publishes this result, an object or any JSON text, and completes."""
     path = f"/deployments/{deployment_id}/create_flow_run"
     flow_run_id = str(prefect.request("POST", path, {"state": {"type": "SCHEDULED"}})["id"])
-    artifact = {"key": "bridge-result", "type": "result", "data": json.dumps(result), "flow_run_id": flow_run_id}
+    data = result if isinstance(result, str) else json.dumps(result)
+    artifact = {"key": "bridge-result", "type": "result", "data": data, "flow_run_id": flow_run_id}
     prefect.request("POST", "/artifacts/", artifact)
     for state_type in ("RUNNING", "COMPLETED"):
         prefect.put_state(flow_run_id, state_type)
@@ -104,3 +105,22 @@ def test_each_flow_run_is_told_once_though_the_triggerer_is_killed(
         ({"f1": 0.8}, True),
         ({"f1": 0.7}, False),
     ]
+
+
+POISON = ['{"f1": NaN}', '["a", "list"]', '{"text": "\\ud800"}', '{"count": 99999999999999999999999}']
+
+
+def test_a_poisoned_result_is_told_without_it_and_disturbs_nobody(
+    airflow: LiveAirflow, prefect: LivePrefect, deployment_id: str
+) -> None:
+    before = handled(airflow)
+    healthy = complete_training(prefect, deployment_id, {"f1": 0.5})
+    poisoned = [complete_training(prefect, deployment_id, data) for data in POISON]
+    last = complete_training(prefect, deployment_id, {"f1": 0.6})
+    expected = [*before, healthy, *poisoned, last]
+    wait_until(lambda: len(handled(airflow)) >= len(expected), "every end has reached a run", PATIENCE_SECONDS)
+    assert handled(airflow) == expected
+    assert airflow.lives("triggerer")
+    events = [json.loads(extra)["payload"] for (extra,) in airflow.rows("SELECT extra FROM asset_event ORDER BY id")]
+    told = [(event["result"], event["omitted"]) for event in events[-len(POISON) - 2 :]]
+    assert told == [({"f1": 0.5}, []), *[(None, ["result"])] * len(POISON), ({"f1": 0.6}, [])]
