@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from tests.faults.plan import FAULTS, PlannedFaults, make_plan
+from tests.faults.network import COMMON, PlannedFaults
+from tests.faults.plan import common_plan
 from tests.faults.proxy import Fault
 
 Victim = Literal["worker", "triggerer", "Prefect's server", "Prefect's runner"]
@@ -53,11 +54,11 @@ class SharedNetwork(PlannedFaults):
     """The network of all runs at once: one request in seven meets a fault."""
 
     def __init__(self) -> None:
-        super().__init__(make_plan(0))
+        super().__init__(common_plan(0))
 
-    def for_request(self, index: int) -> Fault:
+    def for_request(self, index: int, path: str) -> Fault:  # noqa: ARG002
         rng = Random(f"network {index}")  # noqa: S311
         if rng.random() > 1 / 7:
             return Fault()
-        kind = rng.choice([kind for kind in FAULTS if kind not in {"hang", "refuse"}])
+        kind = rng.choice([kind for kind in COMMON if kind not in {"hang", "refuse"}])
         return Fault(kind, seconds=0.3, status=503 if kind == "status before" else 502)

@@ -31,10 +31,14 @@ from airflow.triggers.base import TaskFailedEvent, TaskSkippedEvent, TaskSuccess
 from pydantic import TypeAdapter
 
 from bridge.in_airflow.operators import RunPrefectDeployment
+from tests.faults import clocks
 from tests.faults.orders import DAG_ID, TASK_ID, Order
 
 KILL_SECONDS = 30
 """Airflow's `[triggerer] on_kill_timeout`."""
+
+LEFT_SECONDS = 60
+"""How long a triggerer is let live for what its trigger has left to do."""
 
 ANSWERS: TypeAdapter[Any] = TypeAdapter(ToTask)
 ENDING: dict[type[TriggerEvent], str | None] = {
@@ -84,13 +88,13 @@ def attempt(pipe: Connection, order: Order) -> None:
         dag_id=DAG_ID,
         run_id=order.run_id,
         task_id=TASK_ID,
-        map_index=-1,
+        map_index=order.map_index,
         try_number=order.try_number,
         max_tries=order.max_tries,
         dag_version_id=order.ti_id,
         start_date=datetime.now(UTC),
         task=operator,
-        is_mapped=False,
+        is_mapped=order.map_index >= 0,
         _ti_context_from_server=_run_context(order),
     )
     log = structlog.get_logger("task")
@@ -114,16 +118,17 @@ def _settle(pipe: Connection, order: Order) -> Supervisor:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, force=True)
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     os.environ["AIRFLOW_CONN_PREFECT_DEFAULT"] = json.dumps(order.connection)
+    clocks.install(order.clock)
     supervisor = Supervisor(pipe)
     task_runner.SUPERVISOR_COMMS = supervisor  # type: ignore[assignment]
     return supervisor
 
 
-DAG_RUN_BEGAN = datetime(2026, 1, 5, 7, tzinfo=UTC)
+LOGICAL_DATE = datetime(2026, 1, 5, 7, tzinfo=UTC)
 
 
 def _run_context(order: Order) -> TIRunContext:
-    now = DAG_RUN_BEGAN
+    now = LOGICAL_DATE
     dag_run = DagRun.model_validate(
         {
             "dag_id": DAG_ID,
@@ -132,7 +137,8 @@ def _run_context(order: Order) -> TIRunContext:
             "data_interval_start": now,
             "data_interval_end": now,
             "run_after": now,
-            "start_date": now,
+            "start_date": order.dag_run_began,
+            "clear_number": order.clear_number,
             "end_date": None,
             "run_type": "manual",
             "state": "running",
@@ -155,7 +161,13 @@ async def _triggerer(supervisor: Supervisor, orders: Connection, order: Order) -
     path, kwargs = order.trigger
     waiting = resolve_name(path)(**deserialize(dict(kwargs)))
     waiting._task_instance = SimpleNamespace(
-        id=order.ti_id, dag_id=DAG_ID, task_id=TASK_ID, run_id=order.run_id, map_index=-1, try_number=order.try_number
+        id=order.ti_id,
+        dag_id=DAG_ID,
+        task_id=TASK_ID,
+        run_id=order.run_id,
+        map_index=order.map_index,
+        try_number=order.try_number,
+        max_tries=order.max_tries,
     )
     loop, ordered = asyncio.get_running_loop(), asyncio.Event()
 
@@ -172,9 +184,18 @@ async def _triggerer(supervisor: Supervisor, orders: Connection, order: Order) -
         await asyncio.to_thread(supervisor.tell, _report(fired))
     else:
         fired.cancel()
+        await _kill(waiting)
+    await waiting.cleanup()
+
+
+async def _kill(waiting: Any) -> None:
+    """Airflow's limit ends `on_kill`; but a triggerer lives on, and what it was left to do is done."""
+    before = asyncio.all_tasks()
+    with suppress(TimeoutError):
         async with asyncio.timeout(KILL_SECONDS):
             await waiting.on_kill()
-    await waiting.cleanup()
+    if left := asyncio.all_tasks() - before:
+        await asyncio.wait(left, timeout=LEFT_SECONDS)
 
 
 async def _first(waiting: Any) -> Any:

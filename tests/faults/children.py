@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -30,6 +31,13 @@ class Child:
     """Whether Airflow's task runner has taken over: before, SIGTERM ends a worker without a word to the operator."""
     last_message: str = ""
     killed: bool = False
+    given_up: bool = False
+    """Airflow has given its work to another process."""
+    stalled_at: float | None = None
+    unheard: dict[str, Any] | None = None
+    """A message that waits for its supervisor to go on."""
+    deferral: Mapping[str, Any] | None = None
+    """Of a triggerer: the deferral whose trigger it runs."""
     term_at: float | None = None
     kill_at: float | None = None
     end_at: float | None = None
@@ -37,11 +45,23 @@ class Child:
     def terminate(self) -> None:
         """SIGTERM, now, and -9 for a process that does not heed it."""
         self.term_at, self.kill_at = None, time.monotonic() + TERM_SECONDS
-        with suppress(ProcessLookupError):
-            os.kill(self.process.pid, signal.SIGTERM)
+        self._signal(signal.SIGTERM)
+
+    def stall(self) -> None:
+        """SIGSTOP, now."""
+        self.stalled_at = time.monotonic()
+        self._signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """SIGCONT, now."""
+        self.stalled_at = None
+        self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """-9, now."""
         self.killed = True
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
-            os.kill(self.process.pid, signal.SIGKILL)
+            os.kill(self.process.pid, number)

@@ -18,10 +18,14 @@ import httpx
 
 from bridge.contracts import RESULT_ARTIFACT_KEY, SKIPPED_STATE_NAME
 from bridge.verdict import LIVE_TYPES
-from tests.faults.plan import Ending, FlowShape, Plan
+from tests.faults.clocks import Clock
+from tests.faults.flow_results import Published, published
+from tests.faults.judgement import RunHistory, run_history
+from tests.faults.plan import Ending, FlowShape, Plan, Redeployment
 from tests.live_prefect import LivePrefect
 
 FLOW, DEPLOYMENT = "faulty", "by-hand"
+ODD_LEVELS = (20, 25, 0, 60)
 LOOK_SECONDS = 0.3
 SILENT_SECONDS = 1.0
 """How long a run that seems to have crashed says nothing."""
@@ -36,12 +40,21 @@ LAST_STATE: dict[Ending, tuple[str, str]] = {
 }
 
 
-def deploy(prefect: LivePrefect) -> None:
-    """A deployment whose runs nobody takes up but this module."""
+def deploy(prefect: LivePrefect, name: str = DEPLOYMENT, required: str = "seed") -> None:
+    """A deployment whose runs nobody takes up but this module; made anew under its name, it is as told now."""
     flow = prefect.request("POST", "/flows/", {"name": FLOW})
-    schema = {"type": "object", "properties": {"seed": {"type": "integer"}}, "required": ["seed"]}
-    wanted = {"name": DEPLOYMENT, "flow_id": flow["id"], "parameter_openapi_schema": schema}
-    prefect.request("POST", "/deployments/", wanted)
+    schema = {"type": "object", "properties": {required: {"type": "integer"}}, "required": [required]}
+    wanted = {"name": name, "flow_id": flow["id"], "parameter_openapi_schema": schema}
+    prefect.request("POST", "/deployments/", {**wanted, "enforce_parameter_schema": True})
+
+
+def redeploy(prefect: LivePrefect, name: str, how: Redeployment) -> None:
+    """What becomes of a deployment while its runs live."""
+    if how != "another schema":
+        deployment = prefect.request("GET", f"/deployments/name/{FLOW}/{name}")
+        prefect.request("DELETE", f"/deployments/{deployment['id']}")
+    if how != "deleted":
+        deploy(prefect, name, "year" if how == "another schema" else "seed")
 
 
 @dataclass
@@ -67,6 +80,11 @@ class FlowSide:
     frozen: bool = False
     running_since: float | None = None
     cancelled: set[str] = field(default_factory=set)
+    said: dict[str, list[str]] = field(default_factory=dict)
+    """The lines of each run's log."""
+    clock: Clock = field(default_factory=Clock)
+    """That of the machine on which the flows run."""
+    _published: dict[str, Published] = field(default_factory=dict)
     _driven: dict[str, _Driven] = field(default_factory=dict)
     _shaped: int = 0
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -90,11 +108,14 @@ class FlowSide:
         found = self._ask("GET", f"/flow_run_states/?flow_run_id={flow_run_id}")
         return sorted(found, key=lambda state: str(state["timestamp"]))
 
-    def result(self, flow_run_id: str) -> Any:
-        """What the run has published, read past the bridge; None where it published nothing."""
-        wanted = {"artifacts": {"flow_run_id": {"any_": [flow_run_id]}, "key": {"any_": [RESULT_ARTIFACT_KEY]}}}
-        found = self._ask("POST", "/artifacts/filter", wanted)
-        return found[0]["data"] if found else None
+    def histories(self) -> list[RunHistory]:
+        """All that there is to know of the runs, read past the bridge; oldest first."""
+        nothing = Published("null")
+        return [
+            run_history(run, self.states(run["id"]), result.value, result.holds)
+            for run in self.runs()
+            for result in [self._published.get(run["id"], nothing)]
+        ]
 
     def _ask(self, method: str, path: str, json: Any = None) -> Any:
         """The server's answer; while it is away it is asked again."""
@@ -126,6 +147,8 @@ class FlowSide:
             self._put(flow_run_id, "PENDING", "Pending")
         elif state_type == "PENDING":
             self._put(flow_run_id, "RUNNING", "Running")
+            for level in ODD_LEVELS if self.plan.odd_levels else (20,):
+                self._say(flow_run_id, f"{flow_run_id} speaks at level {level}", level)
             driven.ends_at = now + driven.shape.running_seconds
             self.running_since = self.running_since or now
         elif state_type == "RUNNING" and now >= driven.ends_at and not driven.held:
@@ -146,19 +169,22 @@ class FlowSide:
 
     def _end(self, flow_run_id: str, ending: Ending) -> None:
         if ending in {"completes", "skips", "seems to crash"}:
-            data = {"seed": self.plan.seed, "flow_run_id": flow_run_id}
-            artifact = {"key": RESULT_ARTIFACT_KEY, "type": "result", "data": data, "flow_run_id": flow_run_id}
+            result = published(self.plan.result, self.plan.seed, flow_run_id)
+            artifact = {"key": RESULT_ARTIFACT_KEY, "type": "result", "data": result.text, "flow_run_id": flow_run_id}
             self._ask("POST", "/artifacts/", artifact)
+            self._published[flow_run_id] = result
         if ending == "is cancelled":
             self.cancelled.add(flow_run_id)
         if ending != "crashes":
             self._say(flow_run_id, f"Finished in state {LAST_STATE[ending][1]}()")
         self._put(flow_run_id, *LAST_STATE[ending])
 
-    def _say(self, flow_run_id: str, message: str) -> None:
-        """A line of the run's log."""
-        line = {"flow_run_id": flow_run_id, "name": "prefect.flow_runs", "level": 20, "message": message}
-        self._ask("POST", "/logs/", [{**line, "timestamp": datetime.now(UTC).isoformat()}])
+    def _say(self, flow_run_id: str, message: str, level: int = 20) -> None:
+        """A line of the run's log, at the time that the flow's machine shows."""
+        line = {"flow_run_id": flow_run_id, "name": "prefect.flow_runs", "level": level, "message": message}
+        shown = self.clock.shown(datetime.now(UTC)).isoformat()
+        self._ask("POST", "/logs/", [{**line, "timestamp": shown}])
+        self.said.setdefault(flow_run_id, []).append(message)
 
     def _put(self, flow_run_id: str, state_type: str, name: str, *, force: bool = False) -> None:
         body = {"state": {"type": state_type, "name": name}, "force": force}

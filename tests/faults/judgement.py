@@ -13,8 +13,11 @@ from typing import Any, Literal
 
 from bridge.contracts import SKIPPED_STATE_NAME
 from bridge.verdict import LIVE_TYPES
+from tests.faults.flow_results import Holds
 
 Count = Literal["duplicates", "orphans", "lost results", "wrong verdicts"]
+RESULT_INVALID = "result"
+"""Of the message of `bridge.errors.ResultInvalid`."""
 COUNTS: tuple[Count, ...] = ("duplicates", "orphans", "lost results", "wrong verdicts")
 
 
@@ -38,6 +41,8 @@ class RunHistory:
     states: Sequence[tuple[datetime, str, str]]
     """When, type and name; oldest first."""
     result: Any
+    holds: Holds = "yes"
+    """Whether Airflow can hold the result."""
 
     @property
     def state_type(self) -> str:
@@ -58,6 +63,11 @@ class RunHistory:
         return self.state_type in LIVE_TYPES - {"CANCELLING"}
 
     @property
+    def never_began(self) -> bool:
+        """Cancelled before it did anything, a run has only been there for a moment."""
+        return all(kind != "RUNNING" for _, kind, _ in self.states)
+
+    @property
     def was_cancelled(self) -> bool:
         return any(kind in {"CANCELLING", "CANCELLED"} for _, kind, _ in self.states)
 
@@ -70,34 +80,65 @@ class TaskHistory:
     xcom: Any
     attempts_left: bool
     error: str = ""
-    failed_by_hand_at: datetime | None = None
-    cleared_at: datetime | None = None
+    set_by_hand: str | None = None
+    """The state that a person has given it, after which nothing else is asked of it."""
+    asked_afresh_at: tuple[datetime, ...] = ()
+    """When a person cleared it, or created its DAG run anew: from then on the runs before do not count."""
+    waits: bool = True
+    may_not_start: bool = False
+    """Its deployment has gone or takes other parameters: a run that is there is taken, no new one is started."""
     cancelled_elsewhere: frozenset[str] = field(default_factory=frozenset)
     """Runs that somebody cancelled in Prefect."""
     has_deadlines: bool = False
 
 
-def judge_run(task: TaskHistory, runs: Sequence[RunHistory]) -> list[Finding]:
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What was seen beside the task and its runs."""
+
+    neighbours: Sequence[RunHistory] = ()
+    """Runs of other members of the mapped task, which nobody has ended."""
+    strayed: int = 0
+    """Requests that followed a redirect to another host."""
+    endured: int = 0
+    """Answers that dripped for ever, and were listened to as long."""
+    missing_lines: Sequence[str] = ()
+    doubled_lines: Sequence[str] = ()
+
+
+def judge_run(task: TaskHistory, runs: Sequence[RunHistory], around: Surroundings = Surroundings()) -> list[Finding]:
     """Everything that is wrong; `runs` are all of the task's, oldest first."""
-    return [*_duplicates(task, runs), *_orphans(runs), *_cancellations(task, runs), *_ending(task, runs)]
+    return [
+        *_duplicates(task, runs),
+        *_orphans(task, runs),
+        *_cancellations(task, runs),
+        *_ending(task, runs),
+        *_around(around),
+    ]
 
 
 def _duplicates(task: TaskHistory, runs: Sequence[RunHistory]) -> Iterator[Finding]:
     for earlier, later in pairwise(runs):
         if earlier.lives_at(later.created):
-            yield Finding("duplicates", f"{later.id} was started while {earlier.id} lived")
-        elif earlier.state_type == "COMPLETED" and not (task.cleared_at and task.cleared_at <= later.created):
+            if not (earlier.never_began and earlier.was_cancelled) and not (later.never_began and later.was_cancelled):
+                yield Finding("duplicates", f"{later.id} was started while {earlier.id} lived")
+        elif earlier.state_type == "COMPLETED" and not _asked_afresh(task, earlier.created, later.created):
             yield Finding("duplicates", f"{later.id} was started although {earlier.id} completed")
 
 
-def _orphans(runs: Sequence[RunHistory]) -> Iterator[Finding]:
-    for run in runs:
+def _asked_afresh(task: TaskHistory, since: datetime, until: datetime) -> bool:
+    return any(since <= moment <= until for moment in task.asked_afresh_at)
+
+
+def _orphans(task: TaskHistory, runs: Sequence[RunHistory]) -> Iterator[Finding]:
+    """A task that does not wait leaves its run, the last one."""
+    for run in runs if task.waits else runs[:-1]:
         if run.is_live:
             yield Finding("orphans", f"{run.id} is {run.state_name}, and nobody waits for it")
 
 
 def _cancellations(task: TaskHistory, runs: Sequence[RunHistory]) -> Iterator[Finding]:
-    if task.failed_by_hand_at or task.cleared_at or task.has_deadlines:
+    if task.set_by_hand or task.asked_afresh_at or task.has_deadlines:
         return
     for run in runs:
         if run.was_cancelled and run.id not in task.cancelled_elsewhere:
@@ -106,31 +147,66 @@ def _cancellations(task: TaskHistory, runs: Sequence[RunHistory]) -> Iterator[Fi
 
 def _ending(task: TaskHistory, runs: Sequence[RunHistory]) -> Iterator[Finding]:
     last = runs[-1] if runs else None
-    if task.state == "failed":
-        if task.failed_by_hand_at is None:
-            yield from _failure(task, last)
+    if task.set_by_hand is not None:
+        if task.state != task.set_by_hand:
+            yield Finding("wrong verdicts", f"a person set the task to {task.set_by_hand}, and it is {task.state}")
+    elif task.state == "failed":
+        yield from _failure(task, last)
     elif task.state not in {"success", "skipped"}:
         yield Finding("wrong verdicts", f"the task is {task.state} still")
-    elif last is None or last.state_type != "COMPLETED":
-        how = f"its run {last.id} is {last.state_name}" if last else "it has no run"
-        yield Finding("wrong verdicts", f"the task is {task.state}, but {how}")
+    elif last is None:
+        yield Finding("wrong verdicts", f"the task is {task.state}, but it has no run")
+    elif any(last.created < moment for moment in task.asked_afresh_at):
+        yield Finding("wrong verdicts", f"the task was asked for afresh, but {last.id} from before is its last run")
+    elif not task.waits:
+        if (task.xcom or {}).get("flow_run_id") != last.id:
+            yield Finding("lost results", f"{last.id} was started, the task handed back {task.xcom}")
     else:
-        if (task.state == "skipped") != (last.state_name == SKIPPED_STATE_NAME):
-            yield Finding("wrong verdicts", f"the task is {task.state}, but its run {last.id} is {last.state_name}")
-        if task.xcom != last.result:
-            yield Finding("lost results", f"{last.id} published {last.result}, the task handed back {task.xcom}")
+        yield from _success(task, last)
+
+
+def _success(task: TaskHistory, last: RunHistory) -> Iterator[Finding]:
+    if last.state_type != "COMPLETED":
+        yield Finding("wrong verdicts", f"the task is {task.state}, but its run {last.id} is {last.state_name}")
+        return
+    if (task.state == "skipped") != (last.state_name == SKIPPED_STATE_NAME):
+        yield Finding("wrong verdicts", f"the task is {task.state}, but its run {last.id} is {last.state_name}")
+    if last.holds == "no":
+        yield Finding("wrong verdicts", f"the task is {task.state}, but what {last.id} published cannot be held")
+    elif task.xcom != last.result:
+        handed = f"the task handed back {task.xcom!s:.200}"
+        yield Finding("lost results", f"{last.id} published {last.result!s:.200}, {handed}")
 
 
 def _failure(task: TaskHistory, last: RunHistory | None) -> Iterator[Finding]:
     if last is None:
         yield Finding("wrong verdicts", f"the task failed without any run: {task.error}")
     elif last.state_type == "COMPLETED":
-        yield Finding("wrong verdicts", f"the task failed, but its run {last.id} completed: {task.error}")
-    elif task.attempts_left:
+        if last.holds == "yes":
+            yield Finding("wrong verdicts", f"the task failed, but its run {last.id} completed: {task.error}")
+        elif RESULT_INVALID not in task.error:
+            yield Finding("wrong verdicts", f"the result of {last.id} cannot be held, which is not said: {task.error}")
+    elif task.attempts_left and not task.may_not_start:
         yield Finding("wrong verdicts", f"the task failed with attempts left: {task.error}")
 
 
-def run_history(run: Mapping[str, Any], states: Sequence[Mapping[str, Any]], result: Any) -> RunHistory:
+def _around(around: Surroundings) -> Iterator[Finding]:
+    for run in around.neighbours:
+        if run.was_cancelled:
+            yield Finding("wrong verdicts", f"{run.id} of another member was cancelled")
+    if around.strayed:
+        yield Finding("wrong verdicts", f"{around.strayed} requests followed a redirect to another host")
+    if around.endured:
+        yield Finding("wrong verdicts", f"{around.endured} answers that dripped were listened to for ever")
+    for line in around.missing_lines:
+        yield Finding("lost results", f"the log lacks {line!r}")
+    for line in around.doubled_lines:
+        yield Finding("lost results", f"the log has {line!r} twice")
+
+
+def run_history(
+    run: Mapping[str, Any], states: Sequence[Mapping[str, Any]], result: Any, holds: Holds = "yes"
+) -> RunHistory:
     """From Prefect's documents."""
     past = [(datetime.fromisoformat(each["timestamp"]), each["type"], each["name"]) for each in states]
-    return RunHistory(run["id"], datetime.fromisoformat(run["created"]), past, result)
+    return RunHistory(run["id"], datetime.fromisoformat(run["created"]), past, result, holds)

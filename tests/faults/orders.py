@@ -10,11 +10,14 @@ import multiprocessing
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 from uuid import UUID
+
+from tests.faults.clocks import Clock
 
 DAG_ID, TASK_ID = "faults", "run"
 
@@ -30,8 +33,12 @@ class Order:
     run_id: str
     try_number: int
     max_tries: int
+    dag_run_began: datetime
     connection: Mapping[str, object]
     log: Path
+    map_index: int = -1
+    clear_number: int = 0
+    clock: Clock = field(default_factory=Clock)
     operator: Mapping[str, Any] = field(default_factory=dict)
     retries: int = 0
     should_retry: bool = False

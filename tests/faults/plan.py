@@ -1,15 +1,16 @@
 """What a seed decides: how the flow ends, what the network does, who is killed when, what people do. Pure.
 
-The same seed gives the same plan. Owns all randomness of a fault run; carries nothing out.
+The same seed gives the same plan. Here stand the faults of every seed; `kinds` lays the rarer ones over them.
+Carries nothing out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from random import Random
-from typing import Literal, get_args
+from typing import Literal
 
-from tests.faults.proxy import Exchange, Fault, Kind, Phase, SocketFault, SocketKind
+from tests.faults.proxy import Kind, Phase, SocketKind
 
 Ending = Literal[
     "completes",
@@ -33,11 +34,6 @@ START_TIMEOUT_SECONDS = 5.0
 RUN_TIMEOUT_SECONDS = 6.0
 CRASH_GRACE_SECONDS = 4.0
 CLIENT_TIMEOUT_SECONDS = 6.0
-
-FAULTS: tuple[Kind, ...] = tuple(kind for kind in get_args(Kind) if kind != "pass")
-QUICK_FAULTS: tuple[Kind, ...] = ("cut before", "cut after", "delay", "twice", "status before", "truncated")
-CONSECUTIVE = 3
-"""Faults in a row, at most: the bridge promises to bear passing faults, not an API that is away for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +59,36 @@ class WorkerDeath:
     before: bool = True
 
 
+Event = Literal["attempt", "submission", "message", "deferral", "running", "end"]
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """So many seconds after something has happened for the first time; "message": while Airflow takes an XCom."""
 
-    after: Literal["attempt", "submission", "message", "deferral", "running", "end"]
+    after: Event
     seconds: float
+
+
+ActKind = Literal["fail", "succeed", "clear", "make anew", "redistribute"]
+"""What people do to a task, and what Airflow does to a trigger. "make anew": delete the DAG run, create it again."""
 
 
 @dataclass(frozen=True, slots=True)
 class PersonsAct:
     """`heeds_seconds`: how late whoever works on the task hears of it."""
 
-    kind: Literal["fail", "clear", "redistribute"]
+    kind: ActKind
     moment: Moment
     heeds_seconds: float = 0.0
 
     @property
     def ends_the_run(self) -> bool:
         return self.kind != "redistribute" and self.moment.after != "end"
+
+    @property
+    def asks_afresh(self) -> bool:
+        return self.kind in {"clear", "make anew"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +97,57 @@ class ServerDeath:
 
     moment: Moment
     away_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """SIGSTOP for the nth process of that kind, SIGCONT so many seconds later.
+
+    A worker's comes when its request number `count` has come to `phase`, or before that message to Airflow; a
+    triggerer's `after_seconds` of its life. It hears `heeds_seconds` after SIGCONT that its task is another's now.
+    """
+
+    who: Literal["worker", "triggerer"]
+    process: int
+    seconds: float
+    heeds_seconds: float = 0.0
+    phase: Phase | None = None
+    count: int = 0
+    message: str = ""
+    after_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DagEdit:
+    """The DAG file is changed when so many tries have begun; what is None stays."""
+
+    after_tries: int
+    retries: int | None = None
+    other_deployment: bool = False
+
+
+Owner = Literal["worker", "triggerer", "Prefect", "flow"]
+
+
+@dataclass(frozen=True, slots=True)
+class WrongClock:
+    """Of the workers, the triggerers, Prefect or the flow: off by `seconds`, set after a while to `seconds_then`."""
+
+    whose: Owner
+    seconds: float
+    set_after_seconds: float | None = None
+    seconds_then: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """Prefect is out of reach from that moment on, for so long."""
+
+    moment: Moment
+    seconds: float
+
+
+Redeployment = Literal["another schema", "deleted", "made anew"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +167,31 @@ class Plan:
     worker_deaths: tuple[WorkerDeath, ...] = ()
     triggerer_deaths: tuple[float, ...] = ()
     """The nth triggerer lives for so many seconds."""
-    act: PersonsAct | None = None
+    acts: tuple[PersonsAct, ...] = ()
+    """One after another; "end" is the task's after the act before."""
     server_death: ServerDeath | None = None
+    kinds: tuple[str, ...] = ()
+    """Names of the rarer kinds of faults that this plan holds."""
+    wait: bool = True
+    patience_seconds: float = 300.0
+    run_timeout_seconds: float | None = None
+    dag_run_goes_on: bool = False
+    map_index: int = -1
+    stalls: tuple[Stall, ...] = ()
+    edits: tuple[DagEdit, ...] = ()
+    redeployment: Redeployment | None = None
+    """What happens to the deployment when the first worker has died."""
+    absence: Absence | None = None
+    held_up_seconds: float = 0.0
+    """For so long the network holds the first creation; then it arrives, whoever sent it."""
+    empty_seconds: float = 0.0
+    """After the first worker's death an empty Prefect is at the address for so long."""
+    network: tuple[Kind, ...] = ()
+    """Faults of the network in place of the usual ones."""
+    clocks: tuple[WrongClock, ...] = ()
+    odd_levels: bool = False
+    result: str = "plain"
+    """What runs publish, a key of `flow_results.RESULTS`."""
 
     @property
     def endings(self) -> set[Ending]:
@@ -120,8 +201,8 @@ class Plan:
         return self.flow_runs[min(number, len(self.flow_runs) - 1)]
 
 
-def make_plan(seed: int) -> Plan:
-    """The plan of a seed. Every tenth lets the server die."""
+def common_plan(seed: int) -> Plan:
+    """The plan of a seed without the rarer kinds. Every tenth lets the server die."""
     rng = Random(f"plan {seed}")  # noqa: S311 — repeatable, guards nothing
     flow_runs, retries = _flow_runs(rng)
     plan = Plan(
@@ -137,7 +218,7 @@ def make_plan(seed: int) -> Plan:
     if rng.random() < 0.5:
         plan = _with_deaths(plan, rng)
     if rng.random() < 0.35:
-        plan = replace(plan, act=_act(plan, rng))
+        plan = replace(plan, acts=(_act(plan, rng),))
     if seed % 10 == 9:
         plan = _with_server_death(plan, rng)
     return plan
@@ -168,11 +249,10 @@ def _worker_death(rng: Random, process: int) -> WorkerDeath:
 
 
 def _act(plan: Plan, rng: Random) -> PersonsAct:
-    kind: Literal["fail", "clear", "redistribute"] = rng.choice(["fail", "fail", "clear", "clear", "redistribute"])
+    kind: ActKind = rng.choice(["fail", "fail", "clear", "clear", "redistribute"])
     if kind == "redistribute":
         return PersonsAct(kind, Moment("deferral", round(rng.uniform(0, 1), 2)))
-    after: list[Literal["attempt", "submission", "message", "deferral", "running", "end"]]
-    after = ["attempt", "submission", "message", "running"]
+    after: list[Event] = ["attempt", "submission", "message", "running"]
     if plan.deferrable:
         after.append("deferral")
     if kind == "clear":
@@ -189,46 +269,5 @@ def _with_server_death(plan: Plan, rng: Random) -> Plan:
     moment = Moment(rng.choice(["attempt", "submission", "running"]), round(rng.uniform(0, 1), 2))
     death = ServerDeath(moment, round(rng.uniform(0, 3), 2))
     return replace(
-        plan, flow_runs=calm, act=None, server_death=death, retries=plan.retries + 2, density=min(plan.density, 0.1)
+        plan, flow_runs=calm, acts=(), server_death=death, retries=plan.retries + 2, density=min(plan.density, 0.1)
     )
-
-
-@dataclass
-class PlannedFaults:
-    """The network of one plan; `calm` once a person ends the task: Airflow gives a process five seconds to heed it."""
-
-    plan: Plan
-    calm: bool = False
-    _in_a_row: int = field(default=0)
-
-    def for_request(self, index: int) -> Fault:
-        rng = Random(f"request {self.plan.seed} {index}")  # noqa: S311
-        allowed = 1 if self.calm else CONSECUTIVE
-        if rng.random() >= self.plan.density or self._in_a_row >= allowed:
-            self._in_a_row = 0
-            return Fault()
-        self._in_a_row += 1
-        return _quick_fault(rng) if self.calm else _any_fault(rng)
-
-    def for_socket(self, index: int) -> SocketFault:
-        rng = Random(f"socket {self.plan.seed} {index}")  # noqa: S311
-        kind = self.plan.sockets[index % len(self.plan.sockets)]
-        return SocketFault(kind, rng.randrange(1, 4), rng.uniform(0.1, 1.5))
-
-    def watch(self, exchange: Exchange, phase: Phase) -> None:
-        """Nobody is killed by the network alone."""
-
-
-def _any_fault(rng: Random) -> Fault:
-    kind = rng.choice(FAULTS)
-    if kind in {"status before", "status after"}:
-        status = rng.choice([503, 503, 429, 500, 502] if kind == "status before" else [500, 502])
-        return Fault(kind, status=status, retry_after_seconds=rng.choice([None, 1]) if status in {429, 503} else None)
-    longest = {"hang": 1.0, "refuse": 1.0}.get(kind, 0.8)
-    seconds = round(rng.uniform(0.05, longest), 2)
-    return Fault(kind, CLIENT_TIMEOUT_SECONDS + seconds if kind == "hang" else seconds)
-
-
-def _quick_fault(rng: Random) -> Fault:
-    kind = rng.choice(QUICK_FAULTS)
-    return Fault(kind, seconds=0.2)

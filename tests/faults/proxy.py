@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from tests.faults.clocks import Clock, real_in, shown_in
 from tests.faults.frames import Frame, read_frame
 from tests.faults.raw_http import RawRequest, response, status_of
 
@@ -34,11 +35,29 @@ Kind = Literal[
     "truncated",
     "wrong length",
     "refuse",
+    "words before",
+    "words after",
+    "redirect before",
+    "redirect after",
+    "drip",
 ]
 SocketKind = Literal["pass", "refuse", "cut", "drop", "double", "delay"]
 Phase = Literal["arrived", "carried out", "answered"]
 
 PAGE = b"<!doctype html><title>Sign in</title><p>This is not the page that you are looking for.</p>"
+WORDS: dict[str, bytes] = {
+    "nothing": b"",
+    "braces": b"{}",
+    "null": b"null",
+    "a list": b'[{"status": "ok"}]',
+    "a text": b'"ok"',
+    "a number": b"200",
+    "another API": b'{"status": "success", "data": {"id": 17, "name": "something else"}, "errors": []}',
+}
+"""What somebody else answers with 200 and as JSON."""
+OTHER_HOST = "localhost"
+"""Another name than 127.0.0.1, at which the proxy is reached all the same, and sees who has come."""
+DRIP_SECONDS = 1.0
 BROKEN = (OSError, asyncio.IncompleteReadError)
 
 
@@ -47,16 +66,19 @@ class Fault:
     """What becomes of one request.
 
     "before" leaves it undone; "after" lets the server carry it out and loses the answer. `seconds` is the length of a
-    delay, of an echo's lateness, of a hang and of a refusal to listen; `retry_after_seconds` goes with a status.
+    delay, of an echo's lateness, of a hang, of a refusal to listen and of an answer that drips; `retry_after_seconds`
+    goes with a status, `words` (a key of WORDS) with "words", `host` with a redirect, whose `status` is 307 or 308.
     """
 
     kind: Kind = "pass"
     seconds: float = 0.0
     status: int = 503
     retry_after_seconds: int | None = None
+    words: str = ""
+    host: str = ""
 
     def __str__(self) -> str:
-        told = [self.kind]
+        told = [each for each in (self.kind, self.words, self.host) if each]
         if self.kind.startswith("status"):
             told.append(f"{self.status}, Retry-After {self.retry_after_seconds}")
         if self.seconds:
@@ -85,6 +107,15 @@ class Exchange:
     path: str
     fault: Fault | SocketFault
     status: int | None = None
+    host: str = ""
+    is_over: bool = False
+    endured: bool = False
+    """Its sender has heard an answer that drips to its end."""
+
+    @property
+    def has_strayed(self) -> bool:
+        """Whether a redirect to another host was followed."""
+        return self.host.startswith(OTHER_HOST)
 
     def __str__(self) -> str:
         return f"{self.index:3} {self.method} {self.path} -> {self.status or 'nothing'}; {self.fault}"
@@ -93,7 +124,7 @@ class Exchange:
 class Faults(Protocol):
     """Who decides; called in the proxy's thread, in the order of arrival."""
 
-    def for_request(self, index: int) -> Fault: ...
+    def for_request(self, index: int, path: str) -> Fault: ...
 
     def for_socket(self, index: int) -> SocketFault: ...
 
@@ -109,6 +140,12 @@ class FaultyProxy:
     faults: Faults
     log: list[Exchange] = field(default_factory=list)
     port: int = 0
+    clock: Clock = field(default_factory=Clock)
+    """The clock that Prefect seems to have."""
+    seems_empty: bool = False
+    """Another Prefect, without deployments and runs, seems to be there instead."""
+    _away: bool = False
+    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     _listener: asyncio.Server | None = None
     _open: set[asyncio.Task[Any]] = field(default_factory=set)
@@ -125,6 +162,23 @@ class FaultyProxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    def leave(self) -> None:
+        """Prefect is away from here on: nobody answers, and what is open breaks."""
+        self._loop.call_soon_threadsafe(self._leave)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is under way, its sender there or not."""
+        return any(not exchange.is_over and exchange.method != "SOCKET" for exchange in self.log)
+
+    def come_back(self) -> None:
+        self._away = False
+
+    def _leave(self) -> None:
+        self._away = True
+        for writer in list(self._writers):
+            writer.transport.abort()
 
     def __enter__(self) -> FaultyProxy:
         self.start()
@@ -151,26 +205,32 @@ class FaultyProxy:
         task = asyncio.current_task()
         assert task is not None
         self._open.add(task)
+        self._writers.add(writer)
         try:
             # Cancelled only when the proxy stops: an end like any other.
             with suppress(*BROKEN, asyncio.CancelledError):
                 request = await RawRequest.read(reader)
-                if request.is_upgrade:
+                if self._away:
+                    writer.transport.abort()
+                elif request.is_upgrade:
                     await self._pass_socket(request, reader, writer)
                 else:
                     await self._pass_request(request, writer)
         finally:
             self._open.discard(task)
+            self._writers.discard(writer)
             writer.close()
 
     async def _pass_request(self, request: RawRequest, writer: asyncio.StreamWriter) -> None:
         index = len(self.log)
-        exchange = Exchange(index, request.method, request.path, self.faults.for_request(index))
+        fault = self.faults.for_request(index, request.path)
+        exchange = Exchange(index, request.method, request.path, fault, host=request.host)
         self.log.append(exchange)
         self.faults.watch(exchange, "arrived")
         with suppress(*BROKEN):
             await self._meet(exchange, request, writer)
             await writer.drain()
+        exchange.is_over = True
         self.faults.watch(exchange, "answered")
 
     async def _meet(self, exchange: Exchange, request: RawRequest, writer: asyncio.StreamWriter) -> None:
@@ -181,8 +241,12 @@ class FaultyProxy:
         if fault.kind in {"cut before", "refuse"}:
             writer.transport.abort()
             return
-        if fault.kind in {"status before", "page before"}:
-            writer.write(_made_up(fault))
+        if fault.kind.endswith(" before"):
+            writer.write(self._made_up(fault, request))
+            return
+        if self.seems_empty:
+            exchange.status = 404
+            writer.write(_of_an_empty_prefect(request.path))
             return
         if fault.kind == "delay":
             await asyncio.sleep(fault.seconds)
@@ -191,22 +255,28 @@ class FaultyProxy:
         answer = await self._forward(request)
         exchange.status = status_of(answer)
         self.faults.watch(exchange, "carried out")
-        await self._hand_back(fault, answer, writer)
+        await self._hand_back(exchange, request, answer, writer)
         if fault.kind == "echo":
             await writer.drain()
             writer.close()
             await asyncio.sleep(fault.seconds)
             await self._forward(request)
 
-    async def _hand_back(self, fault: Fault, answer: bytes, writer: asyncio.StreamWriter) -> None:
+    async def _hand_back(
+        self, exchange: Exchange, request: RawRequest, answer: bytes, writer: asyncio.StreamWriter
+    ) -> None:
         """The server has answered; what of that reaches the client?"""
+        fault = exchange.fault
+        assert isinstance(fault, Fault)
         head, _, body = answer.partition(b"\r\n\r\n")
         if fault.kind == "hang":
             await asyncio.sleep(fault.seconds)
         if fault.kind in {"cut after", "hang"}:
             writer.transport.abort()
-        elif fault.kind in {"status after", "page after"}:
-            writer.write(_made_up(fault))
+        elif fault.kind.endswith(" after"):
+            writer.write(self._made_up(fault, request))
+        elif fault.kind == "drip":
+            exchange.endured = await _drip(answer, len(head) + 4, fault.seconds, writer)
         elif fault.kind in {"cut midway", "wrong length"}:
             writer.write(answer[: len(head) + 4 + len(body) // 2])
         elif fault.kind == "truncated":
@@ -218,14 +288,26 @@ class FaultyProxy:
         """The server's whole answer; raises OSError when it is not there, or dies over it."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.upstream_port)
         try:
-            writer.write(request.raw)
+            writer.write(real_in(request.raw, self.clock))
             await writer.drain()
             answer = await reader.read()
         finally:
             writer.close()
         if b"\r\n\r\n" not in answer:
             raise ConnectionResetError("the server died over the request")
-        return answer
+        return shown_in(answer, self.clock)
+
+    def _made_up(self, fault: Fault, request: RawRequest) -> bytes:
+        kind = fault.kind.split(" ")[0]
+        if kind == "page":
+            return response(200, b"text/html", PAGE)
+        if kind == "words":
+            return response(200, b"application/json", WORDS[fault.words])
+        if kind == "redirect":
+            place = f"http://{fault.host}:{self.port}{request.path}"
+            return response(fault.status, b"text/html", PAGE, location=place)
+        body = json.dumps({"detail": "made up by the proxy"}).encode()
+        return response(fault.status, b"application/json", body, retry_after=fault.retry_after_seconds)
 
     async def _refuse(self, seconds: float) -> None:
         """Nobody listens for a while; requests that are under way go on."""
@@ -250,7 +332,7 @@ class FaultyProxy:
             return
         upstream, sender = await asyncio.open_connection("127.0.0.1", self.upstream_port)
         sender.write(request.raw)
-        upwards = asyncio.create_task(_copy(reader, sender))
+        upwards = asyncio.create_task(_copy(reader, sender, lambda words: real_in(words, self.clock)))
         try:
             writer.write(await upstream.readuntil(b"\r\n\r\n"))
             await self._pass_frames(fault, upstream, writer)
@@ -263,7 +345,7 @@ class FaultyProxy:
     ) -> None:
         messages = 0
         while True:
-            frame = await read_frame(upstream)
+            frame = (await read_frame(upstream)).with_words(lambda words: shown_in(words, self.clock))
             struck = frame.is_message and messages == fault.after_messages
             messages += frame.is_message
             if struck and fault.kind == "cut":
@@ -281,16 +363,31 @@ async def _deliver(frame: Frame, fault: SocketFault, writer: asyncio.StreamWrite
     await writer.drain()
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, change: Callable[[bytes], bytes]) -> None:
     with suppress(*BROKEN):
-        while data := await reader.read(65536):
-            writer.write(data)
+        while True:
+            writer.write((await read_frame(reader)).with_words(change).raw)
             await writer.drain()
     writer.close()
 
 
-def _made_up(fault: Fault) -> bytes:
-    if fault.kind.startswith("page"):
-        return response(200, b"text/html", PAGE)
-    body = json.dumps({"detail": "made up by the proxy"}).encode()
-    return response(fault.status, b"application/json", body, fault.retry_after_seconds)
+async def _drip(answer: bytes, body_at: int, seconds: float, writer: asyncio.StreamWriter) -> bool:
+    """A byte a second, for so long; says whether somebody has listened to the end."""
+    until = asyncio.get_running_loop().time() + seconds
+    writer.write(answer[:body_at])
+    for byte in answer[body_at:]:
+        if asyncio.get_running_loop().time() > until or writer.transport.is_closing():
+            break
+        writer.write(bytes([byte]))
+        await asyncio.sleep(DRIP_SECONDS)
+    endured = not writer.transport.is_closing()
+    writer.transport.abort()
+    return endured
+
+
+def _of_an_empty_prefect(path: str) -> bytes:
+    if path.endswith(("/filter", "/paginate")):
+        return response(200, b"application/json", b"[]")
+    if path.endswith(("/health", "/ready", "/version")):
+        return response(200, b"application/json", b"true")
+    return response(404, b"application/json", b'{"detail": "Not found"}')

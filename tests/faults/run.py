@@ -20,8 +20,8 @@ from pathlib import Path
 
 from tests.faults.flow_side import deploy
 from tests.faults.judgement import COUNTS
+from tests.faults.kinds import KINDS, make_plan
 from tests.faults.orders import start_fork_server
-from tests.faults.plan import make_plan
 from tests.faults.scenario import Outcome, run_seed
 from tests.live_prefect import LivePrefect
 
@@ -55,6 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     end_orderly_on_sigterm()
     wanted = [asked.seed] if asked.seed is not None else list(range(asked.start, asked.start + asked.count))
+    if asked.kind is not None:
+        wanted = [seed for seed in wanted if asked.kind in make_plan(seed).kinds]
     found = read_done(asked.resume)
     left = [seed for seed in wanted if seed not in found]
     began = time.monotonic()
@@ -78,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="one seed, with everything that happened")
     parser.add_argument("--start", type=int, default=0, help="the first seed")
     parser.add_argument("--count", type=int, default=180, help="how many seeds")
+    parser.add_argument("--kind", choices=[kind.name for kind in KINDS], help="only the seeds that hold such a fault")
     parser.add_argument("--jobs", type=int, default=JOBS, help="how many are played at once")
     parser.add_argument("--resume", type=Path, help="file of the seeds that are done; they are not played again")
     return parser

@@ -1,16 +1,15 @@
 """One fault run of the bridge alone: a task instance, its flow runs and the network between them, as a seed wants it.
 
-Owns the order of events. The task lives in `small_airflow`, its flow runs in `flow_side`, the faults in `proxy`;
-`judgement` has the last word.
+Owns the order of events and people's acts. The task lives in `small_airflow`, its flow runs in `flow_side`; what
+befalls them is the business of `mishaps` and `proxy`. `judgement` has the last word.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,22 +17,24 @@ import httpx
 
 from bridge.verdict import LIVE_TYPES
 from tests.faults.children import Child
-from tests.faults.flow_side import DEPLOYMENT, FLOW, FlowSide
-from tests.faults.judgement import Finding, TaskHistory, judge_run, run_history
+from tests.faults.clocks import Clock
+from tests.faults.flow_side import DEPLOYMENT, FLOW, FlowSide, deploy
+from tests.faults.judgement import Finding, RunHistory, Surroundings, TaskHistory, judge_run
+from tests.faults.kinds import make_plan
+from tests.faults.mishaps import Mishaps
+from tests.faults.network import CONSECUTIVE, PlannedFaults
 from tests.faults.plan import (
     CLIENT_TIMEOUT_SECONDS,
-    CONSECUTIVE,
     CRASH_GRACE_SECONDS,
     RUN_TIMEOUT_SECONDS,
     START_TIMEOUT_SECONDS,
     Moment,
+    PersonsAct,
     Plan,
-    PlannedFaults,
-    WorkerDeath,
-    make_plan,
 )
 from tests.faults.proxy import Exchange, FaultyProxy, Phase
 from tests.faults.small_airflow import SmallAirflow
+from tests.faults.task_row import TaskRow
 from tests.live_prefect import LivePrefect
 
 PATIENCE_SECONDS = 400
@@ -42,9 +43,7 @@ ANSWER_SECONDS = 0.2
 """What Airflow's API server may take over a request; a process that is told to end meanwhile waits for the answer."""
 REPLAYS = 3
 QUIET_SECONDS = 3.0
-"""After the task's end and that of its processes: what is still under way in the network has arrived by then."""
-
-_servers = threading.Lock()
+"""After the task's end and that of its processes, with nothing under way in the network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +76,17 @@ class Scenario:
         self.prefect = prefect
         self.tag = f"seed-{plan.seed}-{uuid4().hex[:8]}"
         self.log = folder / f"{self.tag}.log"
-        self.faults = _LethalFaults(plan, kill=self._on_request)
+        self.faults = _WatchedFaults(plan, watch=self._on_request)
         self.proxy = FaultyProxy(prefect.port, self.faults)
-        self.flows = FlowSide(prefect, plan, self.tag, holding=bool(plan.act and plan.act.ends_the_run))
-        self._submitted_at: float | None = None
-        self._attempted_at: float | None = None
-        self._ended_at: float | None = None
-        self._acted_at: datetime | None = None
-        self._server_reborn: threading.Thread | None = None
-        self._requests = (0, -1)
-        """Requests of the worker process with that number."""
+        self.flows = FlowSide(prefect, plan, self.tag)
+        self._moments: dict[str, float] = {}
+        self._acted: list[tuple[PersonsAct, datetime]] = []
+        self._neighbour: FlowSide | None = None
 
     def play(self) -> list[Finding]:
         """From the first attempt to the verdict."""
         with self.proxy:
-            self.airflow = self._airflow()
+            self._set_the_scene()
             self.flows.start()
             try:
                 self._until_the_end()
@@ -123,139 +118,169 @@ class Scenario:
                 f"  {self.plan}",
                 *(f"  {line}" for line in self.airflow.story),
                 *(f"  {exchange}" for exchange in self.proxy.log),
-                *(f"  | {line}" for line in words),
+                *(f"  | {line:.400}" for line in words),
             ]
         )
 
-    def _airflow(self) -> SmallAirflow:
+    def _set_the_scene(self) -> None:
+        began = datetime.now(UTC)
+        clocks = {
+            wrong.whose: Clock(
+                wrong.seconds,
+                None if wrong.set_after_seconds is None else began + timedelta(seconds=wrong.set_after_seconds),
+                wrong.seconds_then,
+            )
+            for wrong in self.plan.clocks
+        }
+        self.proxy.clock = clocks.pop("Prefect", Clock())
+        self.flows.clock = clocks.pop("flow", Clock())
+        self.flows.holding = self._holds
+        deployment = DEPLOYMENT
+        if self.plan.edits or self.plan.redeployment:
+            deployment = f"{DEPLOYMENT}-{self.tag}"
+            deploy(self.prefect, deployment)
+            deploy(self.prefect, f"{deployment}-too")
+        if self.plan.map_index >= 0:
+            self._start_neighbour(deployment)
+        self.airflow = self._airflow(deployment, self.proxy.port, self.tag, wait=self.plan.wait)
+        self.airflow.clocks = clocks
+        self.airflow.on_message = self._on_message
+        self.mishaps = Mishaps(self.plan, self.prefect, self.proxy, self.airflow, deployment, self._has_come)
+
+    def _airflow(
+        self, deployment: str, port: int, tag: str, *, wait: bool, map_index: int | None = None
+    ) -> SmallAirflow:
+        plan = self.plan
         operator = {
-            "deployment": f"{FLOW}/{DEPLOYMENT}",
-            "parameters": {"seed": self.plan.seed},
-            "tags": [self.tag],
-            "deferrable": self.plan.deferrable,
-            "end_from_trigger": self.plan.end_from_trigger,
-            "start_timeout_seconds": START_TIMEOUT_SECONDS if "never starts" in self.plan.endings else 600.0,
+            "deployment": f"{FLOW}/{deployment}",
+            "parameters": {"seed": plan.seed},
+            "tags": [tag],
+            "wait": wait,
+            "deferrable": plan.deferrable,
+            "end_from_trigger": plan.end_from_trigger,
+            "patience_seconds": plan.patience_seconds,
+            "start_timeout_seconds": START_TIMEOUT_SECONDS if "never starts" in plan.endings else 600.0,
             "crash_grace_seconds": CRASH_GRACE_SECONDS,
-            "stream_logs": self.plan.stream_logs,
-            "run_timeout_seconds": RUN_TIMEOUT_SECONDS if "hangs" in self.plan.endings else None,
+            "stream_logs": plan.stream_logs,
+            "run_timeout_seconds": RUN_TIMEOUT_SECONDS if "hangs" in plan.endings else plan.run_timeout_seconds,
         }
         extra = {"timeout": CLIENT_TIMEOUT_SECONDS}
-        connection = {"conn_type": "prefect", "host": "http://127.0.0.1", "port": self.proxy.port, "extra": extra}
-        return SmallAirflow(operator, self.plan.retries, connection, self.tag, self.log, self._on_message)
+        connection = {"conn_type": "prefect", "host": "http://127.0.0.1", "port": port, "extra": extra}
+        index = plan.map_index if map_index is None else map_index
+        row = TaskRow(plan.retries, map_index=index, alone=not plan.dag_run_goes_on)
+        return SmallAirflow(operator, row, connection, self.tag, self.log)
+
+    def _start_neighbour(self, deployment: str) -> None:
+        """A run of another member of the same mapped task, which goes on throughout."""
+        tag = f"{self.tag}-neighbour"
+        neighbour = self._airflow(deployment, self.prefect.port, tag, wait=False, map_index=self.plan.map_index + 1)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not neighbour.has_ended and time.monotonic() < deadline:
+            neighbour.step()
+        neighbour.shut_down()
+        self._neighbour = FlowSide(self.prefect, self.plan, tag)
 
     def _until_the_end(self) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
-            self.airflow.step()
-            self._note()
-            self._end_triggerer()
-            self._act()
-            self._end_server()
+            self._step()
             if self.airflow.has_ended and not self._more_to_come():
                 return
+
+    def _step(self) -> None:
+        self.airflow.step()
+        self._note()
+        self.mishaps.step()
+        self._edit()
+        self._act()
 
     def _note(self) -> None:
         now = time.monotonic()
         if self.airflow.started["worker"]:
-            self._attempted_at = self._attempted_at or now
+            self._moments.setdefault("attempt", now)
         if self.airflow.has_ended:
-            self._ended_at = self._ended_at or now
+            self._moments.setdefault("end", now)
+        else:
+            self._moments.pop("end", None)
+        if self.airflow.deferred_at is not None:
+            self._moments["deferral"] = self.airflow.deferred_at
+        if self.flows.running_since is not None:
+            self._moments["running"] = self.flows.running_since
 
     def _has_come(self, moment: Moment) -> bool:
-        since = {
-            "attempt": self._attempted_at,
-            "submission": self._submitted_at,
-            "message": None,
-            "deferral": self.airflow.deferred_at,
-            "running": self.flows.running_since,
-            "end": self._ended_at,
-        }[moment.after]
+        since = self._moments.get(moment.after)
         return since is not None and time.monotonic() >= since + moment.seconds
 
+    @property
+    def _next_act(self) -> PersonsAct | None:
+        left = self.plan.acts[len(self._acted) :]
+        return left[0] if left else None
+
+    @property
+    def _holds(self) -> bool:
+        """Whether runs that appear now go on until somebody ends them."""
+        act = self._next_act
+        is_set = any(act.kind in {"fail", "succeed"} for act, _ in self._acted)
+        outlives = act is not None and (act.ends_the_run or "lost, then cleared" in self.plan.kinds)
+        return not self.plan.wait or is_set or outlives
+
     def _more_to_come(self) -> bool:
-        act = self.plan.act
-        reborn = self._server_reborn
-        awaited = act is not None and act.moment.after == "end" and self._acted_at is None
-        return awaited or (reborn is not None and reborn.is_alive())
+        act = self._next_act
+        return (act is not None and act.moment.after == "end") or self.mishaps.more_to_come
 
     def _act(self, *, now: bool = False) -> None:
-        act = self.plan.act
-        if act is None or self._acted_at is not None or not (now or self._has_come(act.moment)):
+        act = self._next_act
+        if act is None or not (now or self._has_come(act.moment)):
             return
         if self.airflow.has_ended and act.moment.after != "end":
             return
         if act.kind == "redistribute" and self.airflow.child("triggerer") is None:
             return
-        if act.kind == "fail" and not self.airflow.can_be_told:
+        if act.kind in {"fail", "succeed"} and not self.airflow.can_be_told:
             return
-        self._acted_at = datetime.now(UTC)
+        self._acted.append((act, datetime.now(UTC)))
+        self.flows.holding = self._holds
         heeds_seconds = 0.0 if now else act.heeds_seconds
-        if act.kind == "fail":
-            self.faults.calm = True
-            self.airflow.fail_by_hand(heeds_seconds)
+        if act.kind in {"fail", "succeed"}:
+            self.faults.calm = self.mishaps.calm = True
+            self.airflow.set_by_hand("failed" if act.kind == "fail" else "success", heeds_seconds)
         elif act.kind == "clear":
-            self.flows.holding = False
             self.airflow.clear(heeds_seconds)
+        elif act.kind == "make anew":
+            self.airflow.make_dag_run_anew(heeds_seconds)
         else:
             self.airflow.redistribute()
+        self._moments.pop("end", None)
 
-    def _end_triggerer(self) -> None:
-        child = self.airflow.child("triggerer")
-        if child is None or self.airflow.state != "deferred" or child.number >= len(self.plan.triggerer_deaths):
-            return
-        if time.monotonic() >= child.started_at + self.plan.triggerer_deaths[child.number]:
-            self.airflow.tell(f"triggerer {child.number} is killed")
-            child.kill()
-
-    def _end_server(self) -> None:
-        death = self.plan.server_death
-        if death is None or self._server_reborn is not None or not self._has_come(death.moment):
-            return
-        self.airflow.tell("Prefect's server is killed")
-        self._server_reborn = threading.Thread(target=self._bear_server_again, args=(death.away_seconds,))
-        self._server_reborn.start()
-
-    def _bear_server_again(self, away_seconds: float) -> None:
-        with _servers:
-            self.prefect.kill()
-            time.sleep(away_seconds)
-            self.prefect.start()
+    def _edit(self) -> None:
+        """The DAG file as it is by now."""
+        for edit in self.plan.edits:
+            if self.airflow.row.try_number >= edit.after_tries:
+                if edit.retries is not None:
+                    self.airflow.row.retries = edit.retries
+                if edit.other_deployment and not self.airflow.operator["deployment"].endswith("-too"):
+                    other = f"{self.airflow.operator['deployment']}-too"
+                    self.airflow.operator = {**self.airflow.operator, "deployment": other}
 
     def _on_request(self, exchange: Exchange, phase: Phase) -> None:
         """In the proxy's thread."""
         if phase == "arrived" and exchange.path.endswith("/create_flow_run"):
-            self._submitted_at = self._submitted_at or time.monotonic()
-        child = self.airflow.child("worker")
-        if child is None:
-            return
-        count, number = self._requests
-        if phase == "arrived":
-            self._requests = (count + 1 if number == child.number else 1, child.number)
-        for death in self.plan.worker_deaths:
-            if (death.process, death.phase, death.count) == (child.number, phase, self._requests[0]):
-                self._end_worker(child, death)
+            self._moments.setdefault("submission", time.monotonic())
+        self.mishaps.on_request(phase)
 
     def _on_message(self, child: Child, moment: str, message: str) -> None:
-        act = self.plan.act
+        act = self._next_act
         if act is not None and (act.moment.after, message, moment) == ("message", "SetXCom", "before"):
             self._act(now=True)
             time.sleep(ANSWER_SECONDS)
-        for death in self.plan.worker_deaths:
-            if death.message == message and death.process == child.number and death.before == (moment == "before"):
-                self._end_worker(child, death)
-
-    def _end_worker(self, child: Child, death: WorkerDeath) -> None:
-        """Not while it heeds a person's act: what -9 then leaves undone, Airflow never asks for again."""
-        if not self.faults.calm:
-            self.airflow.tell(f"worker {child.number} is killed: {death}")
-            child.kill()
+        self.mishaps.on_message(child, moment, message)
 
     def _settle(self) -> None:
-        """Wait until nothing of the task's is under way: no process, then no live run or a while of quiet."""
+        """Wait until nothing is under way: no process, no request, then no live run or a while of quiet."""
         deadline, quiet_since = time.monotonic() + PATIENCE_SECONDS, time.monotonic()
         while time.monotonic() < deadline:
-            self.airflow.step()
-            if self.airflow.children:
+            self._step()
+            if self.airflow.children or self.mishaps.more_to_come or self.proxy.is_busy:
                 quiet_since = time.monotonic()
                 continue
             at_rest = self.airflow.state != "failed" and not self._any_lives()
@@ -266,30 +291,44 @@ class Scenario:
         return any(run["state_type"] in LIVE_TYPES for run in self.flows.runs())
 
     def _judge(self) -> list[Finding]:
-        runs = [
-            run_history(run, self.flows.states(run["id"]), self.flows.result(run["id"])) for run in self.flows.runs()
-        ]
-        airflow, act = self.airflow, self.plan.act
-        kind = act.kind if act and self._acted_at else None
+        airflow, row = self.airflow, self.airflow.row
+        runs = self.flows.histories()
+        set_by_hand = {"fail": "failed", "succeed": "success"}.get(self._acted[-1][0].kind) if self._acted else None
         task = TaskHistory(
             state=airflow.state,
             xcom=airflow.xcoms.get("return_value"),
-            attempts_left=airflow.try_number <= airflow.max_tries,
+            attempts_left=row.should_retry and row.survives_a_loss,
             error=": ".join(airflow.raised or ()),
-            failed_by_hand_at=self._acted_at if kind == "fail" else None,
-            cleared_at=self._acted_at if kind == "clear" else None,
+            set_by_hand=set_by_hand,
+            asked_afresh_at=tuple(when for act, when in self._acted if act.asks_afresh),
             cancelled_elsewhere=frozenset(self.flows.cancelled),
             has_deadlines=bool(self.plan.endings & {"never starts", "hangs"}),
+            waits=self.plan.wait,
+            may_not_start=self.plan.redeployment in {"another schema", "deleted"},
         )
-        return judge_run(task, runs)
+        return judge_run(task, runs, self._surroundings(runs))
+
+    def _surroundings(self, runs: list[RunHistory]) -> Surroundings:
+        """Of the log only where nothing has torn it: a process that dies takes lines with it."""
+        said: list[str] = []
+        if self.plan.clocks and self.plan.stream_logs and not self.plan.density and not self.plan.network and runs:
+            said = self.flows.said.get(runs[-1].id, [])
+        written = self.log.read_text(errors="replace")
+        return Surroundings(
+            neighbours=self._neighbour.histories() if self._neighbour is not None else [],
+            strayed=sum(exchange.has_strayed for exchange in self.proxy.log),
+            endured=sum(exchange.endured for exchange in self.proxy.log),
+            missing_lines=[line for line in said if line not in written],
+            doubled_lines=[line for line in said if written.count(line) > 1],
+        )
 
 
-class _LethalFaults(PlannedFaults):
-    """The network of a plan, of which each request may be the death of who sent it."""
+class _WatchedFaults(PlannedFaults):
+    """The network of a plan, of which each request may bring something about."""
 
-    def __init__(self, plan: Plan, kill: Callable[[Exchange, Phase], None]) -> None:
+    def __init__(self, plan: Plan, watch: Callable[[Exchange, Phase], None]) -> None:
         super().__init__(plan)
-        self._kill = kill
+        self._watch = watch
 
     def watch(self, exchange: Exchange, phase: Phase) -> None:
-        self._kill(exchange, phase)
+        self._watch(exchange, phase)

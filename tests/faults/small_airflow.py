@@ -1,7 +1,7 @@
 """Just enough of an Airflow: one task instance, from its first attempt to its end, as Airflow 3.3 would lead it.
 
-Owns the task instance's state, its tries and its XComs, and the processes that work on it: what the scheduler, the
-metadata database and the supervisors do. Knows nothing of Prefect or of faults. Single-threaded: `step` does it all.
+Owns the task instance's XComs and the processes that work on it: what the scheduler and the supervisors do; its row in
+the database is `task_row`'s. Knows nothing of Prefect or of faults. Single-threaded: `step` does it all.
 """
 
 from __future__ import annotations
@@ -14,31 +14,36 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
 
 from tests.faults.children import Child
+from tests.faults.clocks import Clock
 from tests.faults.orders import PROCESSES, TASK_ID, Order, carry_out
+from tests.faults.task_row import TaskRow
+from tests.faults.xcom_values import refusal_of
 
 RETRY_SECONDS = 0.7
-ENDS = {"success", "skipped", "failed"}
+OK: dict[str, Any] = {"type": "OKResponse", "ok": True}
+HEARTBEAT_SECONDS = 1.5
+"""A worker or a triggerer that is silent for longer is given up."""
 ENDS_OF_ATTEMPT = {"DeferTask", "SucceedTask", "RetryTask", "TaskState"}
 
 
 @dataclass
 class SmallAirflow:
-    """One task instance. `state` is Airflow's word; `story` tells what happened, with seconds since the beginning."""
+    """One task instance. `story` tells what happened, with seconds since the beginning.
+
+    `operator` is what the DAG file says now: the next try takes it from here.
+    """
 
     operator: Mapping[str, Any]
-    retries: int
+    row: TaskRow
     connection: Mapping[str, object]
     run_id: str
     log: Path
     on_message: Callable[[Child, str, str], None] = lambda *_: None
     """Told of each message of a worker, "before" and "after" it takes effect."""
-    state: str = "scheduled"
-    try_number: int = 0
-    max_tries: int = 0
-    ti_id: UUID = field(default_factory=uuid4)
+    clocks: Mapping[str, Clock] = field(default_factory=dict)
+    """By kind of process, where it is not right."""
     xcoms: dict[str, Any] = field(default_factory=dict)
     store: dict[str, Any] = field(default_factory=dict)
     raised: tuple[str, str] | None = None
@@ -51,16 +56,20 @@ class SmallAirflow:
     _deferral: dict[str, Any] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
 
-    def __post_init__(self) -> None:
-        self.max_tries = self.retries
+    @property
+    def state(self) -> str:
+        return self.row.state
 
     @property
     def has_ended(self) -> bool:
-        return self.state in ENDS
+        return self.row.has_ended
 
     def child(self, kind: str) -> Child | None:
         """The process of that kind that works on the task as it stands now."""
-        return next((each for each in self.children if each.kind == kind and each.ti_id == self.ti_id), None)
+        return next((each for each in self.children if each.kind == kind and self._is_current(each)), None)
+
+    def _is_current(self, child: Child) -> bool:
+        return child.ti_id == self.row.ti_id and not child.given_up
 
     def tell(self, what: str) -> None:
         self.story.append(f"{time.monotonic() - self._began:6.2f} {what}")
@@ -72,7 +81,10 @@ class SmallAirflow:
             self._start_worker()
         if self.state == "deferred" and self.child("triggerer") is None and now >= self._due:
             self._start_triggerer()
-        for child in self.children:
+        for child in list(self.children):
+            if child.stalled_at is not None:
+                self._miss(child, now)
+                continue
             if child.term_at is not None and now >= child.term_at:
                 child.terminate()
             if child.kill_at is not None and now >= child.kill_at:
@@ -83,7 +95,7 @@ class SmallAirflow:
                 child.end_at = None
                 with suppress(OSError):
                     child.orders.send("end")
-        pipes = {child.pipe: child for child in self.children}
+        pipes = {child.pipe: child for child in self.children if child.stalled_at is None}
         for pipe in wait(list(pipes), timeout=seconds) if pipes else _nothing(seconds):
             self._serve(pipes[pipe])
 
@@ -101,30 +113,56 @@ class SmallAirflow:
             return False
         return kind == "triggerer" or child.heeds
 
-    def fail_by_hand(self, heeds_seconds: float = 0.0) -> None:
-        """A person marks the task as failed; whoever works on it hears of that after so many seconds."""
-        self.tell(f"a person marks the task as failed while it is {self.state}")
-        before, self.state = self.state, "failed"
+    def set_by_hand(self, state: str, heeds_seconds: float = 0.0) -> None:
+        """A person marks the task as failed or a success; whoever works on it hears of that so many seconds later."""
+        self.tell(f"a person marks the task as {state} while it is {self.state}")
+        before, self.row.state = self.state, state
         self._end_children(before, heeds_seconds)
 
     def clear(self, heeds_seconds: float = 0.0) -> None:
         """A person clears the task, whatever it is doing; whoever works on it hears of that after so many seconds."""
         self.tell(f"a person clears the task while it is {self.state}")
-        before = self.state
-        self._end_children(before, heeds_seconds)
-        if before == "running":
-            self.state = "restarting"  # afresh, once its process has ended
-        else:
-            self._afresh()
-        self.ti_id = uuid4()
+        self._end_children(self.state, heeds_seconds)
+        self.row.clear()
+        self._resumption = None
+        self._due = time.monotonic() + RETRY_SECONDS
+
+    def make_dag_run_anew(self, heeds_seconds: float = 0.0) -> None:
+        """A person deletes the DAG run and creates it again under its run id; its XComs go with it."""
+        self.tell(f"a person deletes the DAG run, and it is created again, while the task is {self.state}")
+        self._end_children(self.state, heeds_seconds)
+        self.row.delete_and_create()
+        self.xcoms.clear()
+        self.store.clear()
+        self._resumption = None
+        self._due = time.monotonic() + RETRY_SECONDS
 
     def redistribute(self) -> None:
         """Airflow moves the trigger to another triggerer and, as 3.3.2 does, the one that loses it calls `on_kill`."""
         child = self.child("triggerer")
         if child is not None:
             self.tell("the trigger is redistributed")
-            child.ti_id = uuid4()  # not the task's any more
+            child.given_up = True
             child.end_at = 0.0
+
+    def stall(self, child: Child) -> None:
+        """The machine of that process stands still."""
+        self.tell(f"{child.kind} {child.number} stands still")
+        child.stall()
+
+    def wake(self, child: Child, heeds_seconds: float = 0.0) -> None:
+        """It goes on; if the task is not its own any more, it hears of that after so many seconds."""
+        self.tell(f"{child.kind} {child.number} goes on, {'as before' if self._is_current(child) else 'given up'}")
+        child.wake()
+        if child.unheard is not None:
+            message, child.unheard = child.unheard, None
+            self._take(child, message)
+        if self._is_current(child) and not self.has_ended:
+            return
+        if child.kind == "worker":
+            child.term_at = child.term_at or time.monotonic() + heeds_seconds
+        else:
+            child.end_at = child.end_at or time.monotonic() + heeds_seconds
 
     def shut_down(self) -> None:
         """Kill what is left."""
@@ -135,53 +173,67 @@ class SmallAirflow:
 
     def _end_children(self, before: str, heeds_seconds: float) -> None:
         for child in self.children:
-            if child.kind == "worker" and before == "running" and child.ti_id == self.ti_id:
+            if child.ti_id != self.row.ti_id:
+                continue
+            if child.kind == "worker" and before == "running":
                 child.term_at = time.monotonic() + heeds_seconds
-                if not heeds_seconds:
+                if not heeds_seconds and child.stalled_at is None:
                     child.terminate()
-            elif child.kind == "triggerer" and child.ti_id == self.ti_id:
+            elif child.kind == "triggerer":
                 child.end_at = time.monotonic() + heeds_seconds
 
-    def _afresh(self) -> None:
-        self.max_tries = self.try_number + self.retries
-        self._resumption = None
-        self._schedule("scheduled", RETRY_SECONDS)
-
-    def _schedule(self, state: str, seconds: float) -> None:
-        self.state, self._due = state, time.monotonic() + seconds
+    def _miss(self, child: Child, now: float) -> None:
+        """Give a process up that has been silent for too long, as the scheduler does."""
+        assert child.stalled_at is not None
+        if child.given_up or now < child.stalled_at + HEARTBEAT_SECONDS:
+            return
+        is_current = self._is_current(child)
+        child.given_up = True
+        if child.kind == "worker" and child.number == self.started["worker"] - 1:
+            if self.state == "restarting":
+                self.row.restart(heard_of=False)
+                self._due = now + RETRY_SECONDS
+            elif self.state == "running" and is_current:
+                self._lose_attempt(None)
 
     def _start_worker(self) -> None:
         is_resumption = self._resumption is not None
         cleared: tuple[str, ...] = ()
         if not is_resumption:
-            self.try_number, self.ti_id = self.try_number + 1, uuid4()
+            self.row.begin_try()
             self.raised = None
             cleared = tuple(self.xcoms)
         method, kwargs = self._resumption or (None, None)
         self._resumption = None
         order = self._order(
+            "worker",
             operator=self.operator,
-            retries=self.retries,
-            should_retry=self.max_tries != 0 and self.try_number <= self.max_tries,
+            retries=self.row.retries,
+            should_retry=self.row.should_retry,
             next_method=method,
             next_kwargs=kwargs,
             xcom_keys_to_clear=cleared,
         )
-        self.state = "running"
+        self.row.state = "running"
         child = self._spawn("worker", order)
-        how = "resumes" if is_resumption else f"makes attempt {self.try_number} of {self.max_tries + 1}"
+        how = "resumes" if is_resumption else f"makes attempt {self.row.try_number} of {self.row.max_tries + 1}"
         self.tell(f"worker {child.number} {how}")
 
     def _start_triggerer(self) -> None:
-        child = self._spawn("triggerer", self._order(trigger=self._deferral["trigger"]))
+        child = self._spawn("triggerer", self._order("triggerer", trigger=self._deferral["trigger"]))
+        child.deferral = self._deferral
         self.tell(f"triggerer {child.number} takes the trigger")
 
-    def _order(self, **more: Any) -> Order:
+    def _order(self, kind: str, **more: Any) -> Order:
         return Order(
-            ti_id=self.ti_id,
+            ti_id=self.row.ti_id,
             run_id=self.run_id,
-            try_number=self.try_number,
-            max_tries=self.max_tries,
+            map_index=self.row.map_index,
+            try_number=self.row.try_number,
+            max_tries=self.row.max_tries,
+            dag_run_began=self.row.dag_run_began,
+            clear_number=self.row.clear_number,
+            clock=self.clocks.get(kind, Clock()),
             connection=self.connection,
             log=self.log,
             **more,
@@ -209,6 +261,13 @@ class SmallAirflow:
         if child.kind == "worker":
             child.heeds = True
             self.on_message(child, "before", kind)
+        if child.stalled_at is None:
+            self._take(child, message)
+        else:
+            child.unheard = message  # its supervisor stands still as well
+
+    def _take(self, child: Child, message: dict[str, Any]) -> None:
+        kind = message["type"]
         answer = self._answer(child, kind, message)
         if child.kind == "worker":
             self.on_message(child, "after", kind)
@@ -216,26 +275,35 @@ class SmallAirflow:
             child.pipe.send(answer)
 
     def _answer(self, child: Child, kind: str, message: dict[str, Any]) -> dict[str, Any] | None:
+        """As by Airflow, XComs and state are taken from whoever is of the DAG, a process that was given up included."""
         if kind == "GetTaskStates":
-            return {"type": "TaskStatesResult", "task_states": {self.run_id: {TASK_ID: self.state}}}
+            name = TASK_ID if self.row.map_index < 0 else f"{TASK_ID}_{self.row.map_index}"
+            return {"type": "TaskStatesResult", "task_states": {self.run_id: {name: self.state}}}
         if kind in {"GetXCom", "GetTaskStateStore"}:
             return self._read(kind, message["key"])
-        if child.ti_id != self.ti_id or (kind in ENDS_OF_ATTEMPT and self.state != "running"):
+        if kind in {"SetXCom", "DeleteXCom", "SetTaskStateStore"}:
+            return self._write(kind, message)
+        if kind in {"event", "trigger failed"}:
+            self._fire(child, kind, message)
+        elif not self._is_current(child) or (kind in ENDS_OF_ATTEMPT and self.state != "running"):
             return {"type": "ErrorResponse", "error": "API_SERVER_ERROR", "detail": {"status_code": 409}}
-        if kind == "SetXCom":
-            self.xcoms[message["key"]] = message["value"]
-        elif kind == "DeleteXCom":
-            self.xcoms.pop(message["key"], None)
-        elif kind == "SetTaskStateStore":
-            self.store[message["key"]] = message["value"]
         elif kind == "raised":
             self.raised = (message["kind"], message["text"])
             self.tell(f"it raised {message['kind']}: {message['text']}")
         elif kind in ENDS_OF_ATTEMPT:
             self._end_attempt(kind, message)
-        elif kind in {"event", "trigger failed"}:
-            self._fire(kind, message)
-        return {"type": "OKResponse", "ok": True}
+        return OK
+
+    def _write(self, kind: str, message: dict[str, Any]) -> dict[str, Any]:
+        if kind == "SetXCom":
+            if (refusal := refusal_of(message["value"])) is not None:
+                return {"type": "ErrorResponse", "error": "API_SERVER_ERROR", "detail": {"message": refusal}}
+            self.xcoms[message["key"]] = message["value"]
+        elif kind == "DeleteXCom":
+            self.xcoms.pop(message["key"], None)
+        else:
+            self.store[message["key"]] = message["value"]
+        return OK
 
     def _read(self, kind: str, key: str) -> dict[str, Any]:
         if kind == "GetXCom":
@@ -246,33 +314,40 @@ class SmallAirflow:
 
     def _end_attempt(self, kind: str, message: dict[str, Any]) -> None:
         if kind == "DeferTask":
-            self.state, self.deferred_at, self._due = "deferred", time.monotonic(), 0.0
+            self.row.state, self.deferred_at, self._due = "deferred", time.monotonic(), 0.0
             kwargs = json.loads(json.dumps(message["trigger_kwargs"]))  # plain JSON, as the metadata database wants it
             self._deferral = {**message, "trigger": (message["classpath"], kwargs)}
         elif kind == "SucceedTask":
-            self.state = "success"
+            self.row.state = "success"
         elif kind == "RetryTask":
-            self._schedule("up_for_retry", RETRY_SECONDS)
+            self._retry()
         else:
-            self.state = str(message["state"])
+            self.row.state = str(message["state"])
         self.tell(f"the task is {self.state}")
 
-    def _fire(self, kind: str, message: dict[str, Any]) -> None:
-        if self.state != "deferred":
+    def _retry(self) -> None:
+        self.row.retry()
+        self._due = time.monotonic() + RETRY_SECONDS
+
+    def _fire(self, child: Child, kind: str, message: dict[str, Any]) -> None:
+        """What a trigger says counts while the task is deferred to that very trigger, whoever runs it."""
+        if self.state != "deferred" or child.deferral is not self._deferral:
             return
         if kind == "trigger failed":
             self.tell(f"the trigger failed: {message['text']}")
-            self._resumption = ("__fail__", {"error": "Trigger failure", "traceback": [message["text"]]})
-            self._schedule("scheduled", 0.0)
+            self._resume("__fail__", {"error": "Trigger failure", "traceback": [message["text"]]})
         elif message["ending"] is not None:
             self.xcoms |= message["xcoms"]
-            self.state = message["ending"]
+            self.row.state = message["ending"]
             self.tell(f"the trigger ends the task: {self.state}")
         else:
             self.tell(f"the trigger fires: {message['payload']}")
             kwargs = {**(self._deferral["next_kwargs"] or {}), "event": message["payload"]}
-            self._resumption = (self._deferral["next_method"], kwargs)
-            self._schedule("scheduled", 0.0)
+            self._resume(self._deferral["next_method"], kwargs)
+
+    def _resume(self, method: str, kwargs: dict[str, Any]) -> None:
+        self._resumption = (method, kwargs)
+        self.row.state, self._due = "scheduled", time.monotonic()
 
     def _bury(self, child: Child) -> None:
         """A process has ended; what that means depends on what it left undone."""
@@ -281,21 +356,22 @@ class SmallAirflow:
         code = child.process.exitcode
         if code != 0:
             self.tell(f"{child.kind} {child.number} is gone ({code})")
-        if child.kind == "triggerer" or child.number != self.started["worker"] - 1:
+        if child.kind == "triggerer" or child.given_up or child.number != self.started["worker"] - 1:
             return
         if self.state == "restarting":
-            self._afresh()
+            self.row.restart(heard_of=True)
+            self._due = time.monotonic() + RETRY_SECONDS
         elif self.state == "running":
             self._lose_attempt(code)
 
-    def _lose_attempt(self, code: int) -> None:
-        """The process ended without saying how: a success where its exit code is 0, as Airflow takes it."""
+    def _lose_attempt(self, code: int | None) -> None:
+        """The process left no word, which with exit code 0 is a success to Airflow; None where it is only silent."""
         if code == 0:
-            self.state = "success"
-        elif self.retries and self.try_number <= self.max_tries:
-            self._schedule("up_for_retry", RETRY_SECONDS)
+            self.row.state = "success"
+        elif self.row.survives_a_loss:
+            self._retry()
         else:
-            self.state = "failed"
+            self.row.state = "failed"
         self.tell(f"the task is {self.state}, its process left no word")
 
 

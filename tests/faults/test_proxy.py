@@ -31,7 +31,7 @@ class Told:
     over: threading.Event = field(default_factory=threading.Event)
     port: int = 0
 
-    def for_request(self, _index: int) -> Fault:
+    def for_request(self, _index: int, _path: str) -> Fault:
         return self.fault
 
     def for_socket(self, _index: int) -> SocketFault:

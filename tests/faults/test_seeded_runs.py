@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.faults.judgement import RunHistory, TaskHistory, judge_run
-from tests.faults.plan import PlannedFaults, make_plan
+from tests.faults.kinds import make_plan
+from tests.faults.network import PlannedFaults
 from tests.faults.run import fault_runs
 from tests.faults.scenario import Outcome
 
