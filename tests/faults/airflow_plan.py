@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
+from tests.faults.faults import Fault
 from tests.faults.network import COMMON, PlannedFaults
 from tests.faults.plan import common_plan
-from tests.faults.proxy import Fault
 
 Victim = Literal["worker", "triggerer", "Prefect's server", "Prefect's runner"]
 Phase = Literal["at work", "waiting"]

@@ -68,6 +68,10 @@ class RunHistory:
         return all(kind != "RUNNING" for _, kind, _ in self.states)
 
     @property
+    def was_born_cancelled(self) -> bool:
+        return self.states[0][1] == "CANCELLED"
+
+    @property
     def was_cancelled(self) -> bool:
         return any(kind in {"CANCELLING", "CANCELLED"} for _, kind, _ in self.states)
 
@@ -107,7 +111,11 @@ class Surroundings:
 
 
 def judge_run(task: TaskHistory, runs: Sequence[RunHistory], around: Surroundings = Surroundings()) -> list[Finding]:
-    """Everything that is wrong; `runs` are all of the task's, oldest first."""
+    """Everything that is wrong; `runs` are all of the task's, oldest first.
+
+    One that was born cancelled only holds the place of a creation that may still arrive.
+    """
+    runs = [run for run in runs if not run.was_born_cancelled]
     return [
         *_duplicates(task, runs),
         *_orphans(task, runs),

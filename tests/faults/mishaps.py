@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.faults.children import Child
+from tests.faults.faults import Phase
 from tests.faults.flow_side import redeploy
 from tests.faults.plan import Moment, Plan, Stall, WorkerDeath
-from tests.faults.proxy import FaultyProxy, Phase
+from tests.faults.proxy import FaultyProxy
 from tests.faults.small_airflow import SmallAirflow
 from tests.live_prefect import LivePrefect
 

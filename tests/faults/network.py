@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import get_args
 
+from tests.faults.faults import OTHER_HOST, Exchange, Fault, Kind, Phase, SocketFault
+from tests.faults.made_up import WORDS
 from tests.faults.plan import CLIENT_TIMEOUT_SECONDS, Plan
-from tests.faults.proxy import OTHER_HOST, WORDS, Exchange, Fault, Kind, Phase, SocketFault
 
 FOREIGN: tuple[Kind, ...] = ("words before", "words after", "page before", "page after")
 REDIRECTS: tuple[Kind, ...] = ("redirect before", "redirect after")

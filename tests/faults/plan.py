@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
-from tests.faults.proxy import Kind, Phase, SocketKind
+from tests.faults.faults import Kind, Phase, SocketKind
 
 Ending = Literal[
     "completes",

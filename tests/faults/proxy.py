@@ -8,128 +8,20 @@ plain then, and a pooled connection that dies looks to the client like one that 
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from tests.faults.clocks import Clock, real_in, shown_in
+from tests.faults.faults import Exchange, Fault, Faults, SocketFault
 from tests.faults.frames import Frame, read_frame
+from tests.faults.made_up import PAGE, made_up, of_an_empty_prefect
 from tests.faults.raw_http import RawRequest, response, status_of
 
-Kind = Literal[
-    "pass",
-    "cut before",
-    "cut after",
-    "cut midway",
-    "delay",
-    "hang",
-    "twice",
-    "echo",
-    "status before",
-    "status after",
-    "page before",
-    "page after",
-    "truncated",
-    "wrong length",
-    "refuse",
-    "words before",
-    "words after",
-    "redirect before",
-    "redirect after",
-    "drip",
-]
-SocketKind = Literal["pass", "refuse", "cut", "drop", "double", "delay"]
-Phase = Literal["arrived", "carried out", "answered"]
-
-PAGE = b"<!doctype html><title>Sign in</title><p>This is not the page that you are looking for.</p>"
-WORDS: dict[str, bytes] = {
-    "nothing": b"",
-    "braces": b"{}",
-    "null": b"null",
-    "a list": b'[{"status": "ok"}]',
-    "a text": b'"ok"',
-    "a number": b"200",
-    "another API": b'{"status": "success", "data": {"id": 17, "name": "something else"}, "errors": []}',
-}
-"""What somebody else answers with 200 and as JSON."""
-OTHER_HOST = "localhost"
-"""Another name than 127.0.0.1, at which the proxy is reached all the same, and sees who has come."""
 DRIP_SECONDS = 1.0
 BROKEN = (OSError, asyncio.IncompleteReadError)
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What becomes of one request.
-
-    "before" leaves it undone; "after" lets the server carry it out and loses the answer. `seconds` is the length of a
-    delay, of an echo's lateness, of a hang, of a refusal to listen and of an answer that drips; `retry_after_seconds`
-    goes with a status, `words` (a key of WORDS) with "words", `host` with a redirect, whose `status` is 307 or 308.
-    """
-
-    kind: Kind = "pass"
-    seconds: float = 0.0
-    status: int = 503
-    retry_after_seconds: int | None = None
-    words: str = ""
-    host: str = ""
-
-    def __str__(self) -> str:
-        told = [each for each in (self.kind, self.words, self.host) if each]
-        if self.kind.startswith("status"):
-            told.append(f"{self.status}, Retry-After {self.retry_after_seconds}")
-        if self.seconds:
-            told.append(f"{self.seconds} s")
-        return ", ".join(told)
-
-
-@dataclass(frozen=True, slots=True)
-class SocketFault:
-    """What becomes of one websocket: of the message that comes after `after_messages` others, and of no other."""
-
-    kind: SocketKind = "pass"
-    after_messages: int = 1
-    seconds: float = 0.0
-
-    def __str__(self) -> str:
-        return f"{self.kind} after {self.after_messages} messages, {self.seconds} s"
-
-
-@dataclass(slots=True)
-class Exchange:
-    """One request that arrived, counted from 0; `status` is the server's, None where it did not answer."""
-
-    index: int
-    method: str
-    path: str
-    fault: Fault | SocketFault
-    status: int | None = None
-    host: str = ""
-    is_over: bool = False
-    endured: bool = False
-    """Its sender has heard an answer that drips to its end."""
-
-    @property
-    def has_strayed(self) -> bool:
-        """Whether a redirect to another host was followed."""
-        return self.host.startswith(OTHER_HOST)
-
-    def __str__(self) -> str:
-        return f"{self.index:3} {self.method} {self.path} -> {self.status or 'nothing'}; {self.fault}"
-
-
-class Faults(Protocol):
-    """Who decides; called in the proxy's thread, in the order of arrival."""
-
-    def for_request(self, index: int, path: str) -> Fault: ...
-
-    def for_socket(self, index: int) -> SocketFault: ...
-
-    def watch(self, exchange: Exchange, phase: Phase) -> None:
-        """Told how far a request has come; processes are killed here."""
 
 
 @dataclass
@@ -242,11 +134,11 @@ class FaultyProxy:
             writer.transport.abort()
             return
         if fault.kind.endswith(" before"):
-            writer.write(self._made_up(fault, request))
+            writer.write(made_up(fault, self._place(fault, request)))
             return
         if self.seems_empty:
             exchange.status = 404
-            writer.write(_of_an_empty_prefect(request.path))
+            writer.write(of_an_empty_prefect(request.path))
             return
         if fault.kind == "delay":
             await asyncio.sleep(fault.seconds)
@@ -274,7 +166,7 @@ class FaultyProxy:
         if fault.kind in {"cut after", "hang"}:
             writer.transport.abort()
         elif fault.kind.endswith(" after"):
-            writer.write(self._made_up(fault, request))
+            writer.write(made_up(fault, self._place(fault, request)))
         elif fault.kind == "drip":
             exchange.endured = await _drip(answer, len(head) + 4, fault.seconds, writer)
         elif fault.kind in {"cut midway", "wrong length"}:
@@ -297,17 +189,8 @@ class FaultyProxy:
             raise ConnectionResetError("the server died over the request")
         return shown_in(answer, self.clock)
 
-    def _made_up(self, fault: Fault, request: RawRequest) -> bytes:
-        kind = fault.kind.split(" ")[0]
-        if kind == "page":
-            return response(200, b"text/html", PAGE)
-        if kind == "words":
-            return response(200, b"application/json", WORDS[fault.words])
-        if kind == "redirect":
-            place = f"http://{fault.host}:{self.port}{request.path}"
-            return response(fault.status, b"text/html", PAGE, location=place)
-        body = json.dumps({"detail": "made up by the proxy"}).encode()
-        return response(fault.status, b"application/json", body, retry_after=fault.retry_after_seconds)
+    def _place(self, fault: Fault, request: RawRequest) -> str:
+        return f"http://{fault.host}:{self.port}{request.path}"
 
     async def _refuse(self, seconds: float) -> None:
         """Nobody listens for a while; requests that are under way go on."""
@@ -383,11 +266,3 @@ async def _drip(answer: bytes, body_at: int, seconds: float, writer: asyncio.Str
     endured = not writer.transport.is_closing()
     writer.transport.abort()
     return endured
-
-
-def _of_an_empty_prefect(path: str) -> bytes:
-    if path.endswith(("/filter", "/paginate")):
-        return response(200, b"application/json", b"[]")
-    if path.endswith(("/health", "/ready", "/version")):
-        return response(200, b"application/json", b"true")
-    return response(404, b"application/json", b'{"detail": "Not found"}')

@@ -18,6 +18,7 @@ import httpx
 from bridge.verdict import LIVE_TYPES
 from tests.faults.children import Child
 from tests.faults.clocks import Clock
+from tests.faults.faults import Exchange, Phase
 from tests.faults.flow_side import DEPLOYMENT, FLOW, FlowSide, deploy
 from tests.faults.judgement import Finding, RunHistory, Surroundings, TaskHistory, judge_run
 from tests.faults.kinds import make_plan
@@ -32,7 +33,7 @@ from tests.faults.plan import (
     PersonsAct,
     Plan,
 )
-from tests.faults.proxy import Exchange, FaultyProxy, Phase
+from tests.faults.proxy import FaultyProxy
 from tests.faults.small_airflow import SmallAirflow
 from tests.faults.task_row import TaskRow
 from tests.live_prefect import LivePrefect
@@ -44,6 +45,8 @@ ANSWER_SECONDS = 0.2
 REPLAYS = 3
 QUIET_SECONDS = 3.0
 """After the task's end and that of its processes, with nothing under way in the network."""
+WISH_SECONDS = 25.0
+"""Longer than a wish to cancel takes to be fulfilled by a process that the task has left behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,12 +286,15 @@ class Scenario:
             if self.airflow.children or self.mishaps.more_to_come or self.proxy.is_busy:
                 quiet_since = time.monotonic()
                 continue
-            at_rest = self.airflow.state != "failed" and not self._any_lives()
-            if at_rest or time.monotonic() > quiet_since + QUIET_SECONDS:
+            quiet, lives = time.monotonic() - quiet_since, self._any_lives()
+            at_rest = self.airflow.state != "failed" and not lives
+            if at_rest or quiet > (WISH_SECONDS if lives else QUIET_SECONDS):
                 return
 
     def _any_lives(self) -> bool:
-        return any(run["state_type"] in LIVE_TYPES for run in self.flows.runs())
+        """Whether a run goes on that should not."""
+        runs = self.flows.runs() if self.plan.wait else self.flows.runs()[:-1]
+        return any(run["state_type"] in LIVE_TYPES for run in runs)
 
     def _judge(self) -> list[Finding]:
         airflow, row = self.airflow, self.airflow.row
@@ -313,7 +319,7 @@ class Scenario:
         said: list[str] = []
         if self.plan.clocks and self.plan.stream_logs and not self.plan.density and not self.plan.network and runs:
             said = self.flows.said.get(runs[-1].id, [])
-        written = self.log.read_text(errors="replace")
+        written = self.log.read_text(errors="replace") if said else ""
         return Surroundings(
             neighbours=self._neighbour.histories() if self._neighbour is not None else [],
             strayed=sum(exchange.has_strayed for exchange in self.proxy.log),

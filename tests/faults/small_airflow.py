@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from tests.faults.children import Child
 from tests.faults.clocks import Clock
@@ -275,14 +276,14 @@ class SmallAirflow:
             child.pipe.send(answer)
 
     def _answer(self, child: Child, kind: str, message: dict[str, Any]) -> dict[str, Any] | None:
-        """As by Airflow, XComs and state are taken from whoever is of the DAG, a process that was given up included."""
+        """As by Airflow, XComs are taken from whoever is of the DAG, a process that was given up included."""
         if kind == "GetTaskStates":
             name = TASK_ID if self.row.map_index < 0 else f"{TASK_ID}_{self.row.map_index}"
             return {"type": "TaskStatesResult", "task_states": {self.run_id: {name: self.state}}}
-        if kind in {"GetXCom", "GetTaskStateStore"}:
-            return self._read(kind, message["key"])
-        if kind in {"SetXCom", "DeleteXCom", "SetTaskStateStore"}:
-            return self._write(kind, message)
+        if kind in {"GetXCom", "SetXCom", "DeleteXCom"}:
+            return self._of_xcoms(kind, message)
+        if kind.endswith("TaskStateStore"):
+            return self._of_store(kind, message)
         if kind in {"event", "trigger failed"}:
             self._fire(child, kind, message)
         elif not self._is_current(child) or (kind in ENDS_OF_ATTEMPT and self.state != "running"):
@@ -294,23 +295,33 @@ class SmallAirflow:
             self._end_attempt(kind, message)
         return OK
 
-    def _write(self, kind: str, message: dict[str, Any]) -> dict[str, Any]:
-        if kind == "SetXCom":
-            if (refusal := refusal_of(message["value"])) is not None:
-                return {"type": "ErrorResponse", "error": "API_SERVER_ERROR", "detail": {"message": refusal}}
-            self.xcoms[message["key"]] = message["value"]
-        elif kind == "DeleteXCom":
+    def _of_xcoms(self, kind: str, message: dict[str, Any]) -> dict[str, Any]:
+        if kind == "GetXCom":
+            return {"type": "XComResult", "key": message["key"], "value": self.xcoms.get(message["key"])}
+        if kind == "DeleteXCom":
             self.xcoms.pop(message["key"], None)
-        else:
-            self.store[message["key"]] = message["value"]
+            return OK
+        if (refusal := refusal_of(message["value"])) is not None:
+            return {"type": "ErrorResponse", "error": "API_SERVER_ERROR", "detail": {"message": refusal}}
+        self.xcoms[message["key"]] = message["value"]
         return OK
 
-    def _read(self, kind: str, key: str) -> dict[str, Any]:
-        if kind == "GetXCom":
-            return {"type": "XComResult", "key": key, "value": self.xcoms.get(key)}
-        if key in self.store:
-            return {"type": "TaskStateStoreResult", "value": self.store[key]}
-        return {"type": "ErrorResponse", "error": "TASK_STORE_NOT_FOUND", "detail": {}}
+    def _of_store(self, kind: str, message: dict[str, Any]) -> dict[str, Any]:
+        """The store's rows are the task instance's, but it answers to the current try's id alone."""
+        is_known = UUID(str(message["ti_id"])) == self.row.ti_id
+        if kind == "GetTaskStateStore":
+            if is_known and message["key"] in self.store:
+                return {"type": "TaskStateStoreResult", "value": self.store[message["key"]]}
+            return {"type": "ErrorResponse", "error": "TASK_STORE_NOT_FOUND", "detail": {"key": message["key"]}}
+        if not is_known:
+            return {"type": "ErrorResponse", "error": "API_SERVER_ERROR", "detail": {"status_code": 404}}
+        if kind == "SetTaskStateStore":
+            self.store[message["key"]] = message["value"]
+        elif kind == "DeleteTaskStateStore":
+            self.store.pop(message["key"], None)
+        else:
+            self.store.clear()
+        return OK
 
     def _end_attempt(self, kind: str, message: dict[str, Any]) -> None:
         if kind == "DeferTask":

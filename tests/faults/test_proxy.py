@@ -15,9 +15,13 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection, serve
 
-from tests.faults.proxy import Exchange, Fault, FaultyProxy, Phase, SocketFault
+from tests.faults.clocks import Clock
+from tests.faults.faults import OTHER_HOST, Exchange, Fault, Phase, SocketFault
+from tests.faults.made_up import WORDS
+from tests.faults.proxy import FaultyProxy
 
-ANSWER = {"text": "the server's own words"}
+MOMENT = "2026-11-28T12:00:00Z"
+ANSWER = {"text": "the server's own words", "moment": MOMENT}
 PATIENCE_SECONDS = 60
 
 
@@ -122,6 +126,72 @@ def test_somebody_elses_page_comes_instead(served: Served, kind: Any, times: int
     assert len(served.bodies) == times
 
 
+@pytest.mark.parametrize(("kind", "times"), [("words before", 0), ("words after", 1)])
+@pytest.mark.parametrize("words", sorted(WORDS))
+def test_somebody_elses_words_come_instead(served: Served, kind: Any, words: str, times: int) -> None:
+    answer = served.post(kind=kind, words=words)
+    assert (answer.status_code, answer.content) == (200, WORDS[words])
+    assert len(served.bodies) == times
+
+
+@pytest.mark.parametrize(("kind", "times"), [("redirect before", 0), ("redirect after", 1)])
+def test_an_answer_may_lead_back_or_to_another_host(served: Served, kind: Any, times: int) -> None:
+    answer = served.post(kind=kind, status=308, host=OTHER_HOST)
+    place = f"http://localhost:{served.proxy.port}/path"
+    assert (answer.status_code, answer.headers["Location"]) == (308, place)
+    assert len(served.bodies) == times
+
+
+def test_who_follows_a_redirect_to_another_host_is_seen(served: Served) -> None:
+    assert served.post().json() == ANSWER
+    httpx.post(f"http://{OTHER_HOST}:{served.proxy.port}/path", json={}, timeout=PATIENCE_SECONDS, trust_env=False)
+    assert [exchange.has_strayed for exchange in served.proxy.log] == [False, True]
+
+
+def test_who_listens_to_a_dripping_answer_until_its_end_is_seen(served: Served) -> None:
+    with pytest.raises(httpx.TransportError):
+        served.post(kind="drip", seconds=1.5)
+    assert served.told.over.wait(PATIENCE_SECONDS)
+    assert served.proxy.log[0].endured
+
+
+def test_who_turns_away_from_a_dripping_answer_has_not_endured_it(served: Served) -> None:
+    served.told.fault = Fault("drip", seconds=3.0)
+    url = f"http://127.0.0.1:{served.proxy.port}/path"
+    with httpx.stream("POST", url, json={}, timeout=PATIENCE_SECONDS, trust_env=False):
+        pass
+    assert served.told.over.wait(PATIENCE_SECONDS)
+    assert not served.proxy.log[0].endured
+
+
+def test_prefect_is_away_and_comes_back(served: Served) -> None:
+    served.proxy.leave()
+    with pytest.raises(httpx.TransportError):
+        served.post()
+    served.proxy.come_back()
+    assert served.post().json() == ANSWER
+
+
+def test_an_empty_prefect_knows_no_runs_and_no_deployments(served: Served) -> None:
+    served.proxy.seems_empty = True
+    url = f"http://127.0.0.1:{served.proxy.port}/api"
+    filtered = httpx.post(f"{url}/flow_runs/filter", json={}, timeout=PATIENCE_SECONDS, trust_env=False)
+    assert filtered.json() == []
+    assert httpx.get(f"{url}/deployments/name/a/b", timeout=PATIENCE_SECONDS, trust_env=False).status_code == 404
+
+
+def test_a_wrong_clock_shows_in_what_is_asked_and_in_what_is_said(served: Served) -> None:
+    served.proxy.clock = Clock(-60)
+    answer = httpx.post(
+        f"http://127.0.0.1:{served.proxy.port}/path",
+        json={"after_": "2026-11-28T11:59:00+00:00"},
+        timeout=PATIENCE_SECONDS,
+        trust_env=False,
+    )
+    assert served.bodies == [b'{"after_":"2026-11-28T12:00:00+00:00"}']
+    assert answer.json() == {**ANSWER, "moment": "2026-11-28T11:59:00Z"}
+
+
 def test_a_truncated_answer_is_no_json(served: Served) -> None:
     with pytest.raises(ValueError, match=r"Expecting|Unterminated|delimiter"):
         served.post(kind="truncated").json()
@@ -201,6 +271,26 @@ def heard(told: Told) -> list[str]:
 def test_the_second_message_of_a_socket_meets_the_fault(told_socket: Told, kind: Any, words: list[str]) -> None:
     told_socket.socket_fault = SocketFault(kind, after_messages=1, seconds=0.1)
     assert heard(told_socket) == words
+
+
+def test_a_wrong_clock_shows_in_a_sockets_messages_both_ways() -> None:
+    asked: list[str] = []
+
+    def speak(connection: ServerConnection) -> None:
+        asked.append(str(connection.recv(timeout=PATIENCE_SECONDS)))
+        connection.send(f'{{"occurred": "{MOMENT}"}}')
+
+    with serve(speak, "127.0.0.1", 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with (
+            FaultyProxy(server.socket.getsockname()[1], Told(), clock=Clock(-60)) as proxy,
+            connect(f"ws://127.0.0.1:{proxy.port}/", proxy=None) as client,
+        ):
+            client.send('{"since": "2026-11-28T11:59:00Z"}')
+            said = client.recv(timeout=PATIENCE_SECONDS)
+        server.shutdown()
+    assert asked == [f'{{"since": "{MOMENT}"}}']
+    assert said == '{"occurred": "2026-11-28T11:59:00Z"}'
 
 
 def test_a_socket_is_refused(told_socket: Told) -> None:
