@@ -6,6 +6,8 @@ Owns their start and end, and what it takes to kill the process that serves.
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -14,15 +16,25 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.faults.airflow_plan import SharedNetwork
+from tests.faults.airflow_plan import HEARTBEAT_SECONDS, SharedNetwork
 from tests.faults.proxy import FaultyProxy
 from tests.live_airflow import LiveAirflow, live_airflow
 from tests.live_prefect import CHECKOUT, ML_PYTHON, LivePrefect, wait_until
 
 DAGS = Path(__file__).with_name("dags")
+RETRIES = 2
 FLOWS = CHECKOUT / "tests" / "contract" / "flows_for_tests.py"
 FLOW_COUNT = 5
 START_SECONDS = 300
+IMPATIENT = {
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(int(HEARTBEAT_SECONDS)),
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "2",
+    "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
+    "AIRFLOW__CORE__MIN_SERIALIZED_DAG_FETCH_INTERVAL": "0",
+}
+"""So soon Airflow gives a silent worker up, and reads a DAG file that has changed."""
 
 
 class Runner:
@@ -71,6 +83,17 @@ class Place:
     proxy: FaultyProxy
     folder: Path
 
+    def set_retries(self, retries: int) -> None:
+        """Edit the DAG file, and wait until Airflow has read it."""
+        versions = "SELECT count(*) FROM dag_version WHERE dag_id LIKE 'faults_%'"
+        stamps = "SELECT max(last_parsed_time) FROM dag WHERE dag_id LIKE 'faults_%'"
+        before = self.airflow.rows(versions), self.airflow.rows(stamps)
+        file = self.airflow.dags / "fault_dags.py"
+        file.write_text(re.sub(r"retries=\d+", f"retries={retries}", file.read_text()))
+        wait_until(
+            lambda: (self.airflow.rows(versions), self.airflow.rows(stamps)) != before, "the DAG is read", START_SECONDS
+        )
+
 
 @contextmanager
 def place(folder: Path) -> Iterator[Place]:
@@ -80,9 +103,11 @@ def place(folder: Path) -> Iterator[Place]:
     runner = Runner(prefect)
     try:
         runner.start()
+        dags = folder / "dags"
+        shutil.copytree(DAGS, dags, ignore=shutil.ignore_patterns("__pycache__"))
         with (
             FaultyProxy(prefect.port, SharedNetwork()) as proxy,
-            live_airflow(folder / "airflow", DAGS, f"http://127.0.0.1:{proxy.port}/api") as airflow,
+            live_airflow(folder / "airflow", dags, f"http://127.0.0.1:{proxy.port}/api", IMPATIENT) as airflow,
         ):
             known = "SELECT 1 FROM dag WHERE dag_id = 'faults_blocking'"
             wait_until(lambda: airflow.rows(known), "the DAGs are known", START_SECONDS)

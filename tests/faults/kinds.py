@@ -31,6 +31,8 @@ from tests.faults.small_airflow import HEARTBEAT_SECONDS
 
 Area = Literal["flow", "processes", "people", "network", "clocks", "dag", "map", "log", "result"]
 MOST_A_SEED = 2
+WITH_A_RUN = WorkerDeath(0, message="SetXCom", before=False)
+"""The first worker dies when its run is there, and nobody waits for it yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +129,15 @@ def _deployment_edited(plan: Plan, rng: Random) -> Plan:
 
 
 def _redeployed(plan: Plan, rng: Random) -> Plan:
-    death = rng.choice([WorkerDeath(0, message="DeferTask"), WorkerDeath(0, message="SetXCom", before=False)])
     how: tuple[Literal["another schema", "deleted", "made anew"], ...] = ("another schema", "deleted", "made anew")
     plan = _calm(plan, _seconds(rng, 0.5, 3))
-    return replace(plan, worker_deaths=(death,), redeployment=rng.choice(how), retries=2)
+    return replace(plan, worker_deaths=(WITH_A_RUN,), redeployment=rng.choice(how), retries=2)
 
 
 def _dag_run_made_anew(plan: Plan, rng: Random) -> Plan:
     after: Event = rng.choice(["running", "deferral" if plan.deferrable else "running", "end"])
     act = PersonsAct("make anew", Moment(after, _seconds(rng, 0.2, 1)), _seconds(rng, 0, 1))
-    return replace(_calm(plan, 0.5), acts=(act,), wait=after != "end" or rng.random() < 0.5)
+    return replace(_calm(plan, 0.5), acts=(act,))
 
 
 def _acts_while_away(plan: Plan, rng: Random) -> Plan:
@@ -162,8 +163,7 @@ def _marked_success(plan: Plan, rng: Random) -> Plan:
 
 
 def _empty_prefect(plan: Plan, rng: Random) -> Plan:
-    death = WorkerDeath(0, message="DeferTask" if plan.deferrable else "SetXCom", before=plan.deferrable)
-    plan = replace(_calm(plan, 4.0), worker_deaths=(death,), empty_seconds=_seconds(rng, 1, 3))
+    plan = replace(_calm(plan, 4.0), worker_deaths=(WITH_A_RUN,), empty_seconds=_seconds(rng, 1, 3))
     return replace(plan, retries=9, density=0.0)
 
 
@@ -207,8 +207,7 @@ def _wrong_clocks(plan: Plan, rng: Random) -> Plan:
         off = rng.choice([-900.0, -30.0, 30.0, 900.0])
         set_after = _seconds(rng, 1, 4) if rng.random() < 0.4 else None
         wrong.append(WrongClock(name, off, set_after, rng.choice([0.0, -off])))
-    deaths = (WorkerDeath(0, message="DeferTask" if plan.deferrable else "SetXCom", before=plan.deferrable),)
-    plan = replace(_calm(plan, 3.0), worker_deaths=deaths if rng.random() < 0.6 else (), retries=2, density=0.0)
+    plan = replace(_calm(plan, 3.0), worker_deaths=(WITH_A_RUN,) if rng.random() < 0.6 else (), retries=2, density=0.0)
     return replace(plan, clocks=tuple(wrong), run_timeout_seconds=300.0, stream_logs=True)
 
 

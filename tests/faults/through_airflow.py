@@ -1,8 +1,8 @@
 """Fault runs through a real Airflow: `python -m tests.faults.through_airflow --count 20`.
 
-Owns one plan while it is played: kills task workers, the triggerer, Prefect's server and the process that serves flows,
-and brings the services up again. Seeds run one after another, so that a seed's death is its own. Judged as the runs of
-the bridge alone are.
+Owns one plan while it is played: kills and stops task workers, kills the triggerer, Prefect's server and the process
+that serves flows, and brings the services up again; acts as people do. Seeds run one after another, so that a seed's
+death is its own. Judged as the runs of the bridge alone are.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import httpx
 
 from bridge.contracts import RESULT_ARTIFACT_KEY
 from bridge.verdict import LIVE_TYPES
-from tests.faults.airflow_place import Place, place
+from tests.faults.airflow_place import RETRIES, Place, place
 from tests.faults.airflow_plan import HELD, AirflowPlan, make_airflow_plan
 from tests.faults.judgement import Finding, TaskHistory, judge_run, run_history
 from tests.faults.run import end_orderly_on_sigterm, read_done, summarise, tell, write_done
@@ -58,7 +58,9 @@ class AirflowScenario:
         self._strike()
         self._until_the_end()
         self._settle()
-        return self._judge()
+        findings = self._judge()
+        self.go.touch()  # for a run that nobody waits for
+        return findings
 
     def account(self, findings: list[Finding]) -> str:
         """Plan, events, and what went through the network meanwhile."""
@@ -104,14 +106,16 @@ class AirflowScenario:
 
     def _strike(self) -> None:
         """When its moment has come: the death, or the person's act."""
-        at_work = self.plan.phase == "at work"
-        wait_until(self._works if at_work else self._waits, f"the task is {self.plan.phase}", PATIENCE_SECONDS)
+        has_come = {"at work": self._works, "waiting": self._waits, "over": self._is_over}[self.plan.phase]
+        wait_until(has_come, f"the task is {self.plan.phase}", PATIENCE_SECONDS)
         if self.plan.act is not None and self.plan.mode == "deferred":
             wait_until(self._is_triggered, "a triggerer has the trigger", PATIENCE_SECONDS)
         time.sleep(self.plan.seconds)
         self._tell(f"the task is {self._row()[0]}: {self.plan.victim or 'a person'} {self.plan.act or 'is killed'}")
         if self.plan.act is not None:
             self._act()
+        elif self.plan.stall_seconds is not None:
+            self._stall_worker(self.plan.stall_seconds)
         elif self.plan.victim == "worker":
             self._kill_worker()
         elif self.plan.victim == "triggerer":
@@ -134,6 +138,10 @@ class AirflowScenario:
         ended = state in {"success", "failed", "skipped", "up_for_retry"}
         return ended or (state in {"running", "deferred"} and bool(self._runs()))
 
+    def _is_over(self) -> bool:
+        [(state,)] = self.where.airflow.rows("SELECT state FROM dag_run WHERE run_id = ?", self.tag)
+        return state in {"success", "failed"}
+
     def _is_triggered(self) -> bool:
         """Before, Airflow tells nobody that a person has ended the task; a triggerer looks every second."""
         assigned = (
@@ -153,7 +161,51 @@ class AirflowScenario:
             except ProcessLookupError:
                 self._tell("it had just ended")
 
+    def _stall_worker(self, seconds: float) -> None:
+        """The task's process and its supervisor stand still, as on a machine that is swapped out."""
+        state, pid = self._row()
+        if state != "running" or pid is None:
+            self._tell("no worker is there to be stopped")
+            return
+        still = [pid, *_parent_of(pid)]
+        for each in still:
+            os.kill(each, signal.SIGSTOP)
+        try:
+            self._tell(f"processes {still} stand still")
+            self._follow_for(seconds)
+        finally:
+            for each in reversed(still):
+                os.kill(each, signal.SIGCONT)
+
+    def _follow_for(self, seconds: float) -> None:
+        until, seen = time.monotonic() + seconds, None
+        while time.monotonic() < until:
+            state, pid = self._row()
+            if (state, pid) != seen:
+                self._tell(f"the task is {state}, process {pid}")
+                seen = (state, pid)
+            time.sleep(LOOK_SECONDS)
+
     def _act(self) -> None:
+        if self.plan.retries is not None:
+            self.where.set_retries(self.plan.retries)
+        if self.plan.away_seconds:
+            self.where.proxy.leave()
+            self._tell("Prefect is out of reach")
+        self._act_now()
+        if self.plan.away_seconds:
+            time.sleep(self.plan.away_seconds)
+            self.where.proxy.come_back()
+        if self.plan.retries is not None:
+            self._work_on()
+            self.where.set_retries(RETRIES)
+
+    def _work_on(self) -> None:
+        """Until the edited DAG has served its try."""
+        wait_until(lambda: not self._is_over(), "the DAG run goes on", PATIENCE_SECONDS)
+        wait_until(self._is_over, "the DAG run has ended again", PATIENCE_SECONDS)
+
+    def _act_now(self) -> None:
         self._acted_at = datetime.now(UTC)
         if self.plan.act == "fail":
             self.where.airflow.request("PATCH", self._path, {"new_state": "failed"})
@@ -177,11 +229,14 @@ class AirflowScenario:
             time.sleep(LOOK_SECONDS)
 
     def _settle(self) -> None:
+        """A task that does not wait leaves its run, which is let go in the end."""
         deadline = time.monotonic() + REST_SECONDS
-        while time.monotonic() < deadline and any(
-            run["state_type"] in LIVE_TYPES - {"CANCELLING"} for run in self._runs()
-        ):
+        while time.monotonic() < deadline and self._left():
             time.sleep(LOOK_SECONDS)
+
+    def _left(self) -> list[dict[str, Any]]:
+        runs = self._runs() if self.plan.mode != "unwaited" else self._runs()[:-1]
+        return [run for run in runs if run["state_type"] in LIVE_TYPES - {"CANCELLING"}]
 
     def _judge(self) -> list[Finding]:
         runs = [
@@ -200,8 +255,9 @@ class AirflowScenario:
             state=task["state"],
             xcom=_decoded(results[0][0]) if results else None,
             attempts_left=task["try_number"] <= task["max_tries"],
-            failed_by_hand_at=self._acted_at if self.plan.act == "fail" else None,
-            cleared_at=self._acted_at if self.plan.act == "clear" else None,
+            set_by_hand="failed" if self.plan.act == "fail" else None,
+            asked_afresh_at=(self._acted_at,) if self._acted_at is not None and self.plan.act == "clear" else (),
+            waits=self.plan.mode != "unwaited",
             # away for long enough, a run passes its deadline
             has_deadlines=self.plan.victim in {"Prefect's server", "Prefect's runner"},
         )
@@ -211,6 +267,15 @@ class AirflowScenario:
         wanted = {"artifacts": {"flow_run_id": {"any_": [flow_run_id]}, "key": {"any_": [RESULT_ARTIFACT_KEY]}}}
         found = self._ask("POST", "/artifacts/filter", wanted)
         return _decoded(found[0]["data"]) if found else None
+
+
+def _parent_of(pid: int) -> list[int]:
+    """The supervisor of a task's process; nothing where that has just ended."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return []
+    return [int(status.rpartition(")")[2].split()[1])]
 
 
 def _decoded(value: Any) -> Any:

@@ -8,7 +8,7 @@ from airflow.sdk import DAG
 
 from bridge.in_airflow.operators import RunPrefectDeployment
 
-for mode in ("deferred", "blocking"):
+for mode in ("deferred", "blocking", "unwaited"):
     with DAG(dag_id=f"faults_{mode}", schedule=None, render_template_as_native_obj=True):
         RunPrefectDeployment(
             task_id="run",
@@ -16,6 +16,7 @@ for mode in ("deferred", "blocking"):
             parameters="{{ dag_run.conf['parameters'] }}",
             tags=["{{ dag_run.conf['tag'] }}"],
             deferrable=mode == "deferred",
+            wait=mode != "unwaited",
             # a run whose process was lost says PENDING or RUNNING for ever
             start_timeout_seconds=30.0,
             run_timeout_seconds=60.0,
