@@ -23,7 +23,7 @@ from typing import Any
 import structlog
 from airflow.sdk import DAG
 from airflow.sdk.api.datamodels._generated import DagRun, TIRunContext
-from airflow.sdk.exceptions import AirflowRuntimeError
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import ErrorResponse, ToTask
 from airflow.sdk.serde import deserialize
@@ -61,7 +61,7 @@ class Supervisor:
         if answer is None:
             return None
         answer = ANSWERS.validate_python(answer)
-        if isinstance(answer, ErrorResponse):
+        if isinstance(answer, ErrorResponse) and answer.error != ErrorType.TASK_STORE_NOT_FOUND:  # which is no error
             raise AirflowRuntimeError(answer)
         return answer
 

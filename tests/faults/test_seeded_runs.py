@@ -45,7 +45,7 @@ def test_the_long_series_holds_every_kind_of_fault() -> None:
     assert {act.moment.after for plan in plans for act in plan.acts} == set(get_args(Event))
     assert len({ending for plan in plans for ending in plan.endings}) == 9
     assert sum(plan.server_death is not None for plan in plans) == 18
-    assert sum(bool(plan.worker_deaths) for plan in plans) > 50
-    assert sum(bool(plan.triggerer_deaths) for plan in plans) > 20
+    assert sum(bool(plan.worker_deaths) for plan in plans) > 40
+    assert sum(bool(plan.triggerer_deaths) for plan in plans) > 10
     met = {PlannedFaults(plan).for_request(index, "/").kind for plan in plans for index in range(20)}
     assert met == set(get_args(Kind))
