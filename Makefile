@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the others.
 .DEFAULT_GOAL := help
-.PHONY: help python installed install install-test demo up down status logs test test-browser test-faults test-model test-wheel bench-control-page bench-cycle bench-dataset bench-drift bench-task-end bench-training bench-waits pictures lint env lock wheel clean
+.PHONY: help python installed install install-test demo up down status logs test test-browser test-faults test-matrix test-model test-wheel bench-control-page bench-cycle bench-dataset bench-drift bench-task-end bench-training bench-waits pictures lint env lock wheel clean
 
 PYTHON ?= python3
 ML := .venv-ml/bin
@@ -73,6 +73,10 @@ test-faults: install-test ## 180 seeded fault runs of the bridge, 20 through Air
 test-wheel: install-test ## the wheel, in a new environment with Airflow alone, against a real Prefect
 	@$(PYTHON) stack/install.py tools
 	$(ML)/python -m pytest tests/wheel
+
+test-matrix: install-test ## each supported Airflow, Prefect and Python, one after the other (30 minutes; ONLY=airflow-3.2: such alone)
+	@$(PYTHON) stack/install.py tools
+	@$(ML)/python -m tests.matrix.run $(addprefix --only ,$(ONLY))
 
 test-model: install-test ## a trained model, in a new environment with its own requirements alone
 	@$(PYTHON) stack/install.py tools

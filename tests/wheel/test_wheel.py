@@ -21,10 +21,15 @@ from pathlib import Path
 import pytest
 
 from tests.live_prefect import CHECKOUT, LivePrefect
+from tests.matrix import supported
 
 DECLARED = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
 DIST_INFO = f"airflow_provider_prefect-{DECLARED['version']}.dist-info"
 README = CHECKOUT / "bridge" / "README.md"
+NEWEST_AIRFLOW = supported.AIRFLOW[0].version
+AIRFLOW = os.environ.get("WHEEL_AIRFLOW", NEWEST_AIRFLOW)
+PYTHON = os.environ.get("WHEEL_PYTHON", sys.executable)
+"""What `make test-matrix` chooses; `make test-wheel` takes the newest Airflow and this Python."""
 
 
 @pytest.fixture(scope="session")
@@ -98,10 +103,13 @@ class Installed:
 def installed(uv: str, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
     home = tmp_path_factory.mktemp("elsewhere")
     pins = home / "constraints.txt"
-    # The versions that are tested here, without their hashes: a constraint file takes none.
+    # The versions that are tested here, without their hashes: a constraint file takes none. An older Airflow has bounds
+    # of its own, and is installed as anybody would do it today.
     tested = (CHECKOUT / "requirements" / "airflow.txt").read_text()
-    pins.write_text("\n".join(re.findall(r"^[\w.\[\]-]+==[^\\\n]+", tested, re.MULTILINE)))
-    run([uv, "venv", "--quiet", "--python", sys.executable, str(home / "venv")], home)
+    pinned = re.findall(r"^[\w.\[\]-]+==[^\\\n]+", tested, re.MULTILINE)
+    needs = next((each.requirements for each in supported.AIRFLOW if each.version == AIRFLOW), ())
+    pins.write_text("\n".join(pinned if AIRFLOW == NEWEST_AIRFLOW else [f"apache-airflow=={AIRFLOW}", *needs]))
+    run([uv, "venv", "--quiet", "--python", PYTHON, str(home / "venv")], home)
     python = str(home / "venv" / "bin" / "python")
     wanted = f"airflow-provider-prefect[airflow] @ {wheel.as_uri()}"
     run([uv, "pip", "install", "--quiet", "--python", python, "--constraint", str(pins), wanted], home)
@@ -138,6 +146,51 @@ def test_it_is_installed_with_airflow_alone(installed: Installed) -> None:
     assert where.startswith(str(installed.home / "venv"))
     assert others == []
     assert not [entry for entry in path if Path(entry or installed.home).is_relative_to(CHECKOUT)]
+
+
+def test_the_environment_is_the_one_that_was_asked_for(installed: Installed) -> None:
+    code = "import airflow, sys; print(airflow.__version__, '{}.{}'.format(*sys.version_info[:2]))"
+    version, python = installed.python(code).split()[-2:]
+    assert version == AIRFLOW
+    assert python == run([PYTHON, "-c", "import sys; print('{}.{}'.format(*sys.version_info[:2]))"], CHECKOUT).strip()
+
+
+def test_every_module_can_be_imported(installed: Installed) -> None:
+    code = (
+        "import bridge, importlib, pkgutil\n"
+        "names = [found.name for found in pkgutil.walk_packages(bridge.__path__, 'bridge.')]\n"
+        "names.remove('bridge.testing.fixtures')  # a plugin of pytest, which is not installed\n"
+        "for name in names: importlib.import_module(name)\n"
+        "print('IMPORTED', len(names))"
+    )
+    [count] = re.findall(r"^IMPORTED (\d+)$", installed.python(code), re.MULTILINE)
+    modules = [file for file in (CHECKOUT / "bridge").rglob("*.py") if file.name != "__init__.py"]
+    assert int(count) >= len(modules) - 1
+
+
+def test_a_watcher_is_there_or_says_which_airflow_it_needs(installed: Installed) -> None:
+    code = (
+        "from airflow.sdk.exceptions import AirflowOptionalProviderFeatureException as Lacking\n"
+        "from bridge.in_airflow.watching import PrefectEventTrigger\n"
+        "try: print('MADE', PrefectEventTrigger('a/b').serialize()[0])\n"
+        "except Lacking as error: print('LACKING', error)"
+    )
+    said = installed.python(code).splitlines()[-1]
+    lacking = [each.minor for each in supported.AIRFLOW if "PrefectEventTrigger" in each.lacks]
+    if ".".join(AIRFLOW.split(".")[:2]) in lacking:
+        assert said.startswith("LACKING PrefectEventTrigger needs Airflow 3.3")
+    else:
+        assert said == "MADE bridge.in_airflow.watching.PrefectEventTrigger"
+
+
+def test_what_is_used_of_airflow_beyond_its_public_interface_is_there(uv: str, installed: Installed) -> None:
+    python = str(installed.home / "venv" / "bin" / "python")
+    run([uv, "pip", "install", "--quiet", "--python", python, "pytest", "pytest-asyncio"], installed.home)
+    proofs = installed.home / "test_airflow_internals.py"
+    shutil.copy(CHECKOUT / "tests" / "airflow" / proofs.name, proofs)
+    here = ["-o", "asyncio_mode=auto", "-p", "no:cacheprovider", "-k", "not one_module and not control_page"]
+    said = installed.command("python", "-m", "pytest", "-q", *here, str(proofs))
+    assert re.search(r"\d+ passed", said)
 
 
 @pytest.mark.parametrize(
