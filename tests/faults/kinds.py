@@ -78,15 +78,16 @@ def _calm(plan: Plan, running_seconds: float, *before: FlowShape) -> Plan:
 
 
 def _worker_stalls(plan: Plan, rng: Random) -> Plan:
-    seconds = _seconds(rng, HEARTBEAT_SECONDS + 1, HEARTBEAT_SECONDS + 4) if rng.random() < 0.8 else 0.8
-    moment = rng.choice(
+    """Until its successor waits for the run, or for a moment only. One that defers asks Prefect just twice."""
+    seconds = _seconds(rng, HEARTBEAT_SECONDS + 3, HEARTBEAT_SECONDS + 6) if rng.random() < 0.8 else 0.8
+    heeds, count = _seconds(rng, 0, 1.5), rng.randrange(1, 3 if plan.deferrable else 6)
+    stall = rng.choice(
         [
-            Stall("worker", 0, seconds, phase="arrived", count=rng.randrange(1, 5)),
-            Stall("worker", 0, seconds, phase="carried out", count=rng.randrange(2, 5)),
-            Stall("worker", 0, seconds, message=rng.choice(["SetXCom", "DeferTask", "SucceedTask"])),
+            Stall("worker", 0, seconds, heeds, phase=rng.choice(["arrived", "carried out"]), count=count),
+            Stall("worker", 0, seconds, heeds, message="SetXCom"),
+            Stall("worker", 0, seconds, heeds, message="DeferTask" if plan.deferrable else "SetXCom"),
         ]
     )
-    stall = replace(moment, heeds_seconds=_seconds(rng, 0, 1.5))
     return replace(_calm(plan, seconds + _seconds(rng, 2, 5)), stalls=(stall,), retries=2)
 
 

@@ -24,6 +24,7 @@ from tests.faults.xcom_values import refusal_of
 
 RETRY_SECONDS = 0.7
 OK: dict[str, Any] = {"type": "OKResponse", "ok": True}
+RECREATION_SECONDS = 3.0
 HEARTBEAT_SECONDS = 1.5
 """A worker or a triggerer that is silent for longer is given up."""
 ENDS_OF_ATTEMPT = {"DeferTask", "SucceedTask", "RetryTask", "TaskState"}
@@ -78,6 +79,9 @@ class SmallAirflow:
     def step(self, seconds: float = 0.05) -> None:
         """Do what is due, then serve the children for at most so long."""
         now = time.monotonic()
+        if self.state == "deleted" and now >= self._due:
+            self.tell("the DAG run is created again")
+            self.row.create_again()
         if self.state in {"scheduled", "up_for_retry"} and now >= self._due:
             self._start_worker()
         if self.state == "deferred" and self.child("triggerer") is None and now >= self._due:
@@ -129,14 +133,14 @@ class SmallAirflow:
         self._due = time.monotonic() + RETRY_SECONDS
 
     def make_dag_run_anew(self, heeds_seconds: float = 0.0) -> None:
-        """A person deletes the DAG run and creates it again under its run id; its XComs go with it."""
-        self.tell(f"a person deletes the DAG run, and it is created again, while the task is {self.state}")
+        """A person deletes the DAG run, with its XComs, and creates it again when everybody has heard of that."""
+        self.tell(f"a person deletes the DAG run while the task is {self.state}")
         self._end_children(self.state, heeds_seconds)
-        self.row.delete_and_create()
+        self.row.delete()
         self.xcoms.clear()
         self.store.clear()
         self._resumption = None
-        self._due = time.monotonic() + RETRY_SECONDS
+        self._due = time.monotonic() + heeds_seconds + RECREATION_SECONDS
 
     def redistribute(self) -> None:
         """Airflow moves the trigger to another triggerer and, as 3.3.2 does, the one that loses it calls `on_kill`."""
@@ -278,8 +282,7 @@ class SmallAirflow:
     def _answer(self, child: Child, kind: str, message: dict[str, Any]) -> dict[str, Any] | None:
         """As by Airflow, XComs are taken from whoever is of the DAG, a process that was given up included."""
         if kind == "GetTaskStates":
-            name = TASK_ID if self.row.map_index < 0 else f"{TASK_ID}_{self.row.map_index}"
-            return {"type": "TaskStatesResult", "task_states": {self.run_id: {name: self.state}}}
+            return {"type": "TaskStatesResult", "task_states": {self.run_id: self._states()}}
         if kind in {"GetXCom", "SetXCom", "DeleteXCom"}:
             return self._of_xcoms(kind, message)
         if kind.endswith("TaskStateStore"):
@@ -294,6 +297,12 @@ class SmallAirflow:
         elif kind in ENDS_OF_ATTEMPT:
             self._end_attempt(kind, message)
         return OK
+
+    def _states(self) -> dict[str, str | None]:
+        """A task that was cleared has no state until it is scheduled; one that was deleted is not there."""
+        name = TASK_ID if self.row.map_index < 0 else f"{TASK_ID}_{self.row.map_index}"
+        is_unscheduled = self.state == "scheduled" and self._resumption is None
+        return {} if self.state == "deleted" else {name: None if is_unscheduled else self.state}
 
     def _of_xcoms(self, kind: str, message: dict[str, Any]) -> dict[str, Any]:
         if kind == "GetXCom":

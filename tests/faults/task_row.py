@@ -75,9 +75,13 @@ class TaskRow:
         else:
             self.state = "up_for_retry"
 
-    def delete_and_create(self) -> None:
-        """A person deletes the DAG run, and it is created again under the same run id."""
+    def delete(self) -> None:
+        """A person deletes the DAG run: there is no such task instance any more."""
         self.ti_id = uuid4()
+        self.state = "deleted"
+
+    def create_again(self) -> None:
+        """The DAG run is created anew, under the same run id."""
         self.try_number, self.max_tries, self.clear_number = 0, self.retries, 0
         self.dag_run_began = datetime.now(UTC)
         self.state = "scheduled"

@@ -57,7 +57,8 @@ def test_a_process_that_was_given_up_after_a_clear_leaves_max_tries() -> None:
 def test_a_dag_run_that_is_made_anew_begins_with_the_first_try() -> None:
     task = row(state="success", try_number=3, max_tries=5, clear_number=2)
     before = task.ti_id
-    task.delete_and_create()
+    task.delete()
+    task.create_again()
     task.begin_try()
     assert (task.try_number, task.max_tries, task.clear_number) == (1, 2, 0)
     assert task.ti_id != before
