@@ -14,7 +14,7 @@ from uuid import UUID
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-from bridge.errors import BridgeError, UnexpectedAnswer
+from bridge.errors import BridgeError, PrefectApiError, UnexpectedAnswer
 from bridge.in_airflow.airflow_internals import (
     AdvanceItem,
     AdvanceOutcome,
@@ -42,6 +42,8 @@ a very late commit, has put before the last search."""
 
 RESULT_TRIES = 3
 """Polls in which a result may fail to be read before its end is told without it."""
+
+NOBODY = str(UUID(int=0))
 
 
 class PrefectEventTrigger(BaseEventTrigger):
@@ -217,7 +219,7 @@ class PrefectEventTrigger(BaseEventTrigger):
             several = runs[start : start + RESULTS_PAGE]
             try:
                 results |= await client.run(read_results([run.id for run in several]))
-            except UnexpectedAnswer:
+            except PrefectApiError:
                 for run in several:
                     results |= await self._result_alone(client, run)
         return results
@@ -227,8 +229,8 @@ class PrefectEventTrigger(BaseEventTrigger):
     ) -> Mapping[str, Mapping[str, Any] | BridgeError]:
         try:
             return await client.run(read_results([run.id]))
-        except UnexpectedAnswer as error:
-            # It is the result's fault, or that of something between here and Prefect, which passes.
+        except PrefectApiError as error:
+            await client.run(read_results([NOBODY]))  # it is not the result's fault where this fails too
             self._result_tries[event_id(run)] += 1
             if self._result_tries[event_id(run)] < RESULT_TRIES:
                 raise

@@ -171,7 +171,7 @@ def _answer(response: httpx.Response) -> Answer | Fault:
     status = response.status_code
     try:
         body = response.json() if response.content else None
-    except ValueError:
+    except (ValueError, RecursionError):
         if response.is_success:
             return Fault(f"a page that is no JSON came from {response.url.path}; does the address lack /api?")
         body = response.text[:300]

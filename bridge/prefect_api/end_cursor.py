@@ -1,4 +1,4 @@
-"""Which ends of flow runs are news: what to look for, and what of it has been told.
+"""Which ends of flow runs are news: what is watched, and what of it has been told.
 
 Pure, but for the operation that it composes. Knows nothing of who is told, nor of where the cursor is kept.
 """
@@ -36,9 +36,9 @@ TAG_RESOURCE = "prefect.tag."
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Which ends are looked for: of a deployment `<flow>/<deployment>`, or of a flow, with all `tags`, in `states`.
+    """Which ends are watched: of a deployment `<flow>/<deployment>`, or of a flow, with all `tags`, in `states`.
 
-    Raises ValueError where that cannot be looked for.
+    Raises ValueError where that cannot be watched.
     """
 
     deployment: str | None = None
@@ -56,12 +56,12 @@ class Watch:
 
     @property
     def digest(self) -> str:
-        """A short name of what is looked for; another watch has another."""
+        """A short name of what is watched; another watch has another."""
         meant = [self.deployment, self.flow, sorted(self.tags), sorted(self.states)]
         return blake2b(json.dumps(meant).encode(), digest_size=8).hexdigest()
 
     def may_be(self, change: StateChange) -> bool:
-        """Whether an event may tell of an end that is looked for; only where it says otherwise it does not."""
+        """Whether an event may tell of an end that is watched; only where it says otherwise it does not."""
         if change.state_type not in self.states:
             return False
         if not change.related:
@@ -164,7 +164,7 @@ class Cursor:
 
 
 def start_from_now(watch: Watch) -> Operation[Cursor]:
-    """The cursor of one who has not looked before: what has ended already is no news."""
+    """The cursor of a watch that begins: what has ended already is no news."""
     newest = (yield from watch.find(limit=REMEMBERED)).runs
     cursor = Cursor().told_of(reversed(newest))
     if len(newest) < REMEMBERED:

@@ -240,7 +240,7 @@ def published_result(flow_run_id: str, artifact: Any) -> Mapping[str, Any]:
     """The result in a row of `/artifacts/filter`; raises UnexpectedAnswer where it holds no JSON object."""
     data = artifact.get("data") if isinstance(artifact, dict) else None
     if isinstance(data, str):  # Prefect's own Artifact class stores an object as its JSON text
-        with suppress(json.JSONDecodeError):
+        with suppress(ValueError, RecursionError):  # no JSON; an integer of thousands of digits; thousands deep
             data = json.loads(data)
     if not isinstance(data, dict):
         raise UnexpectedAnswer(f"Artifact {RESULT_ARTIFACT_KEY!r} of flow run {flow_run_id} holds no JSON object")

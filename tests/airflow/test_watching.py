@@ -386,6 +386,7 @@ POISON = [
     '{"text": "\\ud800"}',
     '{"count": 99999999999999999999999}',
     '{"in":' * 200 + "1" + "}" * 200,
+    '{"digits": ' + "9" * 10_000 + "}",
 ]
 
 
@@ -416,8 +417,14 @@ async def test_a_poisoned_result_is_set_aside_and_told_once_among_healthy_ones(
         json.dumps(record.events, allow_nan=False).encode()
 
 
+@pytest.mark.parametrize("fault", [UnexpectedAnswer, PrefectUnreachable])
 async def test_a_result_that_spoils_the_whole_answer_is_set_aside_alone(
-    client: PrefectClient, prefect: LivePrefect, store: Store, tag: str, monkeypatch: pytest.MonkeyPatch
+    client: PrefectClient,
+    prefect: LivePrefect,
+    store: Store,
+    tag: str,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: type[Exception],
 ) -> None:
     """An answer of many results that is no JSON: each is asked for alone, and the one at fault a few times."""
     spoilt: list[str] = []
@@ -426,7 +433,7 @@ async def test_a_result_that_spoils_the_whole_answer_is_set_aside_alone(
     def read(flow_run_ids: Sequence[str]) -> Operation[Any]:
         if set(spoilt) & set(flow_run_ids):
             yield Request("GET", "/health")
-            raise UnexpectedAnswer("no JSON")
+            raise fault("no JSON")
         return (yield from read_results(flow_run_ids))
 
     monkeypatch.setattr(watching, "read_results", read)

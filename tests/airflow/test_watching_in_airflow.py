@@ -15,7 +15,7 @@ from tests.live_prefect import CHECKOUT, LivePrefect, wait_until
 PAGE = CHECKOUT / "docs" / "how-to" / "react-to-prefect.md"
 DAG = "after_training"
 CURSORS = "SELECT value FROM asset_state_store WHERE key LIKE 'prefect-events-%'"
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 240
 
 
 @pytest.fixture(scope="module")

@@ -223,3 +223,9 @@ def test_an_absent_deployment_is_no_word_of_something_else_than_prefect() -> Non
     assert [finding.in_order for finding in findings] == [True, True, False]
     with pytest.raises(errors.PrefectApiError, match="no Prefect API at this address"):
         exchange(examine(["train/absent"]), [not_found] * 3)
+
+
+@pytest.mark.parametrize("data", ["no JSON", "[1]", '{"in":' * 100_000 + "1" + "}" * 100_000, "9" * 10_000, 7, None])
+def test_a_published_result_that_is_no_object_is_an_error_of_its_run(data: Any) -> None:
+    with pytest.raises(errors.UnexpectedAnswer, match="r1 holds no JSON object"):
+        wire.published_result("r1", {"data": data})
