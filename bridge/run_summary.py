@@ -18,7 +18,7 @@ from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.exchange import Operation
 from bridge.prefect_api.records import FlowRun
 from bridge.quorum import Quorum
-from bridge.verdict import Completed, Live, final_from, judge
+from bridge.verdict import Completed, Live, is_final, judge
 
 ERRORS_TOLD = 10
 """More errors than these are counted, not quoted."""
@@ -64,10 +64,9 @@ def summarise_runs(
             errors.append(wire.lost(flow_run_id, url))
             continue
         verdict = judge(run, url)
-        final_at = final_from(run, crash_grace_seconds)
         if isinstance(verdict, Completed):
             completed.append(run)
-        elif isinstance(verdict, Live) or (final_at is not None and final_at > datetime.now(UTC)):
+        elif isinstance(verdict, Live) or not is_final(run, crash_grace_seconds, datetime.now(UTC)):
             live.append(run)
         else:
             failed.append(run)

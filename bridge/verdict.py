@@ -6,7 +6,7 @@ Pure. Only COMPLETED is a success; a state type that is not known here is an err
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from bridge.contracts import SKIPPED_STATE_NAME
 from bridge.errors import (
@@ -76,20 +76,18 @@ def judge(run: FlowRun, url: str = "", begun_before: int = 0) -> Verdict:
     return Ended(kind(f"Flow run {run.name!r} {verb}.{said} {advice}{where}", flow_run_id=run.id, url=url))
 
 
-def final_from(run: FlowRun, crash_grace_seconds: float) -> datetime | None:
-    """When a run that has ended is to be taken as ended; None for at once.
+def seconds_to_final(run: FlowRun, crash_grace_seconds: float, now: datetime) -> float:
+    """Seconds from its reading until a run that has ended is to be taken as ended.
 
     CRASHED is not always Prefect's last word: a run whose process was thought dead may report again
-    (PrefectHQ/prefect#16429).
+    (PrefectHQ/prefect#16429). Prefect's clock says how old the state is; `now` counts where the reading bears no time.
     """
     if run.state_type != "CRASHED" or run.state_timestamp is None:
-        return None
-    return run.state_timestamp + timedelta(seconds=crash_grace_seconds)
+        return 0.0
+    age_seconds = ((run.read_at or now) - run.state_timestamp).total_seconds()
+    return max(0.0, crash_grace_seconds - max(0.0, age_seconds))
 
 
 def is_final(run: FlowRun, crash_grace_seconds: float, now: datetime) -> bool:
-    """Whether the run has ended, and by `now` is to be taken as ended."""
-    if isinstance(judge(run), Live):
-        return False
-    final = final_from(run, crash_grace_seconds)
-    return final is None or final <= now
+    """Whether the run had ended when it was read, and is to be taken as ended."""
+    return not isinstance(judge(run), Live) and seconds_to_final(run, crash_grace_seconds, now) <= 0

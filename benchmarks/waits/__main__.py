@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import quantiles
 
@@ -138,8 +137,7 @@ def _trigger(case: Case, api_url: str, flow_run_id: str, after_seconds: float) -
         return {"classpath": f"{place}.NothingTrigger", "kwargs": kwargs}
     if case.way == "polling":
         return {"classpath": f"{place}.PollingTrigger", "kwargs": {"flow_run_id": flow_run_id, "api_url": api_url}}
-    deadline = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
-    kwargs = {"prefect_conn_id": "prefect_default", "flow_run_id": flow_run_id, "run_deadline": deadline}
+    kwargs = {"prefect_conn_id": "prefect_default", "flow_run_id": flow_run_id, "run_seconds": 3600.0}
     kwargs["end_from_trigger"] = case.way == "bridge, ending the task"
     return {"classpath": f"{place}.BridgeTrigger", "kwargs": kwargs}
 

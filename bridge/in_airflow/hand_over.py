@@ -22,6 +22,8 @@ from bridge.in_airflow.airflow_internals import (
 
 REPORT_SECONDS = 3.0
 """How long the scheduler may take to hear the executor's report."""
+TAKEOVER_SECONDS = 10.0
+"""A trigger that begins so long after a hand-over is complete has probably been begun before."""
 
 
 def resume_not_before() -> str | None:
@@ -33,8 +35,27 @@ def resume_not_before() -> str | None:
     """
     if runs_in_process():
         return None
-    handover_seconds = conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0) + REPORT_SECONDS
-    return (datetime.now(UTC) + timedelta(seconds=handover_seconds)).isoformat()
+    return (datetime.now(UTC) + timedelta(seconds=_hand_over_seconds())).isoformat()
+
+
+def seconds_to_resumption(moment: str | None) -> float:
+    """How long a task is still held back; never longer than a hand-over takes, whatever this machine's clock says."""
+    return min(seconds_until(moment) or 0.0, _hand_over_seconds())
+
+
+def may_be_a_takeover(moment: str | None) -> bool:
+    """Whether another triggerer may have waited before this one, by what `resume_not_before` gave.
+
+    A clock before the deferral says nothing: that is taken for one as well.
+    """
+    if moment is None:
+        return False
+    since_deferral = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds() + _hand_over_seconds()
+    return not 0 <= since_deferral < _hand_over_seconds() + TAKEOVER_SECONDS
+
+
+def _hand_over_seconds() -> float:
+    return conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0) + REPORT_SECONDS
 
 
 def seconds_until(moment: str | None) -> float | None:

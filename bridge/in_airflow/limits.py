@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from bridge.ending import describe_cancellation, never_started, out_of_sight, timed_out
@@ -26,10 +25,6 @@ class Limits:
     cancel_confirm_seconds: float
     """How long the end of an overdue run is looked for once it was asked to cancel."""
     on_lost: OnLost
-
-    def deadlines(self, since: datetime) -> dict[str, str | None]:
-        """The moments until which a wait lasts, in ISO 8601."""
-        return {"start_deadline": _after(since, self.start_seconds), "run_deadline": _after(since, self.run_seconds)}
 
     def look_again(self, client: PrefectClient, event: Mapping[str, Any]) -> FlowRun:
         """The run as it stands, on whatever grounds the wait has ended; on a passed deadline it is cancelled.
@@ -70,7 +65,3 @@ class Limits:
         else:
             error = timed_out(run, url, self.run_seconds or 0.0)
         raise type(error)(f"{error} Now {describe_cancellation(after)}.", flow_run_id=run.id, url=url)
-
-
-def _after(since: datetime, seconds: float | None) -> str | None:
-    return None if seconds is None else (since + timedelta(seconds=seconds)).isoformat()

@@ -18,10 +18,11 @@ from bridge.errors import FlowRunLost, FlowRunNotFound
 from bridge.in_airflow.hand_over import seconds_until
 from bridge.in_airflow.hook import PrefectHook
 from bridge.in_airflow.polling import OUTAGES
-from bridge.prefect_api.records import FlowRun, LogLine
+from bridge.prefect_api.records import FlowRun
 from bridge.quorum import Quorum
-from bridge.verdict import Completed, Live, final_from, is_final, judge
+from bridge.verdict import Completed, is_final, judge
 from bridge.waiting.shared import SharedWaiting, shared_waiting
+from bridge.waiting.until_final import Terms, until_final
 
 
 class FlowRunsTrigger(BaseTrigger):
@@ -116,7 +117,7 @@ class FlowRunsTrigger(BaseTrigger):
         try:
             while True:
                 async with aclosing(waiting.follow(flow_run_id, patience_seconds=self.patience_seconds)) as news:
-                    await self._until_told_final(flow_run_id, news)
+                    await until_final(news, Terms(crash_grace_seconds=self.crash_grace_seconds), self._hear)
                     run = await waiting.confirm(flow_run_id)
                 if is_final(run, self.crash_grace_seconds, datetime.now(UTC)):
                     self.log.info("Flow run %r is %s", run.name, run.state_name)
@@ -126,20 +127,5 @@ class FlowRunsTrigger(BaseTrigger):
             self.log.warning("%s", error)
             return False
 
-    async def _until_told_final(self, flow_run_id: str, news: AsyncIterator[FlowRun | Sequence[LogLine]]) -> None:
-        """Until the run has ended by what is told of it; a crashed one, until its grace is over."""
-        final_at: datetime | None = None
-        while True:
-            left = max(0.0, (final_at - datetime.now(UTC)).total_seconds()) if final_at else None
-            try:
-                # Python 3.11's wait_for loses a cancellation that comes together with the news.
-                async with asyncio.timeout(left):
-                    told = await anext(news)
-            except TimeoutError:
-                return
-            if not isinstance(told, FlowRun):
-                continue
-            self._unheard.discard(flow_run_id)
-            final_at = final_from(told, self.crash_grace_seconds)
-            if final_at is None and not isinstance(judge(told), Live):
-                return
+    def _hear(self, run: FlowRun) -> None:
+        self._unheard.discard(run.id)

@@ -40,7 +40,7 @@ from bridge.in_airflow.links import FLOW_RUN_ID_KEY, FLOW_RUN_URL_KEY, PrefectFl
 from bridge.in_airflow.ownership import OnWorkerShutdown, OwnedRun, Ownership
 from bridge.in_airflow.run_log import AIRFLOW_ERRORS, LAST_LINES_SECONDS, last_lines, write_lines
 from bridge.in_airflow.run_metadata import labels_of, lineage_of, tags_of
-from bridge.in_airflow.submission import Order, attempt_of, begun_before, waited_since
+from bridge.in_airflow.submission import Order, attempt_of, begun_before, counted_from
 from bridge.in_airflow.triggers import FlowRunTrigger
 from bridge.intention import AfterFailure
 from bridge.prefect_api.client import PrefectClient
@@ -150,15 +150,12 @@ class RunPrefectDeployment(BaseOperator):
         """Start or find the run; then wait for it."""
         with self._errors_for_airflow(context), self._hook.client() as client:
             submitted = self._start(client, context)
-            run, now = submitted.run, datetime.now(UTC)
+            run = submitted.run
             if not self.wait:
                 self._ownership.release()
                 self._remember_the_end(context, "success")
                 return {"flow_run_id": run.id, "name": run.name, "url": client.connection.flow_run_url(run.id)}
-            terms = {
-                **self._limits.deadlines(waited_since(submitted, now)),
-                "begun_before": begun_before(submitted),
-            }
+            terms = {"counted_from": counted_from(submitted), "begun_before": begun_before(submitted)}
             return self._wait(client, run, terms, context)
 
     def execute_complete(self, context: Mapping[str, Any], event: Mapping[str, Any]) -> Any:
@@ -299,12 +296,13 @@ class RunPrefectDeployment(BaseOperator):
 
     def _trigger(self, run: FlowRun, terms: Mapping[str, Any]) -> FlowRunTrigger:
         """What waits for the run, on the terms on which it was started or waited for before."""
-        model = self.contract.result if self.contract else None
+        model, limits = self.contract.result if self.contract else None, self._limits
         return FlowRunTrigger(
             prefect_conn_id=self.prefect_conn_id,
             flow_run_id=run.id,
-            start_deadline=terms["start_deadline"],
-            run_deadline=terms["run_deadline"],
+            start_seconds=limits.start_seconds,
+            run_seconds=limits.run_seconds,
+            counted_from=terms.get("counted_from"),
             begun_before=terms.get("begun_before", 0),
             crash_grace_seconds=self.crash_grace_seconds,
             patience_seconds=self.patience_seconds,

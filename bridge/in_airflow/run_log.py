@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowException
 
 from bridge.in_airflow.airflow_internals import AirflowRuntimeError, read_xcom, write_xcom
+from bridge.in_airflow.hand_over import may_be_a_takeover
 from bridge.prefect_api import exchange, wire
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.records import LogLine
@@ -24,8 +25,6 @@ AIRFLOW_ERRORS = (AirflowException, AirflowRuntimeError)
 
 POSITION_KEY = "prefect_log_position"
 SAVE_SECONDS = 10.0
-TAKEOVER_SECONDS = 10.0
-"""A trigger that begins so long after its task was deferred has probably been begun before."""
 
 LAST_LINES_SECONDS = 3.0
 """How long a failure waits for the lines that were under way; Prefect's clients send them every two seconds."""
@@ -46,9 +45,7 @@ class RunLog:
 
     async def find_position(self, resume_not_before: str | None) -> None:
         """Where another triggerer has stopped writing, if this one takes over."""
-        if self._ti is None or resume_not_before is None:
-            return
-        if datetime.now(UTC) < datetime.fromisoformat(resume_not_before) + timedelta(seconds=TAKEOVER_SECONDS):
+        if self._ti is None or not may_be_a_takeover(resume_not_before):
             return
         try:
             saved = await read_xcom(key=POSITION_KEY, **xcom_place(self._ti))

@@ -221,13 +221,12 @@ def _newest(runs: Sequence[FlowRun]) -> AttemptRecord | None:
     return max(found, key=lambda record: record.attempt.try_number, default=None)
 
 
-def waited_since(submitted: Submitted, now: datetime) -> datetime:
-    """From when on a run's deadlines count: now for one that is asked for now, else when it was started."""
+def counted_from(submitted: Submitted) -> str | None:
+    """From when on a run's limits count, in ISO 8601 by Prefect's clock; None: from its creation."""
     run = submitted.run
-    if submitted.how != "attached":
-        return now
     # A run that Prefect has retried in place was created long before.
-    return (run.state_timestamp if run.run_count > 1 or begun_before(submitted) else run.created) or now
+    was_retried = submitted.how == "retried" or run.run_count > 1 or begun_before(submitted) > 0
+    return run.state_timestamp.isoformat() if was_retried and run.state_timestamp is not None else None
 
 
 def begun_before(submitted: Submitted) -> int:

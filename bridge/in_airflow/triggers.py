@@ -7,7 +7,7 @@ Airflow's retry policy. Serialised form: plain JSON, no credential.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime
 from pkgutil import resolve_name
@@ -21,16 +21,17 @@ from pydantic import BaseModel
 from bridge.ending import outcome
 from bridge.errors import BridgeError
 from bridge.in_airflow.airflow_internals import write_xcom
-from bridge.in_airflow.hand_over import seconds_until
+from bridge.in_airflow.hand_over import seconds_to_resumption, seconds_until
 from bridge.in_airflow.hook import PrefectHook
 from bridge.in_airflow.run_log import AIRFLOW_ERRORS, RunLog, xcom_place
 from bridge.in_airflow.task_states import state_of
 from bridge.in_airflow.warm_up import warm_up_once
 from bridge.letting_go import Wish, let_go_async
 from bridge.prefect_api.connection import PrefectConnection
-from bridge.prefect_api.records import FlowRun, LogLine
-from bridge.verdict import Completed, Live, final_from, judge
+from bridge.prefect_api.records import FlowRun
+from bridge.verdict import Completed, Live, judge
 from bridge.waiting.shared import shared_waiting
+from bridge.waiting.until_final import Terms, until_final
 
 GOING_ON = {"deferred", "scheduled", "queued", "running", "up_for_retry"}
 """States of a task that nobody has ended."""
@@ -40,22 +41,25 @@ _endings: set[asyncio.Task[None]] = set()
 
 
 class FlowRunTrigger(BaseTrigger):
-    """Fires when the flow run has ended, or when a deadline has passed.
+    """Fires when the flow run has ended, or when a limit has passed.
 
-    Deadlines are wall-clock times in ISO 8601, so that they outlive a restart of the triggerer. A CRASHED run is
-    waited for `crash_grace_seconds` longer. For `patience_seconds` Prefect may give no answer. With `stream_logs` the
-    run's log goes into the task's; lines up to `logged_until` are there already. `result_model` is `module:name` of
-    the pydantic model that the result must fit, or None. Before `resume_not_before` the task is not resumed on a
-    worker; a success that the trigger ends itself is not held back. `begun_before` is how often the run had begun
-    before it was asked for, `errors_before` how many waits in a row have ended with an error.
+    The run must have started after `start_seconds` and ended after `run_seconds`, counted from its creation, or from
+    `counted_from`, a moment by Prefect's clock in ISO 8601. A restart of the triggerer does not begin the count anew:
+    it begins with the run's age. A CRASHED run is waited for `crash_grace_seconds` longer. For `patience_seconds`
+    Prefect may give no answer. With `stream_logs` the run's log goes into the task's; lines up to `logged_until` are
+    there already. `result_model` is `module:name` of the pydantic model that the result must fit, or None. Before
+    `resume_not_before` the task is not resumed on a worker; a success that the trigger ends itself is not held back.
+    `begun_before` is how often the run had begun before it was asked for, `errors_before` how many waits in a row have
+    ended with an error.
     """
 
     def __init__(
         self,
         prefect_conn_id: str,
         flow_run_id: str,
-        start_deadline: str | None = None,
-        run_deadline: str | None = None,
+        start_seconds: float | None = None,
+        run_seconds: float | None = None,
+        counted_from: str | None = None,
         begun_before: int = 0,
         crash_grace_seconds: float = 0.0,
         patience_seconds: float = 300.0,
@@ -66,12 +70,19 @@ class FlowRunTrigger(BaseTrigger):
         push_result: bool = True,
         resume_not_before: str | None = None,
         errors_before: int = 0,
+        start_deadline: str | None = None,
+        run_deadline: str | None = None,
     ) -> None:
         super().__init__()
+        if start_deadline is not None or run_deadline is not None:
+            # As the bridge before 0.2 wrote it down: moments, which count as what is left of them.
+            start_seconds, run_seconds = seconds_until(start_deadline), seconds_until(run_deadline)
+            counted_from = datetime.now(UTC).isoformat()
         self.prefect_conn_id = prefect_conn_id
         self.flow_run_id = flow_run_id
-        self.start_deadline = start_deadline
-        self.run_deadline = run_deadline
+        self.start_seconds = start_seconds
+        self.run_seconds = run_seconds
+        self.counted_from = counted_from
         self.begun_before = begun_before
         self.crash_grace_seconds = crash_grace_seconds
         self.patience_seconds = patience_seconds
@@ -89,8 +100,9 @@ class FlowRunTrigger(BaseTrigger):
             {
                 "prefect_conn_id": self.prefect_conn_id,
                 "flow_run_id": self.flow_run_id,
-                "start_deadline": self.start_deadline,
-                "run_deadline": self.run_deadline,
+                "start_seconds": self.start_seconds,
+                "run_seconds": self.run_seconds,
+                "counted_from": self.counted_from,
                 "begun_before": self.begun_before,
                 "crash_grace_seconds": self.crash_grace_seconds,
                 "patience_seconds": self.patience_seconds,
@@ -116,8 +128,11 @@ class FlowRunTrigger(BaseTrigger):
         except (BridgeError, *AIRFLOW_ERRORS) as error:
             self.log.warning("Resuming on a worker: %s", error)
             event = self._resumption("error", written, str(error))
+        except Exception as error:
+            self.log.warning("Resuming on a worker: %r", error, exc_info=error)
+            event = self._resumption("error", written, repr(error))
         if type(event) is TriggerEvent:
-            await asyncio.sleep(seconds_until(self.resume_not_before) or 0.0)
+            await asyncio.sleep(seconds_to_resumption(self.resume_not_before))
         yield event
 
     async def on_kill(self) -> None:
@@ -155,7 +170,8 @@ class FlowRunTrigger(BaseTrigger):
                 log_after=written.position,
             )
             async with aclosing(news):
-                run, passed = await self._until_final(news, written)
+                waited = await until_final(news, self._terms, self._tell, written.write)
+                run, passed = waited.run, waited.passed
                 if passed is not None or not self._ends_the_task() or not isinstance(judge(run), Completed):
                     return self._resumption(passed or "ended", written)
                 confirmed, result = await asyncio.gather(
@@ -168,43 +184,18 @@ class FlowRunTrigger(BaseTrigger):
                 return self._resumption("ended", written)
             self.log.info("Flow run %r is %s again", run.name, confirmed.state_name)
 
-    async def _until_final(
-        self, news: AsyncGenerator[FlowRun | Sequence[LogLine], None], written: RunLog
-    ) -> tuple[FlowRun, str | None]:
-        """The run as last told, and which deadline has passed, if any."""
-        run: FlowRun | None = None
-        while True:
-            # Without a deadline at first: how the run stands decides which there are.
-            name, seconds = self._next_deadline(run) if run is not None else (None, None)
-            try:
-                # Not wait_for: on Python 3.11 it loses a kill that comes together with news.
-                async with asyncio.timeout(seconds):
-                    told = await anext(news)
-            except TimeoutError:
-                if run is None:
-                    raise
-                return run, None if name == "crash_grace" else name
-            if isinstance(told, Sequence):
-                await written.write(told)
-                continue
-            run = told
-            self.log.info("Flow run %r is %s", run.name, run.state_name)
-            if not isinstance(judge(run), Live) and final_from(run, self.crash_grace_seconds) is None:
-                return run, None
+    @property
+    def _terms(self) -> Terms:
+        return Terms(
+            self.start_seconds,
+            self.run_seconds,
+            self.crash_grace_seconds,
+            self.begun_before,
+            None if self.counted_from is None else datetime.fromisoformat(self.counted_from),
+        )
 
-    def _next_deadline(self, run: FlowRun) -> tuple[str | None, float | None]:
-        """Name of the deadline that comes next and the seconds until then."""
-        verdict = judge(run, begun_before=self.begun_before)
-        if isinstance(verdict, Live):
-            of_start = None if verdict.started else self.start_deadline
-            deadlines = {"run_timeout": _moment(self.run_deadline), "start_timeout": _moment(of_start)}
-        else:
-            deadlines = {"crash_grace": final_from(run, self.crash_grace_seconds)}
-        left = {name: (when - datetime.now(UTC)).total_seconds() for name, when in deadlines.items() if when}
-        if not left:
-            return None, None
-        name = min(left, key=lambda key: left[key])
-        return name, max(0.0, left[name])
+    def _tell(self, run: FlowRun) -> None:
+        self.log.info("Flow run %r is %s", run.name, run.state_name)
 
     def _resumption(self, because: str, written: RunLog, detail: str = "") -> TriggerEvent:
         return TriggerEvent(
@@ -212,8 +203,7 @@ class FlowRunTrigger(BaseTrigger):
                 "flow_run_id": self.flow_run_id,
                 "because": because,
                 "detail": detail,
-                "start_deadline": self.start_deadline,
-                "run_deadline": self.run_deadline,
+                "counted_from": self.counted_from,
                 "begun_before": self.begun_before,
                 "logged_until": written.position and written.position.isoformat(),
                 "log_is_closed": written.closed,
@@ -253,7 +243,3 @@ class FlowRunTrigger(BaseTrigger):
         except (ImportError, AttributeError, ValueError) as error:
             raise BridgeError(f"The triggerer cannot import {self.result_model}: {error}") from error
         return model
-
-
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)

@@ -15,7 +15,7 @@ from bridge.contracts import RESULT_ARTIFACT_KEY
 from bridge.errors import UnexpectedAnswer
 from bridge.prefect_api.exchange import PAGE, Answer, Operation, Request, parsed, rows
 from bridge.prefect_api.records import FlowRun, LogLine
-from bridge.prefect_api.wire import published_result
+from bridge.prefect_api.wire import flow_run_in, published_result
 
 RESULTS_PAGE = 20
 """Runs whose results are read in one request: a result may be megabytes long."""
@@ -49,7 +49,7 @@ def read_page(flow_run_ids: Sequence[str], unless_state_type: str | None = None)
     spoilt: dict[str, UnexpectedAnswer] = {}
     for row in rows(answer):
         try:
-            run = parsed(Answer(answer.status, row), FlowRun.parse)
+            run = parsed(Answer(answer.status, row), flow_run_in(answer))
             runs[run.id] = run
         except UnexpectedAnswer as error:
             spoilt[_id_of(row)] = error

@@ -37,6 +37,8 @@ class FlowRun:
     """Whether a deployment's schedule made it."""
     parent_task_run_id: str | None = None
     """Where another flow run has begun it."""
+    read_at: datetime | None = None
+    """When Prefect gave the answer that held this, by Prefect's own clock; None where the answer does not say."""
 
     @property
     def seconds_begun(self) -> float:
@@ -46,7 +48,7 @@ class FlowRun:
         return (self.state_timestamp - self.start_time).total_seconds()
 
     @classmethod
-    def parse(cls, document: Mapping[str, Any]) -> FlowRun:
+    def parse(cls, document: Mapping[str, Any], read_at: datetime | None = None) -> FlowRun:
         """Raises KeyError where the document is no flow run."""
         state = document.get("state") or {}
         return cls(
@@ -72,6 +74,7 @@ class FlowRun:
             labels=document.get("labels") or {},
             auto_scheduled=bool(document.get("auto_scheduled")),
             parent_task_run_id=document.get("parent_task_run_id"),
+            read_at=read_at,
         )
 
 

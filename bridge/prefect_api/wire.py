@@ -7,10 +7,12 @@ it (`bridge.prefect_api.client`); retries are `bridge.prefect_api.retrying`'s bu
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -27,6 +29,7 @@ from bridge.errors import (
 )
 from bridge.prefect_api.exchange import (
     PAGE,
+    Answer,
     Operation,
     Request,
     body_of,
@@ -138,7 +141,7 @@ def create_flow_run(
         raise DeploymentNotFound(f"Deployment {label!r} was deleted while a run of it was to start; deploy it again")
     if answer.status in {400, 409, 422}:
         raise ParametersRejected(f"Prefect refused the parameters for {label!r}: {detail_of(answer)}")
-    return Created(parsed(answer, FlowRun.parse), new=answer.status == 201)
+    return Created(parsed(answer, flow_run_in(answer)), new=answer.status == 201)
 
 
 def read_flow_run(flow_run_id: str, *, after_seconds: float = 0.0) -> Operation[FlowRun]:
@@ -146,7 +149,17 @@ def read_flow_run(flow_run_id: str, *, after_seconds: float = 0.0) -> Operation[
     answer = yield Request("GET", f"/flow_runs/{flow_run_id}", after_seconds=after_seconds)
     if answer.status in {404, 422}:
         raise FlowRunNotFound(f"Prefect has no flow run {flow_run_id}; it may have been deleted")
-    return parsed(answer, FlowRun.parse)
+    return parsed(answer, flow_run_in(answer))
+
+
+def flow_run_in(answer: Answer) -> Callable[[Mapping[str, Any]], FlowRun]:
+    """How a flow run of this answer is parsed: it was read when the answer says that it was given."""
+    date = {name.lower(): text for name, text in answer.headers.items()}.get("date", "")
+    try:
+        read_at = parsedate_to_datetime(date)
+    except ValueError:
+        return FlowRun.parse
+    return partial(FlowRun.parse, read_at=read_at if read_at.tzinfo else read_at.replace(tzinfo=UTC))
 
 
 def reread_flow_run(flow_run_id: str, url: str) -> Operation[FlowRun]:
@@ -173,7 +186,7 @@ def read_flow_runs(flow_run_ids: Iterable[str]) -> Operation[dict[str, FlowRun]]
     for start in range(0, len(ids), PAGE):
         wanted = {"flow_runs": {"id": {"any_": ids[start : start + PAGE]}}, "limit": PAGE}
         answer = yield Request("POST", "/flow_runs/filter", wanted)
-        runs |= {run.id: run for run in parsed_rows(answer, FlowRun.parse)}
+        runs |= {run.id: run for run in parsed_rows(answer, flow_run_in(answer))}
     return runs
 
 

@@ -23,6 +23,7 @@ from airflow.sdk.execution_time.xcom import XCom
 from airflow.triggers.base import TaskSkippedEvent, TaskSuccessEvent
 
 from bridge.in_airflow import warm_up
+from bridge.in_airflow.hand_over import REPORT_SECONDS, may_be_a_takeover, resume_not_before, seconds_to_resumption
 from bridge.in_airflow.sensors import PrefectReady
 from bridge.in_airflow.triggers import FlowRunTrigger
 from bridge.prefect_api import wire
@@ -142,11 +143,11 @@ async def test_a_run_that_reports_again_after_a_crash_is_waited_for(
     assert isinstance(await event, TaskSuccessEvent)
 
 
-async def test_deadlines_and_the_logs_position_come_back_with_a_resumption(
+async def test_what_the_wait_counts_from_and_the_logs_position_come_back_with_a_resumption(
     client: PrefectClient, prefect: LivePrefect
 ) -> None:
-    event = await fired(trigger(prefect.run_by_hand("FAILED"), run_deadline=FUTURE, logged_until=PAST))
-    assert (event.payload["run_deadline"], event.payload["start_deadline"]) == (FUTURE, None)
+    event = await fired(trigger(prefect.run_by_hand("FAILED"), counted_from=PAST, logged_until=PAST))
+    assert event.payload["counted_from"] == PAST
     assert event.payload["logged_until"] == PAST
 
 
@@ -187,7 +188,7 @@ async def test_a_success_without_its_promised_result_resumes_on_a_worker(
 
 
 async def test_a_run_that_never_starts_fires_at_its_start_deadline(client: PrefectClient, prefect: LivePrefect) -> None:
-    event = await fired(trigger(prefect.run_by_hand(), start_deadline=PAST, run_deadline=FUTURE))
+    event = await fired(trigger(prefect.run_by_hand(), start_seconds=0.0, run_seconds=3600.0))
     assert event.payload["because"] == "start_timeout"
 
 
@@ -196,7 +197,7 @@ async def test_a_start_deadline_says_nothing_of_a_run_that_has_started(
 ) -> None:
     flow_run_id = prefect.run_by_hand("RUNNING")
     payload = await fires_after(
-        trigger(flow_run_id, start_deadline=PAST), lambda: prefect.put_state(flow_run_id, "COMPLETED")
+        trigger(flow_run_id, start_seconds=0.0), lambda: prefect.put_state(flow_run_id, "COMPLETED")
     )
     assert payload["because"] == "ended"
 
@@ -205,13 +206,13 @@ async def test_a_run_that_prefect_is_about_to_repeat_has_started(client: Prefect
     flow_run_id = prefect.run_by_hand("RUNNING")
     prefect.put_state(flow_run_id, "SCHEDULED", "AwaitingRetry")
     payload = await fires_after(
-        trigger(flow_run_id, start_deadline=PAST), lambda: prefect.put_state(flow_run_id, "COMPLETED")
+        trigger(flow_run_id, start_seconds=0.0), lambda: prefect.put_state(flow_run_id, "COMPLETED")
     )
     assert payload["because"] == "ended"
 
 
 async def test_a_passed_run_deadline_fires_whatever_the_run_does(client: PrefectClient, prefect: LivePrefect) -> None:
-    event = await fired(trigger(prefect.run_by_hand("RUNNING"), start_deadline=FUTURE, run_deadline=PAST))
+    event = await fired(trigger(prefect.run_by_hand("RUNNING"), start_seconds=3600.0, run_seconds=0.0))
     assert event.payload["because"] == "run_timeout"
 
 
@@ -281,6 +282,21 @@ async def test_a_resumption_waits_until_the_deferring_worker_is_gone(
     event = await fired(trigger(failed, resume_not_before=moment.isoformat()))
     assert event.payload["because"] == "ended"
     assert datetime.now(UTC) >= moment
+
+
+def test_a_triggerer_whose_clock_is_behind_holds_a_task_no_longer_than_a_hand_over_takes() -> None:
+    ten_minutes_ahead = (datetime.now(UTC) + timedelta(minutes=10)).isoformat()
+    assert seconds_to_resumption(ten_minutes_ahead) <= 5.0 + REPORT_SECONDS
+    assert seconds_to_resumption(PAST) == 0
+    assert may_be_a_takeover(ten_minutes_ahead)  # so that it asks how far the log was written
+    assert not may_be_a_takeover(resume_not_before())
+
+
+async def test_a_trigger_that_a_bridge_before_wrote_down_keeps_its_deadlines(
+    client: PrefectClient, prefect: LivePrefect
+) -> None:
+    event = await fired(trigger(prefect.run_by_hand("RUNNING"), start_deadline=FUTURE, run_deadline=PAST))
+    assert event.payload["because"] == "run_timeout"
 
 
 async def test_nothing_blocks_the_event_loop_while_a_trigger_waits(

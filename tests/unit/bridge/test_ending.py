@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,7 +14,7 @@ from bridge.ending import describe_cancellation, never_started, out_of_sight
 from bridge.prefect_api.exchange import Answer
 from bridge.prefect_api.records import FlowRun, Worker
 from bridge.readiness import describe_attendance
-from bridge.verdict import final_from
+from bridge.verdict import is_final, seconds_to_final
 
 MOMENT = datetime(2026, 1, 5, 7, tzinfo=UTC)
 
@@ -47,9 +48,20 @@ def test_a_run_out_of_sight_is_named_with_its_page_and_may_be_retried() -> None:
 
 
 def test_a_crash_is_final_after_its_grace_and_everything_else_at_once() -> None:
-    assert final_from(flow_run("CRASHED"), 30) == MOMENT + timedelta(seconds=30)
+    later = MOMENT + timedelta(seconds=10)
+    assert seconds_to_final(flow_run("CRASHED"), 30, later) == 20
+    assert not is_final(flow_run("CRASHED"), 30, later)
+    assert is_final(flow_run("CRASHED"), 10, later)
     for state_type in ("COMPLETED", "FAILED", "CANCELLED"):
-        assert final_from(flow_run(state_type), 30) is None
+        assert is_final(flow_run(state_type), 30, later)
+
+
+def test_prefects_clock_says_how_old_a_crash_is_whatever_the_readers_clock_says() -> None:
+    crashed = replace(flow_run("CRASHED"), read_at=MOMENT + timedelta(seconds=29))
+    for wrong_clock in (MOMENT - timedelta(minutes=10), MOMENT + timedelta(minutes=10)):
+        assert seconds_to_final(crashed, 30, wrong_clock) == 1
+    set_back = replace(crashed, read_at=MOMENT - timedelta(minutes=10))
+    assert seconds_to_final(set_back, 30, MOMENT) == 30
 
 
 def never_started_in(run: FlowRun, *answers: Answer) -> str:
