@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from bridge.in_airflow.links import FLOW_RUN_URL_KEY
 from bridge.notifications.discord import send
 from bridge.notifications.message import Message, compose
 
+NOT_MAPPED = -1
 SUCCESS = "success"
 """The reason with which Airflow calls a DAG's `on_success_callback`; any other is that of a failure."""
 
@@ -25,7 +27,8 @@ class BridgeNotifier(BaseNotifier):
 
     As the DAG's `on_success_callback`: what the run's results tell, green or yellow. As a task's `on_failure_callback`
     (give it to `default_args`): red, with the failed task, the reason and the links. As the DAG's
-    `on_failure_callback`: red, with Airflow's reason.
+    `on_failure_callback`: red, with Airflow's reason. A mapped task's member that fails is told of by itself: its
+    number, its links, its facts.
 
     :param results: by task id, the `Reportable` model of what that task pushes; told in this order.
     :param links: further links by the text to show, such as MLflow's address.
@@ -51,42 +54,112 @@ class BridgeNotifier(BaseNotifier):
         send(self.compose(context), self.webhook_url or os.environ.get("DISCORD_WEBHOOK_URL"))
 
     def compose(self, context: Mapping[str, Any]) -> Message:
-        """The message for the run that `context` is about."""
+        """The message for the run that `context` is about; of a mapped task's member, for that member alone."""
         # A run whose tasks were all skipped, or that timed out, has no task instance to speak of.
         ti, dag_id, run_id = context.get("ti"), context["dag"].dag_id, context["run_id"]
         error, reason = context.get("exception"), context.get("reason") or SUCCESS
         base_url = conf.get("api", "base_url", fallback="http://localhost:8080").rstrip("/")
-        run_url = f"{base_url}/dags/{dag_id}/runs/{quote(run_id)}"
+        run_url = f"{base_url}/dags/{quote(dag_id)}/runs/{quote(run_id)}"
         if ti is not None and error is not None:
-            links = {"Airflow": f"{run_url}/tasks/{ti.task_id}"} | self._prefect_link(ti, [ti.task_id]) | self.links
-            title = f"{dag_id}: {ti.task_id} failed"
-            return compose(title, results=self._told(ti), failure=str(error) or type(error).__name__, links=links)
-        told = self._told(ti) if ti is not None else []
+            return self._of_failure(context["dag"], ti, run_url, str(error) or type(error).__name__)
+        told: list[Reportable] = []
         links = {"Airflow": run_url}
         if ti is not None:
-            links |= self._prefect_link(ti, list(self.results))
+            told = self._told({task_id: _pulled(ti, task_id) for task_id in self.results})
+            links |= _prefect_links([_pulled(ti, task_id, FLOW_RUN_URL_KEY) for task_id in self.results])
         if reason != SUCCESS:
             failure = f"Airflow gives the reason: {reason.replace('_', ' ')}."
             return compose(f"{dag_id} failed", results=told, failure=failure, links=links | self.links)
         return compose(f"{dag_id} succeeded", results=told, links=links | self.links)
 
-    def _told(self, ti: Any) -> list[Reportable]:
+    def _of_failure(self, dag: Any, ti: Any, run_url: str, failure: str) -> Message:
+        member = _map_index(ti)
+        named, page = (ti.task_id, "") if member is None else (f"{ti.task_id}[{member}]", f"/mapped/{member}")
+        beside = _beside(dag, ti.task_id)
+        told = self._told(
+            {
+                task_id: _pulled(ti, task_id) if member is None else _of_member(ti, task_id, member, beside)
+                for task_id in self.results
+            }
+        )
+        own = _pulled(ti, ti.task_id, FLOW_RUN_URL_KEY, member)
+        links = {"Airflow": f"{run_url}/tasks/{quote(ti.task_id)}{page}"} | _prefect_links([own]) | self.links
+        return compose(f"{dag.dag_id}: {named} failed", results=told, failure=failure, links=links)
+
+    def _told(self, documents: Mapping[str, list[Any]]) -> list[Reportable]:
+        """What the results tell, by task; those of a mapped task with their number, since they bear the same names."""
         told: list[Reportable] = []
-        for task_id, model in self.results.items():
-            document = ti.xcom_pull(task_ids=task_id)
-            if document is None:
-                continue
-            try:
-                result = model.model_validate(document)
-            except ValidationError as error:
-                self.log.warning("The result of %s is no %s: %s", task_id, model.__name__, error)
-                continue
-            if isinstance(result, Reportable):
-                told.append(result)
+        for task_id, found in documents.items():
+            results = [result for document in found if (result := self._result(task_id, document)) is not None]
+            several = len(results) > 1
+            told += [Numbered(each, n, len(results)) if several else each for n, each in enumerate(results, start=1)]
         return told
 
-    def _prefect_link(self, ti: Any, task_ids: list[str]) -> dict[str, str]:
-        """The address of the last flow run among these tasks."""
-        urls = [ti.xcom_pull(task_ids=task_id, key=FLOW_RUN_URL_KEY) for task_id in task_ids]
-        known = [url for url in urls if url]
-        return {"Prefect": known[-1]} if known else {}
+    def _result(self, task_id: str, document: Any) -> Reportable | None:
+        model = self.results[task_id]
+        try:
+            result = model.model_validate(document)
+        except ValidationError as error:
+            self.log.warning("The result of %s is no %s: %s", task_id, model.__name__, error)
+            return None
+        return result if isinstance(result, Reportable) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """One of several results of a mapped task, which are told beside each other."""
+
+    result: Reportable
+    number: int
+    count: int
+
+    def facts(self) -> dict[str, str]:
+        return {self._named(name): value for name, value in self.result.facts().items()}
+
+    def reservations(self) -> list[str]:
+        return [self._named(sentence) for sentence in self.result.reservations()]
+
+    def links(self) -> dict[str, str]:
+        return {self._named(text): url for text, url in self.result.links().items()}
+
+    def _named(self, text: str) -> str:
+        return f"{text} ({self.number} of {self.count})"
+
+
+def _map_index(ti: Any) -> int | None:
+    """Which member of a mapped task it is; None for a task that is not mapped."""
+    index = getattr(ti, "map_index", None)
+    return None if index is None or index < 0 else int(index)
+
+
+def _pulled(ti: Any, task_id: str, key: str = "return_value", member: int | None = None) -> list[Any]:
+    """What the task pushed under that key: nothing, one, or, of a mapped task, one each member that pushed it."""
+    if member is not None:
+        value = ti.xcom_pull(task_ids=task_id, key=key, map_indexes=member)
+        return [] if value is None else [value]
+    values = ti.xcom_pull(task_ids=task_id, key=key)
+    several = isinstance(values, Sequence) and not isinstance(values, str)
+    return [each for each in (values if several else [values]) if each is not None]
+
+
+def _of_member(ti: Any, task_id: str, member: int, beside: frozenset[str]) -> list[Any]:
+    """What belongs to the member: its own and its fellows' in the mapped group, and that of tasks that are not mapped.
+
+    Another mapped task's member of the same number is another thing.
+    """
+    return _pulled(ti, task_id, member=member if task_id in beside else NOT_MAPPED)
+
+
+def _beside(dag: Any, task_id: str) -> frozenset[str]:
+    """The task and its fellows in a mapped task group, whose members of one number belong together."""
+    task = getattr(dag, "task_dict", {}).get(task_id)
+    group = task.get_closest_mapped_task_group() if task is not None else None
+    return frozenset({task_id}) if group is None else frozenset(each.task_id for each in group.iter_tasks())
+
+
+def _prefect_links(urls: list[list[str]]) -> dict[str, str]:
+    """The address of the last task's flow run; of each, where it has several."""
+    last = next((each for each in reversed(urls) if each), [])
+    if len(last) == 1:
+        return {"Prefect": last[0]}
+    return {f"Prefect ({number} of {len(last)})": url for number, url in enumerate(last, start=1)}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import BaseModel
@@ -14,7 +15,11 @@ from pytest_httpserver import HTTPServer
 from bridge.in_airflow.links import FLOW_RUN_URL_KEY
 from bridge.in_airflow.notifier import BridgeNotifier
 from bridge.notifications.discord import send
-from bridge.notifications.message import Level
+from bridge.notifications.message import Level, Message
+from tests.airflow.dags.mapped import Numbers
+
+if TYPE_CHECKING:
+    from airflow.dag_processing.dagbag import DagBag
 
 
 class Trained(BaseModel):
@@ -36,6 +41,7 @@ class Ti:
 
     task_id: str = "train"
     xcoms: dict[tuple[str, str], Any] = field(default_factory=dict)
+    map_index: int = -1
 
     def xcom_pull(self, task_ids: str, key: str = "return_value") -> Any:
         return self.xcoms.get((task_ids, key))
@@ -116,3 +122,61 @@ def test_nobody_listening_does_not_fail_the_callback(unused_tcp_port: int, monke
     monkeypatch.setattr("bridge.in_airflow.notifier.send", partial(send, budget_seconds=0.3))
     failing = BridgeNotifier(webhook_url=f"http://127.0.0.1:{unused_tcp_port}/hook")
     failing.notify(context(trained(0.9), reason="success"))
+
+
+class Recorder(BridgeNotifier):
+    """Keeps the messages instead of sending them."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.told: list[Message] = []
+
+    def notify(self, context: Mapping[str, Any]) -> None:
+        self.told.append(self.compose(context))
+
+
+@pytest.fixture
+def heard(scenarios: DagBag) -> Callable[[str], Recorder]:
+    """What is told of a run of that DAG, by its tasks that fail and by its task `last`."""
+
+    def run(dag_id: str) -> Recorder:
+        dag = scenarios.dags[dag_id]
+        recorder = Recorder(results=dict.fromkeys(["whole", "one", "elsewhere", "each.begin", "each.end"], Numbers))
+        for task in dag.tasks:
+            task.on_failure_callback = [recorder]
+            if task.task_id == "last":
+                task.on_success_callback = [recorder]
+        dag.test()
+        return recorder
+
+    return run
+
+
+def test_a_mapped_member_that_fails_is_told_of_by_itself(heard: Callable[[str], Recorder]) -> None:
+    """Airflow keeps each member's results and links apart; what is not mapped is told as well."""
+    [message] = heard("mapped_with_a_failure").told
+    assert message.title == "mapped_with_a_failure: one[1] failed"
+    assert message.sentences == ("number 1 is too much",)
+    assert message.facts == {"number of whole": "100"}
+    assert message.links["Airflow"].endswith("/tasks/one/mapped/1")
+    assert message.links["Prefect"] == "http://prefect/one/1"
+
+
+def test_a_member_of_a_mapped_group_is_told_with_its_fellows(heard: Callable[[str], Recorder]) -> None:
+    [message] = heard("mapped_group_with_a_failure").told
+    assert message.title == "mapped_group_with_a_failure: each.end[2] failed"
+    assert message.facts == {"number of whole": "100", "number of each.begin": "2"}
+    assert message.links["Airflow"].endswith("/tasks/each.end/mapped/2")
+
+
+def test_every_result_of_a_mapped_task_is_told_when_all_went_well(heard: Callable[[str], Recorder]) -> None:
+    [message] = heard("mapped_well").told
+    assert message.facts == {
+        "number of whole": "100",
+        "number of one (1 of 3)": "0",
+        "number of one (2 of 3)": "1",
+        "number of one (3 of 3)": "2",
+    }
+    assert [url for name, url in message.links.items() if name.startswith("Prefect (")] == [
+        f"http://prefect/one/{number}" for number in range(3)
+    ]
