@@ -11,7 +11,6 @@ Prefect's runner's: pick-up, limits, cancellation, hooks. See docs/decisions/001
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import importlib
 import multiprocessing
@@ -24,19 +23,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import httpx
-import yaml
 from anyio import get_cancelled_exc_class, move_on_after, wait_readable
 from anyio.abc import TaskStatus
-from prefect import Flow
-from prefect.client.schemas.actions import DeploymentScheduleCreate
-from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
-from prefect.exceptions import MissingFlowError
-from prefect.flows import load_flow_from_entrypoint
-from prefect.settings import PREFECT_API_URL
-from prefect.types.entrypoint import EntrypointType
 
 from flows.adapters.prefect_internals import Runner, run_engine, start_flow_runs_by
+from flows.deploying import leave_to_people, parse_arguments, read_deployments
 
 WARM = "flows.warm"
 GRACE_SECONDS = 30
@@ -48,14 +40,9 @@ LOST = 255
 
 def main() -> None:
     """Serve until Ctrl-C or SIGTERM."""
-    parser = argparse.ArgumentParser(prog="python -m flows.serving", description=__doc__.partition("\n")[0])
-    parser.add_argument("--deployments", type=Path, default=Path("prefect.yaml"), help="file (default prefect.yaml)")
-    declared: Path = parser.parse_args().deployments
-    api = PREFECT_API_URL.value()
-    if not api:
-        raise SystemExit("PREFECT_API_URL is not set: flows are served to a server, such as http://127.0.0.1:4200/api")
+    declared, api = parse_arguments("python -m flows.serving", __doc__)
     try:
-        deployments = read_deployments(declared)
+        deployments = read_deployments(declared, served=True)
     except FileNotFoundError:
         raise SystemExit(
             f"there is no {declared}: serve from the checkout, or name the file by --deployments"
@@ -71,18 +58,6 @@ def main() -> None:
         raise SystemExit(str(error)) from None
     except httpx.ConnectError as error:
         raise SystemExit(f"no Prefect server answers at {api} ({error}): start it, or mend PREFECT_API_URL") from None
-
-
-def read_deployments(declared: Path) -> list[RunnerDeployment]:
-    """The deployments that the file declares, without their work pool.
-
-    Its schedules are on unless MONITOR_SCHEDULE_ACTIVE is false. Raises FileNotFoundError, and ValueError for a
-    declaration that says less than those of `prefect.yaml`.
-    """
-    try:
-        return [_deployment(each) for each in yaml.safe_load(declared.read_text())["deployments"]]
-    except (KeyError, TypeError, ImportError, MissingFlowError, yaml.YAMLError) as error:
-        raise ValueError(f"{declared} does not declare deployments as prefect.yaml does: {error}") from error
 
 
 def fork_flow_runs() -> None:
@@ -129,31 +104,11 @@ def fork_flow_runs() -> None:
     start_flow_runs_by(fork)
 
 
-def _deployment(declared: Mapping[str, Any]) -> RunnerDeployment:
-    if ":" in declared["entrypoint"]:
-        raise ValueError(f"{declared['entrypoint']}: name the flow by its module, such as flows.scoring.score")
-    active = os.environ.get("MONITOR_SCHEDULE_ACTIVE", "true") == "true"
-    schedules = [
-        DeploymentScheduleCreate(
-            schedule=CronSchedule(cron=each["cron"], timezone=each["timezone"]),
-            active=active and each["active"] is not False,
-            slug=each["slug"],
-        )
-        for each in declared["schedules"]
-    ]
-    told = {name: declared[name] for name in ("name", "description", "parameters", "tags")}
-    flow: Flow[..., Any] = load_flow_from_entrypoint(declared["entrypoint"], use_placeholder_flow=False)
-    module = EntrypointType.MODULE_PATH
-    deployment = RunnerDeployment.from_flow(flow, **told, schedules=schedules, entrypoint_type=module)
-    # said, not left out: a deployment that was made for a work pool would keep it
-    deployment.work_pool_name = deployment.work_queue_name = None
-    return deployment
-
-
 async def _serve(deployments: list[RunnerDeployment]) -> None:
     # a pause would outlast this process
     runner = Runner(name="model-factory", pause_on_shutdown=False)
     for deployment in deployments:
+        await leave_to_people(deployment)
         await runner.aadd_deployment(deployment)
     fork_flow_runs()
     print(f"serving {', '.join(f'{each.flow_name}/{each.name}' for each in deployments)}", flush=True)

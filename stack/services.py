@@ -63,7 +63,12 @@ def _prefect(settings: StackSettings, environment: Mapping[str, str]) -> list[Se
             environment,
             after=("prefect-server",),
         ),
-        Service("prefect-deploy", (prefect, "--no-prompt", "deploy", "--all"), environment, after=("prefect-pool",)),
+        Service(
+            "prefect-deploy",
+            (str(ML / "python"), "-m", "flows.deploying"),
+            environment,
+            after=("prefect-pool",),
+        ),
         Service(
             "prefect-worker",
             (prefect, *worker, "--install-policy", "never"),

@@ -67,6 +67,110 @@ def test_every_flow_is_deployed_and_the_schedule_can_be_switched_off(
     assert schedules(prefect) == [(False, "0 9 * * *", "UTC")]
 
 
+@pytest.fixture
+def start_up(start: Start, tmp_path: Path, command: Callable[[str], str], prefect: Prefect) -> Callable[..., str]:
+    """Deploys as every start of the stack does, and gives what it said."""
+
+    def run(**variables: str) -> str:
+        if "models" not in pools(prefect):
+            prefect.post("work_pools/", {"name": "models", "type": "process"})
+        log = tmp_path / "deploying.log"
+        file = str(CHECKOUT / "prefect.yaml")
+        words = [command("python"), "-m", "flows.deploying", "--deployments", file]
+        process = start(words, log, **variables)
+        assert process.wait(DEPLOY_SECONDS) == 0, log.read_text()[-3000:]
+        return log.read_text()
+
+    return run
+
+
+def remove_deployments(prefect: Prefect) -> None:
+    for name, entry in prefect.deployments().items():
+        if name in NAMES:
+            prefect.request("DELETE", f"deployments/{entry['id']}")
+
+
+def pools(prefect: Prefect) -> dict[str, dict[str, object]]:
+    return {pool["name"]: pool for pool in prefect.post("work_pools/filter", {})}
+
+
+def test_a_first_start_deploys_as_the_file_says(
+    prefect: Prefect, start_up: Callable[..., str], deploy: Callable[..., None]
+) -> None:
+    """As `prefect deploy --all` does, to the last field of what is declared."""
+    fields = ["entrypoint", "parameters", "tags", "description", "job_variables", "work_pool_name", "work_queue_name"]
+    fields += ["paused", "parameter_openapi_schema", "enforce_parameter_schema", "path"]
+
+    def made() -> dict[str, dict[str, object]]:
+        found = {name: {key: entry[key] for key in fields} for name, entry in prefect.deployments().items()}
+        assert set(found) >= NAMES
+        return {name: found[name] for name in NAMES}
+
+    remove_deployments(prefect)
+    start_up()
+    ours, ours_scheduled = made(), schedules(prefect)
+    remove_deployments(prefect)
+    deploy()
+    assert ours == made()
+    assert ours_scheduled == schedules(prefect) == [(True, "0 9 * * *", "UTC")]
+
+
+def test_what_people_decided_outlives_a_start(prefect: Prefect, start_up: Callable[..., str]) -> None:
+    start_up()
+    monitor, score, train = (
+        prefect.deployments()[f"{flow}/products"]["id"]
+        for flow in ("monitor-and-retrain", "score", "training-pipeline")
+    )
+    prefect.request("POST", f"deployments/{score}/pause_deployment")
+    prefect.request("PATCH", f"deployments/{score}", {"concurrency_limit": 2})
+    limit = prefect.deployments()["score/products"]["global_concurrency_limit"]["id"]
+    prefect.request("PATCH", f"v2/concurrency_limits/{limit}", {"limit": 0})
+    [daily] = prefect.deployments()["monitor-and-retrain/products"]["schedules"]
+    prefect.request("PATCH", f"deployments/{monitor}/schedules/{daily['id']}", {"active": False})
+    own = [{"schedule": {"interval": 3600}, "active": True}]
+    prefect.request("POST", f"deployments/{train}/schedules", own)
+    prefect.request("PATCH", "work_pools/models", {"is_paused": True, "concurrency_limit": 3})
+    prefect.request("PATCH", "work_pools/models/queues/default", {"is_paused": True})
+
+    def decided() -> list[object]:
+        found = prefect.deployments()
+        deployed = [
+            (
+                name,
+                found[name]["paused"],
+                [(each["id"], each["active"], each["schedule"]) for each in found[name]["schedules"]],
+                (found[name]["global_concurrency_limit"] or {}).get("limit"),
+            )
+            for name in sorted(NAMES)
+        ]
+        pool = pools(prefect)["models"]
+        [queue] = prefect.post("work_pools/models/queues/filter", {})
+        return [deployed, pool["is_paused"], pool["concurrency_limit"], queue["is_paused"]]
+
+    before = decided()
+    prefect.request("PATCH", f"deployments/{score}", {"description": "an older word of the file"})
+    said = start_up(MONITOR_SCHEDULE_ACTIVE="true")
+    assert decided() == before
+    assert "score/products renewed; pauses, schedules and limits are left as they are in Prefect" in said
+    assert prefect.deployments()["score/products"]["description"] == "Let the champion predict the week's arrivals."
+
+    prefect.request("PATCH", "work_pools/models", {"is_paused": False, "concurrency_limit": None})
+    prefect.request("PATCH", "work_pools/models/queues/default", {"is_paused": False})
+    remove_deployments(prefect)
+
+
+def test_what_was_switched_on_in_prefect_stays_on(prefect: Prefect, start_up: Callable[..., str]) -> None:
+    """The variable speaks of the first start."""
+    remove_deployments(prefect)
+    start_up(MONITOR_SCHEDULE_ACTIVE="false")
+    assert schedules(prefect) == [(False, "0 9 * * *", "UTC")]
+    entry = prefect.deployments()["monitor-and-retrain/products"]
+    [daily] = entry["schedules"]
+    prefect.request("PATCH", f"deployments/{entry['id']}/schedules/{daily['id']}", {"active": True})
+    start_up(MONITOR_SCHEDULE_ACTIVE="false")
+    assert schedules(prefect) == [(True, "0 9 * * *", "UTC")]
+
+
 def test_a_worker_runs_a_deployment_against_a_tracking_server_and_its_result_crosses_as_json(
     home: Home,
     prefect: Prefect,
