@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
+from airflow.sdk.execution_time.comms import _new_encoder
 from airflow.sdk.execution_time.context import AssetStateStoreAccessors
 from airflow.serialization.encoders import encode_trigger
 from airflow.triggers.base import TriggerEvent
@@ -415,6 +416,8 @@ async def test_a_poisoned_result_is_set_aside_and_told_once_among_healthy_ones(
             assert event["omitted_because"]
         assert [record.events[0]["result"], record.events[-1]["result"]] == [{"f1": 0.5}, {"f1": 0.6}]
         json.dumps(record.events, allow_nan=False).encode()
+        for event in record.events:  # as the triggerer's process sends it
+            assert _new_encoder().encode(TriggerEvent(event))
 
 
 @pytest.mark.parametrize("fault", [UnexpectedAnswer, PrefectUnreachable])
