@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+from bridge.plain_text import as_lines
 from stack.interruption import interruptible, shielded
 from stack.lifecycle import follow, running, start, stop
 from stack.progress import say_ready
@@ -26,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         return int(chosen.run(read_stack_settings(), chosen) or 0)
     except StackError as error:
         sys.stdout.flush()
-        print(f"stack: {error}", file=sys.stderr)
+        print(f"stack: {as_lines(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

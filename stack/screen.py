@@ -12,8 +12,11 @@ from typing import Protocol
 from rich import box
 from rich.console import Console
 from rich.live import Live
+from rich.style import Style
 from rich.table import Table
+from rich.text import Text
 
+from bridge.plain_text import as_line
 from stack.airflow_api import TaskInstance
 from stack.flow_runs import SeenFlowRun
 from stack.weeks import TASKS
@@ -72,10 +75,10 @@ class LiveTable:
             style = "red" if task.state in FAILED else STYLES.get(task.state, "")
             table.add_row(
                 task.task_id,
-                f"[{style}]{words(task)}[/]" if style else words(task),
+                Text(words(task), style),
                 f"{task.seconds:.1f}" if task.seconds else "",
-                f"[link={behind.url}]{behind.name}[/link]" if behind else "",
-                behind.state if behind else "",
+                Text(as_line(behind.name), Style(link=behind.url)) if behind else "",
+                Text(as_line(behind.state)) if behind else "",
             )
         self._live.update(table)
 
@@ -93,4 +96,4 @@ def words(task: TaskInstance) -> str:
 
 
 def _flow_words(flow_run: SeenFlowRun | None) -> str:
-    return f"Prefect: {flow_run.name} {flow_run.state}" if flow_run else ""
+    return as_line(f"Prefect: {flow_run.name} {flow_run.state}") if flow_run else ""

@@ -12,7 +12,9 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
+from bridge.plain_text import as_line
 from factory.contracts import DatasetRef, MonitorResult, PromotionResult
 from stack.airflow_api import DagRun
 from stack.identity import Identity
@@ -84,8 +86,8 @@ def reports_table(reports: Iterable[WeekReport]) -> Table:
             str(each.classes),
             f"{each.challenger}  {_pair(each.challenger_f1)}",
             f"{each.champion}  {_pair(each.champion_f1)}" if each.champion_f1 else "none",
-            verdict,
-            each.drift,
+            Text(as_line(verdict)),
+            Text(as_line(each.drift)),
         )
     return table
 
