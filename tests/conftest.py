@@ -1,4 +1,8 @@
-"""One real Prefect server with small flows, for every test that wants one; nothing is started until one does."""
+"""Two real Prefect servers with small flows, for every test that wants one; nothing is started until one does.
+
+In a run of the suite they are the run's, which other lanes use at the same time: a test looks for its own runs by
+their tag or id. Called by hand, pytest starts its own.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import shared_services
 from tests.live_prefect import LivePrefect
 
 FLOWS = Path(__file__).with_name("contract") / "flows_for_tests.py"
@@ -23,8 +28,26 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session")
 def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePrefect]:
-    """The server, with the flows of `flows_for_tests.py` served as deployments named `t`."""
-    server = LivePrefect(tmp_path_factory.mktemp("prefect"))
+    """The server that lets everybody in, with the flows of `flows_for_tests.py` served as deployments named `t`."""
+    home = tmp_path_factory.mktemp("prefect")
+    if port := shared_services.shared_port(shared_services.OPEN_PREFECT_PORT):
+        yield LivePrefect(home, port)
+    else:
+        yield from _served(LivePrefect(home))
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePrefect]:
+    """The server that lets nobody in without user and password, with the same flows."""
+    home = tmp_path_factory.mktemp("guarded")
+    basic_auth = f"{shared_services.GUARDED_USER}:{shared_services.GUARDED_PASSWORD}"
+    if port := shared_services.shared_port(shared_services.GUARDED_PREFECT_PORT):
+        yield LivePrefect(home, port, basic_auth=basic_auth)
+    else:
+        yield from _served(LivePrefect(home, basic_auth=basic_auth))
+
+
+def _served(server: LivePrefect) -> Iterator[LivePrefect]:
     server.start()
     try:
         with server.serving(FLOWS, "t", flows=5):

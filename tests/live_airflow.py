@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 
 from tests.live_prefect import CHECKOUT, free_port, wait_until
+from tests.shared_services import AIRFLOW_DATABASE, copy_template
 
 AIRFLOW_PYTHON = Path(os.environ.get("BRIDGE_AIRFLOW_PYTHON", CHECKOUT / ".venv-airflow" / "bin" / "python"))
 START_SECONDS = 120
@@ -88,8 +89,9 @@ class LiveAirflow:
         """All four services, on a new database."""
         self.home.mkdir(parents=True, exist_ok=True)
         (self.home / "passwords.json").write_text(json.dumps({ADMIN: PASSWORD}))
-        migrated = self._spawn("migrate", ("db", "migrate")).wait(START_SECONDS)
-        assert migrated == 0, (self.home / "migrate.log").read_text()
+        if not copy_template(AIRFLOW_DATABASE, self.home):
+            migrated = self._spawn("migrate", ("db", "migrate")).wait(START_SECONDS)
+            assert migrated == 0, (self.home / "migrate.log").read_text()
         for service in SERVICES:
             self.start_service(service)
         wait_until(self._is_up, f"Airflow answers, see {self.home}", START_SECONDS)

@@ -18,6 +18,8 @@ from typing import Any
 
 import httpx
 
+from tests.shared_services import PREFECT_DATABASE, copy_template
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 ML_PYTHON = Path(os.environ.get("BRIDGE_ML_PYTHON", CHECKOUT / ".venv-ml" / "bin" / "python"))
 START_SECONDS = 120
@@ -40,11 +42,12 @@ def free_port() -> int:
 
 @dataclass
 class LivePrefect:
-    """One server; it can be killed and started again on its port with its data."""
+    """One server; it can be killed and started again on its port with its data, in SQLite where no URL is given."""
 
     home: Path
     port: int = field(default_factory=free_port)
     basic_auth: str | None = None
+    database_url: str | None = None
     _server: subprocess.Popen[bytes] | None = None
     # No connection is kept: the server closes idle ones.
     _http: httpx.Client = field(
@@ -64,6 +67,7 @@ class LivePrefect:
             **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
             **({name: value for name, value in auth.items() if value}),
             "PREFECT_HOME": str(self.home),
+            **({"PREFECT_SERVER_DATABASE_CONNECTION_URL": self.database_url} if self.database_url else {}),
             "PREFECT_API_URL": self.api_url,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
@@ -71,6 +75,8 @@ class LivePrefect:
         }
 
     def start(self) -> None:
+        self.home.mkdir(parents=True, exist_ok=True)
+        copy_template(PREFECT_DATABASE, self.home)
         command = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
         self._server = self._run(command, "server.log")
         wait_until(self._answers, f"Prefect's server answers, see {self.home / 'server.log'}", START_SECONDS)

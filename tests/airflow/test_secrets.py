@@ -17,11 +17,11 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from bridge.in_airflow.operators import RunPrefectDeployment
-from tests.conftest import FLOWS
 from tests.live_prefect import LivePrefect
+from tests.shared_services import GUARDED_PASSWORD as PASSWORD
+from tests.shared_services import GUARDED_USER as USER
 
 KEY = "pnu_Zk9wQ3/rT+7uVx=secret"
-USER, PASSWORD = "airflow-team", "pa:ss/w0rd+&secret"
 
 LOGGERS = ("", "airflow", "bridge", "httpcore", "httpx", "task", "websockets", "websockets.client")
 
@@ -77,18 +77,6 @@ def traces(tmp_path: Path, scenarios: Any) -> Iterator[Traces]:
         logging.getLogger(name).propagate = propagate
         logging.getLogger(name).removeHandler(handler)
     handler.close()
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePrefect]:
-    """A server that lets nobody in without user and password."""
-    server = LivePrefect(tmp_path_factory.mktemp("guarded"), basic_auth=f"{USER}:{PASSWORD}")
-    server.start()
-    try:
-        with server.serving(FLOWS, "t", flows=5):
-            yield server
-    finally:
-        server.stop()
 
 
 def connect(monkeypatch: pytest.MonkeyPatch, server: LivePrefect, **credentials: str) -> None:

@@ -9,9 +9,11 @@ from urllib.parse import quote
 import pytest
 
 from bridge.testing import Course, FakePrefect
-from tests.airflow.test_secrets import PASSWORD, USER, forms
+from tests.airflow.test_secrets import forms
 from tests.live_airflow import LiveAirflow
 from tests.live_prefect import wait_until
+from tests.shared_services import GUARDED_PASSWORD as PASSWORD
+from tests.shared_services import GUARDED_USER as USER
 
 PATIENCE_SECONDS = 240
 

@@ -47,5 +47,10 @@ def fail_once(path: str) -> None:
     Artifact(type="result", key="bridge-result", data={"text": "second", "number": 2}).create()
 
 
-if __name__ == "__main__":
+def serve_all() -> None:
+    """Serve them as deployments of the name that the command line says."""
     serve(*(each.to_deployment(sys.argv[1]) for each in (echo, fail, skip, hold, fail_once)))
+
+
+if __name__ == "__main__":
+    serve_all()

