@@ -6,9 +6,11 @@ their tag or id. Called by hand, pytest starts its own.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,24 @@ def pytest_configure() -> None:
         version("airflow-provider-prefect")
     except PackageNotFoundError:
         raise pytest.UsageError("this environment is not as pyproject.toml says: run make install-test") from None
+
+
+@pytest.fixture
+def awaited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds for which code has been ready to wait in `asyncio.wait`, one after another.
+
+    In their place a test must not take the time: how long a machine needs beside that says nothing of the code.
+    """
+    ready: list[float] = []
+    wait = asyncio.wait
+
+    def noted(things: Any, *, timeout: float | None = None, **more: Any) -> Any:
+        if timeout is not None:
+            ready.append(timeout)
+        return wait(things, timeout=timeout, **more)
+
+    monkeypatch.setattr(asyncio, "wait", noted)
+    return ready
 
 
 @pytest.fixture(scope="session")

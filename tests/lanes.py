@@ -30,8 +30,8 @@ LANES = (
     Lane("approval", AIRFLOW, ("airflow/test_approval_in_airflow.py", "airflow/test_secrets_in_airflow.py")),
     Lane("contract", AIRFLOW, ("contract",)),
     Lane("faults", AIRFLOW, ("faults",)),
-    Lane("units of the models", ML, ("unit/factory", "unit/flows", "unit/stack", "unit/docker", "unit/isolation")),
-    Lane("units of the bridge", AIRFLOW, ("unit/bridge", "unit/plugins", "unit/isolation"), shares=False),
+    Lane("models", ML, ("unit/factory", "unit/flows", "unit/stack", "unit/docker", "unit/isolation")),
+    Lane("bridge", AIRFLOW, ("unit/bridge", "unit/plugins", "unit/isolation"), shares=False),
 )
 """The longest first."""
 

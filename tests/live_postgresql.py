@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+CARELESS = ("fsync = off", "full_page_writes = off", "synchronous_commit = off")
+"""What is lost when the machine is lost need not be found again: its tests are lost too."""
+
 
 @contextmanager
 def live_postgresql() -> Iterator[str]:
@@ -19,6 +22,9 @@ def live_postgresql() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="tests-pg-"))  # short: its socket's path has a limit
     server = get_server(folder / "data", cleanup_mode="stop")
     try:
+        for setting in CARELESS:
+            server.psql(f"ALTER SYSTEM SET {setting}")
+        server.psql("SELECT pg_reload_conf()")
         yield server.get_uri()
     finally:
         server.cleanup()

@@ -163,16 +163,16 @@ def test_a_schedule_is_paused_and_resumed(as_user: Browser, fake: FakePrefect) -
 
 
 @pytest.mark.parametrize("path", ["", "runs", "run", "deployments", "runs/00000000-0000-4000-8000-000000000000"])
-def test_a_prefect_that_hangs_is_told_within_two_seconds(as_user: Browser, fake: FakePrefect, path: str) -> None:
+def test_a_prefect_that_hangs_is_told_within_two_seconds(
+    as_user: Browser, fake: FakePrefect, awaited: list[float], path: str
+) -> None:
     admin = as_user("admin")
     fake.faults.delay(30, times=None)
-    began = time.monotonic()
     page = admin.get(f"{PAGE}/{path}", headers={"x-live": "1"})
-    took_seconds = time.monotonic() - began
     fake.faults.clear()
     assert page.status_code == 200
     assert "Prefect does not answer" in page.text
-    assert took_seconds < 2
+    assert 0 < sum(awaited) < 2
 
 
 def test_while_prefect_is_away_nothing_looks_like_loading_and_nobody_asks_in_haste(
@@ -229,17 +229,18 @@ def test_the_overview_tells_of_a_use_case_and_of_what_needs_attention(
     assert "No worker is online on pool models" not in page
 
 
-def test_the_overview_paints_before_prefect_has_answered(as_user: Browser, fake: FakePrefect) -> None:
+def test_the_overview_paints_before_prefect_has_answered(
+    as_user: Browser, fake: FakePrefect, awaited: list[float]
+) -> None:
     fake.deployment("score/products", work_pool="models")
     admin = as_user("admin")
     admin.get(f"{PAGE}/runs")
     fake.faults.delay(30, times=None)
-    began = time.monotonic()
+    awaited.clear()
     page = admin.get(f"{PAGE}/")
-    took_seconds = time.monotonic() - began
     fake.faults.clear()
     assert "Asking Prefect" in page.text
-    assert took_seconds < 1.5  # it waits for a tenth of a second a step; the rest is this machine's
+    assert 0 < sum(awaited) < 1.5  # a tenth of a second a step
 
 
 def decision(number: int, outcome: str, **more: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -71,14 +70,16 @@ async def test_a_change_costs_what_it_costs_and_what_was_read_before_is_read_ane
     assert (await look(shared, run.id)).value.state_type == "CANCELLED"
 
 
-async def test_a_prefect_that_is_away_is_told_within_two_seconds_and_what_was_seen_stays(fake: FakePrefect) -> None:
+async def test_a_prefect_that_is_away_is_told_within_two_seconds_and_what_was_seen_stays(
+    fake: FakePrefect, awaited: list[float]
+) -> None:
     run, shared = fake.run("a/b"), reader(fake)
     seen = await look(shared, run.id)
     fake.faults.delay(30, times=None)
     shared.expire()
-    began = time.monotonic()
+    awaited.clear()
     later = await look(shared, run.id, fresh_seconds=0.0)
-    assert time.monotonic() - began < 2
+    assert 0 < sum(awaited) < 2
     assert (later.value, later.read_at) == (seen.value, seen.read_at)
     assert "has not answered" in str(later.trouble)
     fake.faults.clear()
@@ -158,8 +159,7 @@ async def test_a_change_that_prefect_does_not_answer_is_given_up_and_said_so(
     run = fake.run("a/b")
     monkeypatch.setattr(prefect_reader, "ACTING_SECONDS", 0.5)
     fake.faults.delay(30, times=None)
-    began = time.monotonic()
-    with pytest.raises(PrefectUnreachable, match="look at the runs before you ask again"):
+    # for half a second, not for the thirty of one request
+    with pytest.raises(PrefectUnreachable, match=r"for 0\.5 s.*look at the runs before you ask again"):
         await reader(fake).act(wire.cancel_flow_run(run.id))
-    assert time.monotonic() - began < 5  # far from the thirty seconds of one request; the rest is this machine's
     fake.faults.clear()
