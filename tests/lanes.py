@@ -30,7 +30,7 @@ LANES = (
     Lane("approval", AIRFLOW, ("airflow/test_approval_in_airflow.py", "airflow/test_secrets_in_airflow.py")),
     Lane("contract", AIRFLOW, ("contract",)),
     Lane("faults", AIRFLOW, ("faults",)),
-    Lane("models", ML, ("unit/factory", "unit/flows", "unit/stack", "unit/docker", "unit/isolation")),
+    Lane("models", ML, ("unit/factory", "unit/flows", "unit/stack", "unit/docker", "unit/suite", "unit/isolation")),
     Lane("bridge", AIRFLOW, ("unit/bridge", "unit/plugins", "unit/isolation"), shares=False),
 )
 """The longest first."""

@@ -23,7 +23,7 @@ from tests.live_prefect import CHECKOUT, free_port, wait_until
 from tests.shared_services import AIRFLOW_DATABASE, copy_template
 
 AIRFLOW_PYTHON = Path(os.environ.get("BRIDGE_AIRFLOW_PYTHON", CHECKOUT / ".venv-airflow" / "bin" / "python"))
-START_SECONDS = 120
+START_SECONDS = 600
 ADMIN = "admin"
 PASSWORD = "a-password-for-tests"
 SECRET = "a-secret-of-at-least-sixty-four-bytes-for-tests-of-this-project-only"

@@ -22,7 +22,7 @@ from tests.shared_services import PREFECT_DATABASE, copy_template
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 ML_PYTHON = Path(os.environ.get("BRIDGE_ML_PYTHON", CHECKOUT / ".venv-ml" / "bin" / "python"))
-START_SECONDS = 120
+START_SECONDS = 600
 BUSY_SECONDS = 30
 
 
@@ -92,8 +92,13 @@ class LivePrefect:
     def serving(self, script: Path, name: str, flows: int) -> Iterator[None]:
         """The script's flows, served as deployments of that name."""
         served = self._run([str(script), name], "serve.log")
+
+        def are_there() -> bool:
+            assert served.poll() is None, (self.home / "serve.log").read_text()
+            return self._deployed(name) == flows
+
         try:
-            wait_until(lambda: self._deployed(name) == flows, f"the flows of {script.name} are served", START_SECONDS)
+            wait_until(are_there, f"the flows of {script.name} are served", START_SECONDS)
             yield
         finally:
             _end(served, signal.SIGTERM)

@@ -17,6 +17,7 @@ import pytest
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.connection import PrefectConnection
 from tests.live_prefect import CHECKOUT, LivePrefect
+from tests.shared_services import AIRFLOW_DATABASE, copy_template
 
 if TYPE_CHECKING:
     from airflow.models.dagbag import DagBag
@@ -30,6 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Airflow reads its settings when it is imported, and tests import it while they are collected."""
     home = tempfile.mkdtemp(prefix="airflow-")
     config.stash[HOME] = home
+    copy_template(AIRFLOW_DATABASE, Path(home))
     os.environ |= {
         "AIRFLOW_HOME": home,
         "AIRFLOW__CORE__DAGS_FOLDER": str(SCENARIOS),

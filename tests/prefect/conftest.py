@@ -24,8 +24,9 @@ from factory import checking, cutting, loading, sources, weeks
 from factory.catalogue import open_catalogue
 from factory.contracts import DatasetRef
 from factory.settings import Settings, read_settings
+from tests.shared_services import PREFECT_DATABASE, copy_template
 
-START_SECONDS = 120
+START_SECONDS = 600
 BUSY_SECONDS = 30
 RUN_SECONDS = 240
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
@@ -159,6 +160,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect
     folder, port = tmp_path_factory.mktemp("prefect"), free_port()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment = {**inherited, **QUIET, "PREFECT_HOME": str(folder)}
+    copy_template(PREFECT_DATABASE, folder)
     log = folder / "server.log"
     process = spawn([tool("prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(port)], log, environment)
     try:
