@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the others.
 .DEFAULT_GOAL := help
-.PHONY: help python installed install install-test demo up down status logs test test-browser test-faults test-matrix test-model test-wheel bench-control-page bench-cycle bench-dataset bench-drift bench-task-end bench-training bench-waits pictures lint env lock wheel clean
+.PHONY: help python installed install install-test demo up down status logs test test-all test-browser test-busy test-faults test-matrix test-model test-sqlite test-wheel bench-control-page bench-cycle bench-dataset bench-drift bench-task-end bench-training bench-waits pictures lint env lock wheel clean
 
 PYTHON ?= python3
 ML := .venv-ml/bin
@@ -51,8 +51,16 @@ logs: installed ## the services' logs (SERVICE=mlflow for one)
 installed:
 	@[ -x $(ML)/python ] || { echo "nothing is installed here yet: make install" >&2; exit 1; }
 
-test: install-test ## every test, in the environment it belongs to
-	@exec sh stack/run_tests.sh
+test: install-test ## every test but the long ones, in lanes side by side (8 minutes; LANES="contract faults": these)
+	@exec $(ML)/python -m tests.suite $(LANES)
+
+test-all: test test-sqlite test-wheel test-model test-faults test-browser test-matrix ## every test there is (an hour and a half)
+
+test-busy: install-test ## the tests three times, beside a busy loop on every core (TIMES=3)
+	@exec $(ML)/python -m tests.suite --busy $(or $(TIMES),3) $(LANES)
+
+test-sqlite: install-test ## a week through the whole stack without PostgreSQL
+	$(ML)/python -m pytest tests/e2e/test_sqlite.py
 
 $(BROWSER)/pytest: requirements/browser.txt
 	@$(PYTHON) stack/install.py tools
