@@ -51,10 +51,10 @@ logs: installed ## the services' logs (SERVICE=mlflow for one)
 installed:
 	@[ -x $(ML)/python ] || { echo "nothing is installed here yet: make install" >&2; exit 1; }
 
-test: install-test ## every test but the long ones, in lanes side by side (8 minutes; LANES="contract faults": these)
+test: install-test ## every test but the long ones, in lanes side by side (LANES="contract faults": these)
 	@exec $(ML)/python -m tests.suite $(LANES)
 
-test-all: test test-sqlite test-wheel test-model test-faults test-browser test-matrix ## every test there is (an hour and a half)
+test-all: test test-sqlite test-wheel test-model test-faults test-browser test-matrix ## every test there is
 
 test-busy: install-test ## the tests three times, beside a busy loop on every core (TIMES=3)
 	@exec $(ML)/python -m tests.suite --busy $(or $(TIMES),3) $(LANES)

@@ -76,7 +76,8 @@ class LivePrefect:
 
     def start(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
-        copy_template(PREFECT_DATABASE, self.home)
+        if self.database_url is None:
+            copy_template(PREFECT_DATABASE, self.home)
         command = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
         self._server = self._run(command, "server.log")
         wait_until(self._answers, f"Prefect's server answers, see {self.home / 'server.log'}", START_SECONDS)

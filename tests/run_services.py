@@ -23,18 +23,22 @@ def run_services(folder: Path) -> Iterator[dict[str, str]]:
     """The environment variables by which lanes find what they share; ended with the block."""
     templates = folder / "templates"
     templates.mkdir()
+    basic_auth = f"{shared_services.GUARDED_USER}:{shared_services.GUARDED_PASSWORD}"
+    guarded = LivePrefect(folder / "guarded", basic_auth=basic_auth)
     with ExitStack() as stack:
         url = stack.enter_context(live_postgresql())
         server = LivePrefect(folder / "open", database_url=url.replace("postgresql://", "postgresql+asyncpg://", 1))
         with ThreadPoolExecutor() as pool:
-            migrated = [pool.submit(_migrate_airflow, templates), pool.submit(_migrate_prefect, templates)]
-            stack.enter_context(_serving(server))
-            for each in migrated:
+            coming = [
+                pool.submit(stack.enter_context, _serving(server)),
+                pool.submit(_migrate_airflow, templates),
+                pool.submit(_migrate_prefect, templates),
+            ]
+            coming[-1].result()
+            os.environ[shared_services.TEMPLATES] = str(templates)
+            coming.append(pool.submit(stack.enter_context, _serving(guarded)))
+            for each in coming:
                 each.result()
-        os.environ[shared_services.TEMPLATES] = str(templates)
-        basic_auth = f"{shared_services.GUARDED_USER}:{shared_services.GUARDED_PASSWORD}"
-        guarded = LivePrefect(folder / "guarded", basic_auth=basic_auth)
-        stack.enter_context(_serving(guarded))
         yield {
             shared_services.POSTGRESQL_URL: url,
             shared_services.TEMPLATES: str(templates),
