@@ -96,6 +96,7 @@ class Display:
                 "timestamp": line.timestamp.isoformat(),
                 "level": logging.getLevelName(line.level),
                 "logger": line.logger,
+                "task_run": line.task_run_name or line.task_run_id,
                 "message": line.message,
             }
             self._out.print(Text(as_json(document)))
@@ -243,8 +244,8 @@ def _table(names: Sequence[str], cells: Sequence[Sequence[str]], styles: Sequenc
 
 def _log_text(line: LogLine) -> Text:
     style = "red" if line.level >= logging.ERROR else "yellow" if line.level >= logging.WARNING else "dim"
-    head = f"{_clock(line.timestamp)}  {logging.getLevelName(line.level):<7}  "
-    return Text(head + as_lines(line.message).replace("\n", "\n" + " " * len(head)), style=style)
+    head = f"{_clock(line.timestamp)}  {logging.getLevelName(line.named_level):<7}  "
+    return Text(head + as_lines(line.text).replace("\n", "\n" + " " * len(head)), style=style)
 
 
 def _colour(state_type: str) -> str:

@@ -16,14 +16,14 @@ from bridge.cli import exit_codes
 from bridge.cli.completing import complete_deployments
 from bridge.cli.display import Display, describe
 from bridge.cli.options import ApiUrl, Json, Profile, RunId, open_client, parse_since
-from bridge.cli.watching import LAST_LINES_SECONDS, POLL_SECONDS, new_lines
+from bridge.cli.watching import LAST_LINES_SECONDS, POLL_SECONDS, Watcher
 from bridge.errors import PrefectApiError
 from bridge.prefect_api import wire
 from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.run_queries import RunQuery, list_flow_runs
 from bridge.readiness import examine, finding_of_socket
 from bridge.verdict import Live, judge
-from bridge.waiting.log_tail import LogTail
+from bridge.waiting.log_tail import LogTail, new_lines
 
 
 class Level(StrEnum):
@@ -64,10 +64,11 @@ def logs(
     lowest = logging.getLevelNamesMapping()[level.upper()]
     display, tail = Display(as_json=as_json), LogTail()
     with open_client(api_url, profile) as client:
+        watcher = Watcher(client, display, patience_seconds=0)
         closing_at: float | None = None
         while True:
             run = client.run(wire.read_flow_run(flow_run_id))
-            for line in client.run(new_lines(flow_run_id, tail)):
+            for line in watcher.named(client.run(new_lines(flow_run_id, tail, to_the_floor=closing_at is not None))):
                 if line.level >= lowest:
                     display.log_as_answer(line)
             if not isinstance(judge(run), Live):

@@ -5,21 +5,26 @@ A Prefect that is away for a while is waited for, and the display says so.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from bridge.cli.display import Display
 from bridge.errors import FlowRunTimedOut, PrefectUnreachable
-from bridge.prefect_api import exchange, wire
+from bridge.prefect_api import wire
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.exchange import Operation
 from bridge.prefect_api.records import FlowRun, LogLine
 from bridge.verdict import Live, judge
-from bridge.waiting.log_tail import LogTail
+from bridge.waiting.decoration import Decoration
+from bridge.waiting.log_tail import LogTail, new_lines
+from bridge.waiting.task_names import TaskNames
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 LAST_LINES_SECONDS = 8.0
@@ -36,6 +41,8 @@ class Watcher:
     timeout_seconds: float | None = None
     last: FlowRun | None = None
     """The run as it was read last."""
+    _names: TaskNames = field(default_factory=TaskNames)
+    _naming: Decoration = field(default_factory=lambda: Decoration(log.debug, "Names of task runs in logs"))
 
     def watch(self, flow_run_id: str) -> FlowRun:
         """The run once it has ended; state changes and log lines are shown meanwhile, each line once and in order.
@@ -55,8 +62,7 @@ class Watcher:
                 if run.state_name != shown:
                     shown = run.state_name
                     self.display.state(run)
-                for line in self.ask(lambda: new_lines(flow_run_id, tail), flow_run_id, deadline):
-                    self.display.log(line)
+                self._show(self.ask(lambda: new_lines(flow_run_id, tail), flow_run_id, deadline))
                 if not isinstance(judge(run), Live):
                     break
                 _pause(deadline, flow_run_id, url)
@@ -69,8 +75,17 @@ class Watcher:
         until = time.monotonic() + LAST_LINES_SECONDS
         while not tail.closed and time.monotonic() < until:
             time.sleep(POLL_SECONDS / 2)
-            for line in self.ask(lambda: new_lines(flow_run_id, tail), flow_run_id):
-                self.display.log(line)
+            self._show(self.ask(lambda: new_lines(flow_run_id, tail, to_the_floor=True), flow_run_id))
+
+    def _show(self, lines: Sequence[LogLine]) -> None:
+        for line in self.named(lines):
+            self.display.log(line)
+
+    def named(self, lines: Sequence[LogLine]) -> Sequence[LogLine]:
+        """The lines with the names of their task runs, where Prefect tells them."""
+        with self._naming.attempt():
+            self.client.run(self._names.learn(lines))
+        return self._names.name(lines)
 
     def ask(self, operation: Callable[[], Operation[T]], flow_run_id: str, deadline: float | None = None) -> T:
         """What the operation returns; it is asked again while Prefect is away, so it must change nothing."""
@@ -93,18 +108,6 @@ class Watcher:
             if away_since is not None:
                 self.display.back(time.monotonic() - away_since)
             return answer
-
-
-def new_lines(flow_run_id: str, tail: LogTail) -> Operation[list[LogLine]]:
-    """The lines that came since `tail` was asked last, oldest first."""
-    since, offset = tail.since, 0
-    pages: list[LogLine] = []
-    while True:
-        page = yield from wire.read_logs(flow_run_id, after=since, offset=offset)
-        pages += page
-        offset += len(page)
-        if len(page) < exchange.PAGE:
-            return tail.take(pages)
 
 
 def _pause(deadline: float | None, flow_run_id: str, url: str) -> None:

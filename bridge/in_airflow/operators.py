@@ -38,7 +38,7 @@ from bridge.in_airflow.hook import DEFAULT_CONN_ID, PrefectHook
 from bridge.in_airflow.limits import Limits, OnLost
 from bridge.in_airflow.links import FLOW_RUN_ID_KEY, FLOW_RUN_URL_KEY, PrefectFlowRunLink
 from bridge.in_airflow.ownership import OnWorkerShutdown, OwnedRun, Ownership
-from bridge.in_airflow.run_log import AIRFLOW_ERRORS, LAST_LINES_SECONDS, last_lines, write_lines
+from bridge.in_airflow.run_log import AIRFLOW_ERRORS, LAST_LINES_SECONDS, write_last_lines
 from bridge.in_airflow.run_metadata import labels_of, lineage_of, tags_of
 from bridge.in_airflow.submission import Order, attempt_of, begun_before, counted_from
 from bridge.in_airflow.triggers import FlowRunTrigger
@@ -340,7 +340,7 @@ class RunPrefectDeployment(BaseOperator):
         self._ownership.release()
         if self.stream_logs and run.start_time is not None and not terms.get("log_is_closed", False):
             seconds = 0.0 if "log_is_closed" in terms else self._at_most(LAST_LINES_SECONDS)
-            write_lines(self.log, last_lines(client, run.id, terms.get("logged_until"), seconds))
+            write_last_lines(self.log, client, run.id, terms.get("logged_until"), seconds)
         model = self.contract.result if self.contract else None
         url = client.connection.flow_run_url(run.id)
         try:

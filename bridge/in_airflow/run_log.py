@@ -15,10 +15,11 @@ from airflow.sdk.exceptions import AirflowException
 
 from bridge.in_airflow.airflow_internals import AirflowRuntimeError, read_xcom, write_xcom
 from bridge.in_airflow.hand_over import may_be_a_takeover
-from bridge.prefect_api import exchange, wire
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.records import LogLine
-from bridge.waiting.log_tail import CLOSING_LINE, LogTail
+from bridge.waiting.decoration import Decoration
+from bridge.waiting.log_tail import LogTail, is_closing, new_lines
+from bridge.waiting.task_names import TaskNames
 
 AIRFLOW_ERRORS = (AirflowException, AirflowRuntimeError)
 """What Airflow answers a trigger where it cannot do what was asked."""
@@ -29,10 +30,11 @@ SAVE_SECONDS = 10.0
 LAST_LINES_SECONDS = 3.0
 """How long a failure waits for the lines that were under way; Prefect's clients send them every two seconds."""
 LOOK_SECONDS = 0.5
+DECORATION = "The flow's log in the task's"
 
 
 class RunLog:
-    """Writes lines to `log`; `until` is the time of the last line that was written before."""
+    """Writes lines to `log`; `until` is when the last line that was written before had come to Prefect."""
 
     def __init__(self, log: Any, ti: Any, until: str | None) -> None:
         self._log = log
@@ -42,54 +44,56 @@ class RunLog:
         self.closed = False
         """Whether the run's closing line has been written."""
         self._saved_at = time.monotonic()
+        self._decoration = Decoration(log.warning, DECORATION)
 
     async def find_position(self, resume_not_before: str | None) -> None:
         """Where another triggerer has stopped writing, if this one takes over."""
         if self._ti is None or not may_be_a_takeover(resume_not_before):
             return
-        try:
+        with self._decoration.attempt():
             saved = await read_xcom(key=POSITION_KEY, **xcom_place(self._ti))
-        except AIRFLOW_ERRORS as error:
-            self._log.warning("The log may begin anew: Airflow does not say how far it was written: %s", error)
-            return
-        if saved is not None:
-            self.position = datetime.fromisoformat(saved)
+            if saved is not None:
+                found = datetime.fromisoformat(saved)
+                self.position = max(found, self.position or found)
 
     async def write(self, lines: Sequence[LogLine]) -> None:
         """Write these lines, and now and then how far that was."""
-        write_lines(self._log, lines)
-        self.closed = self.closed or any(line.message.startswith(CLOSING_LINE) for line in lines)
-        newest = max(line.timestamp for line in lines) + timedelta(microseconds=1)
+        write_lines(self._log, lines, self._decoration)
+        self.closed = self.closed or any(map(is_closing, lines))
+        newest = max(line.arrived for line in lines) + timedelta(microseconds=1)
         self.position = max(newest, self.position or newest)
         if self._ti is not None and time.monotonic() - self._saved_at > SAVE_SECONDS:
             self._saved_at = time.monotonic()
-            try:
+            with self._decoration.attempt():
                 await write_xcom(POSITION_KEY, self.position.isoformat(), **xcom_place(self._ti))
-            except AIRFLOW_ERRORS as error:
-                self._log.warning("How far the log was written cannot be saved: %s", error)
 
 
-def write_lines(log: Any, lines: Sequence[LogLine]) -> None:
-    """Each line with its level and the time at which the flow wrote it."""
+def write_lines(log: Any, lines: Sequence[LogLine], decoration: Decoration | None = None) -> None:
+    """Each line with its level and the time at which the flow wrote it.
+
+    Airflow's logger knows the named levels alone: a line between two of them is written at the lower one, and says so.
+    """
+    decoration = decoration or Decoration(log.warning, DECORATION)
     for line in lines:
-        log.log(line.level, "[Prefect %s] %s", line.timestamp.strftime("%H:%M:%S.%f")[:-3], line.message)
+        with decoration.attempt():
+            log.log(line.named_level, "[Prefect %s] %s", line.timestamp.strftime("%H:%M:%S.%f")[:-3], line.text)
 
 
-def last_lines(client: PrefectClient, flow_run_id: str, until: str | None, wait_seconds: float) -> Sequence[LogLine]:
-    """The lines of a run that has ended, after those written `until` then; waits so long for those under way."""
-    tail = LogTail(None if until is None else datetime.fromisoformat(until))
-    found: list[LogLine] = []
-    deadline = time.monotonic() + wait_seconds
-    while True:
-        since, offset, page_is_full = tail.since, 0, True
-        while page_is_full:
-            page = client.run(wire.read_logs(flow_run_id, after=since, offset=offset))
-            found += tail.take(page)
-            offset += len(page)
-            page_is_full = len(page) == exchange.PAGE
-        if tail.closed or time.monotonic() > deadline:
-            return found
-        time.sleep(LOOK_SECONDS)
+def write_last_lines(log: Any, client: PrefectClient, flow_run_id: str, until: str | None, wait_seconds: float) -> None:
+    """Write the lines of a run that has ended, after those written `until` then; waits so long for those under way."""
+    decoration = Decoration(log.warning, DECORATION)
+    with decoration.attempt():
+        tail = LogTail(None if until is None else datetime.fromisoformat(until))
+        names = TaskNames()
+        deadline = time.monotonic() + wait_seconds
+        while True:
+            lines = client.run(new_lines(flow_run_id, tail, to_the_floor=True))
+            with decoration.attempt():
+                client.run(names.learn(lines))
+            write_lines(log, names.name(lines), decoration)
+            if tail.closed or time.monotonic() > deadline:
+                return
+            time.sleep(LOOK_SECONDS)
 
 
 def xcom_place(ti: Any) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,20 +235,63 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line of a flow run's log; `level` is that of Python's logging."""
+    """One line of a flow run's log; `level` is that of Python's logging, and may lie between the named ones.
+
+    `timestamp` is by the clock of the process that wrote the line. `task_run_name` is "" until somebody has asked.
+    """
 
     id: str
     timestamp: datetime
     level: int
     logger: str
     message: str
+    task_run_id: str | None = None
+    task_run_name: str = ""
+
+    @property
+    def arrived(self) -> datetime:
+        """When Prefect took the line in, by Prefect's clock: its ids bear that (UUIDv7, RFC 9562); else `timestamp`."""
+        try:
+            known_by = UUID(self.id)
+        except ValueError:
+            return self.timestamp
+        return datetime.fromtimestamp((known_by.int >> 80) / 1000, UTC) if known_by.version == 7 else self.timestamp
+
+    @property
+    def named_level(self) -> int:
+        """The level of logging's own at this one or next below it, DEBUG at least."""
+        return max(logging.DEBUG, min(self.level // 10 * 10, logging.CRITICAL))
+
+    @property
+    def text(self) -> str:
+        """The message with the task run that wrote it, and its level where that has no name."""
+        odd = "" if self.level == self.named_level else f"(level {self.level}) "
+        if self.task_run_id is None:
+            return odd + self.message
+        return f"{odd}{self.task_run_name or 'task run ' + self.task_run_id[:8]}: {self.message}"
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> LogLine:
+        """Raises KeyError, ValueError or TypeError where the document is no log line."""
         timestamp = moment(document["timestamp"])
         if timestamp is None:
             raise KeyError("timestamp")
-        return cls(document["id"], timestamp, int(document["level"]), document["name"], document["message"])
+        return cls(
+            str(document["id"]),
+            timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC),
+            _level_of(document.get("level")),
+            str(document.get("name") or ""),
+            str(document.get("message") or ""),
+            str(document["task_run_id"]) if document.get("task_run_id") else None,
+        )
+
+
+def _level_of(said: Any) -> int:
+    """A level; what is no number is INFO."""
+    try:
+        return int(said)
+    except (TypeError, ValueError, OverflowError):
+        return logging.INFO
 
 
 def moment(text: str | None) -> datetime | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -118,10 +119,11 @@ def starter_of(run: FlowRun) -> Starter:
     return Starter("Prefect", "by hand in Prefect")
 
 
-def log_view(line: LogLine) -> LogView:
-    """The line with its level in a word."""
-    level = next(word for least, word in _LEVELS if line.level >= least)
-    return LogView(line.id, line.timestamp, level, line.message)
+def log_view(line: LogLine, task_names: Mapping[str, str] = MappingProxyType({})) -> LogView:
+    """The line with its level in a word and the name of its task run."""
+    line = replace(line, task_run_name=task_names.get(line.task_run_id or "", ""))
+    level = next(word for least, word in _LEVELS if line.named_level >= least)
+    return LogView(line.id, line.timestamp, level, line.text)
 
 
 def pretty(document: Mapping[str, Any]) -> str:

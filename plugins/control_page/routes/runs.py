@@ -104,11 +104,12 @@ async def run_page(flow_run_id: str, reader: PrefectReader, viewer: Viewer) -> d
         see_sub_runs(reader, flow_run_id),
     )
     connection = await reader.connection()
+    task_names = {task.id: task.name for task in tasks.value or ()}
     return {
         "run": view,
         "trouble": run.trouble,
         "read_at": run.read_at,
-        "log": [log_view(line) for line in log.value or ()],
+        "log": [log_view(line, task_names) for line in log.value or ()],
         "log_trouble": log.trouble,
         "log_is_cut": book.begins_in_the_middle,
         "parameters": pretty(run.value.parameters),
