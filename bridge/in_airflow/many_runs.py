@@ -15,7 +15,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from bridge.errors import FlowRunLost, FlowRunNotFound
-from bridge.in_airflow.hand_over import seconds_until
+from bridge.in_airflow.hand_over import seconds_to_resumption, seconds_until
 from bridge.in_airflow.hook import PrefectHook
 from bridge.in_airflow.polling import OUTAGES
 from bridge.prefect_api.records import FlowRun
@@ -80,7 +80,10 @@ class FlowRunsTrigger(BaseTrigger):
             self.log.warning("Resuming on a worker: %s", error)
             because, detail = "error", str(error)
             errors = self.errors_so_far + 1 if self._unheard else 1
-        await asyncio.sleep(seconds_until(self.resume_not_before) or 0.0)
+        except Exception as error:
+            self.log.warning("Resuming on a worker: %r", error, exc_info=error)
+            because, detail, errors = "error", repr(error), self.errors_so_far + 1
+        await asyncio.sleep(seconds_to_resumption(self.resume_not_before))
         yield TriggerEvent(
             {
                 "because": because,
