@@ -39,7 +39,7 @@ class FlowRun:
     """Whether a deployment's schedule made it."""
     parent_task_run_id: str | None = None
     """Where another flow run has begun it."""
-    read_at: datetime | None = None
+    read_at: datetime | None = field(default=None, compare=False)
     """When Prefect gave the answer that held this, by Prefect's own clock; None where the answer does not say."""
 
     @property
