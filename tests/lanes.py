@@ -27,6 +27,7 @@ LANES = (
     Lane("flows", ML, ("prefect",)),
     Lane("ending", AIRFLOW, ("airflow/test_ending_in_airflow.py", "airflow/test_watching_in_airflow.py")),
     Lane("airflow", AIRFLOW, ("airflow",), workers=2),
+    Lane("identity", AIRFLOW, ("airflow/test_identity_in_airflow.py",)),
     Lane("approval", AIRFLOW, ("airflow/test_approval_in_airflow.py", "airflow/test_secrets_in_airflow.py")),
     Lane("contract", AIRFLOW, ("contract",)),
     Lane("faults", AIRFLOW, ("faults",)),

@@ -46,7 +46,7 @@ class LiveAirflow:
     settings: Mapping[str, str] = field(default_factory=dict)
     """Further settings of Airflow's, by the names of its environment."""
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30, trust_env=False))
+    _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=120, trust_env=False))
 
     @property
     def url(self) -> str:

@@ -23,10 +23,10 @@ from tests.shared_services import PREFECT_DATABASE, copy_template
 CHECKOUT = Path(__file__).resolve().parents[1]
 ML_PYTHON = Path(os.environ.get("BRIDGE_ML_PYTHON", CHECKOUT / ".venv-ml" / "bin" / "python"))
 START_SECONDS = 600
-BUSY_SECONDS = 30
+BUSY_SECONDS = 120
 
 
-def wait_until(holds: Callable[[], Any], what: str, seconds: float = 60) -> None:
+def wait_until(holds: Callable[[], Any], what: str, seconds: float = 240) -> None:
     """Look until it holds; raises AssertionError naming `what` after so many seconds."""
     deadline = time.monotonic() + seconds
     while not holds():
@@ -52,7 +52,7 @@ class LivePrefect:
     # No connection is kept: the server closes idle ones.
     _http: httpx.Client = field(
         default_factory=lambda: httpx.Client(
-            timeout=30, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
+            timeout=120, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
         )
     )
 

@@ -22,7 +22,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -106,7 +106,8 @@ class _Run:
     def results(self, lanes: list[Lane]) -> list[Result]:
         """Those of all lanes, printed as they come; the lanes begin in their order."""
         with ThreadPoolExecutor(SIDE_BY_SIDE + 1) as pool, ExitStack() as services:
-            shared = pool.submit(services.enter_context, run_services(self.folder))
+            wanted = run_services(self.folder) if any(lane.shares for lane in lanes) else nullcontext({})
+            shared = pool.submit(services.enter_context, wanted)
             coming = [pool.submit(self._play, lane, shared) for lane in lanes]
             try:
                 return [_print_result(each.result()) for each in as_completed(coming)]

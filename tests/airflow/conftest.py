@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ import pytest
 
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.connection import PrefectConnection
+from tests.live_airflow import LiveAirflow, live_airflow
 from tests.live_prefect import CHECKOUT, LivePrefect
 from tests.shared_services import AIRFLOW_DATABASE, copy_template
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
 
 SCENARIOS = Path(__file__).with_name("dags")
+LIVE_DAGS = Path(__file__).with_name("live_dags")
+REACTING = CHECKOUT / "docs" / "how-to" / "react-to-prefect.md"
 HOME = pytest.StashKey[str]()
 
 
@@ -58,6 +62,17 @@ def scenarios() -> DagBag:
     bag = DagBag(SCENARIOS)
     assert not bag.import_errors
     return bag
+
+
+@pytest.fixture(scope="session")
+def live(prefect: LivePrefect, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveAirflow]:
+    """An Airflow of real services, with the DAGs of `live_dags/` and that of the page on reacting to Prefect."""
+    home = tmp_path_factory.mktemp("live-airflow")
+    dags = shutil.copytree(LIVE_DAGS, home / "dags")
+    [example] = re.findall(r"```python\n(.*?)```", REACTING.read_text(), re.DOTALL)
+    (dags / "after_training.py").write_text(example)
+    with live_airflow(home, dags, prefect.api_url) as running:
+        yield running
 
 
 @pytest.fixture

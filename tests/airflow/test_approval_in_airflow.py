@@ -18,7 +18,7 @@ from tests.live_airflow import ADMIN, LiveAirflow
 from tests.live_prefect import CHECKOUT, wait_until
 
 DAG_ID = "weekly_ml_pipeline"
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 240
 SKIPPED = contracts.ScoreResult(
     status="skipped",
     reason="there is no champion yet",
@@ -95,7 +95,9 @@ def airflow(fake: FakePrefect, tmp_path_factory: pytest.TempPathFactory) -> Iter
     )
     try:
         running.start()
-        wait_until(lambda: running.rows("SELECT 1 FROM dag WHERE dag_id = ?", DAG_ID), "the DAG is known", 60)
+        wait_until(
+            lambda: running.rows("SELECT 1 FROM dag WHERE dag_id = ?", DAG_ID), "the DAG is known", PATIENCE_SECONDS
+        )
         yield running
     finally:
         running.stop()

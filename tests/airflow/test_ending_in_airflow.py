@@ -12,21 +12,19 @@ from uuid import uuid4
 
 import pytest
 
-from tests.live_airflow import LiveAirflow, live_airflow
+from tests.live_airflow import LiveAirflow
 from tests.live_prefect import LivePrefect, wait_until
 
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 240
 CANCELLED = {"CANCELLING", "CANCELLED"}
 
 both_ways = pytest.mark.parametrize("mode", ["deferred", "blocking"])
 
 
 @pytest.fixture(scope="module")
-def airflow(prefect: LivePrefect, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveAirflow]:
-    home = tmp_path_factory.mktemp("live-airflow")
-    with live_airflow(home, Path(__file__).with_name("live_dags"), prefect.api_url) as running:
-        wait_until(lambda: running.rows("SELECT 1 FROM dag WHERE dag_id = 'hold_blocking'"), "the DAGs are known", 60)
-        yield running
+def airflow(live: LiveAirflow) -> LiveAirflow:
+    wait_until(lambda: live.rows("SELECT 1 FROM dag WHERE dag_id = 'hold_blocking'"), "the DAGs are known")
+    return live
 
 
 @dataclass
@@ -68,7 +66,9 @@ class Held:
         )
 
     def until(self, state: str) -> None:
-        wait_until(lambda: self.task["state"] == state, f"the task is {state}, not {self.task['state']}", 120)
+        wait_until(
+            lambda: self.task["state"] == state, f"the task is {state}, not {self.task['state']}", PATIENCE_SECONDS
+        )
 
     def until_the_dag_run_has_ended(self) -> None:
         """Airflow's scheduler overlooks a task that is cleared in the moment in which its DAG run ends."""

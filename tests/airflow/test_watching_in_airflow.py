@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.live_airflow import LiveAirflow, live_airflow
-from tests.live_prefect import CHECKOUT, LivePrefect, wait_until
+from tests.live_airflow import LiveAirflow
+from tests.live_prefect import LivePrefect, wait_until
 
-PAGE = CHECKOUT / "docs" / "how-to" / "react-to-prefect.md"
 DAG = "after_training"
 CURSORS = "SELECT value FROM asset_state_store WHERE key LIKE 'prefect-events-%'"
 PATIENCE_SECONDS = 240
 
 
 @pytest.fixture(scope="module")
-def airflow(prefect: LivePrefect, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveAirflow]:
+def airflow(live: LiveAirflow) -> LiveAirflow:
     """Airflow with the page's DAG, once its watcher has looked at Prefect for the first time."""
-    home = tmp_path_factory.mktemp("live-airflow")
-    dags = home / "dags"
-    dags.mkdir()
-    [example] = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    (dags / "after_training.py").write_text(example)
-    with live_airflow(home, dags, prefect.api_url) as running:
-        wait_until(lambda: cursors(running), "the watcher has looked at Prefect", PATIENCE_SECONDS)
-        yield running
+    wait_until(lambda: cursors(live), "the watcher has looked at Prefect", PATIENCE_SECONDS)
+    return live
 
 
 @pytest.fixture(scope="module")

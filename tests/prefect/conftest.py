@@ -27,7 +27,7 @@ from factory.settings import Settings, read_settings
 from tests.shared_services import PREFECT_DATABASE, copy_template
 
 START_SECONDS = 600
-BUSY_SECONDS = 30
+BUSY_SECONDS = 120
 RUN_SECONDS = 240
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 QUIET = {
@@ -55,7 +55,7 @@ class Prefect:
         """What the server answers; while its SQLite is locked (503) it is asked again."""
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
-            answer = httpx.request(method, f"{self.api}/{path}", json=body, timeout=30)
+            answer = httpx.request(method, f"{self.api}/{path}", json=body, timeout=120)
             if answer.status_code != 503 or time.monotonic() > deadline:
                 break
             time.sleep(0.1)
