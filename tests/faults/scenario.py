@@ -302,7 +302,7 @@ class Scenario:
         set_by_hand = {"fail": "failed", "succeed": "success"}.get(self._acted[-1][0].kind) if self._acted else None
         task = TaskHistory(
             state=airflow.state,
-            xcom=airflow.xcoms.get("return_value"),
+            xcom=airflow.database.xcoms.get("return_value"),
             attempts_left=row.should_retry and row.survives_a_loss,
             error=": ".join(airflow.raised or ()),
             set_by_hand=set_by_hand,

@@ -1,7 +1,7 @@
 """Just enough of an Airflow: one task instance, from its first attempt to its end, as Airflow 3.3 would lead it.
 
-Owns the task instance's XComs and the processes that work on it: what the scheduler and the supervisors do; its row in
-the database is `task_row`'s. Knows nothing of Prefect or of faults. Single-threaded: `step` does it all.
+Owns the processes that work on it: what the scheduler and the supervisors do. Its row is `task_row`'s, XComs and state
+store are `airflow_database`'s. Knows nothing of Prefect or of faults. Single-threaded: `step` does it all.
 """
 
 from __future__ import annotations
@@ -14,16 +14,14 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
+from tests.faults.airflow_database import Database
 from tests.faults.children import Child
 from tests.faults.clocks import Clock
-from tests.faults.orders import PROCESSES, TASK_ID, Order, carry_out
+from tests.faults.orders import PROCESSES, Order, carry_out
 from tests.faults.task_row import TaskRow
-from tests.faults.xcom_values import refusal_of
 
 RETRY_SECONDS = 0.7
-OK: dict[str, Any] = {"type": "OKResponse", "ok": True}
 RECREATION_SECONDS = 3.0
 HEARTBEAT_SECONDS = 1.5
 """A worker or a triggerer that is silent for longer is given up."""
@@ -46,8 +44,6 @@ class SmallAirflow:
     """Told of each message of a worker, "before" and "after" it takes effect."""
     clocks: Mapping[str, Clock] = field(default_factory=dict)
     """By kind of process, where it is not right."""
-    xcoms: dict[str, Any] = field(default_factory=dict)
-    store: dict[str, Any] = field(default_factory=dict)
     raised: tuple[str, str] | None = None
     story: list[str] = field(default_factory=list)
     children: list[Child] = field(default_factory=list)
@@ -57,6 +53,9 @@ class SmallAirflow:
     _resumption: tuple[str, dict[str, Any]] | None = None
     _deferral: dict[str, Any] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.database = Database(self.run_id, self.row)
 
     @property
     def state(self) -> str:
@@ -136,9 +135,7 @@ class SmallAirflow:
         """A person deletes the DAG run, with its XComs, and creates it again when everybody has heard of that."""
         self.tell(f"a person deletes the DAG run while the task is {self.state}")
         self._end_children(self.state, heeds_seconds)
-        self.row.delete()
-        self.xcoms.clear()
-        self.store.clear()
+        self.database.delete()
         self._resumption = None
         self._due = time.monotonic() + heeds_seconds + RECREATION_SECONDS
 
@@ -207,7 +204,7 @@ class SmallAirflow:
         if not is_resumption:
             self.row.begin_try()
             self.raised = None
-            cleared = tuple(self.xcoms)
+            cleared = tuple(self.database.xcoms)
         method, kwargs = self._resumption or (None, None)
         self._resumption = None
         order = self._order(
@@ -280,13 +277,9 @@ class SmallAirflow:
             child.pipe.send(answer)
 
     def _answer(self, child: Child, kind: str, message: dict[str, Any]) -> dict[str, Any] | None:
-        """As by Airflow, XComs are taken from whoever is of the DAG, a process that was given up included."""
-        if kind == "GetTaskStates":
-            return {"type": "TaskStatesResult", "task_states": {self.run_id: self._states()}}
-        if kind in {"GetXCom", "SetXCom", "DeleteXCom"}:
-            return self._of_xcoms(kind, message)
-        if kind.endswith("TaskStateStore"):
-            return self._of_store(kind, message)
+        """What Airflow's API and its supervisors make of a message."""
+        if (answer := self.database.answer(kind, message)) is not None:
+            return answer
         if kind in {"event", "trigger failed"}:
             self._fire(child, kind, message)
         elif not self._is_current(child) or (kind in ENDS_OF_ATTEMPT and self.state != "running"):
@@ -296,41 +289,7 @@ class SmallAirflow:
             self.tell(f"it raised {message['kind']}: {message['text']}")
         elif kind in ENDS_OF_ATTEMPT:
             self._end_attempt(kind, message)
-        return OK
-
-    def _states(self) -> dict[str, str | None]:
-        """A task that was cleared has no state until it is scheduled; one that was deleted is not there."""
-        name = TASK_ID if self.row.map_index < 0 else f"{TASK_ID}_{self.row.map_index}"
-        is_unscheduled = self.state == "scheduled" and self._resumption is None
-        return {} if self.state == "deleted" else {name: None if is_unscheduled else self.state}
-
-    def _of_xcoms(self, kind: str, message: dict[str, Any]) -> dict[str, Any]:
-        if kind == "GetXCom":
-            return {"type": "XComResult", "key": message["key"], "value": self.xcoms.get(message["key"])}
-        if kind == "DeleteXCom":
-            self.xcoms.pop(message["key"], None)
-            return OK
-        if (refusal := refusal_of(message["value"])) is not None:
-            return {"type": "ErrorResponse", "error": "API_SERVER_ERROR", "detail": {"message": refusal}}
-        self.xcoms[message["key"]] = message["value"]
-        return OK
-
-    def _of_store(self, kind: str, message: dict[str, Any]) -> dict[str, Any]:
-        """The store's rows are the task instance's, but it answers to the current try's id alone."""
-        is_known = UUID(str(message["ti_id"])) == self.row.ti_id
-        if kind == "GetTaskStateStore":
-            if is_known and message["key"] in self.store:
-                return {"type": "TaskStateStoreResult", "value": self.store[message["key"]]}
-            return {"type": "ErrorResponse", "error": "TASK_STORE_NOT_FOUND", "detail": {"key": message["key"]}}
-        if not is_known:
-            return {"type": "ErrorResponse", "error": "API_SERVER_ERROR", "detail": {"status_code": 404}}
-        if kind == "SetTaskStateStore":
-            self.store[message["key"]] = message["value"]
-        elif kind == "DeleteTaskStateStore":
-            self.store.pop(message["key"], None)
-        else:
-            self.store.clear()
-        return OK
+        return {"type": "OKResponse", "ok": True}
 
     def _end_attempt(self, kind: str, message: dict[str, Any]) -> None:
         if kind == "DeferTask":
@@ -357,7 +316,7 @@ class SmallAirflow:
             self.tell(f"the trigger failed: {message['text']}")
             self._resume("__fail__", {"error": "Trigger failure", "traceback": [message["text"]]})
         elif message["ending"] is not None:
-            self.xcoms |= message["xcoms"]
+            self.database.xcoms |= message["xcoms"]
             self.row.state = message["ending"]
             self.tell(f"the trigger ends the task: {self.state}")
         else:

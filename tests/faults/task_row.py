@@ -29,6 +29,8 @@ class TaskRow:
     ti_id: UUID = field(default_factory=uuid4)
     dag_run_began: datetime = field(default_factory=lambda: datetime.now(UTC))
     clear_number: int = 0
+    is_unscheduled: bool = False
+    """Cleared, and not scheduled again yet."""
 
     def __post_init__(self) -> None:
         if self.max_tries < 0:
@@ -49,6 +51,7 @@ class TaskRow:
         return bool(self.retries) and self.try_number <= self.max_tries
 
     def begin_try(self) -> None:
+        self.is_unscheduled = False
         self.try_number += 1
 
     def retry(self) -> None:
@@ -88,4 +91,4 @@ class TaskRow:
 
     def _count_anew(self) -> None:
         self.max_tries = self.try_number + self.retries
-        self.state = "scheduled"
+        self.state, self.is_unscheduled = "scheduled", True
