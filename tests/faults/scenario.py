@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,23 +19,14 @@ from bridge.verdict import LIVE_TYPES
 from tests.faults.children import Child
 from tests.faults.clocks import Clock
 from tests.faults.faults import Exchange, Phase
-from tests.faults.flow_side import DEPLOYMENT, FLOW, FlowSide, deploy
+from tests.faults.flow_side import DEPLOYMENT, FlowSide, deploy
 from tests.faults.judgement import Finding, RunHistory, Surroundings, TaskHistory, judge_run
 from tests.faults.kinds import make_plan
 from tests.faults.mishaps import Mishaps
 from tests.faults.network import CONSECUTIVE, PlannedFaults
-from tests.faults.plan import (
-    CLIENT_TIMEOUT_SECONDS,
-    CRASH_GRACE_SECONDS,
-    RUN_TIMEOUT_SECONDS,
-    START_TIMEOUT_SECONDS,
-    Moment,
-    PersonsAct,
-    Plan,
-)
+from tests.faults.plan import Moment, PersonsAct, Plan
 from tests.faults.proxy import FaultyProxy
-from tests.faults.small_airflow import SmallAirflow
-from tests.faults.task_row import TaskRow
+from tests.faults.scene import airflow_of, clocks_of
 from tests.live_prefect import LivePrefect
 
 PATIENCE_SECONDS = 400
@@ -126,15 +117,7 @@ class Scenario:
         )
 
     def _set_the_scene(self) -> None:
-        began = datetime.now(UTC)
-        clocks = {
-            wrong.whose: Clock(
-                wrong.seconds,
-                None if wrong.set_after_seconds is None else began + timedelta(seconds=wrong.set_after_seconds),
-                wrong.seconds_then,
-            )
-            for wrong in self.plan.clocks
-        }
+        clocks = clocks_of(self.plan, datetime.now(UTC))
         self.proxy.clock = clocks.pop("Prefect", Clock())
         self.flows.clock = clocks.pop("flow", Clock())
         self.flows.holding = self._holds
@@ -145,38 +128,17 @@ class Scenario:
             deploy(self.prefect, f"{deployment}-too")
         if self.plan.map_index >= 0:
             self._start_neighbour(deployment)
-        self.airflow = self._airflow(deployment, self.proxy.port, self.tag, wait=self.plan.wait)
+        self.airflow = airflow_of(self.plan, deployment, self.proxy.port, self.tag, self.log)
         self.airflow.clocks = clocks
         self.airflow.on_message = self._on_message
         self.mishaps = Mishaps(self.plan, self.prefect, self.proxy, self.airflow, deployment, self._has_come)
 
-    def _airflow(
-        self, deployment: str, port: int, tag: str, *, wait: bool, map_index: int | None = None
-    ) -> SmallAirflow:
-        plan = self.plan
-        operator = {
-            "deployment": f"{FLOW}/{deployment}",
-            "parameters": {"seed": plan.seed},
-            "tags": [tag],
-            "wait": wait,
-            "deferrable": plan.deferrable,
-            "end_from_trigger": plan.end_from_trigger,
-            "patience_seconds": plan.patience_seconds,
-            "start_timeout_seconds": START_TIMEOUT_SECONDS if "never starts" in plan.endings else 600.0,
-            "crash_grace_seconds": CRASH_GRACE_SECONDS,
-            "stream_logs": plan.stream_logs,
-            "run_timeout_seconds": RUN_TIMEOUT_SECONDS if "hangs" in plan.endings else plan.run_timeout_seconds,
-        }
-        extra = {"timeout": CLIENT_TIMEOUT_SECONDS}
-        connection = {"conn_type": "prefect", "host": "http://127.0.0.1", "port": port, "extra": extra}
-        index = plan.map_index if map_index is None else map_index
-        row = TaskRow(plan.retries, map_index=index, alone=not plan.dag_run_goes_on)
-        return SmallAirflow(operator, row, connection, self.tag, self.log)
-
     def _start_neighbour(self, deployment: str) -> None:
         """A run of another member of the same mapped task, which goes on throughout."""
+        member = replace(self.plan, wait=False, map_index=self.plan.map_index + 1)
+        neighbour = airflow_of(member, deployment, self.prefect.port, self.tag, self.log)
         tag = f"{self.tag}-neighbour"
-        neighbour = self._airflow(deployment, self.prefect.port, tag, wait=False, map_index=self.plan.map_index + 1)
+        neighbour.operator = {**neighbour.operator, "tags": [tag]}
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not neighbour.has_ended and time.monotonic() < deadline:
             neighbour.step()
