@@ -74,6 +74,7 @@ class Ownership:
         self._has_owned = False
         self._ended_early = False
         self._ending: Thread | None = None
+        self._is_letting_go = False
         self.out_of_time = False
         """Airflow's own limit has passed: then the run ends, and Airflow raises what there is to raise."""
 
@@ -102,10 +103,15 @@ class Ownership:
         """`execute` ends by an error that says nothing of the run: it is left to the retry, or cancelled."""
         owned, self._owned = self._owned, None
         if owned is not None and not (will_retry and owned.has_retry):
-            owned.let_go()
+            self._let_go(owned)
 
     def end(self) -> None:
-        """The process is ended, perhaps from a signal handler. Raises to end `execute`: Airflow would let it go on."""
+        """The process is ended, perhaps from a signal handler. Raises to end `execute`: Airflow would let it go on.
+
+        Not in the middle of letting a run go, which the signal would interrupt.
+        """
+        if self._is_letting_go:
+            return
         owned = self._owned
         if owned is None:
             # Perhaps nothing is owned yet, but an earlier attempt may have left a run: `execute` will know.
@@ -128,9 +134,16 @@ class Ownership:
             raise AirflowException(PASSED_ON)
         if fate in {Fate.GOES_ON, Fate.UNKNOWN} and self._may_leave(owned) and not self.out_of_time:
             raise AirflowException(STOPPED)
-        owned.let_go()
+        self._let_go(owned)
         if not self.out_of_time:
             raise AirflowFailException(ENDED)
+
+    def _let_go(self, owned: OwnedRun) -> None:
+        self._is_letting_go = True
+        try:
+            owned.let_go()
+        finally:
+            self._is_letting_go = False
 
     def _may_leave(self, owned: OwnedRun) -> bool:
         """Whether a worker that is merely stopped leaves the run: as chosen, and to a retry that is left."""

@@ -23,15 +23,18 @@ RUNNING = "running"
 RESTARTING = "restarting"
 """Of a task that a person has cleared while it ran."""
 
+DELETED = "deleted"
+"""Of a task that is not in Airflow's database any more: its DAG run was deleted."""
+
 ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 """States that a person gives a task, and in which Airflow leaves it for good."""
 
 
 def state_of(ti: Any) -> str | None:
-    """The task instance's state in Airflow's database; None where it has none. Blocks."""
+    """The task instance's state in Airflow's database; None where it has none, DELETED where it is not there. Blocks."""
     states = read_task_states(dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index)
     name = ti.task_id if ti.map_index is None or ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
-    state = states.get(name)
+    state = states.get(name, DELETED)
     return None if state is None else str(getattr(state, "value", state))
 
 
@@ -51,7 +54,7 @@ def fate_of(ti: Any, journal: AttemptJournal) -> Fate:
     """What has become of the try `ti`. Blocks."""
     try:
         state = state_of(ti)
-        if state == RESTARTING:
+        if state in {RESTARTING, DELETED}:
             return Fate.GIVEN_UP
         if state in ENDED | {RUNNING} and journal.is_of_the_current_try():
             return Fate.GOES_ON if state == RUNNING else Fate.GIVEN_UP

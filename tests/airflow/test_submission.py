@@ -414,7 +414,7 @@ def airflow_says(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return say
 
 
-@pytest.mark.parametrize("by_now", ["failed", "success", "skipped", "restarting"])
+@pytest.mark.parametrize("by_now", ["failed", "success", "skipped", "restarting", "deleted"])
 def test_a_task_that_a_person_ends_cancels_its_run(
     client: PrefectClient, owned: Any, airflow_says: Callable[[str], None], by_now: str
 ) -> None:
@@ -422,6 +422,31 @@ def test_a_task_that_a_person_ends_cancels_its_run(
     operator, flow_run_id = owned
     with pytest.raises(AirflowFailException):
         operator.on_kill()
+    assert state(client, flow_run_id) in GOING
+
+
+@pytest.mark.parametrize(("told", "known"), [({}, "deleted"), ({"t_3": None}, None), ({"t_3": "queued"}, "queued")])
+def test_a_task_that_is_not_in_airflows_database_any_more_is_known_as_deleted(
+    monkeypatch: pytest.MonkeyPatch, told: dict[str, str | None], known: str | None
+) -> None:
+    monkeypatch.setattr(task_states, "read_task_states", lambda **_: told)
+    assert task_states.state_of(TASK) == known
+
+
+def test_a_signal_that_comes_while_a_run_is_let_go_does_not_interrupt_that(
+    client: PrefectClient, owned: Any, airflow_says: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    airflow_says("failed")
+    operator, flow_run_id = owned
+    let_go = OwnedRun.let_go
+
+    def interrupted(run: OwnedRun) -> None:
+        operator.on_kill()
+        let_go(run)
+
+    monkeypatch.setattr(OwnedRun, "let_go", interrupted)
+    with pytest.raises(AirflowFailException):
+        operator._ownership.check_not_ended()
     assert state(client, flow_run_id) in GOING
 
 

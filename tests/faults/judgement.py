@@ -43,6 +43,8 @@ class RunHistory:
     result: Any
     holds: Holds = "yes"
     """Whether Airflow can hold the result."""
+    deployment: str | None = None
+    """Its id; None where it was deleted."""
 
     @property
     def state_type(self) -> str:
@@ -130,12 +132,14 @@ def _duplicates(task: TaskHistory, runs: Sequence[RunHistory]) -> Iterator[Findi
         if earlier.lives_at(later.created):
             if not (earlier.never_began and earlier.was_cancelled) and not (later.never_began and later.was_cancelled):
                 yield Finding("duplicates", f"{later.id} was started while {earlier.id} lived")
-        elif earlier.state_type == "COMPLETED" and not _asked_afresh(task, earlier.created, later.created):
+        elif earlier.state_type == "COMPLETED" and not _asks_for_another(task, earlier, later):
             yield Finding("duplicates", f"{later.id} was started although {earlier.id} completed")
 
 
-def _asked_afresh(task: TaskHistory, since: datetime, until: datetime) -> bool:
-    return any(since <= moment <= until for moment in task.asked_afresh_at)
+def _asks_for_another(task: TaskHistory, earlier: RunHistory, later: RunHistory) -> bool:
+    """Whether the task was asked for afresh in between, or the DAG names another deployment by now."""
+    is_of_another = None not in {earlier.deployment, later.deployment} and earlier.deployment != later.deployment
+    return is_of_another or any(earlier.created <= moment <= later.created for moment in task.asked_afresh_at)
 
 
 def _orphans(task: TaskHistory, runs: Sequence[RunHistory]) -> Iterator[Finding]:
@@ -217,4 +221,4 @@ def run_history(
 ) -> RunHistory:
     """From Prefect's documents."""
     past = [(datetime.fromisoformat(each["timestamp"]), each["type"], each["name"]) for each in states]
-    return RunHistory(run["id"], datetime.fromisoformat(run["created"]), past, result, holds)
+    return RunHistory(run["id"], datetime.fromisoformat(run["created"]), past, result, holds, run["deployment_id"])

@@ -78,7 +78,7 @@ class SmallAirflow:
     def step(self, seconds: float = 0.05) -> None:
         """Do what is due, then serve the children for at most so long."""
         now = time.monotonic()
-        if self.state == "deleted" and now >= self._due:
+        if self.state == "deleted" and now >= self._due and not self.children:
             self.tell("the DAG run is created again")
             self.row.create_again()
         if self.state in {"scheduled", "up_for_retry"} and now >= self._due:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -66,6 +67,7 @@ def told(state: str, **more: Any) -> TaskHistory:
         (told("success", asked_afresh_at=(at(6), at(12))), [done("a"), done("b", 7), done("c", 13)]),
         (told("success", asked_afresh_at=(at(1),)), [short(begins=2), done(begins=3)]),
         (told("success", waits=False, xcom={"flow_run_id": "living"}), [living()]),
+        (told("success"), [replace(done("a"), deployment="old"), replace(done("b", 6), deployment="new")]),
         (told("failed", error="its result is no JSON"), [done(holds="no")]),
         (told("failed", error="its result is too large"), [done(result=RESULT, holds="perhaps")]),
         (told("success", xcom=RESULT), [done(result=RESULT, holds="perhaps")]),
