@@ -31,7 +31,7 @@ ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 
 
 def state_of(ti: Any) -> str | None:
-    """The task instance's state in Airflow's database; None where it has none, DELETED where it is not there. Blocks."""
+    """The task instance's state in Airflow's database, DELETED where that lacks it; None where it has none. Blocks."""
     states = read_task_states(dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index)
     name = ti.task_id if ti.map_index is None or ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
     state = states.get(name, DELETED)
