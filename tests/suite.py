@@ -70,6 +70,7 @@ def main() -> int:
     try:
         return max(_run(lanes) for _ in range(asked.busy or 1))
     except KeyboardInterrupt:
+        print("\n== interrupted; what was started has been ended", flush=True)
         return INTERRUPTED
     finally:
         for loop in busy:
