@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +11,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, best_match
 from referencing.exceptions import Unresolvable
 
+from bridge.border import trouble_with
 from bridge.errors import ParametersRejected
 from bridge.prefect_api.records import DeploymentRecord
 
@@ -33,7 +33,7 @@ def check_parameters(parameters: Mapping[str, Any], record: DeploymentRecord, de
     and come from `dag_run.conf`. A deployment that does not enforce its schema (`enforce_parameter_schema=False`) is
     held to nothing else.
     """
-    check_json(parameters, "Parameters", deployment)
+    _refuse_what_cannot_cross(parameters, "parameters", deployment)
     _refuse_rendered(parameters, deployment, "parameters")
     schema = record.parameter_schema
     if not schema or not record.enforces_schema:
@@ -56,17 +56,20 @@ def check_parameters(parameters: Mapping[str, Any], record: DeploymentRecord, de
 
 def check_job_variables(job_variables: Mapping[str, Any], deployment: str) -> None:
     """Raise ParametersRejected unless they can be sent as JSON and Prefect's worker would take them as they stand."""
-    check_json(job_variables, "Job variables", deployment)
+    _refuse_what_cannot_cross(job_variables, "job_variables", deployment)
     _refuse_rendered(job_variables, deployment, "job_variables")
     _refuse_placeholders(job_variables, deployment, "job_variables")
 
 
-def check_json(values: Mapping[str, Any], what: str, deployment: str) -> None:
-    """Raise ParametersRejected unless the values can be sent as JSON."""
-    try:
-        json.dumps(values, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ParametersRejected(f"{what} for {deployment!r} are not plain JSON: {error}") from error
+def check_marks(name: str | None, tags: Iterable[str], labels: Mapping[str, Any], deployment: str) -> None:
+    """Raise ParametersRejected unless a run's name, tags and labels can be stored."""
+    for what, marks in (("name", name), ("tags", list(tags)), ("labels", labels)):
+        _refuse_what_cannot_cross(marks, what, deployment)
+
+
+def _refuse_what_cannot_cross(values: Any, what: str, deployment: str) -> None:
+    if trouble := trouble_with(values, what):
+        raise ParametersRejected(f"For {deployment!r}: {trouble}")
 
 
 def _seen_by_server(

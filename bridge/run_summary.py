@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bridge.ending import timed_out
-from bridge.errors import FlowRunError, FlowRunsFailed, UnexpectedAnswer
+from bridge.errors import FlowRunError, FlowRunsFailed, ResultInvalid
 from bridge.prefect_api import wire
 from bridge.prefect_api.batches import RESULTS_PAGE, read_results
 from bridge.prefect_api.connection import PrefectConnection
@@ -79,14 +79,14 @@ def describe_ended(
 ) -> Operation[list[dict[str, Any]]]:
     """The runs that have ended, in the order of `flow_run_ids`, as JSON objects with the results that they published.
 
-    Raises UnexpectedAnswer where a result is no JSON object.
+    Raises ResultInvalid where a result cannot cross.
     """
     results: dict[str, Any] = {}
     ids = [run.id for run in stock.completed]
     for start in range(0, len(ids), RESULTS_PAGE):
         results |= yield from read_results(ids[start : start + RESULTS_PAGE])
     for result in results.values():
-        if isinstance(result, UnexpectedAnswer):
+        if isinstance(result, ResultInvalid):
             raise result
     ended = {run.id: run for run in [*stock.completed, *stock.failed]}
     return [

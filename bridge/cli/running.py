@@ -27,7 +27,7 @@ from bridge.cli.watching import Watcher
 from bridge.ending import conclude, describe_cancellation
 from bridge.errors import FlowRunError, FlowRunTimedOut, ParametersRejected, PrefectUnreachable
 from bridge.intention import Intention
-from bridge.parameters import check_parameters
+from bridge.parameters import check_marks, check_parameters
 from bridge.prefect_api import wire
 from bridge.prefect_api.wire import Submission
 from bridge.submitting import submit
@@ -71,6 +71,7 @@ def run(
         check_parameters(parameters, record, deployment)
         key = key or uuid4().hex
         submission = Submission(parameters, tags=["bridge", *(tag or [])])
+        check_marks(None, submission.tags, {}, deployment)
         try:
             submitted = client.run(submit(record, Intention(deployment, ("command line", key)), submission))
         except PrefectUnreachable as error:

@@ -20,7 +20,7 @@ from bridge.errors import DeploymentNotFound, ParametersRejected
 from bridge.in_airflow.attempt_journal import AttemptJournal
 from bridge.in_airflow.deployment_cache import DeploymentCache
 from bridge.intention import AfterFailure, Intention
-from bridge.parameters import check_job_variables, check_parameters
+from bridge.parameters import check_job_variables, check_marks, check_parameters
 from bridge.prefect_api import wire
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.records import DeploymentRecord, FlowRun
@@ -171,6 +171,7 @@ class Order:
     ) -> Submitted:
         check_parameters(marks.parameters, deployment, self.deployment)
         check_job_variables(marks.job_variables, self.deployment)
+        check_marks(marks.name, marks.tags, marks.labels, self.deployment)
         self.journal.write(replace(record, pending=True))
         known, self.claim = self.claim, self._claim_of(record, generation)
         try:

@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import Any
 
 from bridge.contracts import RESULT_ARTIFACT_KEY
-from bridge.errors import UnexpectedAnswer
-from bridge.prefect_api.exchange import PAGE, Answer, Operation, Request, parsed, rows
+from bridge.errors import ResultInvalid, UnexpectedAnswer
+from bridge.prefect_api.exchange import PAGE, Answer, AnswerUndecodable, Operation, Request, parsed, rows
 from bridge.prefect_api.records import FlowRun, LogLine
-from bridge.prefect_api.wire import flow_run_in, published_result
+from bridge.prefect_api.wire import flow_run_in, published_result, unfit_result
 
 RESULTS_PAGE = 20
 """Runs whose results are read in one request: a result may be megabytes long."""
@@ -45,9 +45,18 @@ def read_page(flow_run_ids: Sequence[str], unless_state_type: str | None = None)
     if unless_state_type is not None:
         asked["state"] = {"type": {"not_any_": [unless_state_type]}}
     answer = yield Request("POST", "/flow_runs/filter", {"flow_runs": asked, "limit": PAGE})
+    try:
+        found = rows(answer)
+    except AnswerUndecodable as error:
+        if len(flow_run_ids) == 1:
+            return Readings({}, {flow_run_ids[0]: error})
+        first, second = _halves(flow_run_ids)
+        one = yield from read_page(first, unless_state_type)
+        other = yield from read_page(second, unless_state_type)
+        return Readings({**one.runs, **other.runs}, {**one.spoilt, **other.spoilt})
     runs: dict[str, FlowRun] = {}
     spoilt: dict[str, UnexpectedAnswer] = {}
-    for row in rows(answer):
+    for row in found:
         try:
             run = parsed(Answer(answer.status, row), flow_run_in(answer))
             runs[run.id] = run
@@ -56,20 +65,26 @@ def read_page(flow_run_ids: Sequence[str], unless_state_type: str | None = None)
     return Readings(runs, spoilt)
 
 
-def read_results(flow_run_ids: Sequence[str]) -> Operation[dict[str, Mapping[str, Any] | UnexpectedAnswer]]:
+def read_results(flow_run_ids: Sequence[str]) -> Operation[dict[str, Mapping[str, Any] | ResultInvalid]]:
     """The results that the runs published last, by run; a run that published none is absent.
 
-    What is no JSON object is an error in that run's place.
+    What cannot cross is an error in that run's place.
     """
     wanted = {
         "artifacts": {"flow_run_id": {"any_": list(flow_run_ids)}, "key": {"any_": [RESULT_ARTIFACT_KEY]}},
         "sort": "UPDATED_DESC",
         "limit": PAGE,
     }
-    found: dict[str, Mapping[str, Any] | UnexpectedAnswer] = {}
+    found: dict[str, Mapping[str, Any] | ResultInvalid] = {}
     offset = 0
     while True:
-        page = rows((yield Request("POST", "/artifacts/filter", {**wanted, "offset": offset})))
+        try:
+            page = rows((yield Request("POST", "/artifacts/filter", {**wanted, "offset": offset})))
+        except AnswerUndecodable as error:
+            if len(flow_run_ids) == 1:
+                return {flow_run_ids[0]: unfit_result(flow_run_ids[0], str(error))}
+            first, second = _halves(flow_run_ids)
+            return {**(yield from read_results(first)), **(yield from read_results(second))}
         for row in page:
             flow_run_id = str(row.get("flow_run_id")) if isinstance(row, dict) else ""
             if flow_run_id not in found:  # the first is the newest
@@ -100,11 +115,17 @@ def _log_line(row: Any) -> tuple[str, LogLine] | None:
     return None
 
 
-def _result(flow_run_id: str, row: Any) -> Mapping[str, Any] | UnexpectedAnswer:
+def _result(flow_run_id: str, row: Any) -> Mapping[str, Any] | ResultInvalid:
     try:
         return published_result(flow_run_id, row)
-    except UnexpectedAnswer as error:
+    except ResultInvalid as error:
         return error
+
+
+def _halves(flow_run_ids: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """What cannot be read together is read apart, until the one that spoils the others stands alone."""
+    middle = len(flow_run_ids) // 2
+    return flow_run_ids[:middle], flow_run_ids[middle:]
 
 
 def _id_of(row: Any) -> str:

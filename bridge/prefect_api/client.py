@@ -6,8 +6,12 @@ Transport errors are translated here and nowhere else. Nothing here knows what a
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 import time
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextlib import aclosing, closing
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -17,8 +21,9 @@ import httpx
 
 from bridge.errors import ConnectionMisconfigured
 from bridge.prefect_api.connection import PrefectConnection
-from bridge.prefect_api.exchange import Answer, Operation, Request
+from bridge.prefect_api.exchange import Answer, Operation, Request, Undecodable
 from bridge.prefect_api.retrying import PASSING_STATUSES, Fault, Pause, RetryPolicy, persistently
+from bridge.prefect_api.total_time import limit_total_time
 
 T = TypeVar("T")
 
@@ -28,6 +33,13 @@ KEEPALIVE_SECONDS = 4.0
 _ANYBODYS_STATUSES = PASSING_STATUSES | {401, 407, 413, 414, 431}
 """They mean the same whoever answers: a proxy may be the one that wants the credentials, or finds a request too large.
 """
+
+MOST_REDIRECTS = 5
+
+LONGEST_ANSWER_BYTES = 100_000_000
+"""A page of results of the largest size that can cross is less than half as long."""
+
+_HARMLESS_HEADERS = {"accept", "accept-encoding", "connection", "user-agent", "host", "content-length", "content-type"}
 
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
@@ -39,6 +51,7 @@ class PrefectClient:
         self.connection = connection
         self._retry = retry or RetryPolicy()
         self._http = httpx.Client(**_options(connection))
+        self._deadline = limit_total_time(self._http)
 
     def run(self, operation: Operation[T]) -> T:
         """What the operation returns; raises the tree of `bridge.errors`."""
@@ -56,10 +69,16 @@ class PrefectClient:
             return result
 
     def _send(self, request: Request) -> Answer | Fault:
+        self._deadline.begin(self.connection.timeout_seconds)
+        sent: _Sent | Answer | Fault = _Sent(request, request.path)
         try:
-            return _answer(self._http.request(request.method, request.path, json=request.json))
-        except httpx.HTTPError as error:
+            while isinstance(sent, _Sent):
+                with closing(self._http.send(sent.built_by(self._http), stream=True)) as response:
+                    page = b"".join(_bounded(response.iter_bytes()))
+                sent = _follow(response, page, sent)
+        except (httpx.HTTPError, httpx.InvalidURL, TooLong) as error:
             return _fault(error)
+        return sent
 
     def close(self) -> None:
         self._http.close()
@@ -97,10 +116,18 @@ class AsyncPrefectClient:
             return result
 
     async def _send(self, request: Request) -> Answer | Fault:
+        sent: _Sent | Answer | Fault = _Sent(request, request.path)
         try:
-            return _answer(await self._http.request(request.method, request.path, json=request.json))
-        except httpx.HTTPError as error:
+            async with asyncio.timeout(self.connection.timeout_seconds):
+                while isinstance(sent, _Sent):
+                    async with aclosing(await self._http.send(sent.built_by(self._http), stream=True)) as response:
+                        page = b"".join([chunk async for chunk in _bounded_async(response.aiter_bytes())])
+                    sent = _follow(response, page, sent)
+        except TimeoutError:
+            return Fault(f"the answer did not arrive whole within {self.connection.timeout_seconds:g} s")
+        except (httpx.HTTPError, httpx.InvalidURL, TooLong) as error:
             return _fault(error)
+        return sent
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -166,27 +193,100 @@ def _options(connection: PrefectConnection) -> dict[str, Any]:
     }
 
 
-def _answer(response: httpx.Response) -> Answer | Fault:
+class TooLong(Exception):
+    """An answer is longer than any of Prefect's."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A request and where it is sent, after so many redirects; `trusted` is whether credentials may go there."""
+
+    request: Request
+    url: str
+    redirects: int = 0
+    trusted: bool = True
+
+    def built_by(self, http: httpx.Client | httpx.AsyncClient) -> httpx.Request:
+        built = http.build_request(self.request.method, self.url, json=self.request.json)
+        if not self.trusted:
+            for name in set(built.headers) - _HARMLESS_HEADERS:
+                del built.headers[name]
+        return built
+
+
+def _bounded(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    length = 0
+    for chunk in chunks:
+        length = _checked_length(length + len(chunk))
+        yield chunk
+
+
+async def _bounded_async(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    length = 0
+    async for chunk in chunks:
+        length = _checked_length(length + len(chunk))
+        yield chunk
+
+
+def _checked_length(length: int) -> int:
+    if length > LONGEST_ANSWER_BYTES:
+        raise TooLong(f"the answer is longer than {LONGEST_ANSWER_BYTES // 1_000_000} MB")
+    return length
+
+
+def _follow(response: httpx.Response, page: bytes, sent: _Sent) -> _Sent | Answer | Fault:
+    """What came, or where it is to be had: redirects lead on within the same host alone."""
+    if not 300 <= response.status_code < 400:
+        return _answer(response, page)
+    here, told = response.url, response.headers.get("location", "")
+    there = here.join(told)
+    said = f"HTTP {response.status_code} from {_shown(here)}, a redirect to {_shown(there) if told else 'nowhere'}"
+    keeps_method = response.status_code in {307, 308} or sent.request.method == "GET"
+    goes_down = here.scheme == "https" and there.scheme != "https"
+    if not told or there.scheme not in {"http", "https"} or there.host != here.host or goes_down or not keeps_method:
+        return Fault(f"{said}, which is not followed; is that the address of the API?")
+    if sent.redirects == MOST_REDIRECTS:
+        return Fault(f"{said}, the last of {MOST_REDIRECTS}")
+    same_place = (there.scheme, there.port) == (here.scheme, here.port)
+    goes_up = (here.scheme, here.port, there.scheme, there.port) == ("http", None, "https", None)
+    trusted = sent.trusted and (same_place or goes_up)
+    return _Sent(sent.request, str(there), sent.redirects + 1, trusted)
+
+
+def _answer(response: httpx.Response, page: bytes) -> Answer | Fault:
     """What came, unless it is somebody else's word: a proxy's page, or the web interface's, says nothing of a run."""
-    status = response.status_code
+    status, body = response.status_code, None
     try:
-        body = response.json() if response.content else None
-    except (ValueError, RecursionError):
+        body = json.loads(page) if page else None
+    except RecursionError:
+        body = Undecodable()
+    except ValueError as error:
+        if not isinstance(error, json.JSONDecodeError | UnicodeDecodeError):  # a number of thousands of digits
+            return Answer(status, Undecodable(), dict(response.headers), _shown(response.url))
         if response.is_success:
-            return Fault(f"a page that is no JSON came from {response.url.path}; does the address lack /api?")
-        body = response.text[:300]
-    if response.is_error and status not in _ANYBODYS_STATUSES and not _is_prefects_refusal(body):
+            return Fault(f"a page that is no JSON came from {_shown(response.url)}; does the address lack /api?")
+        body = page.decode(errors="replace")[:300]
+    if response.is_error and status not in _ANYBODYS_STATUSES and not _is_prefects_refusal(response, body):
         return Fault(
-            f"HTTP {status} that is not Prefect's own answer ({str(body or 'empty')[:100]!r}): "
-            "there is no Prefect API at this address, or not yet",
+            f"HTTP {status} that is not Prefect's own answer ({str(body or 'empty')[:100]!r}) from "
+            f"{_shown(response.url)}: there is no Prefect API at this address, or not yet",
             sent=response.is_server_error,
         )
-    return Answer(status, body, dict(response.headers))
+    return Answer(status, body, dict(response.headers), _shown(response.url))
 
 
-def _is_prefects_refusal(body: Any) -> bool:
-    return isinstance(body, dict) and not body.keys().isdisjoint({"detail", "exception_message"})
+def _is_prefects_refusal(response: httpx.Response, body: Any) -> bool:
+    if not isinstance(body, dict) or body.keys().isdisjoint({"detail", "exception_message"}):
+        return False
+    # FastAPI's words for a path that it does not have; Prefect names what it does not find. Its Cloud has no version.
+    is_no_path_of_its = response.status_code == 404 and body.get("detail") == "Not Found"
+    return not is_no_path_of_its or response.url.path.endswith("/admin/version")
 
 
-def _fault(error: httpx.HTTPError) -> Fault:
+def _shown(url: httpx.URL) -> str:
+    """The address without what may be secret in it."""
+    return str(url.copy_with(userinfo=b"", query=None, fragment=None))
+
+
+def _fault(error: Exception) -> Fault:
     return Fault(f"{type(error).__name__}: {error}".rstrip(": "), sent=not isinstance(error, _UNSENT))

@@ -6,13 +6,11 @@ nor the ends that are told together with it.
 
 from __future__ import annotations
 
-import json
-import math
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from bridge.border import NOT_TEXT, trouble_with
 from bridge.errors import BridgeError
 from bridge.prefect_api.records import FlowRun
 from bridge.prefect_api.run_queries import UnreadableRun
@@ -22,12 +20,6 @@ LONGEST_RESULT_BYTES = 32_768
 
 LONGEST_TEXT = 1000
 MOST_TAGS = 100
-DEEPEST = 50
-LARGEST_INTEGER = 2**63 - 1
-"""Airflow's processes speak MessagePack with each other, which has no larger one."""
-
-NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
-"""A NUL, which PostgreSQL refuses, and half a surrogate pair, which has no UTF-8."""
 
 
 def event_id(run: FlowRun) -> str:
@@ -73,31 +65,7 @@ def _why_not(result: Mapping[str, Any] | BridgeError | None) -> str | None:
         return None
     if isinstance(result, BridgeError):
         return str(result)
-    trouble = _trouble(result)
-    if trouble is None and len(json.dumps(result)) > LONGEST_RESULT_BYTES:
-        return f"the result is larger than {LONGEST_RESULT_BYTES // 1024} KB"
-    return trouble
-
-
-def _trouble(result: Mapping[str, Any]) -> str | None:
-    """The first value that cannot be told, by its path; None where all can."""
-    waiting: list[tuple[str, Any, int]] = [("result", result, 0)]
-    while waiting:
-        path, value, depth = waiting.pop()
-        if depth > DEEPEST:
-            return f"{path[:200]} is nested deeper than {DEEPEST}"
-        if isinstance(value, Mapping):
-            waiting += [(f"{path} (a key)", key, depth) for key in value]
-            waiting += [(f"{path}.{key}", each, depth + 1) for key, each in value.items()]
-        elif isinstance(value, list):
-            waiting += [(f"{path}[{index}]", each, depth + 1) for index, each in enumerate(value)]
-        elif isinstance(value, str) and NOT_TEXT.search(value):
-            return f"{path} holds a character that is none (NUL, or half of a surrogate pair)"
-        elif isinstance(value, float) and not math.isfinite(value):
-            return f"{path} is {value}, which JSON does not have"
-        elif isinstance(value, int) and not -LARGEST_INTEGER <= value <= LARGEST_INTEGER:
-            return f"{path} is an integer of more than 64 bits"
-    return None
+    return trouble_with(result, "result", LONGEST_RESULT_BYTES)
 
 
 def _text(value: str) -> str:

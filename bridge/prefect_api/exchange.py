@@ -31,17 +31,50 @@ class Request:
     after_seconds: float = 0.0
 
 
+class AnswerUndecodable(UnexpectedAnswer):
+    """An answer is JSON that cannot be decoded, by its depth or the length of a number: it spoils what was asked for together with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undecodable:
+    """Stands for a body that cannot be decoded."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`body` is the decoded JSON, or the text where it is none."""
+    """`body` is the decoded JSON, the text where it is none, or `Undecodable`."""
 
     status: int
     body: Any
     headers: Mapping[str, str] = field(default_factory=dict)
+    url: str = ""
+    """Where it came from, after redirects; "" where that is not known."""
 
 
 Operation = Generator[Request, Answer, T]
 """Yields requests, is sent their answers, returns what it learned."""
+
+
+def can_be_prefects(request: Request, body: Any) -> bool:
+    """Whether a success may be Prefect's answer to the request; an empty one, or a stranger's JSON, is none."""
+    if isinstance(body, Undecodable):
+        return True
+    for end, is_of_form in _FORMS:
+        if request.path.endswith(end):
+            return is_of_form(body)
+    return isinstance(body, dict) and {"id", "name"} <= body.keys()
+
+
+_FORMS: tuple[tuple[str, Callable[[Any], bool]], ...] = (
+    ("/filter", lambda body: isinstance(body, list)),
+    ("/paginate", lambda body: isinstance(body, dict) and "results" in body),
+    ("/bulk_set_state", lambda body: isinstance(body, dict) and "results" in body),
+    ("/set_state", lambda body: isinstance(body, dict) and "status" in body),
+    ("/pause_deployment", lambda body: body is None),
+    ("/resume_deployment", lambda body: body is None),
+    ("/admin/version", lambda body: isinstance(body, str)),
+)
+"""The form of each answer by the end of its path; any other is one thing with an id and a name."""
 
 
 def pages(path: str, wanted: Mapping[str, Any], parse: Callable[[Mapping[str, Any]], T]) -> Operation[list[T]]:
@@ -78,9 +111,11 @@ def rows(answer: Answer) -> list[Any]:
 
 
 def body_of(answer: Answer) -> Any:
-    """The answer's body; raises PrefectUnauthorised or PrefectApiError for a refusal."""
+    """The answer's body; raises PrefectUnauthorised or PrefectApiError for a refusal, AnswerUndecodable."""
     if not 200 <= answer.status < 300:
         _refuse(answer)
+    if isinstance(answer.body, Undecodable):
+        raise AnswerUndecodable("it is nested too deep, or holds a number of too many digits, to be decoded")
     return answer.body
 
 

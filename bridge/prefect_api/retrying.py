@@ -7,13 +7,14 @@ What cannot be asked again is thrown into the operation, which may know another 
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from bridge.errors import PrefectUnreachable
-from bridge.prefect_api.exchange import Answer, Operation, Request
+from bridge.prefect_api.exchange import Answer, Operation, Request, can_be_prefects
 
 T = TypeVar("T")
 
@@ -45,10 +46,12 @@ class RetryPolicy:
 
     A server that says it is busy (429, 503) is asked again beyond `attempts`, until the pauses add up to
     `busy_patience_seconds`: Prefect on SQLite declines a third of what hundreds of mapped tasks create at once. Such
-    answers and faults are counted apart: a server that was busy for a while may still lose an answer.
+    answers and faults are counted apart: a server that was busy for a while may still lose an answer. Faults are met
+    with at least `attempts`, and until `patience_seconds` have passed since the first.
     """
 
     attempts: int = 8
+    patience_seconds: float = 0.0
     busy_patience_seconds: float = 0.0
     first_pause_seconds: float = 0.2
     longest_pause_seconds: float = 10.0
@@ -63,17 +66,19 @@ class RetryPolicy:
 Step = Generator[Request | Pause, Answer | Fault | None, T]
 
 
-def persistently(operation: Operation[T], policy: RetryPolicy, where: str) -> Step[T]:
-    """Drive `operation`, repeating requests that met a passing fault.
+def persistently(
+    operation: Operation[T], policy: RetryPolicy, where: str, clock: Callable[[], float] = time.monotonic
+) -> Step[T]:
+    """Drive `operation`, repeating requests that met a passing fault or an answer that cannot be Prefect's.
 
-    `where` names the API in errors. Raises PrefectUnreachable when the attempts are used up, or at once when a request
-    that must not be repeated may have reached the server.
+    `where` names the API in errors, `clock` tells seconds. Raises PrefectUnreachable when attempts and patience are
+    used up, or at once when a request that must not be repeated may have reached the server.
     """
     try:
         request = next(operation)
         while True:
             try:
-                answer = yield from _exchange(request, policy, where)
+                answer = yield from _exchange(request, policy, where, clock)
             except PrefectUnreachable as error:
                 request = operation.throw(error)
             else:
@@ -83,12 +88,12 @@ def persistently(operation: Operation[T], policy: RetryPolicy, where: str) -> St
         return result
 
 
-def _exchange(request: Request, policy: RetryPolicy, where: str) -> Step[Answer]:
+def _exchange(request: Request, policy: RetryPolicy, where: str, clock: Callable[[], float]) -> Step[Answer]:
     if request.after_seconds:
         yield Pause(request.after_seconds)
-    met = _Met()
+    met = _Met(clock())
     while True:
-        outcome = yield request
+        outcome = _believed(request, (yield request))
         if isinstance(outcome, Answer) and outcome.status not in PASSING_STATUSES:
             return outcome
         reason = outcome.reason if isinstance(outcome, Fault) else f"HTTP {_status(outcome)}"
@@ -100,7 +105,7 @@ def _exchange(request: Request, policy: RetryPolicy, where: str) -> Step[Answer]
             )
         is_busy = _status(outcome) in BUSY_STATUSES
         met.add(reason, is_busy)
-        if met.is_enough(policy, is_busy):
+        if met.is_enough(policy, is_busy, clock()):
             raise PrefectUnreachable(met.describe(where))
         pause_seconds = _retry_after(outcome, policy) or policy.pause(met.faults + met.busy)
         if is_busy:
@@ -108,10 +113,19 @@ def _exchange(request: Request, policy: RetryPolicy, where: str) -> Step[Answer]
         yield Pause(pause_seconds)
 
 
+def _believed(request: Request, outcome: Answer | Fault | None) -> Answer | Fault | None:
+    """What came, unless it is a success that Prefect cannot have said: that is a lost answer."""
+    if not isinstance(outcome, Answer) or not 200 <= outcome.status < 300 or can_be_prefects(request, outcome.body):
+        return outcome
+    said = "nothing" if outcome.body in (None, "") else repr(outcome.body)[:100]
+    return Fault(f"HTTP {outcome.status} from {outcome.url or request.path} with {said}, which is not Prefect's answer")
+
+
 @dataclass(slots=True)
 class _Met:
     """What one request has met so far."""
 
+    since: float
     busy: int = 0
     faults: int = 0
     busy_pause_seconds: float = 0.0
@@ -124,10 +138,10 @@ class _Met:
         else:
             self.faults += 1
 
-    def is_enough(self, policy: RetryPolicy, is_busy: bool) -> bool:
+    def is_enough(self, policy: RetryPolicy, is_busy: bool, now: float) -> bool:
         if is_busy:
             return self.busy >= policy.attempts and self.busy_pause_seconds >= policy.busy_patience_seconds
-        return self.faults >= policy.attempts
+        return self.faults >= policy.attempts and now - self.since >= policy.patience_seconds
 
     def describe(self, where: str) -> str:
         met = f"{self.busy + self.faults} times in a row"

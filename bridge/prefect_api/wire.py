@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
+from bridge.border import trouble_with
 from bridge.contracts import RESULT_ARTIFACT_KEY
 from bridge.errors import (
     DeploymentNotFound,
@@ -24,12 +25,13 @@ from bridge.errors import (
     ParametersRejected,
     PrefectApiError,
     PrefectUnreachable,
+    ResultInvalid,
     RetryRefused,
-    UnexpectedAnswer,
 )
 from bridge.prefect_api.exchange import (
     PAGE,
     Answer,
+    AnswerUndecodable,
     Operation,
     Request,
     body_of,
@@ -238,26 +240,39 @@ def retry_flow_run(flow_run_id: str) -> Operation[FlowRun]:
 
 
 def read_result(flow_run_id: str) -> Operation[Mapping[str, Any] | None]:
-    """The result that the run published last as an artifact, or None."""
+    """The result that the run published last as an artifact, or None; raises ResultInvalid where it cannot cross."""
     wanted = {
         "artifacts": {"flow_run_id": {"any_": [flow_run_id]}, "key": {"any_": [RESULT_ARTIFACT_KEY]}},
         "sort": "UPDATED_DESC",
         "limit": 1,
     }
-    answer = yield Request("POST", "/artifacts/filter", wanted)
-    published = rows(answer)
+    try:
+        published = rows((yield Request("POST", "/artifacts/filter", wanted)))
+    except AnswerUndecodable as error:
+        raise unfit_result(flow_run_id, str(error)) from error
     return published_result(flow_run_id, published[0]) if published else None
 
 
 def published_result(flow_run_id: str, artifact: Any) -> Mapping[str, Any]:
-    """The result in a row of `/artifacts/filter`; raises UnexpectedAnswer where it holds no JSON object."""
+    """The result in a row of `/artifacts/filter`; raises ResultInvalid where Airflow cannot hold it."""
     data = artifact.get("data") if isinstance(artifact, dict) else None
     if isinstance(data, str):  # Prefect's own Artifact class stores an object as its JSON text
         with suppress(ValueError, RecursionError):  # no JSON; an integer of thousands of digits; thousands deep
             data = json.loads(data)
     if not isinstance(data, dict):
-        raise UnexpectedAnswer(f"Artifact {RESULT_ARTIFACT_KEY!r} of flow run {flow_run_id} holds no JSON object")
+        raise unfit_result(flow_run_id, f"it is no JSON object, but: {str(data)[:100]!r}")
+    if trouble := trouble_with(data, "result"):
+        raise unfit_result(flow_run_id, trouble)
     return data
+
+
+def unfit_result(flow_run_id: str, trouble: str) -> ResultInvalid:
+    """The error for a run whose result cannot cross."""
+    return ResultInvalid(
+        f"What flow run {flow_run_id} published as {RESULT_ARTIFACT_KEY!r} cannot be handed on: {trouble}. Mend what "
+        "the flow publishes",
+        flow_run_id=flow_run_id,
+    )
 
 
 def read_logs(flow_run_id: str, *, after: datetime | None = None, offset: int = 0) -> Operation[list[LogLine]]:

@@ -13,14 +13,20 @@ from prefect.context import FlowRunContext
 from prefect.states import Completed
 from pydantic import BaseModel
 
+from bridge.border import trouble_with
 from bridge.contracts import RESULT_ARTIFACT_KEY, SKIPPED_STATE_NAME
 
 ARTIFACT_TYPE = "result"
 
 
 def publish(result: BaseModel) -> dict[str, Any]:
-    """The result as the plain dict that the flow returns, after it was published as the run's artifact."""
+    """The result as the plain dict that the flow returns, after it was published as the run's artifact.
+
+    Raises ValueError, naming the path of the value, where it cannot be read on the other side.
+    """
     document = result.model_dump(mode="json")
+    if trouble := trouble_with(document, type(result).__name__):
+        raise ValueError(f"The result cannot be published: {trouble}")
     description = f"`{type(result).__name__}` as JSON; read it by this key and the flow run's id."
     Artifact(type=ARTIFACT_TYPE, key=RESULT_ARTIFACT_KEY, description=description, data=document).create()
     return document
