@@ -32,7 +32,7 @@ class Request:
 
 
 class AnswerUndecodable(UnexpectedAnswer):
-    """An answer is JSON that cannot be decoded, by its depth or the length of a number: it spoils what was asked for together with it."""
+    """An answer cannot be decoded, for its depth or a number of too many digits: what came with it is spoilt too."""
 
 
 @dataclass(frozen=True, slots=True)

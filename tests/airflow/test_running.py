@@ -326,7 +326,7 @@ def test_a_run_out_of_sight_is_cancelled_where_that_was_chosen(client: PrefectCl
 @pytest.mark.parametrize(
     ("value", "refusal"),
     [
-        (object(), "Job variables for 'echo/t' are not plain JSON"),
+        (object(), "job_variables.env is of the type object, which is not plain JSON"),
         ("{{ prefect.blocks.secret.key }}", "which Prefect's worker would render"),
     ],
 )

@@ -44,7 +44,7 @@ def test_a_sound_result_is_told() -> None:
         ({"x": math.inf}, "result.x is inf"),
         ({"x": {"y": "a\x00b"}}, "result.x.y"),
         ({"x": "\ud800"}, "surrogate"),
-        ({"\x00": 1}, "a key"),
+        ({"\x00": 1}, "has a key"),
         ({"x": 2**64}, "64 bits"),
         ({"x": nested(100_000)}, "nested deeper"),
         (UnexpectedAnswer("holds no JSON object"), "holds no JSON object"),

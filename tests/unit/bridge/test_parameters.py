@@ -103,7 +103,7 @@ def test_a_job_variable_that_the_worker_would_render_is_refused(value: Any) -> N
 
 def test_job_variables_that_the_worker_takes_as_they_stand_pass() -> None:
     check_job_variables({"image": "m:1", "env": {"X": "{{ other }} $HOME prefect.blocks.x"}, "n": 3}, "train/products")
-    with pytest.raises(ParametersRejected, match="Job variables for 'train/products' are not plain JSON"):
+    with pytest.raises(ParametersRejected, match="job_variables.image is of the type object, which is not plain JSON"):
         check_job_variables({"image": object()}, "train/products")
 
 

@@ -382,7 +382,7 @@ async def test_confirmations_and_results_asked_for_together_share_a_request(pref
     results = await asyncio.gather(*(shared.result_of(run) for run in runs), return_exceptions=True)
     assert [run.id for run in confirmed] == runs
     assert results[:13] == [{"n": number} for number in range(13)]
-    assert isinstance(results[13], errors.UnexpectedAnswer)
+    assert isinstance(results[13], errors.ResultInvalid)
     assert results[14] is None
     assert len(prefect.asked) == 2
     assert shared._client is None, "asked outside of any wait, it leaves nothing open"
