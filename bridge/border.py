@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 DEEPEST = 50
@@ -30,22 +30,39 @@ def trouble_with(value: Any, name: str, largest_bytes: int = LARGEST_BYTES) -> s
 
     `name` is what the value is called, and begins the path.
     """
-    waiting: list[tuple[str, Any, int]] = [(name, value, 0)]
-    while waiting:
-        path, part, depth = waiting.pop()
+    for path, part, depth in _parts(value, name):
         if depth > DEEPEST:
             return f"{path[:200]} is nested deeper than {DEEPEST}"
         if isinstance(part, Mapping):
-            waiting += [(f"{path}.{key}", each, depth + 1) for key, each in part.items()]
             for key in part:
                 if trouble := _trouble_with_key(key):
                     return f"{path} has a key {key!r}, which {trouble}"
-        elif isinstance(part, list | tuple):
-            waiting += [(f"{path}[{index}]", each, depth + 1) for index, each in enumerate(part)]
-        elif trouble := _trouble_with_scalar(part):
+        elif not isinstance(part, list | tuple) and (trouble := _trouble_with_scalar(part)):
             return f"{path} {trouble}"
     size = len(json.dumps(value))
     return f"{name} is larger than {largest_bytes // 1024} KB: {size} bytes as JSON" if size > largest_bytes else None
+
+
+def number_lost_in(value: Any, name: str) -> str | None:
+    """The first number that JSON does not have, in a value that is not JSON yet: encoders make null of it."""
+    for path, part, _ in _parts(value, name):
+        if isinstance(part, float) and (trouble := _trouble_with_scalar(part)):
+            return f"{path} {trouble}"
+    return None
+
+
+def _parts(value: Any, name: str) -> Iterator[tuple[str, Any, int]]:
+    """Every value within, with its path and how deep it lies; no recursion, which has a limit of its own."""
+    waiting: list[tuple[str, Any, int]] = [(name, value, 0)]
+    while waiting:
+        path, part, depth = waiting.pop()
+        yield path, part, depth
+        if depth > DEEPEST:
+            continue
+        if isinstance(part, Mapping):
+            waiting += [(f"{path}.{key}", each, depth + 1) for key, each in part.items()]
+        elif isinstance(part, list | tuple):
+            waiting += [(f"{path}[{index}]", each, depth + 1) for index, each in enumerate(part)]
 
 
 def _trouble_with_key(key: Any) -> str | None:

@@ -29,6 +29,11 @@ PATIENT = RetryPolicy(busy_patience_seconds=300.0)
 """A task's: it bears with a busy server, where it could only fail otherwise."""
 
 
+def patient_for(seconds: float) -> RetryPolicy:
+    """That of a submission: it bears as well with a server that gives no answer of its own."""
+    return RetryPolicy(patience_seconds=seconds, busy_patience_seconds=max(seconds, PATIENT.busy_patience_seconds))
+
+
 class PrefectHook(HttpHook):
     """Talks to the Prefect API of an Airflow connection.
 

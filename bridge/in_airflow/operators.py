@@ -34,7 +34,7 @@ from bridge.in_airflow.arguments import (
 from bridge.in_airflow.attempt_journal import AttemptJournal
 from bridge.in_airflow.deployment_cache import DeploymentCache
 from bridge.in_airflow.hand_over import needs_a_worker_to_end, resume_not_before, wait_here
-from bridge.in_airflow.hook import DEFAULT_CONN_ID, PrefectHook
+from bridge.in_airflow.hook import DEFAULT_CONN_ID, PrefectHook, patient_for
 from bridge.in_airflow.limits import Limits, OnLost
 from bridge.in_airflow.links import FLOW_RUN_ID_KEY, FLOW_RUN_URL_KEY, PrefectFlowRunLink
 from bridge.in_airflow.ownership import OnWorkerShutdown, OwnedRun, Ownership
@@ -149,7 +149,8 @@ class RunPrefectDeployment(BaseOperator):
     def execute(self, context: Mapping[str, Any]) -> Any:
         """Start or find the run; then wait for it."""
         with self._errors_for_airflow(context), self._hook.client() as client:
-            submitted = self._start(client, context)
+            with self._hook.client(patient_for(self.patience_seconds)) as patient:
+                submitted = self._start(patient, context)
             run = submitted.run
             if not self.wait:
                 self._ownership.release()

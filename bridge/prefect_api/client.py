@@ -77,7 +77,7 @@ class PrefectClient:
                     page = b"".join(_bounded(response.iter_bytes()))
                 sent = _follow(response, page, sent)
         except (httpx.HTTPError, httpx.InvalidURL, TooLong) as error:
-            return _fault(error)
+            return _late(self.connection) if self._deadline.is_over else _fault(error)
         return sent
 
     def close(self) -> None:
@@ -124,7 +124,7 @@ class AsyncPrefectClient:
                         page = b"".join([chunk async for chunk in _bounded_async(response.aiter_bytes())])
                     sent = _follow(response, page, sent)
         except TimeoutError:
-            return Fault(f"the answer did not arrive whole within {self.connection.timeout_seconds:g} s")
+            return _late(self.connection)
         except (httpx.HTTPError, httpx.InvalidURL, TooLong) as error:
             return _fault(error)
         return sent
@@ -286,6 +286,10 @@ def _is_prefects_refusal(response: httpx.Response, body: Any) -> bool:
 def _shown(url: httpx.URL) -> str:
     """The address without what may be secret in it."""
     return str(url.copy_with(userinfo=b"", query=None, fragment=None))
+
+
+def _late(connection: PrefectConnection) -> Fault:
+    return Fault(f"the answer did not arrive whole within {connection.timeout_seconds:g} s")
 
 
 def _fault(error: Exception) -> Fault:

@@ -26,6 +26,11 @@ class Deadline(threading.local):
         """A request begins that may take so long."""
         self.until = time.monotonic() + seconds
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the request has had its time."""
+        return time.monotonic() >= self.until
+
     def left(self, timeout: float | None) -> float:
         """Seconds that a wait may take; raises httpcore.ReadTimeout when there are none left."""
         left = self.until - time.monotonic()

@@ -13,7 +13,7 @@ from prefect.context import FlowRunContext
 from prefect.states import Completed
 from pydantic import BaseModel
 
-from bridge.border import trouble_with
+from bridge.border import number_lost_in, trouble_with
 from bridge.contracts import RESULT_ARTIFACT_KEY, SKIPPED_STATE_NAME
 
 ARTIFACT_TYPE = "result"
@@ -24,8 +24,8 @@ def publish(result: BaseModel) -> dict[str, Any]:
 
     Raises ValueError, naming the path of the value, where it cannot be read on the other side.
     """
-    document = result.model_dump(mode="json")
-    if trouble := trouble_with(document, type(result).__name__):
+    name, document = type(result).__name__, result.model_dump(mode="json")
+    if trouble := number_lost_in(result.model_dump(), name) or trouble_with(document, name):
         raise ValueError(f"The result cannot be published: {trouble}")
     description = f"`{type(result).__name__}` as JSON; read it by this key and the flow run's id."
     Artifact(type=ARTIFACT_TYPE, key=RESULT_ARTIFACT_KEY, description=description, data=document).create()

@@ -31,7 +31,7 @@ def intention(deployment: str) -> Intention:
 def start(client: PrefectClient, deployment: str, meant: Intention | None = None, **parameters: object) -> FlowRun:
     """The run that answers the intention."""
     record = client.run(wire.find_deployment(deployment))
-    asked = submit(record, meant or intention(deployment), wire.Submission(parameters), generations=3)
+    asked = submit(record, meant or intention(deployment), wire.Submission(parameters))
     return client.run(asked).run
 
 

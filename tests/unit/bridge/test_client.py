@@ -6,7 +6,10 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import certifi
@@ -15,7 +18,8 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from bridge import errors
-from bridge.prefect_api import wire
+from bridge.prefect_api import client, wire
+from bridge.prefect_api.batches import read_results
 from bridge.prefect_api.client import AsyncPrefectClient, PrefectClient, tls_context
 from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.exchange import Operation
@@ -26,16 +30,16 @@ QUICK = RetryPolicy(attempts=3, first_pause_seconds=0.001, longest_pause_seconds
 
 
 def blocking(connection: PrefectConnection, operation: Operation) -> object:
-    with PrefectClient(connection, QUICK) as client:
-        return client.run(operation)
+    with PrefectClient(connection, QUICK) as opened:
+        return opened.run(operation)
 
 
 def awaiting(connection: PrefectConnection, operation: Operation) -> object:
     import asyncio
 
     async def ask() -> object:
-        async with AsyncPrefectClient(connection, QUICK) as client:
-            return await client.run(operation)
+        async with AsyncPrefectClient(connection, QUICK) as opened:
+            return await opened.run(operation)
 
     return asyncio.run(ask())
 
@@ -199,3 +203,149 @@ def test_the_authorities_are_read_once_until_their_file_is_replaced(tmp_path: Pa
     authorities.unlink()
     with pytest.raises(errors.ConnectionMisconfigured, match="TLS file"):
         tls_context(connection)
+
+
+RUN = {"id": "r1", "name": "brave-owl", "state": {"type": "RUNNING"}}
+
+
+@both
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_within_the_same_place_is_followed_with_credentials(
+    ask: Ask, httpserver: HTTPServer, connection: PrefectConnection, status: int
+) -> None:
+    moved = Response(status=status, headers={"Location": "/v2/api/flow_runs/r1"})
+    httpserver.expect_request("/api/flow_runs/r1").respond_with_response(moved)
+    headers = {"Authorization": "Bearer k", "X-Team": "models"}
+    httpserver.expect_request("/v2/api/flow_runs/r1", headers=headers).respond_with_json(RUN)
+    assert ask(connection, wire.read_flow_run("r1")) == wire.FlowRun.parse(RUN)
+
+
+@both
+def test_a_gateway_on_the_same_host_leads_on_and_credentials_stay_behind(
+    ask: Ask, httpserver: HTTPServer, connection: PrefectConnection
+) -> None:
+    """Another port is another server: it may answer, but is told no secret."""
+    with HTTPServer() as real:
+        real.expect_request("/api/flow_runs/filter", method="POST").respond_with_json([RUN])
+        away = Response(status=308, headers={"Location": real.url_for("/api/flow_runs/filter")})
+        httpserver.expect_request("/api/flow_runs/filter").respond_with_response(away)
+        assert ask(connection, wire.read_flow_runs(["r1"])) == {"r1": wire.FlowRun.parse(RUN)}
+        [(asked, _)] = real.log
+        assert json.loads(asked.data) == {"flow_runs": {"id": {"any_": ["r1"]}}, "limit": 200}
+        assert "Authorization" not in asked.headers
+        assert "X-Team" not in asked.headers
+
+
+@both
+@pytest.mark.parametrize(
+    ("status", "location"),
+    [
+        (308, "http://elsewhere.test/api/flow_runs/filter"),
+        (307, "ftp://localhost/api"),
+        (302, "/login?next=/api"),
+        (303, "/login"),
+        (308, ""),
+        (308, "/api/flow_runs/filter"),
+    ],
+)
+def test_a_redirect_that_leads_elsewhere_is_named_and_outlasted(
+    ask: Ask, httpserver: HTTPServer, connection: PrefectConnection, status: int, location: str
+) -> None:
+    moved = Response(status=status, headers={"Location": location} if location else {})
+    httpserver.expect_request("/api/flow_runs/filter").respond_with_response(moved)
+    with pytest.raises(
+        errors.PrefectUnreachable, match=rf"HTTP {status} from http://localhost:\d+/api/flow_runs/filter"
+    ):
+        ask(connection, wire.read_flow_runs(["r1"]))
+
+
+@both
+@pytest.mark.parametrize("page", ["", "{}", "null", "[]", '{"status": "ok"}', "<html>Sign in</html>"])
+def test_a_success_that_cannot_be_prefects_is_outlasted(
+    ask: Ask, httpserver: HTTPServer, connection: PrefectConnection, page: str
+) -> None:
+    answers = [Response(page), Response(page), Response(json.dumps(RUN))]
+    httpserver.expect_request("/api/flow_runs/r1").respond_with_handler(lambda _: answers.pop(0))
+    assert ask(connection, wire.read_flow_run("r1")) == wire.FlowRun.parse(RUN)
+
+
+@both
+def test_another_application_that_does_not_have_the_path_is_not_believed(
+    ask: Ask, httpserver: HTTPServer, connection: PrefectConnection
+) -> None:
+    answers = [Response('{"detail": "Not Found"}', status=404), Response(json.dumps(RUN))]
+    httpserver.expect_request("/api/flow_runs/r1").respond_with_handler(lambda _: answers.pop(0))
+    assert ask(connection, wire.read_flow_run("r1")) == wire.FlowRun.parse(RUN)
+
+
+@both
+@pytest.mark.parametrize("dripping", ["head", "body"])
+def test_an_answer_that_drips_ends_by_its_total_time(ask: Ask, dripping: str) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+    drops = [b"x"] * 600
+    if dripping == "head":
+        head, drops = b"HTTP/1.1 200 OK\r\nX-Drip: ", [b"y"] * 600
+    with dripping_server(head, drops, pause_seconds=0.1) as port:
+        connection = PrefectConnection(f"http://127.0.0.1:{port}/api", timeout_seconds=0.5)
+        with pytest.raises(errors.PrefectUnreachable, match="did not arrive whole"):
+            ask(connection, wire.read_flow_run("r1"))
+
+
+@both
+def test_an_answer_without_end_is_cut_off(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "LONGEST_ANSWER_BYTES", 1_000_000)
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n"
+    too_long = pytest.raises(errors.PrefectUnreachable, match="longer than 1 MB")
+    with dripping_server(head, [b"x" * 100_000] * 100, pause_seconds=0.0) as port, too_long:
+        ask(PrefectConnection(f"http://127.0.0.1:{port}/api"), wire.read_flow_run("r1"))
+
+
+@both
+def test_one_result_that_cannot_be_decoded_spoils_no_other(
+    ask: Ask, httpserver: HTTPServer, connection: PrefectConnection
+) -> None:
+    poisons = {"r3": '{"in":' * 100_000 + "1" + "}" * 100_000, "r5": "9" * 10_000}
+
+    def answer(request: Request) -> Response:
+        ids = json.loads(request.data)["artifacts"]["flow_run_id"]["any_"]
+        rows = [f'{{"flow_run_id": "{each}", "data": {poisons.get(each, json.dumps({"of": each}))}}}' for each in ids]
+        return Response(f"[{', '.join(rows)}]")
+
+    httpserver.expect_request("/api/artifacts/filter").respond_with_handler(answer)
+    results = ask(connection, read_results([f"r{number}" for number in range(8)]))
+    assert isinstance(results, dict)
+    spoilt = {each for each, result in results.items() if isinstance(result, errors.ResultInvalid)}
+    assert spoilt == set(poisons)
+    assert {each: result for each, result in results.items() if each not in spoilt} == {
+        f"r{number}": {"of": f"r{number}"} for number in range(8) if number not in {3, 5}
+    }
+
+
+@contextmanager
+def dripping_server(head: bytes, drops: list[bytes], pause_seconds: float) -> Iterator[int]:
+    """The port of a server that sends the head of an answer, and then a drop at a time."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    stopped = threading.Event()
+
+    def serve() -> None:
+        with suppress(OSError):  # the client, or the listener, has hung up
+            while True:
+                peer, _ = listener.accept()
+                threading.Thread(target=drip, args=(peer,), daemon=True).start()
+
+    def drip(peer: socket.socket) -> None:
+        with suppress(OSError), peer:
+            peer.recv(65536)
+            peer.sendall(head)
+            for drop in drops:
+                if stopped.wait(pause_seconds):
+                    return
+                peer.sendall(drop)
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        stopped.set()
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()

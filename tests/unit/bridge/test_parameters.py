@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bridge.errors import ParametersRejected
-from bridge.parameters import check_job_variables, check_parameters
+from bridge.parameters import check_job_variables, check_marks, check_parameters
 from bridge.prefect_api.records import DeploymentRecord
 
 SCHEMA = {
@@ -103,14 +103,45 @@ def test_a_job_variable_that_the_worker_would_render_is_refused(value: Any) -> N
 
 def test_job_variables_that_the_worker_takes_as_they_stand_pass() -> None:
     check_job_variables({"image": "m:1", "env": {"X": "{{ other }} $HOME prefect.blocks.x"}, "n": 3}, "train/products")
-    with pytest.raises(ParametersRejected, match="job_variables.image is of the type object, which is not plain JSON"):
+    with pytest.raises(ParametersRejected, match=r"job_variables\.image is of the type object"):
         check_job_variables({"image": object()}, "train/products")
 
 
-@pytest.mark.parametrize("value", [object(), math.nan, {1, 2}])
-def test_what_is_no_json_is_refused(value: Any) -> None:
-    with pytest.raises(ParametersRejected, match="not plain JSON"):
+@pytest.mark.parametrize(
+    ("value", "trouble"),
+    [
+        (object(), r"week is of the type object, which is not plain JSON"),
+        ({1, 2}, r"week is of the type set, which is not plain JSON"),
+        (math.nan, r"week is nan, which JSON does not have"),
+        ([{"x": -math.inf}], r"week\[0\]\.x is -inf"),
+        ("a\x00b", r"week holds a character that is none"),
+        ({"\ud800": 1}, r"week has a key '.*', which holds a character that is none"),
+        ({1: 2}, r"week has a key 1, which is no text"),
+        (2**63, r"week is an integer of more than 64 bits"),
+        ("x" * 3_000_000, r"parameters is larger than 2048 KB"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_what_is_no_json_is_refused(value: Any, trouble: str) -> None:
+    with pytest.raises(ParametersRejected, match=trouble):
         check({"week": value})
+
+
+def test_what_is_nested_too_deep_is_refused() -> None:
+    value: Any = 1
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(ParametersRejected, match="is nested deeper than 50"):
+        check({"week": value})
+
+
+@pytest.mark.parametrize(
+    ("name", "tags", "labels"), [("\x00", [], {}), (None, ["a\x00"], {}), (None, [], {"k": "\ud800"})]
+)
+def test_marks_that_the_server_cannot_store_are_refused(name: Any, tags: Any, labels: Any) -> None:
+    with pytest.raises(ParametersRejected, match="character that is none"):
+        check_marks(name, tags, labels, "train/products")
+    check_marks("n", ["a"], {"k": 1}, "train/products")
 
 
 def test_null_is_fine_where_prefect_takes_it() -> None:

@@ -100,7 +100,7 @@ def test_an_operation_may_know_another_way_when_its_request_may_have_been_carrie
     assert driven.send(LOST) == READ
     with pytest.raises(StopIteration) as stop:
         driven.send(OK)
-    assert stop.value.value == "looked: fine"
+    assert stop.value.value == f"looked: {FINE}"
 
 
 def test_attempts_end() -> None:

@@ -197,7 +197,7 @@ def test_it_must_be_started_first() -> None:
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "bridge.testing.serving", raising=False)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    with pytest.raises(ModuleNotFoundError, match=r"FakePrefect needs uvicorn.*'bridge\[testing\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"FakePrefect needs uvicorn.*'airflow-provider-prefect\[testing\]'"):
         FakePrefect().start()
 
 
