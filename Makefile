@@ -74,9 +74,9 @@ test-browser: install $(BROWSER)/pytest ## the control page in Chromium over the
 pictures: install $(BROWSER)/pytest ## take the pictures of docs/pictures/control-page anew (5 minutes)
 	$(BROWSER)/python -m pytest tests/browser --pictures docs/pictures/control-page
 
-test-faults: install-test ## 180 seeded fault runs of the bridge, 20 through Airflow (25 minutes; RESUME=file: go on there)
-	$(AIRFLOW)/python -m tests.faults.run --count 180 $(if $(RESUME),--resume $(RESUME))
-	$(AIRFLOW)/python -m tests.faults.through_airflow --count 20 $(if $(RESUME),--resume $(RESUME).airflow)
+test-faults: install-test ## 180 seeded fault runs of the bridge, 20 through Airflow (25 minutes; START=seed: fresh ones; RESUME=file: go on there)
+	$(AIRFLOW)/python -m tests.faults.run --count 180 $(if $(START),--start $(START)) $(if $(RESUME),--resume $(RESUME))
+	$(AIRFLOW)/python -m tests.faults.through_airflow --count 20 $(if $(START),--start $(START)) $(if $(RESUME),--resume $(RESUME).airflow)
 
 test-wheel: install-test ## the wheel, in a new environment with Airflow alone, against a real Prefect
 	@$(PYTHON) stack/install.py tools

@@ -108,11 +108,20 @@ def write_done(path: Path | None, outcome: Outcome) -> None:
             file.write(json.dumps({"seed": outcome.seed, "findings": [f.count for f in outcome.findings]}) + "\n")
 
 
+def _ranges(seeds: list[int]) -> str:
+    """Such as `0-3, 7`; `seeds` in order."""
+    parts: list[tuple[int, int]] = []
+    for seed in seeds:
+        follows = bool(parts) and seed == parts[-1][1] + 1
+        parts[-1:] = [(parts[-1][0], seed)] if follows else [*parts[-1:], (seed, seed)]
+    return ", ".join(f"{first}-{last}" if last > first else str(first) for first, last in parts)
+
+
 def summarise(program: str, found: dict[int, list[str]], seconds: float) -> int:
-    """Print the four counts and the seeds that failed; gives the exit code."""
+    """Print the seeds, the four counts and the seeds that failed; gives the exit code."""
     counts = Counter(count for findings in found.values() for count in findings)
     failed = sorted(seed for seed, findings in found.items() if findings)
-    print(f"\n{len(found)} fault runs, {seconds:.0f} s")
+    print(f"\n{len(found)} fault runs, seeds {_ranges(sorted(found))}, {seconds:.0f} s")
     for count in COUNTS:
         print(f"  {count:15} {counts[count]}")
     if failed:

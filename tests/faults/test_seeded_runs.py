@@ -11,11 +11,11 @@ from tests.faults.faults import Kind
 from tests.faults.kinds import make_plan
 from tests.faults.network import PlannedFaults
 from tests.faults.plan import ActKind, Event
-from tests.faults.run import fault_runs
+from tests.faults.run import fault_runs, summarise
 from tests.faults.scenario import Outcome
 
-SEEDS = (0, 1, 2, 3, 5, 6, 7, 10, 12, 14, 18, 22, 23, 42)
-"""Quick ones: no server dies, few deadlines pass."""
+SEEDS = (0, 1, 2, 3, 5, 6, 7, 8, 10, 12, 14, 16, 18, 20, 26, 42)
+"""Quick ones: no server dies, few deadlines pass; half of them hold a rarer kind."""
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +28,19 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Out
 def test_no_run_is_doubled_orphaned_lost_or_misjudged(outcomes: dict[int, Outcome], seed: int) -> None:
     outcome = outcomes[seed]
     assert not outcome.findings, f"play it again: python -m tests.faults.run --seed {seed}\n{outcome.account}"
+
+
+def test_the_summary_names_the_seeds_and_the_four_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert summarise("program", {3: [], 0: [], 1: [], 2: [], 7: ["orphans"]}, 12.0) == 1
+    told = capsys.readouterr().out.splitlines()
+    assert told[1] == "5 fault runs, seeds 0-3, 7, 12 s"
+    assert [line.split() for line in told[2:6]] == [
+        ["duplicates", "0"],
+        ["orphans", "1"],
+        ["lost", "results", "0"],
+        ["wrong", "verdicts", "0"],
+    ]
+    assert told[6].startswith("failed seeds: 7;")
 
 
 def test_a_seed_is_a_plan() -> None:
