@@ -5,17 +5,17 @@ Without I/O, as `wire`. Knows nothing of Airflow, and cancels nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from bridge.ending import timed_out
-from bridge.errors import FlowRunError, FlowRunsFailed, ResultInvalid
+from bridge.ending import out_of_sight, timed_out
+from bridge.errors import FlowRunError, FlowRunsFailed, ResultInvalid, UnexpectedAnswer
 from bridge.prefect_api import wire
-from bridge.prefect_api.batches import RESULTS_PAGE, read_results
+from bridge.prefect_api.batches import RESULTS_PAGE, read_page, read_results
 from bridge.prefect_api.connection import PrefectConnection
-from bridge.prefect_api.exchange import Operation
+from bridge.prefect_api.exchange import PAGE, Operation
 from bridge.prefect_api.records import FlowRun
 from bridge.quorum import Quorum
 from bridge.verdict import Completed, Live, is_final, judge
@@ -51,8 +51,16 @@ class RunSummary:
 def summarise_runs(
     connection: PrefectConnection, flow_run_ids: Sequence[str], crash_grace_seconds: float
 ) -> Operation[RunSummary]:
-    """How the runs stand now; a crashed run within its grace is under way, one that is gone counts as an error."""
-    runs = yield from wire.read_flow_runs(flow_run_ids)
+    """How the runs stand now; a crashed run within its grace is under way.
+
+    One that is gone, or whose record cannot be read, counts as an error, and as nobody else's.
+    """
+    runs: dict[str, FlowRun] = {}
+    spoilt: dict[str, UnexpectedAnswer] = {}
+    for start in range(0, len(flow_run_ids), PAGE):
+        readings = yield from read_page(flow_run_ids[start : start + PAGE])
+        runs |= readings.runs
+        spoilt |= readings.spoilt
     completed: list[FlowRun] = []
     failed: list[FlowRun] = []
     live: list[FlowRun] = []
@@ -61,7 +69,8 @@ def summarise_runs(
         url = connection.flow_run_url(flow_run_id)
         run = runs.get(flow_run_id)
         if run is None:
-            errors.append(wire.lost(flow_run_id, url))
+            unreadable = spoilt.get(flow_run_id) or spoilt.get("")
+            errors.append(out_of_sight(flow_run_id, url, unreadable) if unreadable else wire.lost(flow_run_id, url))
             continue
         verdict = judge(run, url)
         if isinstance(verdict, Completed):
@@ -79,15 +88,12 @@ def describe_ended(
 ) -> Operation[list[dict[str, Any]]]:
     """The runs that have ended, in the order of `flow_run_ids`, as JSON objects with the results that they published.
 
-    Raises ResultInvalid where a result cannot cross.
+    Where a result cannot cross it is null, and `result_error` says why.
     """
     results: dict[str, Any] = {}
     ids = [run.id for run in stock.completed]
     for start in range(0, len(ids), RESULTS_PAGE):
         results |= yield from read_results(ids[start : start + RESULTS_PAGE])
-    for result in results.values():
-        if isinstance(result, ResultInvalid):
-            raise result
     ended = {run.id: run for run in [*stock.completed, *stock.failed]}
     return [
         {
@@ -95,7 +101,13 @@ def describe_ended(
             "name": run.name,
             "state": run.state_type,
             "url": connection.flow_run_url(run.id),
-            "result": results.get(run.id),
+            **_told(results.get(run.id)),
         }
         for run in (ended[each] for each in flow_run_ids if each in ended)
     ]
+
+
+def _told(result: Mapping[str, Any] | ResultInvalid | None) -> dict[str, Any]:
+    if isinstance(result, ResultInvalid):
+        return {"result": None, "result_error": str(result)}
+    return {"result": result}

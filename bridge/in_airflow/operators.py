@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 from bridge.attempts import HowEnded
 from bridge.contracts import Deployment
 from bridge.ending import Outcome, conclude
-from bridge.errors import BridgeError, FlowRunCancelled, FlowRunError, ParametersRejected
+from bridge.errors import BridgeError, FlowRunCancelled, FlowRunError, ParametersRejected, UnexpectedAnswer
 from bridge.in_airflow.arguments import (
     flag,
     mapping,
@@ -54,6 +54,9 @@ CANCEL_CONFIRM_SECONDS = 10.0
 
 TRIGGERER_ERRORS_ALLOWED = 5
 """How many waits in a row may fail in the triggerer while a worker reaches Prefect, before the worker itself waits."""
+
+ERRORS_ALLOWED = 2 * TRIGGERER_ERRORS_ALLOWED
+"""How many there may be, on the worker as well, before the run counts as lost."""
 
 
 class RunPrefectDeployment(BaseOperator):
@@ -255,6 +258,9 @@ class RunPrefectDeployment(BaseOperator):
             if self.deferrable and waiting.errors_before < TRIGGERER_ERRORS_ALLOWED:
                 self._ownership.check_not_ended()
                 self.defer(trigger=waiting, method_name="execute_complete")
+            if waiting.errors_before >= ERRORS_ALLOWED:
+                broken = UnexpectedAnswer(f"waiting for it broke down {waiting.errors_before} times: {terms['detail']}")
+                raise self._limits.lost(client, run.id, broken)
             terms = wait_here(waiting)
             run = self._look_again(client, terms)
         return self._conclude(client, run, context, terms)

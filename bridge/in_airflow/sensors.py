@@ -12,6 +12,7 @@ from airflow.sdk import BaseSensorOperator, XComArg
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from bridge.errors import BridgeError, FlowRunsFailed, PrefectUnreachable
+from bridge.in_airflow.arguments import flag, rendered_texts, seconds, text, texts
 from bridge.in_airflow.hand_over import resume_not_before, seconds_until, wait_here
 from bridge.in_airflow.hook import DEFAULT_CONN_ID, PrefectHook
 from bridge.in_airflow.many_runs import FlowRunsTrigger
@@ -53,14 +54,12 @@ class PrefectReady(BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, timeout=timeout, mode=mode, **kwargs)
-        if isinstance(deployments, str):
-            raise ValueError(_one_string(deployments))
-        self.deployments: Any = deployments
-        self.prefect_conn_id = prefect_conn_id
+        self.deployments: Any = texts(deployments, "deployments")
+        self.prefect_conn_id: Any = text(prefect_conn_id, "prefect_conn_id")
 
     def poke(self, context: Mapping[str, Any]) -> bool:  # noqa: ARG002 — Airflow's signature
         """Whether everything is in order."""
-        deployments = _names_of(self.deployments)
+        deployments = rendered_texts(self.deployments, "deployments")
         try:
             connection = PrefectHook(self.prefect_conn_id).connection()
             with PrefectClient(connection, RetryPolicy(attempts=2)) as client:
@@ -93,7 +92,8 @@ class WaitForFlowRuns(BaseSensorOperator):
     :param patience_seconds: for so long Prefect may give no answer while they are waited for.
 
     Hands back a list with `{"flow_run_id", "name", "state", "url", "result"}` for each run that has ended, in the order
-    given. Fails with FlowRunsFailed, which names the runs; with `soft_fail` the task is skipped. Never cancels a run.
+    given; a result that cannot be handed on is null, and `result_error` beside it says why. Fails with FlowRunsFailed,
+    which names the runs; with `soft_fail` the task is skipped. Never cancels a run.
     """
 
     template_fields: Sequence[str] = ("flow_run_ids", "prefect_conn_id")
@@ -114,10 +114,10 @@ class WaitForFlowRuns(BaseSensorOperator):
         super().__init__(timeout=timeout, **kwargs)
         self.flow_run_ids: Any = flow_run_ids
         self.needs = check_needs(needs)
-        self.prefect_conn_id = prefect_conn_id
-        self.deferrable = deferrable
-        self.crash_grace_seconds = crash_grace_seconds
-        self.patience_seconds = patience_seconds
+        self.prefect_conn_id: Any = text(prefect_conn_id, "prefect_conn_id")
+        self.deferrable = flag(deferrable, "deferrable")
+        self.crash_grace_seconds = seconds(crash_grace_seconds, "crash_grace_seconds")
+        self.patience_seconds = seconds(patience_seconds, "patience_seconds")
 
     def execute(self, context: Mapping[str, Any]) -> list[dict[str, Any]]:  # noqa: ARG002 — Airflow's signature
         """Wait until the rule is met; hand back the runs that have ended."""
@@ -190,19 +190,6 @@ class WaitForFlowRuns(BaseSensorOperator):
 
 
 _FIRST_LOOK = {"because": "", "detail": ""}
-
-
-def _one_string(given: str) -> str:
-    return f"deployments={given!r} is one string: give a list, such as [{given!r}]"
-
-
-def _names_of(given: Any) -> list[str]:
-    """The names as rendered; raises AirflowFailException where they are no list of strings."""
-    if isinstance(given, str):
-        raise AirflowFailException(_one_string(given))
-    if not isinstance(given, Sequence) or not all(isinstance(name, str) for name in given):
-        raise AirflowFailException(f"deployments={given!r} is no list of deployments' names, `<flow>/<deployment>`")
-    return list(given)
 
 
 def _ids_of(given: Any) -> list[str]:

@@ -22,6 +22,7 @@ from bridge.in_airflow.airflow_internals import (
     needs_shared_streams,
     watched_state_stores,
 )
+from bridge.in_airflow.arguments import rendered_texts, seconds
 from bridge.in_airflow.hook import DEFAULT_CONN_ID
 from bridge.in_airflow.polling import OUTAGES, RECONCILE_SECONDS, Poll, Poller
 from bridge.prefect_api import wire
@@ -74,9 +75,10 @@ class PrefectEventTrigger(BaseEventTrigger):
     ) -> None:
         needs_shared_streams("PrefectEventTrigger")
         super().__init__()
-        self.watch = Watch(deployment, flow, tuple(sorted(tags)), tuple(sorted(states)))
+        wanted_tags, wanted_states = rendered_texts(tags, "tags"), rendered_texts(states, "states")
+        self.watch = Watch(deployment, flow, tuple(sorted(wanted_tags)), tuple(sorted(wanted_states)))
         self.prefect_conn_id = prefect_conn_id
-        self.reconcile_seconds = float(reconcile_seconds)
+        self.reconcile_seconds = seconds(reconcile_seconds, "reconcile_seconds")
         self._cursor: Cursor | None = None
         self._unsaved = False
         self._backlog: list[FlowRun] = []

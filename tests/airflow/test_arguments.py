@@ -10,6 +10,8 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from bridge.in_airflow import arguments
 from bridge.in_airflow.operators import RunPrefectDeployment
+from bridge.in_airflow.sensors import PrefectReady, WaitForFlowRuns
+from bridge.in_airflow.watching import PrefectEventTrigger
 
 
 @pytest.mark.parametrize(
@@ -72,3 +74,24 @@ def test_what_a_template_gave_is_checked_before_anything_is_created(check: Any, 
 def test_a_template_may_give_the_text_of_a_json_object() -> None:
     RunPrefectDeployment(task_id="t", deployment="a/b", parameters="{{ dag_run.conf | tojson }}")
     assert arguments.rendered_mapping('{"week": 3}', "parameters") == {"week": 3}
+
+
+@pytest.mark.parametrize(
+    ("made", "given"),
+    [
+        (PrefectReady, {"deployments": "a/b"}),
+        (PrefectReady, {"deployments": None}),
+        (PrefectReady, {"deployments": ["a/b"], "prefect_conn_id": None}),
+        (WaitForFlowRuns, {"flow_run_ids": [], "patience_seconds": "5"}),
+        (WaitForFlowRuns, {"flow_run_ids": [], "crash_grace_seconds": timedelta(seconds=5)}),
+        (WaitForFlowRuns, {"flow_run_ids": [], "deferrable": 1}),
+        (PrefectEventTrigger, {"deployment": "a/b", "tags": "nightly"}),
+        (PrefectEventTrigger, {"deployment": "a/b", "states": "COMPLETED"}),
+        (PrefectEventTrigger, {"deployment": "a/b", "reconcile_seconds": "15"}),
+    ],
+    ids=str,
+)
+def test_what_sensors_and_watchers_cannot_take_is_said_when_the_dag_is_parsed(made: Any, given: dict[str, Any]) -> None:
+    task = {} if made is PrefectEventTrigger else {"task_id": "t"}
+    with pytest.raises(ValueError, match=list(given)[-1]):
+        made(**task, **given)
