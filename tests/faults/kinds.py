@@ -171,7 +171,7 @@ def _empty_prefect(plan: Plan, rng: Random) -> Plan:
 def _lost_then_cleared(plan: Plan, rng: Random) -> Plan:
     """Prefect is away for longer than the task's patience; the run goes on."""
     after: Event = "deferral" if plan.deferrable else "running"
-    plan = replace(_calm(plan, 0.5), patience_seconds=2.0, absence=Absence(Moment(after, 0.2), _seconds(rng, 9, 12)))
+    plan = replace(_calm(plan, 0.5), patience_seconds=2.0, absence=Absence(Moment(after, 0.2), _seconds(rng, 24, 30)))
     clear = PersonsAct("clear", Moment("end", _seconds(rng, 5, 8)))
     return replace(plan, acts=(clear,), retries=0, density=0.0)
 

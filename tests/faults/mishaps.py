@@ -41,14 +41,14 @@ class Mishaps:
     """Requests of the worker process with that number."""
     _stalled: dict[Stall, Child] = field(default_factory=dict)
     _left_at: float | None = None
-    _is_back: bool = False
+    back_at: float | None = None
     _is_redeployed: bool = False
     _reborn: threading.Thread | None = None
 
     @property
     def more_to_come(self) -> bool:
         """Whether something goes on that will end by itself."""
-        is_away = self._left_at is not None and not self._is_back
+        is_away = self._left_at is not None and self.back_at is None
         sleeps = any(child.stalled_at is not None for child in self._stalled.values())
         return is_away or sleeps or self.proxy.seems_empty or (self._reborn is not None and self._reborn.is_alive())
 
@@ -120,7 +120,7 @@ class Mishaps:
 
     def _leave(self) -> None:
         absence = self.plan.absence
-        if absence is None or self._is_back:
+        if absence is None or self.back_at is not None:
             return
         if self._left_at is None:
             if self.has_come(absence.moment):
@@ -129,7 +129,7 @@ class Mishaps:
                 self.proxy.leave()
         elif time.monotonic() >= self._left_at + absence.seconds:
             self.airflow.tell("Prefect is within reach again")
-            self._is_back = True
+            self.back_at = time.monotonic()
             self.proxy.come_back()
 
     def _change_deployment(self) -> None:

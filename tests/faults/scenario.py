@@ -36,6 +36,7 @@ ANSWER_SECONDS = 0.2
 REPLAYS = 3
 QUIET_SECONDS = 3.0
 """After the task's end and that of its processes, with nothing under way in the network."""
+RELEASE_SECONDS = 10.0
 WISH_SECONDS = 25.0
 """Longer than a wish to cancel takes to be fulfilled by a process that the task has left behind."""
 
@@ -158,6 +159,7 @@ class Scenario:
         self.mishaps.step()
         self._edit()
         self._act()
+        self._release()
 
     def _note(self) -> None:
         now = time.monotonic()
@@ -216,6 +218,14 @@ class Scenario:
         else:
             self.airflow.redistribute()
         self._moments.pop("end", None)
+
+    def _release(self) -> None:
+        """A task that was to lose sight of its run, and has not, goes on to its end."""
+        back_at, acts = self.mishaps.back_at, self.plan.acts
+        waits_for_the_end = bool(acts) and acts[0].moment.after == "end" and not self.airflow.has_ended
+        if waits_for_the_end and back_at is not None and time.monotonic() > back_at + RELEASE_SECONDS:
+            self.flows.holding = False
+            self.flows.release()
 
     def _edit(self) -> None:
         """The DAG file as it is by now."""
