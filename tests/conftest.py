@@ -7,6 +7,7 @@ their tag or id. Called by hand, pytest starts its own.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,7 +31,7 @@ def pytest_configure() -> None:
 
 @pytest.fixture
 def awaited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds for which code has been ready to wait in `asyncio.wait`, one after another.
+    """The seconds for which the project's code has been ready to wait in `asyncio.wait`, one after another.
 
     In their place a test must not take the time: how long a machine needs beside that says nothing of the code.
     """
@@ -38,7 +39,8 @@ def awaited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     wait = asyncio.wait
 
     def noted(things: Any, *, timeout: float | None = None, **more: Any) -> Any:
-        if timeout is not None:
+        caller = str(sys._getframe(1).f_globals.get("__name__", ""))
+        if timeout is not None and caller.startswith(("bridge.", "plugins.")):
             ready.append(timeout)
         return wait(things, timeout=timeout, **more)
 

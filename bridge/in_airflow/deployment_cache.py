@@ -17,7 +17,7 @@ from dataclasses import asdict
 from hashlib import blake2b
 from pathlib import Path
 
-from bridge.prefect_api.records import DeploymentRecord
+from bridge.prefect_api.records import DeploymentRecord, Limit
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class DeploymentCache:
                 return None
             remembered = json.loads(path.read_text())
             lists = {name: tuple(remembered[name]) for name in ("tags", "schedules")}
-            return DeploymentRecord(**{**remembered, **lists})
+            return DeploymentRecord(**{**remembered, **lists, "limit": Limit(**remembered["limit"])})
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError) as error:

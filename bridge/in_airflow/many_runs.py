@@ -14,7 +14,7 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from bridge.errors import FlowRunLost, FlowRunNotFound, UnexpectedAnswer
+from bridge.errors import FlowRunLost, FlowRunNotFound
 from bridge.in_airflow.hand_over import seconds_to_resumption, seconds_until
 from bridge.in_airflow.hook import PrefectHook
 from bridge.in_airflow.polling import OUTAGES
@@ -125,7 +125,7 @@ class FlowRunsTrigger(BaseTrigger):
                 if is_final(run, self.crash_grace_seconds, datetime.now(UTC)):
                     self.log.info("Flow run %r is %s", run.name, run.state_name)
                     return isinstance(judge(run), Completed)
-        except (FlowRunLost, FlowRunNotFound, UnexpectedAnswer) as error:  # gone, or its own record cannot be read
+        except (FlowRunLost, FlowRunNotFound) as error:
             self._unheard.discard(flow_run_id)
             self.log.warning("%s", error)
             return False

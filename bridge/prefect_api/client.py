@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import ssl
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
@@ -40,6 +41,9 @@ LONGEST_ANSWER_BYTES = 100_000_000
 """A page of results of the largest size that can cross is less than half as long."""
 
 _HARMLESS_HEADERS = {"accept", "accept-encoding", "connection", "user-agent", "host", "content-length", "content-type"}
+
+_WITHOUT_ID = re.compile(r"\bflow_runs/(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(/|$))[^/]+(/set_state)?$")
+"""A path of a flow run in which no id stands where one should."""
 
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
@@ -269,7 +273,7 @@ def _answer(response: httpx.Response, page: bytes) -> Answer | Fault:
     if response.is_error and status not in _ANYBODYS_STATUSES and not _is_prefects_refusal(response, body):
         return Fault(
             f"HTTP {status} that is not Prefect's own answer ({str(body or 'empty')[:100]!r}) from "
-            f"{_shown(response.url)}: there is no Prefect API at this address, or not yet",
+            f"{_shown(response.url)}: there is no Prefect API at this address, or not yet; does it lack /api?",
             sent=response.is_server_error,
         )
     return Answer(status, body, dict(response.headers), _shown(response.url))
@@ -278,9 +282,11 @@ def _answer(response: httpx.Response, page: bytes) -> Answer | Fault:
 def _is_prefects_refusal(response: httpx.Response, body: Any) -> bool:
     if not isinstance(body, dict) or body.keys().isdisjoint({"detail", "exception_message"}):
         return False
-    # FastAPI's words for a path that it does not have; Prefect names what it does not find. Its Cloud has no version.
-    is_no_path_of_its = response.status_code == 404 and body.get("detail") == "Not Found"
-    return not is_no_path_of_its or response.url.path.endswith("/admin/version")
+    # FastAPI's words for a path that it does not have. Prefect names what it does not find, and says so itself of what
+    # is no id; its Cloud has no version.
+    if response.status_code != 404 or body.get("detail") != "Not Found":
+        return True
+    return response.url.path.endswith("/admin/version") or _WITHOUT_ID.search(response.url.path) is not None
 
 
 def _shown(url: httpx.URL) -> str:

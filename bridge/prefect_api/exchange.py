@@ -60,19 +60,19 @@ def can_be_prefects(request: Request, body: Any) -> bool:
     if isinstance(body, Undecodable):
         return True
     for end, is_of_form in _FORMS:
-        if request.path.endswith(end):
+        if request.path.rpartition("/")[2] == end:
             return is_of_form(body)
     return isinstance(body, dict) and {"id", "name"} <= body.keys()
 
 
 _FORMS: tuple[tuple[str, Callable[[Any], bool]], ...] = (
-    ("/filter", lambda body: isinstance(body, list)),
-    ("/paginate", lambda body: isinstance(body, dict) and "results" in body),
-    ("/bulk_set_state", lambda body: isinstance(body, dict) and "results" in body),
-    ("/set_state", lambda body: isinstance(body, dict) and "status" in body),
-    ("/pause_deployment", lambda body: body is None),
-    ("/resume_deployment", lambda body: body is None),
-    ("/admin/version", lambda body: isinstance(body, str)),
+    ("filter", lambda body: isinstance(body, list)),
+    ("paginate", lambda body: isinstance(body, dict) and "results" in body),
+    ("bulk_set_state", lambda body: isinstance(body, dict) and "results" in body),
+    ("set_state", lambda body: isinstance(body, dict) and "status" in body),
+    ("pause_deployment", lambda body: body is None),
+    ("resume_deployment", lambda body: body is None),
+    ("version", lambda body: isinstance(body, str)),
 )
 """The form of each answer by the end of its path; any other is one thing with an id and a name."""
 

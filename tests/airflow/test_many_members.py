@@ -29,6 +29,7 @@ DAG_RUN = SimpleNamespace(start_date=datetime(2026, 1, 5, 7, tzinfo=UTC))
 
 def task_instance(run_id: str, map_index: int) -> Any:
     return SimpleNamespace(
+        id=uuid4(),
         dag_id="mapped",
         run_id=run_id,
         task_id="start",

@@ -130,7 +130,8 @@ def test_clearing_a_task_that_succeeded_starts_a_fresh_run(play: Play, fake: Fak
         cleared = session.merge(played.ti("start"))
         clear_task_instances([cleared], session)
         lived = {name: getattr(cleared, name) for name in ("dag_id", "run_id", "task_id", "map_index", "max_tries")}
-    ti = SimpleNamespace(**lived, try_number=2, log_url="", xcom_push=lambda **_: None)
+    page = "http://airflow.test/dags/start_training"
+    ti = SimpleNamespace(**lived, id="another", try_number=2, log_url=page, xcom_push=lambda **_: None)
     again = scenarios.dags["start_training"].get_task("start").execute({"ti": ti, "dag_run": played.dag_run})
     assert [run.id for run in fake.runs()] == [played.xcom("start")["flow_run_id"], again["flow_run_id"]]
     assert again["flow_run_id"] != played.xcom("start")["flow_run_id"]

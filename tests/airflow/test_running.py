@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -228,7 +229,9 @@ def test_an_api_that_stays_away_is_given_up_with_the_runs_name(
         marker.touch()
         monkeypatch.setattr(PrefectClient, "_send", lambda *_: Fault("ConnectError", sent=False))
         monkeypatch.setattr("bridge.prefect_api.client.time.sleep", lambda _: None)
-        return trigger._resumption("error", RunLog(None, None, None), "no answer for 300 s").payload
+        return trigger._resumption(
+            "error", RunLog(logging.getLogger(__name__), None, None), "no answer for 300 s"
+        ).payload
 
     def come_back(context: Mapping[str, Any]) -> None:
         monkeypatch.setattr(PrefectClient, "_send", exchange)

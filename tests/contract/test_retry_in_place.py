@@ -4,32 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-import httpx
 import pytest
 
 from bridge.prefect_api import wire
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.exchange import Answer, Request
 from bridge.prefect_api.records import FlowRun
+from bridge.prefect_api.retrying import Fault
 from tests.live_prefect import LivePrefect
 
 
 def meanwhile(client: PrefectClient, act: Callable[[], None], answers_lost: int = 0) -> None:
     """Let `act` happen after the run was read and before the retry is sent, and lose the first answers to that."""
-    request, left = client._http.request, iter(range(answers_lost))
+    send, left = client._send, iter(range(answers_lost))
 
-    def interrupted(method: str, path: str, **more: Any) -> httpx.Response:
-        if "set_state" not in path:
-            return request(method, path, **more)
+    def interrupted(request: Request) -> Answer | Fault:
+        if "set_state" not in request.path:
+            return send(request)
         act()
-        answer = request(method, path, **more)
-        if next(left, None) is not None:
-            raise httpx.ReadError("the answer was lost")
-        return answer
+        answer = send(request)
+        return answer if next(left, None) is None else Fault("the answer was lost")
 
-    client._http.request = interrupted  # type: ignore[method-assign]
+    client._send = interrupted  # type: ignore[method-assign]
 
 
 def states(prefect: LivePrefect, flow_run_id: str) -> list[str]:

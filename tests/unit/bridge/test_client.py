@@ -205,6 +205,7 @@ def test_the_authorities_are_read_once_until_their_file_is_replaced(tmp_path: Pa
         tls_context(connection)
 
 
+SOME_ID = "00000000-0000-4000-8000-000000000001"
 RUN = {"id": "r1", "name": "brave-owl", "state": {"type": "RUNNING"}}
 
 
@@ -274,8 +275,8 @@ def test_another_application_that_does_not_have_the_path_is_not_believed(
     ask: Ask, httpserver: HTTPServer, connection: PrefectConnection
 ) -> None:
     answers = [Response('{"detail": "Not Found"}', status=404), Response(json.dumps(RUN))]
-    httpserver.expect_request("/api/flow_runs/r1").respond_with_handler(lambda _: answers.pop(0))
-    assert ask(connection, wire.read_flow_run("r1")) == wire.FlowRun.parse(RUN)
+    httpserver.expect_request(f"/api/flow_runs/{SOME_ID}").respond_with_handler(lambda _: answers.pop(0))
+    assert ask(connection, wire.read_flow_run(SOME_ID)) == wire.FlowRun.parse(RUN)
 
 
 @both
