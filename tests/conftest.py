@@ -31,7 +31,7 @@ def pytest_configure() -> None:
 
 @pytest.fixture
 def awaited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds for which the project's code has been ready to wait in `asyncio.wait`, one after another.
+    """The seconds for which the control page has been ready to wait for Prefect's answers, one after another.
 
     In their place a test must not take the time: how long a machine needs beside that says nothing of the code.
     """
@@ -40,7 +40,7 @@ def awaited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     def noted(things: Any, *, timeout: float | None = None, **more: Any) -> Any:
         caller = str(sys._getframe(1).f_globals.get("__name__", ""))
-        if timeout is not None and caller.startswith(("bridge.", "plugins.")):
+        if timeout is not None and caller == "plugins.control_page.prefect_reader":
             ready.append(timeout)
         return wait(things, timeout=timeout, **more)
 
