@@ -31,17 +31,20 @@ def pytest_configure() -> None:
 
 @pytest.fixture
 def awaited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds for which the control page has been ready to wait for Prefect's answers, one after another.
+    """The seconds for which the control page has been ready to wait for Prefect's answers; side by side counts once.
 
     In their place a test must not take the time: how long a machine needs beside that says nothing of the code.
     """
     ready: list[float] = []
-    wait = asyncio.wait
+    wait, until = asyncio.wait, float("-inf")
 
     def noted(things: Any, *, timeout: float | None = None, **more: Any) -> Any:
+        nonlocal until
         caller = str(sys._getframe(1).f_globals.get("__name__", ""))
         if timeout is not None and caller == "plugins.control_page.prefect_reader":
-            ready.append(timeout)
+            now = asyncio.get_running_loop().time()
+            ready.append(max(0.0, now + timeout - max(now, until)))
+            until = max(until, now + timeout)
         return wait(things, timeout=timeout, **more)
 
     monkeypatch.setattr(asyncio, "wait", noted)
