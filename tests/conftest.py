@@ -42,7 +42,7 @@ def awaited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         nonlocal until
         caller = str(sys._getframe(1).f_globals.get("__name__", ""))
         if timeout is not None and caller == "plugins.control_page.prefect_reader":
-            now = asyncio.get_running_loop().time()
+            now, until = asyncio.get_running_loop().time(), until if ready else float("-inf")
             ready.append(max(0.0, now + timeout - max(now, until)))
             until = max(until, now + timeout)
         return wait(things, timeout=timeout, **more)
