@@ -80,7 +80,7 @@ class FlowRunsTrigger(BaseTrigger):
             self.log.warning("Resuming on a worker: %s", error)
             because, detail = "error", str(error)
             errors = self.errors_so_far + 1 if self._unheard else 1
-        except Exception as error:
+        except Exception as error:  # else Airflow ends the task by "Trigger failure", whatever its runs do
             self.log.warning("Resuming on a worker: %r", error, exc_info=error)
             because, detail, errors = "error", repr(error), self.errors_so_far + 1
         await asyncio.sleep(seconds_to_resumption(self.resume_not_before))

@@ -128,7 +128,7 @@ class FlowRunTrigger(BaseTrigger):
         except (BridgeError, *AIRFLOW_ERRORS) as error:
             self.log.warning("Resuming on a worker: %s", error)
             event = self._resumption("error", written, str(error))
-        except Exception as error:
+        except Exception as error:  # else Airflow ends the task by "Trigger failure", and its run lives on
             self.log.warning("Resuming on a worker: %r", error, exc_info=error)
             event = self._resumption("error", written, repr(error))
         if type(event) is TriggerEvent:
