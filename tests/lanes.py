@@ -25,9 +25,8 @@ class Lane:
 LANES = (
     Lane("week", ML, ("e2e/test_weekly_loop.py",), shares=False),
     Lane("flows", ML, ("prefect",)),
-    Lane("ending", AIRFLOW, ("airflow/test_ending_in_airflow.py", "airflow/test_watching_in_airflow.py")),
+    Lane("ending", AIRFLOW, tuple(f"airflow/test_{name}_in_airflow.py" for name in ("ending", "watching", "identity"))),
     Lane("airflow", AIRFLOW, ("airflow",), workers=2),
-    Lane("identity", AIRFLOW, ("airflow/test_identity_in_airflow.py",)),
     Lane("approval", AIRFLOW, ("airflow/test_approval_in_airflow.py", "airflow/test_secrets_in_airflow.py")),
     Lane("contract", AIRFLOW, ("contract",)),
     Lane("faults", AIRFLOW, ("faults",)),

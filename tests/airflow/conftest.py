@@ -17,9 +17,14 @@ import pytest
 
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.connection import PrefectConnection
+from bridge.testing import FakePrefect
+from bridge.waiting import until_final
+from bridge.waiting.until_final import Terms
+from tests.airflow.talkative_airflow import TalkativeAirflow, talkative_airflow
+from tests.contract.fronts import Switch, switch
 from tests.live_airflow import LiveAirflow, live_airflow
 from tests.live_prefect import CHECKOUT, LivePrefect
-from tests.shared_services import AIRFLOW_DATABASE, copy_template
+from tests.shared_services import AIRFLOW_DATABASE, GUARDED_PASSWORD, GUARDED_USER, copy_template
 
 if TYPE_CHECKING:
     from airflow.models.dagbag import DagBag
@@ -53,25 +58,65 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def scenarios() -> DagBag:
-    """The DAGs of this folder, with a metadata database in which they can run."""
-    from airflow.dag_processing.dagbag import DagBag
+def scenarios() -> Iterator[DagBag]:
+    """The DAGs of this folder, with a metadata database in which they can run.
+
+    They are written there once: `dag.test()` would parse and write them all each time it is called.
+    """
+    from airflow.dag_processing import dagbag
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.utils.db import initdb
 
     initdb()
-    bag = DagBag(SCENARIOS)
+    manager = DagBundlesManager()
+    manager.sync_bundles_to_db()
+    [bundle] = manager.get_all_dag_bundles()
+    bag = dagbag.BundleDagBag(SCENARIOS, bundle_path=bundle.path, bundle_name=bundle.name)
     assert not bag.import_errors
-    return bag
+    dagbag.sync_bag_to_db(bag, bundle.name, bundle.version)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dagbag, "BundleDagBag", lambda **_: bag)
+        patch.setattr(dagbag, "sync_bag_to_db", lambda *_: None)
+        yield bag
 
 
 @pytest.fixture(scope="session")
-def live(prefect: LivePrefect, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveAirflow]:
-    """An Airflow of real services, with the DAGs of `live_dags/` and that of the page on reacting to Prefect."""
+def front(prefect: LivePrefect) -> Iterator[Switch]:
+    """By which the Airflow of real services reaches Prefect."""
+    with switch(urlsplit(prefect.api_url).port or 80) as front:
+        yield front
+
+
+@pytest.fixture(scope="session")
+def live(front: Switch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveAirflow]:
+    """An Airflow of real services, with the DAGs of `live_dags/` and that of the page on reacting to Prefect.
+
+    It soon sees a DAG file that has changed, and a task that gives no sign of life any more.
+    """
     home = tmp_path_factory.mktemp("live-airflow")
     dags = shutil.copytree(LIVE_DAGS, home / "dags")
     [example] = re.findall(r"```python\n(.*?)```", REACTING.read_text(), re.DOTALL)
     (dags / "after_training.py").write_text(example)
-    with live_airflow(home, dags, prefect.api_url) as running:
+    settings = {
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+    }
+    with live_airflow(home, dags, f"http://127.0.0.1:{front.port}/api", settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def guarded_fake() -> Iterator[FakePrefect]:
+    """A Prefect that lets nobody in without user and password, and answers as the tests say."""
+    with FakePrefect(basic_auth=f"{GUARDED_USER}:{GUARDED_PASSWORD}") as fake:
+        yield fake
+
+
+@pytest.fixture(scope="session")
+def talkative(guarded_fake: FakePrefect, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TalkativeAirflow]:
+    """An Airflow of real services in front of it, with the project's own DAGs."""
+    with talkative_airflow(tmp_path_factory.mktemp("talkative"), guarded_fake) as running:
         yield running
 
 
@@ -91,6 +136,20 @@ def client(prefect: LivePrefect, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("AIRFLOW_CONN_PREFECT_DEFAULT", json.dumps(connection))
     with PrefectClient(PrefectConnection(prefect.api_url)) as opened:
         yield opened
+
+
+@pytest.fixture
+def old(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Lets a run that has begun seem to have been asked for so many seconds earlier: no limit has to be waited for."""
+    limit = until_final._next_limit
+
+    def make(seconds: float) -> None:
+        def earlier(terms: Terms, asked_at: float, *, started: bool) -> tuple[str | None, float | None]:
+            return limit(terms, asked_at - seconds if started else asked_at, started=started)
+
+        monkeypatch.setattr(until_final, "_next_limit", earlier)
+
+    return make
 
 
 @dataclass

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bridge.testing import Course, FakePrefect
-from factory import contracts, loading, sources
-from factory.catalogue import open_catalogue
-from factory.settings import read_settings
+from factory import contracts
+from tests.airflow.talkative_airflow import TalkativeAirflow
 from tests.decision import DECISION
 from tests.live_airflow import ADMIN, LiveAirflow
-from tests.live_prefect import CHECKOUT, wait_until
+from tests.live_prefect import wait_until
 
 DAG_ID = "weekly_ml_pipeline"
 PATIENCE_SECONDS = 240
@@ -55,52 +52,23 @@ WATCHED = contracts.MonitorResult(
 )
 
 
-class WithApproval(LiveAirflow):
-    """An Airflow whose weekly DAG asks a person; `catalogue` is a folder."""
-
-    catalogue: Path
-
-    @property
-    def environment(self) -> dict[str, str]:
-        more = {
-            "AIRFLOW_SCHEDULE": "none",
-            "PROMOTION_APPROVAL": "true",
-            "DATABASE_URL": f"sqlite:///{self.catalogue / 'catalogue.sqlite'}",
-            "SNAPSHOT_URI": (self.catalogue / "snapshots").as_uri(),
-        }
-        return super().environment | more
+@pytest.fixture(scope="module")
+def fake(guarded_fake: FakePrefect) -> FakePrefect:
+    for build in (contracts.score, contracts.training, contracts.promotion, contracts.monitor):
+        guarded_fake.deployment(build("products"))
+    skipped = Course(state_name="Skipped", message=SKIPPED.reason, result=SKIPPED)
+    guarded_fake.on_run(contracts.score("products"), skipped)
+    guarded_fake.on_run(contracts.training("products"), Course(result=TRAINED))
+    guarded_fake.on_run(contracts.promotion("products"), Course(result=REFUSED))
+    guarded_fake.on_run(contracts.monitor("products"), Course(result=WATCHED))
+    return guarded_fake
 
 
 @pytest.fixture(scope="module")
-def fake() -> Iterator[FakePrefect]:
-    with FakePrefect() as prefect:
-        for build in (contracts.score, contracts.training, contracts.promotion, contracts.monitor):
-            prefect.deployment(build("products"))
-        prefect.on_run(
-            contracts.score("products"), Course(state_name="Skipped", message=SKIPPED.reason, result=SKIPPED)
-        )
-        prefect.on_run(contracts.training("products"), Course(result=TRAINED))
-        prefect.on_run(contracts.promotion("products"), Course(result=REFUSED))
-        prefect.on_run(contracts.monitor("products"), Course(result=WATCHED))
-        yield prefect
-
-
-@pytest.fixture(scope="module")
-def airflow(fake: FakePrefect, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveAirflow]:
-    running = WithApproval(tmp_path_factory.mktemp("approval"), CHECKOUT / "dags", fake.api_url)
-    running.catalogue = tmp_path_factory.mktemp("catalogue")
-    settings = read_settings(running.environment)
-    loading.load(
-        open_catalogue(settings.database_url), sources.read_sample(), source="sample", created_at=settings.weeks.epoch
-    )
-    try:
-        running.start()
-        wait_until(
-            lambda: running.rows("SELECT 1 FROM dag WHERE dag_id = ?", DAG_ID), "the DAG is known", PATIENCE_SECONDS
-        )
-        yield running
-    finally:
-        running.stop()
+def airflow(talkative: TalkativeAirflow, fake: FakePrefect) -> LiveAirflow:
+    known = "SELECT 1 FROM dag WHERE dag_id = ?"
+    wait_until(lambda: talkative.rows(known, DAG_ID), "the DAG is known", PATIENCE_SECONDS)
+    return talkative
 
 
 @dataclass

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psutil
 import pytest
 
-from tests.contract.fronts import Switch, switch
-from tests.live_airflow import LiveAirflow, live_airflow
+from tests.contract.fronts import Switch
+from tests.live_airflow import LiveAirflow
 from tests.live_prefect import LivePrefect, wait_until
 
 PATIENCE_SECONDS = 180
@@ -42,27 +41,6 @@ with DAG(dag_id="{dag_id}", schedule=None):
             task_id="goes_on", deployment="hold/t", parameters={{"path": "{path}"}}, tags=["{tag}-other"]
         )
 """
-
-
-@pytest.fixture(scope="module")
-def front(prefect: LivePrefect) -> Iterator[Switch]:
-    """By which Airflow reaches Prefect."""
-    with switch(urlsplit(prefect.api_url).port or 80) as front:
-        yield front
-
-
-@pytest.fixture(scope="module")
-def airflow(front: Switch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveAirflow]:
-    home = tmp_path_factory.mktemp("live-airflow")
-    (home / "dags").mkdir()
-    settings = {
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "1",
-        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",
-        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
-        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
-    }
-    with live_airflow(home / "airflow", home / "dags", f"http://127.0.0.1:{front.port}/api", settings) as running:
-        yield running
 
 
 @dataclass
@@ -156,8 +134,8 @@ class Case:
 
 
 @pytest.fixture
-def case(airflow: LiveAirflow, prefect: LivePrefect, front: Switch, tmp_path: Path) -> Iterator[Case]:
-    made = Case(airflow, prefect, tmp_path, f"case_{uuid4().hex}")
+def case(live: LiveAirflow, prefect: LivePrefect, front: Switch, tmp_path: Path) -> Iterator[Case]:
+    made = Case(live, prefect, tmp_path, f"case_{uuid4().hex}")
     yield made
     front.turn_on()
     (tmp_path / "go").touch()

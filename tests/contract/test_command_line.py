@@ -19,6 +19,17 @@ from bridge.testing import FakePrefect
 from tests.contract.conftest import running, start
 from tests.live_prefect import LivePrefect, wait_until
 
+PATIENT_COMPLETION = """
+import sys
+from bridge import cli
+from bridge.cli import completing
+
+completing.ANSWER_SECONDS, completing.RUNS_OFFERED = 120, 200
+sys.argv = ["bridge"]
+cli.main()
+"""
+"""The command as the shell completes it, but for the haste: others use this server, and the machine, as well."""
+
 
 @pytest.fixture
 def bridge(prefect: LivePrefect):
@@ -217,7 +228,12 @@ def test_names_are_completed_by_the_shell_and_errors_never_shown(
 ) -> None:
     def completed(words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         asked = {"_BRIDGE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
-        return bridge(**asked, **environment)
+        return subprocess.run(
+            [sys.executable, "-c", PATIENT_COMPLETION],
+            env={**prefect.environment, **asked, **environment},
+            capture_output=True,
+            text=True,
+        )
 
     assert completed("bridge run ec").stdout.split() == ["echo/t"]
     assert "fail/t" in completed("bridge doctor ").stdout.split()

@@ -105,7 +105,7 @@ with DAG(dag_id="late_by_airflows_own_limit", schedule=None):
         task_id="run",
         deployment="hold/t",
         parameters={"path": "{{ dag_run.conf['path'] }}"},
-        execution_timeout=timedelta(seconds=6),
+        execution_timeout=timedelta(hours=1),
     )
 
 with DAG(dag_id="late", schedule=None):
@@ -113,5 +113,5 @@ with DAG(dag_id="late", schedule=None):
         task_id="run",
         deployment="hold/t",
         parameters={"path": "{{ dag_run.conf['path'] }}"},
-        run_timeout_seconds=3,
+        run_timeout_seconds=3600,
     )
