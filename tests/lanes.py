@@ -25,6 +25,7 @@ class Lane:
 LANES = (
     Lane("week", ML, ("e2e/test_weekly_loop.py",), shares=False),
     Lane("flows", ML, ("prefect",)),
+    Lane("serving", ML, ("prefect/test_deployments.py", "prefect/test_serving.py")),
     Lane("ending", AIRFLOW, tuple(f"airflow/test_{name}_in_airflow.py" for name in ("ending", "watching", "identity"))),
     Lane("airflow", AIRFLOW, ("airflow",), workers=2),
     Lane("approval", AIRFLOW, ("airflow/test_approval_in_airflow.py", "airflow/test_secrets_in_airflow.py")),

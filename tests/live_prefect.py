@@ -24,14 +24,22 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 ML_PYTHON = Path(os.environ.get("BRIDGE_ML_PYTHON", CHECKOUT / ".venv-ml" / "bin" / "python"))
 START_SECONDS = 600
 BUSY_SECONDS = 120
+SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 1.0
 
 
 def wait_until(holds: Callable[[], Any], what: str, seconds: float = 240) -> None:
-    """Look until it holds; raises AssertionError naming `what` after so many seconds."""
+    """Look until it holds; raises AssertionError naming `what` after so many seconds.
+
+    Most of the time passes between looks: what is waited for needs the processor as well.
+    """
     deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(0.05)
+    while True:
+        began = time.monotonic()
+        if holds():
+            return
+        now = time.monotonic()
+        assert now < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(min(LONGEST_PAUSE_SECONDS, max(SHORTEST_PAUSE_SECONDS, 5 * (now - began))))
 
 
 def free_port() -> int:
@@ -133,7 +141,7 @@ class LivePrefect:
         assert self._server is not None
         assert self._server.poll() is None, (self.home / "server.log").read_text()
         try:
-            return httpx.get(f"{self.api_url}/health", timeout=2, trust_env=False).status_code < 500
+            return self._http.get(f"{self.api_url}/health", timeout=2).status_code < 500
         except httpx.HTTPError:
             return False
 
