@@ -26,6 +26,8 @@ PASSWORDS = (
     "AIRFLOW_API_SECRET_KEY",
     "AIRFLOW_JWT_SECRET",
     "PREFECT_PASSWORD",
+    "MLFLOW_PASSWORD",
+    "MLFLOW_SECRET_KEY",
 )
 """Hexadecimal: they stand in URLs and in JSON as they are."""
 
@@ -33,6 +35,7 @@ REMARKS = {
     "PREFECT_POSTGRES_PASSWORD": "Databases take their passwords when their volume is made: change one here and there.",
     "AIRFLOW_ADMIN_PASSWORD": "Airflow's web interface: log in as admin.",
     "PREFECT_PASSWORD": "Prefect's web interface asks for prefect:<this>.",
+    "MLFLOW_PASSWORD": "MLflow's web interface: log in as admin.",
     "WEEK_EPOCH": "Week 1 begins here; change it before the first week is cut, never after.",
     "COMPOSE_IGNORE_ORPHANS": "Two compose files are one project; neither is to call the other's services orphans.",
 }

@@ -29,6 +29,8 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import PREFECT_API_URL
 from prefect.types.entrypoint import EntrypointType
 
+from flows.silent_runs import watch_for_silence
+
 DECIDED_BY_PEOPLE = frozenset({"paused", "schedules", "concurrency_limit", "concurrency_options"})
 """What an update of a deployment that is there does not say, so that Prefect keeps it."""
 
@@ -95,7 +97,7 @@ async def _deploy(deployments: list[RunnerDeployment]) -> list[str]:
         await deployment.aapply()
         kept = "renewed; pauses, schedules and limits are left as they are in Prefect" if known else "deployed"
         told.append(f"{deployment.full_name} {kept}")
-    return told
+    return [*told, await watch_for_silence()]
 
 
 def _deployment(declared: Mapping[str, Any], pool: Mapping[str, Any]) -> RunnerDeployment:

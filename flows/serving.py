@@ -29,6 +29,7 @@ from prefect.deployments.runner import RunnerDeployment
 
 from flows.adapters.prefect_internals import Runner, run_engine, start_flow_runs_by
 from flows.deploying import leave_to_people, parse_arguments, read_deployments
+from flows.silent_runs import HEARTBEAT_SECONDS, watch_for_silence
 
 WARM = "flows.warm"
 GRACE_SECONDS = 30
@@ -106,10 +107,11 @@ def fork_flow_runs() -> None:
 
 async def _serve(deployments: list[RunnerDeployment]) -> None:
     # a pause would outlast this process
-    runner = Runner(name="model-factory", pause_on_shutdown=False)
+    runner = Runner(name="model-factory", pause_on_shutdown=False, heartbeat_seconds=HEARTBEAT_SECONDS)
     for deployment in deployments:
         await leave_to_people(deployment)
         await runner.aadd_deployment(deployment)
+    await watch_for_silence()
     fork_flow_runs()
     print(f"serving {', '.join(f'{each.flow_name}/{each.name}' for each in deployments)}", flush=True)
     await runner.start()

@@ -21,6 +21,7 @@ from stack.flow_runs import SeenFlowRun, flow_runs_by_task
 from stack.identity import Identity, load_identity
 from stack.interruption import interruptible, shielded
 from stack.lifecycle import follow, running, start, stop
+from stack.prefect_api import PrefectApi
 from stack.progress import say_ready
 from stack.screen import in_order, week_screen
 from stack.settings import CHECKOUT, Home, StackError, StackSettings
@@ -72,19 +73,20 @@ class _Demo:
     identity: Identity
     airflow: AirflowApi
     airflow_url: str
-    prefect_url: str
+    prefect: PrefectApi
 
 
 def _run_weeks(home: Home, state: StackState, count: int) -> None:
     identity = load_identity(home)
-    airflow_url, prefect_url = (f"http://127.0.0.1:{state.ports[name]}" for name in ("AIRFLOW_PORT", "PREFECT_PORT"))
+    airflow_url = f"http://127.0.0.1:{state.ports['AIRFLOW_PORT']}"
+    prefect = PrefectApi.named_in(read_exports(home.environment_file.read_text()))
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=TABLE_WIDTH)
     _load_sample(home)
     airflow = AirflowApi(airflow_url, identity.admin_password, DAG_ID)
     try:
-        demo = _Demo(console, identity, airflow, airflow_url, prefect_url)
+        demo = _Demo(console, identity, airflow, airflow_url, prefect)
         _wait_until_parsed(airflow)
         airflow.unpause()
         chosen = weeks_to_run(identity, airflow.runs(), count, datetime.now(UTC))
@@ -138,7 +140,7 @@ def _run_week(demo: _Demo, week: int) -> WeekReport:
         while True:
             run = demo.airflow.run(run.run_id)
             tasks = demo.airflow.tasks(run.run_id)
-            flow_runs = flow_runs_by_task(demo.prefect_url, DAG_ID, run.run_id)
+            flow_runs = flow_runs_by_task(demo.prefect, DAG_ID, run.run_id)
             screen.show(tasks, flow_runs)
             if run.state in {"success", "failed"}:
                 break

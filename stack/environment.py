@@ -30,7 +30,7 @@ def airflow_environment(settings: StackSettings, identity: Identity, urls: Datab
         **_base(settings, ".venv-airflow"),
         **factory_environment(settings, identity, urls),
         "AIRFLOW_HOME": str(home / "airflow"),
-        "AIRFLOW_CONN_PREFECT_DEFAULT": json.dumps(prefect_connection(settings)),
+        "AIRFLOW_CONN_PREFECT_DEFAULT": json.dumps(prefect_connection(settings, identity)),
         "AIRFLOW_SCHEDULE": settings.airflow_schedule,
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": urls.airflow,
         "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
@@ -51,6 +51,8 @@ def airflow_environment(settings: StackSettings, identity: Identity, urls: Datab
         # a worker's supervisor may notice the end of its task this late, in seconds
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
+        "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": "0o700",
+        "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": "0o600",
         **_AIRFLOW_PACE,
     }
 
@@ -74,8 +76,10 @@ def prefect_environment(settings: StackSettings, identity: Identity, urls: Datab
     return {
         **_base(settings, ".venv-ml"),
         **factory_environment(settings, identity, urls),
-        "PREFECT_HOME": str(settings.home.path / "prefect"),
-        "PREFECT_API_URL": f"{settings.prefect_url}/api",
+        **_mlflow_client(identity),
+        **_prefect_client(settings, identity),
+        "PREFECT_SERVER_API_AUTH_STRING": identity.prefect_secret,
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(_own_origins(settings.prefect_port)),
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": urls.prefect,
         "PREFECT_WORKER_QUERY_SECONDS": "1",
         "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": "30",
@@ -83,17 +87,35 @@ def prefect_environment(settings: StackSettings, identity: Identity, urls: Datab
     }
 
 
-def mlflow_environment(settings: StackSettings, urls: DatabaseUrls) -> dict[str, str]:
+def mlflow_environment(settings: StackSettings, identity: Identity, urls: DatabaseUrls) -> dict[str, str]:
     """For the MLflow server; without its job executor it needs a third of the memory.
 
     The database's URL stands here rather than among the arguments, where every user of the machine could read it.
     """
+    origins = _own_origins(settings.mlflow_port)
     return {
         **_base(settings, ".venv-ml"),
+        "MLFLOW_AUTH_CONFIG_PATH": str(settings.home.mlflow_login_file),
+        "MLFLOW_AUTH_ADMIN_USERNAME": ADMIN,
+        "MLFLOW_AUTH_ADMIN_PASSWORD": identity.mlflow_password,
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": identity.mlflow_secret,
+        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(origin.removeprefix("http://") for origin in origins),
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(origins),
         "MLFLOW_BACKEND_STORE_URI": urls.mlflow,
         "MLFLOW_ARTIFACTS_DESTINATION": str(settings.home.path / "artifacts"),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
+
+
+def mlflow_login(settings: StackSettings) -> str:
+    """What MLflow's login reads. To check a password takes long on purpose, so one is believed for a while."""
+    return f"""\
+[mlflow]
+default_permission = NO_PERMISSIONS
+database_uri = sqlite:///{settings.home.path / "mlflow-login.sqlite"}
+authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+auth_cache_ttl_seconds = 600
+"""
 
 
 def factory_environment(settings: StackSettings, identity: Identity, urls: DatabaseUrls) -> dict[str, str]:
@@ -112,11 +134,13 @@ def factory_environment(settings: StackSettings, identity: Identity, urls: Datab
     }
 
 
-def prefect_connection(settings: StackSettings) -> dict[str, object]:
+def prefect_connection(settings: StackSettings, identity: Identity) -> dict[str, object]:
     """Airflow's connection `prefect_default`."""
     return {
         "conn_type": "prefect",
         "host": f"{settings.prefect_url}/api",
+        "login": identity.prefect_secret.partition(":")[0],
+        "password": identity.prefect_password,
         "extra": {"ui_url": settings.prefect_url},
     }
 
@@ -126,8 +150,8 @@ def shell_exports(settings: StackSettings, identity: Identity, urls: DatabaseUrl
     variables = {
         **factory_environment(settings, identity, urls),
         **_QUIET,
-        "PREFECT_API_URL": f"{settings.prefect_url}/api",
-        "PREFECT_HOME": str(settings.home.path / "prefect"),
+        **_mlflow_client(identity),
+        **_prefect_client(settings, identity),
         "PREFECT_RUNNER_POLL_FREQUENCY": "1",
     }
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(variables.items()))
@@ -137,6 +161,25 @@ def read_exports(text: str) -> dict[str, str]:
     """The variables of such a file."""
     words = shlex.split(text)
     return dict(word.split("=", 1) for word in words if word != "export")
+
+
+def _prefect_client(settings: StackSettings, identity: Identity) -> dict[str, str]:
+    """What Prefect's own client and `bridge` need to know."""
+    return {
+        "PREFECT_HOME": str(settings.home.path / "prefect"),
+        "PREFECT_API_URL": f"{settings.prefect_url}/api",
+        "PREFECT_API_AUTH_STRING": identity.prefect_secret,
+    }
+
+
+def _mlflow_client(identity: Identity) -> dict[str, str]:
+    """What MLflow's own client needs to know beside the address."""
+    return {"MLFLOW_TRACKING_USERNAME": ADMIN, "MLFLOW_TRACKING_PASSWORD": identity.mlflow_password}
+
+
+def _own_origins(port: int) -> list[str]:
+    """The names under which a browser on this machine may have opened a web interface of ours."""
+    return [f"http://{host}:{port}" for host in ("127.0.0.1", "localhost")]
 
 
 def _base(settings: StackSettings, environment: str) -> dict[str, str]:

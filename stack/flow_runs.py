@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bridge.contracts import AIRFLOW_TAG
-from stack.probes import ask
+from stack.prefect_api import PrefectApi
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,14 +17,14 @@ class SeenFlowRun:
     url: str
 
 
-def flow_runs_by_task(prefect_url: str, dag_id: str, run_id: str) -> dict[str, SeenFlowRun]:
+def flow_runs_by_task(prefect: PrefectApi, dag_id: str, run_id: str) -> dict[str, SeenFlowRun]:
     """The newest flow run of each task; empty while Prefect does not answer."""
     tags = [AIRFLOW_TAG, f"dag:{dag_id}", f"run:{run_id}"]
     query = {"flow_runs": {"tags": {"all_": tags}}, "sort": "EXPECTED_START_TIME_ASC"}
     seen = {}
-    for document in ask(f"{prefect_url}/api/flow_runs/filter", body=query) or []:
+    for document in prefect.ask("/flow_runs/filter", query) or []:
         task = next((tag.removeprefix("task:") for tag in document["tags"] if tag.startswith("task:")), None)
         if task:
-            url = f"{prefect_url}/runs/flow-run/{document['id']}"
+            url = f"{prefect.web_url}/runs/flow-run/{document['id']}"
             seen[task] = SeenFlowRun(document["name"], document["state_name"] or "", url)
     return seen

@@ -30,6 +30,15 @@ class Identity:
     api_secret: str
     fernet_key: str
     week_epoch: str
+    prefect_password: str
+    mlflow_password: str
+    mlflow_secret: str
+    database_password: str
+
+    @property
+    def prefect_secret(self) -> str:
+        """What Prefect calls its auth string; its web interface asks for it in one field."""
+        return f"prefect:{self.prefect_password}"
 
     def week_moment(self, week: int) -> datetime:
         """The logical date of that week's run: its Monday, 07:05 UTC, when the weekly schedule would have fired."""
@@ -37,11 +46,13 @@ class Identity:
 
 
 def load_identity(home: Home) -> Identity:
-    """The stack's identity, made on the first call; Airflow's file of passwords is written beside it."""
-    if home.identity_file.exists():
-        identity = Identity(**json.loads(home.identity_file.read_text()))
-    else:
-        identity = new_identity(datetime.now(UTC))
+    """The stack's identity, made on the first call; Airflow's file of passwords is written beside it.
+
+    A stack that was made before one of the secrets was needed gets that one now, and keeps the others.
+    """
+    kept = json.loads(home.identity_file.read_text()) if home.identity_file.exists() else {}
+    identity = Identity(**{**asdict(new_identity(datetime.now(UTC))), **kept})
+    if asdict(identity) != kept:
         write_private(home.identity_file, json.dumps(asdict(identity), indent=2))
     if not home.passwords_file.exists():
         write_private(home.passwords_file, json.dumps({ADMIN: identity.admin_password}))
@@ -57,6 +68,10 @@ def new_identity(now: datetime) -> Identity:
         api_secret=secrets.token_urlsafe(32),
         fernet_key=base64.urlsafe_b64encode(os.urandom(32)).decode(),
         week_epoch=(monday - timedelta(weeks=WEEKS_IN_THE_PAST)).isoformat(),
+        prefect_password=secrets.token_urlsafe(24),
+        mlflow_password=secrets.token_urlsafe(24),
+        mlflow_secret=secrets.token_urlsafe(32),
+        database_password=secrets.token_urlsafe(24),
     )
 
 

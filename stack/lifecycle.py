@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from stack.database import embedded_process, stop_embedded
 from stack.ports import require_free
+from stack.postgresql import postgresql_process, stop_postgresql
 from stack.processes import end_processes, find_processes
 from stack.settings import CHECKOUT, Home, StackError, StackSettings
 from stack.state import ProcessRecord, ServiceState, StackState, read_state
@@ -57,9 +57,9 @@ def stop(home: Home) -> int:
     if supervisor:
         end_processes([supervisor], patience_seconds=END_SECONDS)
     orphans = find_processes(home, state)
-    database = embedded_process(home)
+    database = postgresql_process(home)
     left = end_processes(orphans, patience_seconds=5)
-    stop_embedded(home)
+    stop_postgresql(home)
     if left:
         raise StackError(f"these processes do not end: {', '.join(str(process.pid) for process in left)}")
     home.state_file.unlink(missing_ok=True)
@@ -111,7 +111,7 @@ def _silent_end(home: Home) -> str:
 
 def _spawn_supervisor(settings: StackSettings, owned: bool) -> subprocess.Popen[bytes]:
     owner = ProcessRecord.of(os.getpid()).model_dump_json() if owned else ""
-    with settings.home.log("supervisor").open("wb") as output:
+    with settings.home.open_log("supervisor") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "stack", "supervise", *(["--owner", owner] if owned else [])],
             env=settings.variables(),

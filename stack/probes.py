@@ -5,11 +5,12 @@ A probe is called until it says yes; it never raises for a service that is not t
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,12 +21,12 @@ ANSWER_SECONDS = 3
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def ask(url: str, body: dict[str, Any] | None = None) -> Any:
+def ask(url: str, body: dict[str, Any] | None = None, headers: Mapping[str, str] | None = None) -> Any:
     """The JSON answer of a service, or its text; None when it does not answer with success."""
     request = urllib.request.Request(  # noqa: S310 - only addresses of our own services
         url,
         data=None if body is None else json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
+        headers={"Content-Type": "application/json", **(headers or {})},
     )
     try:
         with _direct.open(request, timeout=ANSWER_SECONDS) as answer:
@@ -38,9 +39,14 @@ def ask(url: str, body: dict[str, Any] | None = None) -> Any:
         return text
 
 
-def answers(url: str) -> Probe:
+def basic_auth(login: str) -> dict[str, str]:
+    """The header that says who asks; `login` is `user:password`."""
+    return {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
+
+
+def answers(url: str, headers: Mapping[str, str] | None = None) -> Probe:
     """Ready when the address answers with success."""
-    return lambda: ask(url) is not None
+    return lambda: ask(url, headers=headers) is not None
 
 
 def beats(airflow_url: str, component: str) -> Probe:
@@ -51,16 +57,5 @@ def beats(airflow_url: str, component: str) -> Probe:
         health = ask(f"{airflow_url}/api/v2/monitor/health") or {}
         last = health.get(component, {}).get(f"latest_{component}_heartbeat")
         return bool(last) and datetime.fromisoformat(last) > since
-
-    return probe
-
-
-def polls(prefect_api: str, pool: str) -> Probe:
-    """Ready when a worker has polled that work pool since this probe was made; an earlier one counts as online long."""
-    since = datetime.now(UTC)
-
-    def probe() -> bool:
-        workers = ask(f"{prefect_api}/work_pools/{pool}/workers/filter", body={}) or []
-        return any(datetime.fromisoformat(worker["last_heartbeat_time"]) > since for worker in workers)
 
     return probe

@@ -12,8 +12,8 @@ from contextlib import suppress
 
 import psutil
 
-from stack.database import embedded_process
 from stack.environment import MARK
+from stack.postgresql import postgresql_process
 from stack.settings import Home
 from stack.state import StackState
 
@@ -26,7 +26,7 @@ def find_processes(home: Home, state: StackState | None) -> list[psutil.Process]
     for process in roots:
         with suppress(psutil.NoSuchProcess):
             found.update({child.pid: child for child in process.children(recursive=True)})
-    database = embedded_process(home)
+    database = postgresql_process(home)
     spared = {os.getpid(), *([database.pid, *_child_ids(database)] if database else [])}
     return [process for pid, process in found.items() if pid not in spared and _lives(process)]
 

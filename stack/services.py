@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 from stack.database import DatabaseUrls
 from stack.environment import WORK_POOL, airflow_environment, mlflow_environment, prefect_environment
-from stack.identity import Identity
-from stack.probes import Probe, answers, beats, polls
+from stack.identity import ADMIN, Identity
+from stack.prefect_api import PrefectApi, polls
+from stack.probes import Probe, answers, basic_auth, beats
 from stack.settings import CHECKOUT, StackSettings
 
 ML = CHECKOUT / ".venv-ml" / "bin"
@@ -29,6 +30,8 @@ class Service:
     probe: Callable[[], Probe] | None = None
     """Makes the probe at the moment of the start, so that an earlier start's heartbeats do not count."""
     address: str | None = None
+    restarts: bool = False
+    """Whether it is started again when it ends; without, the whole stack ends with it."""
 
     @property
     def is_step(self) -> bool:
@@ -39,13 +42,13 @@ def all_services(settings: StackSettings, identity: Identity, urls: DatabaseUrls
     """Every service in an order that a person can read; `after` is what the supervisor goes by."""
     return [
         *_prefect(settings, prefect_environment(settings, identity, urls)),
-        _mlflow(settings, urls),
+        _mlflow(settings, identity, urls),
         *_airflow(settings, airflow_environment(settings, identity, urls)),
     ]
 
 
 def _prefect(settings: StackSettings, environment: Mapping[str, str]) -> list[Service]:
-    api = f"{settings.prefect_url}/api"
+    api = PrefectApi.named_in(environment)
     server = ("server", "start", "--host", "127.0.0.1", "--port", str(settings.prefect_port))
     worker = ("worker", "start", "--name", "stack", "--pool", WORK_POOL, "--type", "process")
     prefect = str(ML / "prefect")
@@ -54,12 +57,12 @@ def _prefect(settings: StackSettings, environment: Mapping[str, str]) -> list[Se
             "prefect-server",
             (prefect, *server),
             environment,
-            probe=lambda: answers(f"{api}/health"),
+            probe=lambda: answers(f"{api.url}/ready"),
             address=settings.prefect_url,
         ),
         Service(
             "prefect-pool",
-            (str(ML / "python"), "-m", "stack.work_pool", api, WORK_POOL),
+            (str(ML / "python"), "-m", "stack.work_pool", WORK_POOL),
             environment,
             after=("prefect-server",),
         ),
@@ -75,17 +78,20 @@ def _prefect(settings: StackSettings, environment: Mapping[str, str]) -> list[Se
             environment,
             after=("prefect-pool",),
             probe=lambda: polls(api, WORK_POOL),
+            restarts=True,
         ),
     ]
 
 
-def _mlflow(settings: StackSettings, urls: DatabaseUrls) -> Service:
+def _mlflow(settings: StackSettings, identity: Identity, urls: DatabaseUrls) -> Service:
     where = ("--host", "127.0.0.1", "--port", str(settings.mlflow_port), "--workers", "1")
+    login = basic_auth(f"{ADMIN}:{identity.mlflow_password}")
     return Service(
         "mlflow",
-        (str(ML / "mlflow"), "server", *where),
-        mlflow_environment(settings, urls),
-        probe=lambda: answers(f"{settings.mlflow_url}/health"),
+        (str(ML / "mlflow"), "server", "--app-name", "basic-auth", *where),
+        mlflow_environment(settings, identity, urls),
+        # its /health says nothing of its database
+        probe=lambda: answers(f"{settings.mlflow_url}/api/2.0/mlflow/experiments/search?max_results=1", login),
         address=settings.mlflow_url,
     )
 

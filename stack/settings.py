@@ -11,6 +11,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -58,15 +59,27 @@ class Home:
         return self.path / "airflow-passwords.json"
 
     @property
+    def mlflow_login_file(self) -> Path:
+        return self.path / "mlflow-login.ini"
+
+    @property
     def environment_file(self) -> Path:
         return self.path / "env"
 
     def log(self, service: str) -> Path:
         return self.logs / f"{service}.log"
 
+    def open_log(self, service: str) -> BinaryIO:
+        """A new log, for its owner alone; the one before is kept beside it."""
+        log = self.log(service)
+        if log.exists():
+            log.replace(log.with_suffix(".log.1"))
+        return os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+
     def make(self) -> None:
-        """Create the folder and the one for logs."""
+        """Create the folder and the one for logs, for their owner alone; an earlier stack left it open."""
         self.logs.mkdir(parents=True, exist_ok=True)
+        self.path.chmod(0o700)
 
 
 @dataclass(frozen=True, slots=True)

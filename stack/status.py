@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import psutil
 
-from stack.database import embedded_process
 from stack.identity import ADMIN, load_identity
+from stack.postgresql import postgresql_process
 from stack.processes import cpu_seconds, family, pss_bytes
 from stack.settings import Home
 from stack.state import StackState, read_state
@@ -81,12 +81,12 @@ def table_lines(rows: list[Row]) -> list[str]:
 
 def login_lines(home: Home, state: StackState) -> list[str]:
     """Addresses and logins of the three web interfaces."""
-    password = load_identity(home).admin_password
+    identity = load_identity(home)
     port = state.ports
     return [
-        f"Airflow  http://127.0.0.1:{port['AIRFLOW_PORT']}   login {ADMIN} / {password}",
-        f"Prefect  http://127.0.0.1:{port['PREFECT_PORT']}   no login",
-        f"MLflow   http://127.0.0.1:{port['MLFLOW_PORT']}   no login",
+        f"Airflow  http://127.0.0.1:{port['AIRFLOW_PORT']}   login {ADMIN} / {identity.admin_password}",
+        f"Prefect  http://127.0.0.1:{port['PREFECT_PORT']}   login {identity.prefect_secret} (in one field)",
+        f"MLflow   http://127.0.0.1:{port['MLFLOW_PORT']}   login {ADMIN} / {identity.mlflow_password}",
     ]
 
 
@@ -96,7 +96,7 @@ def _groups(home: Home, state: StackState) -> dict[str, list[psutil.Process]]:
         process = service.process.process() if service.process else None
         if process or not service.is_step:
             groups[name] = family(process) if process else []
-    supervisor, database = state.supervisor.process(), embedded_process(home)
+    supervisor, database = state.supervisor.process(), postgresql_process(home)
     groups["supervisor"] = [supervisor] if supervisor else []
     if database:
         groups["postgresql"] = family(database)

@@ -18,9 +18,10 @@ from pathlib import Path
 
 import psutil
 
-from stack.database import DatabaseUrls, start_databases, stop_embedded
-from stack.environment import shell_exports
+from stack.database import DatabaseUrls, start_databases
+from stack.environment import mlflow_login, shell_exports
 from stack.identity import Identity, load_identity, write_private
+from stack.postgresql import stop_postgresql
 from stack.processes import end_processes, find_processes
 from stack.services import Service, all_services
 from stack.settings import CHECKOUT, StackError, StackSettings
@@ -34,6 +35,8 @@ PROBE_SECONDS = 0.25
 END_SECONDS = 6
 """Then a service is killed. Airflow's scheduler would wait on: a running task asks for its API, which is gone, again
 and again; the next start finds such a task by its missing heartbeat."""
+STEADY_SECONDS = 5
+"""One that ended sooner would end again."""
 OWNER_SECONDS = 1.0
 TAIL_LINES = 15
 
@@ -44,6 +47,7 @@ def supervise(settings: StackSettings, owner: ProcessRecord | None) -> int:
     Raises StackError when another supervisor owns this folder.
     """
     home = settings.home
+    os.umask(0o077)  # for everything that the services write, too
     home.make()
     with home.lock_file.open("a") as lock:
         try:
@@ -92,6 +96,7 @@ class Supervisor:
         identity = load_identity(self._home)
         urls = start_databases(self._settings)
         write_private(self._home.environment_file, shell_exports(self._settings, identity, urls))
+        write_private(self._home.mlflow_login_file, mlflow_login(self._settings))
         services = self._declare(self._settings, identity, urls)
         for service in services:
             self._ready[service.name] = threading.Event()
@@ -109,30 +114,37 @@ class Supervisor:
     def _run_service(self, service: Service) -> None:
         for name in service.after:
             self._ready[name].wait()
+        while self._run_once(service):
+            print(f"{service.name} is started again", flush=True)
+
+    def _run_once(self, service: Service) -> bool:
+        """From its start to its end; gives whether it is to be started again."""
         started = time.monotonic()
         probe = service.probe() if service.probe else None
         child = self._spawn(service)
         if child is None:
-            return
+            return False
         while probe and child.poll() is None and not probe():
             if time.monotonic() - started > READY_SECONDS:
                 self._fail_service(service, f"was not ready within {READY_SECONDS} s")
-                return
+                return False
             time.sleep(PROBE_SECONDS)
-        if probe and child.returncode is None:
+        came_up = probe is not None and child.returncode is None
+        if came_up:
             self._mark_ready(service, time.monotonic() - started)
+        began = time.monotonic()
         code = child.wait()
         if service.is_step and code == 0:
             self._mark_ready(service, time.monotonic() - started)
-        else:
+        elif not (service.restarts and came_up and time.monotonic() - began > STEADY_SECONDS):
             self._fail_service(service, f"ended with exit code {code}")
+        else:
+            return not self._stop.is_set()
+        return False
 
     def _spawn(self, service: Service) -> subprocess.Popen[bytes] | None:
         """Start the process in a session of its own; None once the stack is ending, so that nothing is born late."""
-        log = self._home.log(service.name)
-        if log.exists():
-            log.replace(log.with_suffix(".log.1"))
-        with self._lock, log.open("wb") as output:
+        with self._lock, self._home.open_log(service.name) as output:
             if self._stop.is_set():
                 return None
             child = subprocess.Popen(
@@ -197,7 +209,7 @@ class Supervisor:
             how = "is killed" if child.returncode is None else f"ended ({child.returncode})"
             print(f"{name} {how} after {time.monotonic() - began:.1f} s", flush=True)
         end_processes(find_processes(self._home, self._state), patience_seconds=1)
-        stop_embedded(self._home)
+        stop_postgresql(self._home)
         if self._state.error:
             self._state.phase = "failed"
             write_state(self._home, self._state)

@@ -6,22 +6,25 @@ A plain REST call: Prefect's own command line needs two seconds to say the same.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import urllib.error
 import urllib.request
 
+from stack.prefect_api import PrefectApi
+
 PRESENT = 409
 
 
-def create_work_pool(api: str, name: str) -> None:
+def create_work_pool(prefect: PrefectApi, name: str) -> None:
     """Create a pool of type `process` unless it is there; its worker fills in the job template.
 
     Raises urllib.error.HTTPError when the server refuses for another reason.
     """
     request = urllib.request.Request(  # noqa: S310 - the address is our own server's
-        f"{api}/work_pools/",
+        f"{prefect.url}/work_pools/",
         data=json.dumps({"name": name, "type": "process"}).encode(),
-        headers={"Content-Type": "application/json"},
+        headers={"Content-Type": "application/json", **prefect.headers},
     )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
@@ -32,4 +35,4 @@ def create_work_pool(api: str, name: str) -> None:
 
 
 if __name__ == "__main__":
-    create_work_pool(sys.argv[1], sys.argv[2])
+    create_work_pool(PrefectApi.named_in(os.environ), sys.argv[1])

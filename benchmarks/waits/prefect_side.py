@@ -16,7 +16,8 @@ from typing import Any
 import httpx
 import psutil
 
-from stack.database import start_databases, stop_embedded
+from stack.database import start_databases
+from stack.postgresql import stop_postgresql
 from stack.services import ML
 from stack.settings import CHECKOUT, read_stack_settings
 
@@ -57,7 +58,7 @@ def prefect_server(home: Path, database: str) -> Iterator[Server]:
     finally:
         process.terminate()
         process.wait(30)
-        stop_embedded(settings.home)
+        stop_postgresql(settings.home)
 
 
 def _await_answer(api_url: str, process: subprocess.Popen[bytes], home: Path) -> None:

@@ -18,6 +18,7 @@ from bridge.cli.display import Display, describe
 from bridge.cli.options import ApiUrl, Json, Profile, RunId, open_client, parse_since
 from bridge.cli.watching import LAST_LINES_SECONDS, POLL_SECONDS, Watcher
 from bridge.errors import PrefectApiError
+from bridge.heartbeats import examine_running
 from bridge.prefect_api import wire
 from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.run_queries import RunQuery, list_flow_runs
@@ -155,9 +156,10 @@ def doctor(
     api_url: ApiUrl = None,
     profile: Profile = None,
 ) -> None:
-    """Look whether everything is in order: API, credentials, versions, deployments, workers, event socket."""
+    """Look whether everything is in order: API, credentials, versions, deployments, workers, runs, event socket."""
     with open_client(api_url, profile) as client:
         findings = client.run(examine(deployment or []))
+        findings += client.run(examine_running(deployment or []))
         findings.append(finding_of_socket(_socket_error(client.connection)))
         address = client.connection.api_url
     Display(as_json=as_json).findings(f"Prefect at {address}, seen by bridge {__version__}", findings)

@@ -60,12 +60,13 @@ def can_be_prefects(request: Request, body: Any) -> bool:
     if isinstance(body, Undecodable):
         return True
     for end, is_of_form in _FORMS:
-        if request.path.rpartition("/")[2] == end:
+        if request.path.endswith(f"/{end}"):
             return is_of_form(body)
     return isinstance(body, dict) and {"id", "name"} <= body.keys()
 
 
 _FORMS: tuple[tuple[str, Callable[[Any], bool]], ...] = (
+    ("events/filter", lambda body: isinstance(body, dict) and "events" in body),
     ("filter", lambda body: isinstance(body, list)),
     ("paginate", lambda body: isinstance(body, dict) and "results" in body),
     ("bulk_set_state", lambda body: isinstance(body, dict) and "results" in body),

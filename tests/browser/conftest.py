@@ -73,8 +73,6 @@ class Stack:
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """Two weeks of the sample: two models judged, the first of them champion for a while."""
     found = request.config.getoption("--stack-home")
-    # Not pytest's own folder: each pytest that starts closes that to others, and run as root the embedded database is
-    # another user's.
     home = Path(found or tempfile.mkdtemp(prefix="stack-"))
     environment = {**os.environ, "STACK_HOME": str(home), "FREE_PORTS": "1"}
     command = [str(CHECKOUT / ".venv-ml" / "bin" / "python"), "-m", "stack"]

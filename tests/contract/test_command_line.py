@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -280,6 +281,35 @@ def test_the_doctor_finds_nothing_amiss(bridge) -> None:
     assert list(findings) == ["API", "credentials", "deployment echo/t", "event socket"]
     assert all(finding["in order"] for finding in findings.values())
     assert findings["event socket"]["detail"].startswith("open")
+
+
+def test_the_doctor_names_a_run_whose_heartbeats_have_stopped(bridge, prefect: LivePrefect) -> None:
+    silent, lively, quiet = (prefect.run_by_hand("RUNNING") for _ in range(3))
+    now = datetime.now(UTC)
+    for run, ages in ((silent, (150, 120)), (lively, (40, 10))):
+        beats = [
+            {
+                "id": str(uuid4()),
+                "event": "prefect.flow-run.heartbeat",
+                "occurred": (now - timedelta(seconds=age)).isoformat(),
+                "resource": {"prefect.resource.id": f"prefect.flow-run.{run}"},
+            }
+            for age in ages
+        ]
+        prefect.request("POST", "/events", beats)
+
+    def named() -> str:
+        done = bridge("doctor", "--json")
+        assert done.returncode == 3, done.stdout
+        return "".join(finding["remedy"] for finding in json.loads(done.stdout) if "heartbeat" in finding["detail"])
+
+    try:
+        wait_until(lambda: silent in named(), "the doctor has heard of the heartbeats")
+        assert lively not in named()
+        assert quiet not in named()
+    finally:
+        for run in (silent, lively, quiet):
+            prefect.put_state(run, "CANCELLED")
 
 
 def test_the_doctor_tells_that_the_event_socket_is_missing(bridge) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,15 +15,18 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import psutil
 import pytest
 from pytest_httpserver import HTTPServer
 from sqlalchemy import Row, create_engine, text
 
 from stack.airflow_api import AirflowApi, DagRun
 from stack.environment import read_exports
-from stack.identity import load_identity
+from stack.identity import ADMIN, load_identity
 from stack.lifecycle import running_stack
+from stack.prefect_api import PrefectApi
 from stack.settings import CHECKOUT, Home, read_stack_settings
+from stack.state import read_state
 from stack.weeks import DAG_ID
 
 WEEK_SECONDS = 400
@@ -50,6 +54,21 @@ class Stack:
     mlflow: httpx.Client
     sink: HTTPServer
     environment: dict[str, str]
+
+    @property
+    def prefect_api(self) -> PrefectApi:
+        return PrefectApi.named_in(self.environment)
+
+    def kill_worker_and_flow(self, flow_run_id: str) -> None:
+        """As a machine that is out of memory would: the worker first, so that nobody tells of the flow's end."""
+        state = read_state(self.home)
+        assert state is not None
+        worker = state.services["prefect-worker"].process
+        assert worker is not None
+        of_flow = [each for each in psutil.process_iter() if _flow_run_of(each) == flow_run_id]
+        assert of_flow
+        for pid in (worker.pid, *(each.pid for each in of_flow)):
+            os.kill(pid, signal.SIGKILL)
 
     def message_about(self, run: DagRun) -> dict[str, Any]:
         """The one embed that Discord was sent about the run; the dag-processor sends it a moment after the end."""
@@ -131,6 +150,14 @@ class Stack:
             self.prefect.patch(path, json={"parameters": sound}).raise_for_status()
 
 
+def _flow_run_of(process: psutil.Process) -> str | None:
+    try:
+        found: str | None = process.environ().get("PREFECT__FLOW_RUN_ID")
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return None
+    return found
+
+
 @contextmanager
 def live_stack(folder: Path, database: str) -> Iterator[Stack]:
     """A stack from nothing, ended with the block."""
@@ -143,11 +170,12 @@ def live_stack(folder: Path, database: str) -> Iterator[Stack]:
         with running_stack(settings):
             identity = load_identity(settings.home)
             airflow = AirflowApi(settings.airflow_url, identity.admin_password, DAG_ID)
+            variables = read_exports(settings.home.environment_file.read_text())
+            api, login = PrefectApi.named_in(variables), (ADMIN, identity.mlflow_password)
             with (
-                httpx.Client(base_url=f"{settings.prefect_url}/api", trust_env=False, timeout=60) as prefect,
-                httpx.Client(base_url=settings.mlflow_url, trust_env=False, timeout=60) as mlflow,
+                httpx.Client(base_url=api.url, headers=api.headers, trust_env=False, timeout=60) as prefect,
+                httpx.Client(base_url=settings.mlflow_url, auth=login, trust_env=False, timeout=60) as mlflow,
             ):
-                variables = read_exports(settings.home.environment_file.read_text())
                 yield Stack(settings.home, airflow, settings.airflow_url, prefect, mlflow, sink, variables)
             airflow.close()
     finally:

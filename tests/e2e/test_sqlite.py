@@ -1,20 +1,35 @@
-"""The same loop without PostgreSQL, and nothing is left behind."""
+"""The same loop without PostgreSQL, whose worker is killed in the middle of it, and nothing is left behind."""
 
 from __future__ import annotations
+
+import time
 
 import psutil
 import pytest
 
 from stack.environment import MARK
-from tests.e2e.live_stack import live_stack
+from tests.e2e.live_stack import WEEK_SECONDS, live_stack, wait_until
+
+FIVE_MINUTES = 300
 
 
-def test_a_week_runs_on_sqlite_and_nothing_is_left_behind(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_week_on_sqlite_outlives_its_worker_and_leaves_nothing_behind(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     folder = tmp_path_factory.mktemp("sqlite")
     with live_stack(folder, "sqlite") as running:
         running.load_sample()
-        run = running.ended(running.trigger_week(1))
-        assert run.state == "success"
+        run = running.trigger_week(1)
+
+        def trainings() -> list[tuple[str, str]]:
+            return [(each["id"], each["state_type"]) for each in running.flow_runs(run, "train")]
+
+        wait_until(lambda: [state for _, state in trainings()] == ["RUNNING"], "the training runs", WEEK_SECONDS)
+        running.kill_worker_and_flow(trainings()[0][0])
+        killed = time.monotonic()
+        assert running.ended(run).state == "success"
+        assert time.monotonic() - killed < FIVE_MINUTES
+        assert [state for _, state in trainings()] == ["CRASHED", "COMPLETED"]
         assert running.champion() == "1"
     assert not [process for process in psutil.process_iter() if _belongs(process, str(folder))]
 

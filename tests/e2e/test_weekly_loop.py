@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import stat
 from collections.abc import Iterator
+from pathlib import Path
 
+import httpx
 import pytest
+from sqlalchemy import URL, create_engine, make_url
+from sqlalchemy.exc import OperationalError
 
+from bridge.errors import PrefectUnauthorised
 from bridge.notifications.message import Level
+from bridge.prefect_api.connection import PrefectConnection
+from bridge.prefect_api.events import check_socket
 from stack.airflow_api import DagRun
 from tests.e2e.live_stack import Stack, live_stack, logs_of
 
@@ -152,6 +161,66 @@ def test_the_doctor_finds_everything_in_order(stack: Stack, first_week: DagRun) 
     findings = json.loads(stack.command("bridge", "doctor", "--json").stdout)
     assert {"API", "deployments", "work pool models"} <= {finding["what"] for finding in findings}
     assert all(finding["in order"] for finding in findings)
+
+
+FOREIGN = {"Origin": "http://elsewhere.example"}
+"""The page of a stranger, opened in a browser of this machine."""
+
+
+def test_a_strangers_page_starts_nothing_in_prefect(stack: Stack, first_week: DagRun) -> None:
+    """The server reads what any page posts; a command in it would be run by the worker."""
+    deployment = stack.prefect.get("/deployments/name/training-pipeline/products").raise_for_status().json()
+    path = f"/deployments/{deployment['id']}/create_flow_run"
+    before = stack.prefect.post("/flow_runs/count", json={}).json()
+    stolen = {"job_variables": {"command": f"touch {stack.home.path / 'stolen'}"}}
+    with httpx.Client(base_url=stack.prefect_api.url, trust_env=False) as page:
+        wish = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+        asked = page.options(path, headers={**FOREIGN, **wish})
+        posted = page.post(path, json=stolen, headers=FOREIGN)
+        under_our_address = page.post(path, json=stolen, headers={"Host": "elsewhere.example"})
+        own = page.options(path, headers={"Origin": stack.prefect_api.web_url, **wish})
+    assert (asked.status_code, posted.status_code, under_our_address.status_code) == (400, 401, 401)
+    assert not [answer for answer in (asked, posted) if "access-control-allow-origin" in answer.headers]
+    assert own.headers["access-control-allow-origin"] == stack.prefect_api.web_url
+    assert stack.prefect.post("/flow_runs/count", json={}).json() == before
+    assert not (stack.home.path / "stolen").exists()
+
+
+def test_a_strangers_page_changes_nothing_in_mlflow_with_the_login_that_the_browser_remembers(stack: Stack) -> None:
+    made = stack.mlflow.post("/api/2.0/mlflow/experiments/create", json={"name": "theirs"}, headers=FOREIGN)
+    rebound = stack.mlflow.get(
+        "/api/2.0/mlflow/experiments/search?max_results=1", headers={"Host": "elsewhere.example"}
+    )
+    assert (made.status_code, rebound.status_code) == (403, 403)
+
+
+def test_another_user_of_the_machine_is_let_in_nowhere(stack: Stack, first_week: DagRun) -> None:
+    """He has no secret, and everything else that can be known."""
+    mlflow, prefect = str(stack.mlflow.base_url), stack.prefect_api.url
+    reads = [
+        f"{prefect}/admin/settings",
+        f"{prefect}/deployments/name/training-pipeline/products",
+        f"{mlflow}/api/2.0/mlflow/experiments/search?max_results=1",
+        f"{mlflow}/api/2.0/mlflow-artifacts/artifacts",
+        f"{mlflow}/api/2.0/mlflow/registered-models/alias?name=products&alias=champion",
+        f"{mlflow}/",
+        f"{stack.airflow_url}/api/v2/dags",
+        f"{stack.airflow_url}/control-page/",
+    ]
+    assert {url: httpx.get(url, trust_env=False).status_code for url in reads} == dict.fromkeys(reads, 401)
+    with pytest.raises(PrefectUnauthorised):
+        asyncio.run(check_socket(PrefectConnection(prefect)))
+    url = make_url(stack.environment["DATABASE_URL"])
+    with pytest.raises(OperationalError, match="password"):
+        create_engine(URL.create(url.drivername, url.username, database=url.database, query=url.query)).connect()
+    assert stat.S_IMODE(Path(str(url.query["host"])).stat().st_mode) == 0o700
+
+
+def test_what_a_stack_writes_is_its_owners_alone(stack: Stack, second_week: object) -> None:
+    open_to_others = [
+        path for path in [stack.home.path, *stack.home.path.rglob("*")] if stat.S_IMODE(path.lstat().st_mode) & 0o077
+    ]
+    assert [path for path in open_to_others if not path.is_symlink()] == []
 
 
 def test_the_discord_address_stands_in_no_log(stack: Stack, second_week: object) -> None:

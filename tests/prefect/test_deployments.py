@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from factory import contracts
+from flows import silent_runs
 
 if TYPE_CHECKING:
     from tests.prefect.conftest import Home, Prefect
@@ -90,6 +91,10 @@ def remove_deployments(prefect: Prefect) -> None:
             prefect.request("DELETE", f"deployments/{entry['id']}")
 
 
+def automations(prefect: Prefect) -> list[dict[str, object]]:
+    return [each for each in prefect.post("automations/filter", {}) if each["name"] == silent_runs.NAME]
+
+
 def pools(prefect: Prefect) -> dict[str, dict[str, object]]:
     return {pool["name"]: pool for pool in prefect.post("work_pools/filter", {})}
 
@@ -129,6 +134,8 @@ def test_what_people_decided_outlives_a_start(prefect: Prefect, start_up: Callab
     prefect.request("PATCH", f"deployments/{monitor}/schedules/{daily['id']}", {"active": False})
     own = [{"schedule": {"interval": 3600}, "active": True}]
     prefect.request("POST", f"deployments/{train}/schedules", own)
+    [silence] = automations(prefect)
+    prefect.request("PATCH", f"automations/{silence['id']}", {"enabled": False})
     prefect.request("PATCH", "work_pools/models", {"is_paused": True, "concurrency_limit": 3})
     prefect.request("PATCH", "work_pools/models/queues/default", {"is_paused": True})
 
@@ -145,7 +152,8 @@ def test_what_people_decided_outlives_a_start(prefect: Prefect, start_up: Callab
         ]
         pool = pools(prefect)["models"]
         [queue] = prefect.post("work_pools/models/queues/filter", {})
-        return [deployed, pool["is_paused"], pool["concurrency_limit"], queue["is_paused"]]
+        watches = [(each["id"], each["enabled"]) for each in automations(prefect)]
+        return [deployed, pool["is_paused"], pool["concurrency_limit"], queue["is_paused"], watches]
 
     before = decided()
     prefect.request("PATCH", f"deployments/{score}", {"description": "an older word of the file"})
@@ -154,6 +162,7 @@ def test_what_people_decided_outlives_a_start(prefect: Prefect, start_up: Callab
     assert "score/products renewed; pauses, schedules and limits are left as they are in Prefect" in said
     assert prefect.deployments()["score/products"]["description"] == "Let the champion predict the week's arrivals."
 
+    prefect.request("DELETE", f"automations/{silence['id']}")
     prefect.request("PATCH", "work_pools/models", {"is_paused": False, "concurrency_limit": None})
     prefect.request("PATCH", "work_pools/models/queues/default", {"is_paused": False})
     remove_deployments(prefect)

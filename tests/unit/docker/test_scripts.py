@@ -77,6 +77,17 @@ def test_probe_names_what_does_not_answer(probe: ModuleType, httpserver: HTTPSer
     assert "503" in probe.verdict(url)
 
 
+def test_probe_logs_in_where_the_address_names_a_user(
+    probe: ModuleType, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The password is no argument, which every user of the machine could read."""
+    monkeypatch.setenv("PROBE_PASSWORD", "s3cret")
+    login = {"Authorization": "Basic YWRtaW46czNjcmV0"}
+    httpserver.expect_request("/query", query_string="max_results=1", headers=login).respond_with_json({})
+    url = httpserver.url_for("/query?max_results=1").replace("://", "://admin@")
+    assert probe.verdict(url) == ""
+
+
 def test_probe_names_what_is_not_there(probe: ModuleType, unused_tcp_port: int) -> None:
     assert "does not answer" in probe.verdict(f"http://127.0.0.1:{unused_tcp_port}/health")
 

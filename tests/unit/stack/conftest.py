@@ -28,7 +28,17 @@ def settings(tmp_path) -> StackSettings:
 
 @pytest.fixture
 def identity() -> Identity:
-    return Identity("word", "jwt", "api", "fernet", "2026-06-29T00:00:00+00:00")
+    return Identity(
+        admin_password="word",
+        jwt_secret="jwt",
+        api_secret="api",
+        fernet_key="fernet",
+        week_epoch="2026-06-29T00:00:00+00:00",
+        prefect_password="of-prefect",
+        mlflow_password="of-mlflow",
+        mlflow_secret="flask",
+        database_password="of-postgresql",
+    )
 
 
 @pytest.fixture

@@ -1,10 +1,15 @@
 """How one choice becomes four URLs, each for its service's driver; the embedded server is the real one."""
 
+import stat
+from pathlib import Path
+
 import psutil
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
 
-from stack.database import NAMES, embedded_process, postgresql_urls, start_databases, stop_embedded
+from stack.database import NAMES, postgresql_urls, start_databases
+from stack.postgresql import postgresql_process, stop_postgresql
 from stack.settings import StackError, read_stack_settings
 
 
@@ -39,29 +44,65 @@ def embedded(tmp_path_factory):
     settings = read_stack_settings({"STACK_HOME": str(deep)})
     settings.home.make()
     yield settings
-    stop_embedded(settings.home)
+    stop_postgresql(settings.home)
 
 
 def test_the_embedded_server_serves_from_a_deep_folder_and_ends_without_a_trace(embedded):
     urls = start_databases(embedded)
-    server = embedded_process(embedded.home)
+    server = postgresql_process(embedded.home)
+    socket_folder = Path(make_url(urls.catalogue).query["host"])
+    mode = stat.S_IMODE(socket_folder.stat().st_mode)
 
     with create_engine(urls.catalogue).connect() as connection:
         present = set(connection.scalars(text("select datname from pg_database")))
-    stop_embedded(embedded.home)
+        rules = connection.execute(text("select distinct type, auth_method from pg_hba_file_rules")).all()
+    stop_postgresql(embedded.home)
 
     assert set(NAMES.values()) <= present
+    assert rules == [("local", "scram-sha-256")]
+    assert mode == 0o700
     assert server is not None
     assert not psutil.pid_exists(server.pid)
-    assert embedded_process(embedded.home) is None
+    assert postgresql_process(embedded.home) is None
+    assert not socket_folder.exists()
+
+
+def test_the_embedded_server_lets_in_nobody_without_its_password(embedded):
+    """Nor does one that an earlier stack made, which trusted everybody."""
+    start_databases(embedded)
+    stop_postgresql(embedded.home)
+    (embedded.home.path / "postgresql" / "pg_hba.conf").write_text("local all all trust\n")
+    embedded.home.identity_file.unlink()
+
+    url = make_url(start_databases(embedded).catalogue)
+
+    unknown = URL.create(url.drivername, url.username, database=url.database, query=url.query)
+    for stranger in (unknown, unknown.set(password="guessed")):
+        with pytest.raises(OperationalError, match="password"):
+            create_engine(stranger).connect()
+    create_engine(url).connect().close()
+
+
+def test_the_embedded_server_leaves_the_folders_above_as_they_are(tmp_path):
+    tmp_path.chmod(0o700)
+    settings = read_stack_settings({"STACK_HOME": str(tmp_path / "home")})
+    settings.home.make()
+    users = Path("/etc/passwd").read_text()
+    try:
+        start_databases(settings)
+
+        assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+        assert Path("/etc/passwd").read_text() == users
+    finally:
+        stop_postgresql(settings.home)
 
 
 def test_a_user_who_may_not_create_databases_is_told_which_are_missing(embedded, tmp_path):
     urls = start_databases(embedded)
     with create_engine(urls.catalogue, isolation_level="AUTOCOMMIT").connect() as connection:
-        connection.execute(text("CREATE ROLE guest LOGIN"))
+        connection.execute(text("CREATE ROLE guest LOGIN PASSWORD 'guest'"))
         connection.execute(text('DROP DATABASE "factory_mlflow"'))
-    guest = make_url(urls.catalogue).set(username="guest").render_as_string(hide_password=False)
+    guest = make_url(urls.catalogue).set(username="guest", password="guest").render_as_string(hide_password=False)
     settings = read_stack_settings({"STACK_HOME": str(tmp_path), "DATABASE": guest})
 
     with pytest.raises(StackError, match="factory_mlflow"):

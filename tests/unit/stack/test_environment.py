@@ -20,7 +20,7 @@ def every_environment(settings, identity, urls):
     return [
         airflow_environment(settings, identity, urls),
         prefect_environment(settings, identity, urls),
-        mlflow_environment(settings, urls),
+        mlflow_environment(settings, identity, urls),
     ]
 
 
@@ -64,8 +64,19 @@ def test_airflow_reaches_prefect_by_a_connection_of_its_type(settings, identity,
     assert connection == {
         "conn_type": "prefect",
         "host": "http://127.0.0.1:4200/api",
+        "login": "prefect",
+        "password": "of-prefect",
         "extra": {"ui_url": "http://127.0.0.1:4200"},
     }
+
+
+def test_prefect_lets_in_who_knows_its_secret_and_pages_of_its_own_alone(settings, identity, urls):
+    prefect = prefect_environment(settings, identity, urls)
+    shell = read_exports(shell_exports(settings, identity, urls))
+
+    assert prefect["PREFECT_SERVER_API_AUTH_STRING"] == "prefect:of-prefect"
+    assert prefect["PREFECT_API_AUTH_STRING"] == shell["PREFECT_API_AUTH_STRING"] == "prefect:of-prefect"
+    assert prefect["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] == "http://127.0.0.1:4200,http://localhost:4200"
 
 
 def test_the_factory_reads_the_same_settings_on_both_sides(settings, identity, urls):

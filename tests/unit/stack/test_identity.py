@@ -2,6 +2,7 @@
 
 import json
 import stat
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 import pytest
@@ -29,6 +30,20 @@ def test_secrets_are_made_once_and_no_two_stacks_share_them(tmp_path):
     assert not set(vars_of(first)) & set(vars_of(other))
 
 
+def test_a_stack_of_before_gets_the_secrets_that_it_lacks_and_keeps_the_others(tmp_path):
+    home = Home(tmp_path)
+    whole = asdict(load_identity(home))
+    older = {name: value for name, value in whole.items() if name not in {"prefect_password", "database_password"}}
+    home.identity_file.write_text(json.dumps(older))
+
+    renewed, again = asdict(load_identity(home)), asdict(load_identity(home))
+
+    assert renewed == again
+    assert {name: renewed[name] for name in older} == older
+    assert renewed["prefect_password"] not in {"", whole["prefect_password"]}
+    assert stat.S_IMODE(home.identity_file.stat().st_mode) == 0o600
+
+
 def test_secrets_are_for_their_owner_alone_and_airflow_knows_the_password(tmp_path):
     home = Home(tmp_path)
     identity = load_identity(home)
@@ -39,4 +54,4 @@ def test_secrets_are_for_their_owner_alone_and_airflow_knows_the_password(tmp_pa
 
 
 def vars_of(identity):
-    return (identity.admin_password, identity.jwt_secret, identity.api_secret, identity.fernet_key)
+    return [value for name, value in asdict(identity).items() if name != "week_epoch"]

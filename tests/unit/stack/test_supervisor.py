@@ -1,6 +1,7 @@
 """The supervisor with small real processes: order, failure, and that nothing ever stays behind."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -84,6 +85,21 @@ def test_when_one_service_dies_the_others_end_and_status_tells_why(settings):
     said = "\n".join(status_lines(settings.home))
     assert "exit code 7" in said
     assert "the disk went away" in said
+
+
+def test_a_service_whose_work_outlives_it_is_started_again(settings):
+    supervisor = begin(settings, "revives")
+    state = follow(settings.home, supervisor, lambda *_: None)
+    first = state.services["last"].process
+
+    def again():
+        return read_state(settings.home).services["last"].process
+
+    os.kill(first.pid, signal.SIGKILL)
+    wait_until(lambda: again() != first and again().process() is not None)
+
+    assert running(settings.home).phase == "ready"
+    assert stop(settings.home) == 0
 
 
 def test_stop_finds_the_orphans_of_a_supervisor_that_was_killed(settings):

@@ -1,10 +1,12 @@
 """A stack of small real processes under the real supervisor; started by test_supervisor.py as a process of its own.
 
-Arguments: the owner's record as JSON or an empty string, then what the last service does: `stays`, `dies`, or `fails`.
+Arguments: the owner's record as JSON or an empty string, then what the last service does: `stays`, `dies`, `fails`, or
+`revives`.
 """
 
 import sys
 
+import stack.supervisor
 from stack.environment import MARK
 from stack.probes import answers
 from stack.services import Service
@@ -16,6 +18,7 @@ SERVE = "import http.server as h; h.HTTPServer(('127.0.0.1', {port}), h.SimpleHT
 FAMILY = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
 LAST = {
     "stays": "import time; time.sleep(600)",
+    "revives": "import time; time.sleep(600)",
     "dies": "import time; time.sleep(1); print('the disk went away'); raise SystemExit(7)",
     "fails": "print('no such table'); raise SystemExit(3)",
 }
@@ -25,19 +28,20 @@ def declare(settings, identity, urls):
     environment = {**settings.passed, MARK: str(settings.home.path)}
     url = settings.mlflow_url
 
-    def service(name, code, after=(), probe=None):
-        return Service(name, (sys.executable, "-c", code), environment, after=after, probe=probe)
+    def service(name, code, after=(), probe=None, restarts=False):
+        return Service(name, (sys.executable, "-c", code), environment, after=after, probe=probe, restarts=restarts)
 
     return [
         service("web", SERVE.format(port=settings.mlflow_port), probe=lambda: answers(url)),
         service("step", "print('done')", after=("web",)),
         service("family", FAMILY, after=("step",), probe=lambda: answers(url)),
-        service("last", LAST[how], after=("step",), probe=None if how == "fails" else lambda: answers(url)),
+        service("last", LAST[how], ("step",), None if how == "fails" else lambda: answers(url), how == "revives"),
     ]
 
 
 if __name__ == "__main__":
     owner, how = sys.argv[1:]
+    stack.supervisor.STEADY_SECONDS = 0
     settings = read_stack_settings()
     settings.home.make()
     record = ProcessRecord.model_validate_json(owner) if owner else None
