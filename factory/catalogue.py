@@ -39,6 +39,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from factory.errors import CatalogueBusy, CatalogueUnreachable
+from factory.private_files import make_file
 
 LOCK_WAIT_SECONDS = 300
 _CREATION_LOCK = 7_105_022_217_044_681  # any number, the same in every process: PostgreSQL's advisory lock
@@ -198,7 +199,7 @@ def open_engine(url: str) -> Engine:
     address = _address(url)
     try:
         if address.drivername.startswith("sqlite") and address.database:
-            Path(address.database).parent.mkdir(parents=True, exist_ok=True)
+            make_file(Path(address.database))
         waits = {"timeout": LOCK_WAIT_SECONDS} if address.drivername.startswith("sqlite") else {}
         engine = create_engine(address, poolclass=NullPool, connect_args=waits)
         with engine.connect():

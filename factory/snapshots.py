@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -21,6 +22,7 @@ from fsspec.core import url_to_fs
 
 from factory.contracts import FileRef
 from factory.errors import SnapshotCorrupt, SnapshotStoreUnusable
+from factory.private_files import make_file, make_folder
 
 ROW_GROUP_ROWS = 20_000
 _READ_BYTES, _WRITE_BYTES = 2**20, 2**22
@@ -74,10 +76,16 @@ def writing(folder_uri: str, stem: str, schema: pa.Schema) -> Iterator[Writer]:
     """
     filesystem, folder = _filesystem(folder_uri)
     with _explained(folder_uri):
-        filesystem.makedirs(folder, exist_ok=True)
+        on_disk = "file" in _protocols(filesystem)
+        if on_disk:
+            make_folder(Path(folder))
+        else:
+            filesystem.makedirs(folder, exist_ok=True)
         _remove_partial(filesystem, folder, stem)
         partial = f"{folder}/{stem}-{uuid4().hex}{_PARTIAL}"
         try:
+            if on_disk:
+                make_file(Path(partial))
             with filesystem.open(partial, "wb") as sink:
                 hashing = _Hashing(sink)
                 # few large writes: each waits until the thread that makes the rows lets go of the interpreter
@@ -86,7 +94,7 @@ def writing(folder_uri: str, stem: str, schema: pa.Schema) -> Iterator[Writer]:
                         yield writer
                     buffered.flush()
                 sink.flush()
-                if "file" in _protocols(filesystem):  # a power cut after the rename must not leave an empty file
+                if on_disk:  # a power cut after the rename must not leave an empty file
                     os.fsync(sink.fileno())
         except BaseException:  # Ctrl-C included: an interrupted file is of no use to anybody
             if filesystem.exists(partial):  # else this would hide why it could not even be opened

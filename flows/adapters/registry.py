@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from factory.contracts import DatasetRef
+from factory.private_files import make_file
 from flows.core.policy import Snapshot
 
 if TYPE_CHECKING:
@@ -190,8 +191,8 @@ def _version(found: ModelVersion) -> Version:
 def _make_folder(tracking_uri: str) -> None:
     from sqlalchemy.engine import make_url
 
-    if tracking_uri.startswith("sqlite"):
-        Path(str(make_url(tracking_uri).database)).parent.mkdir(parents=True, exist_ok=True)
+    if tracking_uri.startswith("sqlite") and (database := make_url(tracking_uri).database):
+        make_file(Path(database))
 
 
 def _local_artifacts(client: MlflowClient) -> str | None:

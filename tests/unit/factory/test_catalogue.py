@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -136,6 +137,12 @@ def test_an_address_that_cannot_hold_a_catalogue_is_refused(url: str) -> None:
     with pytest.raises(CatalogueUnreachable, match="DATABASE_URL") as caught:
         open_engine(url)
     assert not re.search("s3cret", str(caught.value))
+
+
+def test_a_sqlite_catalogue_is_its_makers_alone(tmp_path: Path) -> None:
+    file = tmp_path / "deep" / "catalogue.sqlite"
+    open_engine(f"sqlite:///{file}").dispose()
+    assert (stat.S_IMODE(file.parent.stat().st_mode), stat.S_IMODE(file.stat().st_mode)) == (0o700, 0o600)
 
 
 def test_a_sqlite_file_where_no_folder_can_be_is_a_clear_error(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,3 +153,14 @@ def test_a_store_that_cannot_be_opened_or_written_is_named(tmp_path: Path) -> No
     (tmp_path / "file").write_text("")
     with pytest.raises(SnapshotStoreUnusable, match="SNAPSHOT_URI"):
         write_batches(f"{tmp_path}/file/folder", "r1", SCHEMA, rows(1))
+
+
+def test_a_snapshot_is_its_writers_alone_and_a_folder_that_was_there_stays_as_it_was(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    write_batches((tmp_path / "products" / "week").as_uri(), "r1", SCHEMA, rows(5))
+
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*") if path.is_dir()}
+    [snapshot] = tmp_path.rglob("*.parquet")
+    assert modes == {0o700}
+    assert stat.S_IMODE(snapshot.stat().st_mode) == 0o600
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
