@@ -135,7 +135,7 @@ def test_the_deployments_of_prefect_yaml_are_served_without_their_pool_and_run(
     assert set(made) == {f"{flow}/products" for flow in flows}
     for entry in made.values():
         assert (entry["work_pool_name"], entry["path"]) == (None, None)
-        assert (entry["parameters"], entry["tags"]) == ({"use_case": "products"}, ["products"])
+        assert (entry["parameters"], entry["tags"]) == ({"use_case": "products"}, ["products", "watched"])
     schedules = made["monitor-and-retrain/products"]["schedules"]
     assert [(each["schedule"]["cron"], each["active"]) for each in schedules] == [("0 9 * * *", False)]
 
