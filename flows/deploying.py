@@ -97,7 +97,7 @@ async def _deploy(deployments: list[RunnerDeployment]) -> list[str]:
         await deployment.aapply()
         kept = "renewed; pauses, schedules and limits are left as they are in Prefect" if known else "deployed"
         told.append(f"{deployment.full_name} {kept}")
-    return [*told, await watch_for_silence()]
+    return told + await watch_for_silence()
 
 
 def _deployment(declared: Mapping[str, Any], pool: Mapping[str, Any]) -> RunnerDeployment:

@@ -78,8 +78,9 @@ class Home:
 
     def make(self) -> None:
         """Create the folder and the one for logs, for their owner alone; an earlier stack left it open."""
-        self.logs.mkdir(parents=True, exist_ok=True)
-        self.path.chmod(0o700)
+        for folder in (self.path, self.logs):
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o700)
 
 
 @dataclass(frozen=True, slots=True)

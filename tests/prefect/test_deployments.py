@@ -92,7 +92,8 @@ def remove_deployments(prefect: Prefect) -> None:
 
 
 def automations(prefect: Prefect) -> list[dict[str, object]]:
-    return [each for each in prefect.post("automations/filter", {}) if each["name"] == silent_runs.NAME]
+    names = {automation.name for automation in silent_runs.automations()}
+    return [each for each in prefect.post("automations/filter", {}) if each["name"] in names]
 
 
 def pools(prefect: Prefect) -> dict[str, dict[str, object]]:
@@ -134,8 +135,8 @@ def test_what_people_decided_outlives_a_start(prefect: Prefect, start_up: Callab
     prefect.request("PATCH", f"deployments/{monitor}/schedules/{daily['id']}", {"active": False})
     own = [{"schedule": {"interval": 3600}, "active": True}]
     prefect.request("POST", f"deployments/{train}/schedules", own)
-    [silence] = automations(prefect)
-    prefect.request("PATCH", f"automations/{silence['id']}", {"enabled": False})
+    for watch in automations(prefect):
+        prefect.request("PATCH", f"automations/{watch['id']}", {"enabled": False})
     prefect.request("PATCH", "work_pools/models", {"is_paused": True, "concurrency_limit": 3})
     prefect.request("PATCH", "work_pools/models/queues/default", {"is_paused": True})
 
@@ -162,7 +163,9 @@ def test_what_people_decided_outlives_a_start(prefect: Prefect, start_up: Callab
     assert "score/products renewed; pauses, schedules and limits are left as they are in Prefect" in said
     assert prefect.deployments()["score/products"]["description"] == "Let the champion predict the week's arrivals."
 
-    prefect.request("DELETE", f"automations/{silence['id']}")
+    assert [watch["enabled"] for watch in automations(prefect)] == [False, False]
+    for watch in automations(prefect):
+        prefect.request("DELETE", f"automations/{watch['id']}")
     prefect.request("PATCH", "work_pools/models", {"is_paused": False, "concurrency_limit": None})
     prefect.request("PATCH", "work_pools/models/queues/default", {"is_paused": False})
     remove_deployments(prefect)
