@@ -167,7 +167,7 @@ FOREIGN = {"Origin": "http://elsewhere.example"}
 """The page of a stranger, opened in a browser of this machine."""
 
 
-def test_a_strangers_page_starts_nothing_in_prefect(stack: Stack, first_week: DagRun) -> None:
+def test_a_strangers_page_starts_nothing_in_prefect(stack: Stack) -> None:
     """The server reads what any page posts; a command in it would be run by the worker."""
     deployment = stack.prefect.get("/deployments/name/training-pipeline/products").raise_for_status().json()
     path = f"/deployments/{deployment['id']}/create_flow_run"
@@ -194,7 +194,7 @@ def test_a_strangers_page_changes_nothing_in_mlflow_with_the_login_that_the_brow
     assert (made.status_code, rebound.status_code) == (403, 403)
 
 
-def test_another_user_of_the_machine_is_let_in_nowhere(stack: Stack, first_week: DagRun) -> None:
+def test_another_user_of_the_machine_is_let_in_nowhere(stack: Stack) -> None:
     """He has no secret, and everything else that can be known."""
     mlflow, prefect = str(stack.mlflow.base_url), stack.prefect_api.url
     reads = [
