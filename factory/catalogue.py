@@ -35,13 +35,18 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.pool import NullPool
 
-from factory.errors import CatalogueBusy, CatalogueUnreachable
+from factory.errors import CatalogueBusy, CatalogueUnreachable, CatalogueUnwritable, FactoryError
 from factory.private_files import make_file
 
 LOCK_WAIT_SECONDS = 300
+# SQLite's names of its errors, and PostgreSQL's codes
+_BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED", "55P03")
+_READ_ONLY = ("SQLITE_READONLY", "SQLITE_PERM", "25006", "42501")
+_FULL = ("SQLITE_FULL", "53100")
+_GONE = ("SQLITE_CANTOPEN", "SQLITE_IOERR", "57P0", "08")
 _CREATION_LOCK = 7_105_022_217_044_681  # any number, the same in every process: PostgreSQL's advisory lock
 
 # The order of ids must not depend on the database's locale: snapshots are written in it.
@@ -91,6 +96,17 @@ sources = Table(
     tables,
     Column("name", Text, primary_key=True),
     Column("loaded_at", _Moment, nullable=False),
+)
+corrections = Table(
+    "corrections",
+    tables,
+    Column("correction_id", Text, primary_key=True),
+    Column("productid", _Id, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("before", JSON, nullable=False),
+    Column("after", JSON, nullable=False),
+    Column("corrected_at", _Moment, nullable=False),
+    Column("corrected_by", Text, nullable=False),
 )
 data_loads = Table(
     "data_loads",
@@ -248,22 +264,43 @@ def exclusive(engine: Engine, name: str) -> Iterator[Connection]:
 
     Gives a connection whose open transaction is the lock; what is written through it is committed when the block
     ends, or rolled back by an error. On SQLite every writer waits for the holder, so write through this connection
-    alone. Raises CatalogueBusy after LOCK_WAIT_SECONDS.
+    alone. Raises CatalogueBusy after LOCK_WAIT_SECONDS, CatalogueUnwritable, and CatalogueUnreachable where the
+    database goes away meanwhile.
     """
-    with engine.begin() as connection:
-        try:
+    try:
+        with engine.begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT_SECONDS}s'"))
             insert = upsert(connection, locks).values(name=name, taken_at=datetime.now(UTC))
             connection.execute(
                 insert.on_conflict_do_update(index_elements=["name"], set_={"taken_at": insert.excluded.taken_at})
             )
-        except OperationalError as error:
-            raise CatalogueBusy(
-                f"the lock {name!r} was not free within {LOCK_WAIT_SECONDS} s ({_one_line(error.orig)}): "
-                "wait for the process that holds it, or end it"
-            ) from error
-        yield connection
+            yield connection
+    except DBAPIError as error:
+        if (explained := _explained(error, engine, name)) is None:
+            raise
+        raise explained from error
+
+
+def _explained(error: DBAPIError, engine: Engine, lock: str) -> FactoryError | None:
+    """What the database's error says of its state; None where it is about a statement."""
+    code = str(getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "pgcode", None) or "")
+    said, where = _one_line(error.orig), engine.url.render_as_string()
+    if code.startswith(_BUSY):
+        return CatalogueBusy(
+            f"the lock {lock!r} was not free within {LOCK_WAIT_SECONDS} s ({said}): wait for the process that holds "
+            "it, or end it"
+        )
+    if code.startswith(_READ_ONLY):
+        return CatalogueUnwritable(
+            f"the catalogue at {where} cannot be written ({said}): give this user the right to write the file and its "
+            "folder, or a database role that may write"
+        )
+    if code.startswith(_FULL):
+        return CatalogueUnwritable(f"the catalogue at {where} has no room left ({said}): make some; nothing was stored")
+    if code.startswith(_GONE) or error.connection_invalidated:
+        return CatalogueUnreachable(f"the catalogue at {where} went away ({said}): nothing was stored; start it again")
+    return None
 
 
 def upsert(connection: Connection, table: Table) -> Any:

@@ -21,7 +21,9 @@ from factory.known_rows import Frozen, SortedIds
 PART_ROWS = 1_000_000
 """Keys of so many rows are sorted at once."""
 SIDES = ("train", "test", "held_out")
-NEVER_NULL = ("productid", "designation", "created_at", "prdtypecode", "text_key", "group", "side", "arrived")
+NEVER_NULL = ("productid", "designation", "created_at", "text_key", "group", "side", "arrived")
+MOST_UNLABELLED = 0.5
+"""Share of the rows; beyond it a person should say that labels are meant to be missing."""
 _EMPTY_TEXT = key_of("")
 _HALF = np.uint64(32)
 # What UTF-8 that was read as Latin-1 or Windows-1252 leaves behind, or what could not be read at all; ftfy decides.
@@ -38,6 +40,7 @@ class Columns:
         if known_classes is not None:
             rules["prdtypecode"] = [pandera.Check.isin(sorted(known_classes), error="class")]
         columns = {name: pandera.Column(nullable=False, checks=rules.get(name)) for name in NEVER_NULL}
+        columns["prdtypecode"] = pandera.Column(nullable=True, checks=rules.get("prdtypecode"))
         self._schema = pandera.DataFrameSchema(columns)
         self._found: dict[tuple[str, str], Offenders] = {}
         self._values: dict[str, set[object]] = {"side": set(), "class": set()}
@@ -47,7 +50,7 @@ class Columns:
         import pandera.errors
 
         try:
-            self._schema.validate(batch.select(list(NEVER_NULL)).to_pandas(), lazy=True)
+            self._schema.validate(batch.select([*NEVER_NULL, "prdtypecode"]).to_pandas(), lazy=True)
         except pandera.errors.SchemaErrors as error:
             for (column, check), cases in error.failure_cases.groupby(["column", "check"]):
                 mask = np.zeros(batch.num_rows, dtype=bool)
@@ -68,6 +71,33 @@ class Columns:
                 new = self._values["class"]
                 said = f"{len(new)} classes were never seen before: {some(new)} ({found.rows} rows)"
                 yield Fault("unknown classes", said, "doubtful", found)
+
+
+class Labels:
+    """Every product that is trained on or tested with has a label; one without is only scored."""
+
+    def __init__(self) -> None:
+        self._lost, self._without = Offenders(), Offenders()
+        self._rows = 0
+
+    def see(self, batch: pa.RecordBatch) -> None:
+        """Look at the rows without label."""
+        self._rows += batch.num_rows
+        without = np.array(batch.column("prdtypecode").is_null())
+        held_out = np.array(pc.fill_null(pc.equal(batch.column("side"), "held_out"), fill_value=False))
+        self._lost.add(batch, without & ~held_out)
+        self._without.add(batch, without & held_out)
+
+    def faults(self) -> Iterator[Fault]:
+        """Labels that are lost, and products that never had one."""
+        if rows := self._lost.rows:
+            said = f"{rows} rows have no prdtypecode (such as {self._lost.named()})"
+            yield Fault("no prdtypecode", said, "broken", self._lost)
+        if rows := self._without.rows:
+            share = rows / self._rows
+            said = f"{rows} products have no label ({share:.2%}): they are scored and not trained on"
+            severity: Severity = "doubtful" if share > MOST_UNLABELLED else "noted"
+            yield Fault("no label yet", f"{said} (such as {self._without.named()})", severity, self._without)
 
 
 class Order:

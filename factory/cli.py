@@ -5,6 +5,7 @@ Owns words and exit codes alone; everything else is called.
 
 from __future__ import annotations
 
+import getpass
 import sys
 from collections.abc import Iterator
 from datetime import datetime
@@ -14,15 +15,20 @@ from typing import Annotated
 import pandas as pd
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import func, select
 
+from bridge.plain_text import as_line
 from factory import ledger, simulation, sources
 from factory.catalogue import labels, open_catalogue, products
 from factory.catalogue import sources as sources_table
 from factory.checking import check_week
+from factory.corrections import change, merge_class, read_corrections, remove
+from factory.corrections import relabel as set_label
 from factory.cutting import cut_week
 from factory.decisions import read_decisions
+from factory.delimited import Dialect
 from factory.errors import FactoryError, WeekUnknown
 from factory.loading import load
 from factory.settings import SettingsError, read_settings
@@ -45,7 +51,7 @@ def load_sample(append: AppendOption = False) -> None:
 @loading.command("rakuten")
 def load_rakuten(folder: Path, append: AppendOption = False) -> None:
     """Rakuten France's X_train*.csv and Y_train*.csv in FOLDER."""
-    _load(sources.read_rakuten(folder), "Rakuten", append=append)
+    _load(sources.read_rakuten(folder, typer.echo), "Rakuten", append=append)
 
 
 @loading.command("file")
@@ -58,14 +64,26 @@ def load_file(
     description: Annotated[str | None, typer.Option(help="Column of further text.")] = None,
     columns: Annotated[str | None, typer.Option(help="Names for a CSV without header: a,b,c.")] = None,
     no_header: Annotated[bool, typer.Option("--no-header", help="A CSV without header: c0, c1, …")] = False,
+    separator: Annotated[str | None, typer.Option(help="Between fields; guessed of , ; tab and | else.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="As Python names it; else by its mark, else UTF-8.")] = None,
+    quote: Annotated[str, typer.Option(help="Around fields; empty: a quote is a sign like any other.")] = '"',
+    line_breaks: Annotated[
+        bool, typer.Option("--line-breaks", help="Quoted fields may hold lines that look like rows.")
+    ] = False,
+    null: Annotated[
+        list[str] | None, typer.Option(help=f"Spelling of a missing value, in place of {', '.join(sources.NULLS[1:])}.")
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Name of the source; else the file's whole path.")] = None,
     append: AppendOption = False,
 ) -> None:
-    """Any CSV or Parquet file."""
+    """Any delimited text file (CSV, TSV; also gzip, bzip2, xz, zstd or zip) or Parquet file; nothing is repaired."""
     names = tuple(name.strip() for name in columns.split(",")) if columns else None
     mapping = sources.ColumnMapping(
         id_column, text_column, label_column, group, description, names, headerless=no_header
     )
-    _load(sources.read_file(path, mapping), path.name, append=append)
+    dialect = Dialect(_sign(separator, "--separator"), encoding, _sign(quote or None, "--quote") or "", line_breaks)
+    nulls = sources.NULLS if null is None else tuple(null)
+    _load(sources.read_file(path, mapping, dialect, nulls, typer.echo), source or str(path.resolve()), append=append)
 
 
 @loading.command("simulated")
@@ -133,6 +151,60 @@ def show(use_case: UseCaseOption = "products") -> None:
 
 
 @app.command()
+def relabel(
+    label: Annotated[str, typer.Option("--to", help="The label that they get.")],
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of the products.")] = None,
+    old: Annotated[str | None, typer.Option("--from", help="Every product of this label, in place of ids.")] = None,
+) -> None:
+    """Give products another label, from the next cut on; two classes become one by --from and --to."""
+    if bool(ids) == bool(old):
+        raise typer.BadParameter("give ids, or --from with the label that they bear")
+    engine = open_catalogue(read_settings().database_url)
+    by = getpass.getuser()
+    changed = merge_class(engine, old, label, by) if old else set_label(engine, ids or [], label, by)
+    typer.echo(f"{changed:,} products relabelled {label!r}")
+
+
+@app.command()
+def delete(ids: Annotated[list[str], typer.Argument(help="Ids of the products.")]) -> None:
+    """Remove products and their labels, from the next cut on; snapshots that stand keep them."""
+    removed = remove(open_catalogue(read_settings().database_url), ids, getpass.getuser())
+    typer.echo(f"{removed:,} products deleted")
+
+
+@app.command()
+def update(
+    productid: Annotated[str, typer.Argument(help="Id of the product.")],
+    text: Annotated[str | None, typer.Option(help="Its text.")] = None,
+    description: Annotated[str | None, typer.Option(help="Its further text; empty: none.")] = None,
+    group: Annotated[str | None, typer.Option(help="Its group; empty: none.")] = None,
+) -> None:
+    """Change a product's texts or group, from the next cut on."""
+    given = {"designation": text, "description": description, "group_id": group}
+    columns = {name: value or None for name, value in given.items() if value is not None}
+    if not columns:
+        raise typer.BadParameter("name what changes: --text, --description or --group")
+    changed = change(open_catalogue(read_settings().database_url), productid, columns, getpass.getuser())
+    typer.echo(f"{productid} changed" if changed else f"{productid} is so already")
+
+
+@app.command()
+def corrections(last: Annotated[int, typer.Option(help="At most so many.", min=1)] = 20) -> None:
+    """What was relabelled, changed or deleted, when and by whom; the newest first."""
+    with open_catalogue(read_settings().database_url).connect() as connection:
+        found = read_corrections(connection, last)
+    table = Table("when (UTC)", "product", "what", "before", "after", "by", box=None)
+    for each in found:
+        cells = (as_line(str(dict(values))) if values else "-" for values in (each.before, each.after))
+        row = (f"{each.corrected_at:%Y-%m-%d %H:%M}", as_line(each.productid), each.kind, *cells, each.corrected_by)
+        table.add_row(*map(escape, row))
+    if found:
+        Console().print(table)
+    else:
+        typer.echo("nothing was corrected yet")
+
+
+@app.command()
 def decisions(
     use_case: UseCaseOption = "products", last: Annotated[int, typer.Option(help="At most so many.", min=1)] = 10
 ) -> None:
@@ -165,6 +237,14 @@ def _load(batches: Iterator[pd.DataFrame], source: str, *, append: bool) -> None
     engine = open_catalogue(settings.database_url)
     loaded = load(engine, batches, source=source, created_at=settings.weeks.epoch, append=append)
     typer.echo(f"{source}: {loaded.new:,} products loaded, {loaded.known:,} were there already")
+
+
+def _sign(given: str | None, option: str) -> str | None:
+    """One character, as a shell can say it: a tab is `tab` or \\t."""
+    sign = "\t" if given in ("tab", "\\t") else given
+    if sign is not None and (len(sign) != 1 or sign in "\r\n"):
+        raise typer.BadParameter("one character, or tab", param_hint=option)
+    return sign
 
 
 def _weeks(entries: list[ledger.Entry]) -> Table:

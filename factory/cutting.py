@@ -24,15 +24,15 @@ import pyarrow.compute as pc
 from sqlalchemy import Connection, select
 
 from factory import ledger, use_cases
-from factory.catalogue import exclusive, open_catalogue, products
+from factory.catalogue import exclusive, labels, open_catalogue, products
 from factory.contracts import DatasetRef, FileRef
-from factory.errors import CatalogueEmpty
+from factory.errors import CatalogueEmpty, SnapshotCorrupt
 from factory.keys import fresh_keys
 from factory.known_rows import Frozen, SortedIds, frozen_keys
 from factory.loading import CATALOGUE_LOCK
 from factory.rows import Take, read_products
 from factory.settings import Settings, WeekPlan
-from factory.snapshots import writing
+from factory.snapshots import is_there, writing
 from factory.weeks import aware, on_test_side, share_of, threshold, week_of
 
 TEST_VERSION = "v1"
@@ -58,9 +58,10 @@ WEEK_SCHEMA = pa.schema(
 def cut_week(settings: Settings, use_case: str, *, as_of: datetime, week: int | None = None) -> DatasetRef:
     """The week's snapshot: of `week`, else of the week into which `as_of` falls; `created_at` is at most `as_of`.
 
-    A week that stands (cut or accepted) is given as it is; a rejected one is cut again as the next revision. Several
-    processes may cut at once and get the same. Raises CatalogueEmpty, CatalogueUnreachable, CatalogueBusy,
-    SnapshotStoreUnusable, and ValueError for a week before the first.
+    A week that stands (cut or accepted) is given as it is. One whose file is lost is cut again: from the same catalogue
+    it is the same file; from another one, and where it was rejected, it becomes the next revision. Several processes
+    may cut at once and get the same. Raises CatalogueEmpty, CatalogueUnreachable, CatalogueBusy, SnapshotCorrupt where
+    the frozen test set is lost for good, SnapshotStoreUnusable, and ValueError for a week before the first.
     """
     use_cases.get(use_case)
     as_of = aware(as_of)
@@ -69,7 +70,7 @@ def cut_week(settings: Settings, use_case: str, *, as_of: datetime, week: int | 
     engine = open_catalogue(settings.database_url)
     with engine.begin() as connection:
         entries = ledger.read_entries(connection, use_case, number)
-        if standing := ledger.newest(entries, *ledger.STANDING):
+        if (standing := ledger.newest(entries, *ledger.STANDING)) and _is_whole(standing):
             return standing
         _refuse_empty(connection)
     with engine.begin() as connection:
@@ -77,9 +78,16 @@ def cut_week(settings: Settings, use_case: str, *, as_of: datetime, week: int | 
         ledger.announce(connection, name, number, share)
     with exclusive(engine, CATALOGUE_LOCK) as connection:
         entries = ledger.read_entries(connection, use_case, number)
+        revision = ledger.next_revision(entries)
         if standing := ledger.newest(entries, *ledger.STANDING):
-            return standing
-        dataset = _cut(connection, settings, use_case, as_of, number, ledger.next_revision(entries))
+            if _is_whole(standing):
+                return standing
+            again = _cut(connection, settings, use_case, standing.as_of, number, standing.revision)
+            if again.sha256 == standing.sha256:
+                return standing
+            revision = standing.revision + 1
+            ledger.announce(connection, ledger.batch_name(use_case, number, revision), number, share)
+        dataset = _cut(connection, settings, use_case, as_of, number, revision)
         ledger.record_cut(connection, dataset, share)
         return dataset
 
@@ -112,7 +120,7 @@ def _cut(
     folder = f"{settings.snapshot_uri.rstrip('/')}/{use_case}"
     others = ledger.read_entries(connection, use_case)
     standing = ledger.newest(others, *ledger.STANDING)
-    test = standing.test if standing else _write_test(connection, settings.weeks, folder)
+    test = _test_of(standing, connection, settings.weeks, folder)
     test_version = standing.test_version if standing else TEST_VERSION
     before = ledger.newest([entry for entry in others if entry.week < week], "accepted")
     rows = _WeekRows(settings.weeks, week, as_of, test, before)
@@ -145,10 +153,13 @@ class _WeekRows:
     train_rows: int = 0
     arrivals: int = 0
     classes: set[str] = field(default_factory=set)
+    _lost: frozenset[str] = frozenset()
+    """Products whose label was there once and is not now: the checks must see them."""
 
     def read(self, connection: Connection, take: Take) -> None:
         limit, seed = threshold(self.plan, self.week), self.plan.seed
         frozen = frozen_keys(self.test)
+        self._lost = frozenset(connection.scalars(select(labels.c.productid).where(labels.c.prdtypecode.is_(None))))
 
         def pass_on(batch: pa.RecordBatch) -> None:
             if limit < 1:  # else the week holds every product, and no share has to be worked out
@@ -171,7 +182,10 @@ class _WeekRows:
         # Two product groups may share one text, and a plan may change after the test set was frozen.
         held = frozen.groups.among(groups) | frozen.texts.among(texts)
         held |= on_test_side(groups, seed=self.plan.seed, test_share=self.plan.test_share)
-        sides = np.select([tested.among(ids), held], [_TEST, _HELD_OUT], default=_TRAIN)
+        unlabelled = np.array(batch.column("prdtypecode").is_null())
+        if self._lost and unlabelled.any():
+            unlabelled &= ~np.array([name in self._lost for name in ids.to_pylist()])
+        sides = np.select([tested.among(ids), held | unlabelled], [_TEST, _HELD_OUT], default=_TRAIN)
         arrived = ~known.among(ids)
         self.rows += batch.num_rows
         self.train_rows += int((sides == _TRAIN).sum())
@@ -181,13 +195,30 @@ class _WeekRows:
         return _shaped(batch, made, WEEK_SCHEMA)
 
 
+def _is_whole(dataset: DatasetRef) -> bool:
+    return is_there(dataset) and is_there(dataset.test)
+
+
+def _test_of(standing: DatasetRef | None, connection: Connection, plan: WeekPlan, folder: str) -> FileRef:
+    """The frozen test set, which is written once; a lost one is written again, if the catalogue still gives it."""
+    if standing is None:
+        return _write_test(connection, plan, folder)
+    if not is_there(standing.test) and _write_test(connection, plan, folder).sha256 != standing.test.sha256:
+        raise SnapshotCorrupt(
+            f"the frozen test set {standing.test.uri} is lost, and the catalogue has changed since it was cut: restore "
+            "the file from a copy; models are compared on it alone"
+        )
+    return standing.test
+
+
 def _write_test(connection: Connection, plan: WeekPlan, folder: str) -> FileRef:
     with writing(f"{folder}/test", TEST_VERSION, TEST_SCHEMA) as writer:
 
         def pass_on(batch: pa.RecordBatch) -> None:
             texts, groups = fresh_keys(batch)
-            inside = pa.array(on_test_side(groups, seed=plan.seed, test_share=plan.test_share))
-            writer.write(_shaped(batch, {"text_key": texts, "group": groups}, TEST_SCHEMA).filter(inside))
+            inside = on_test_side(groups, seed=plan.seed, test_share=plan.test_share)
+            inside &= np.array(batch.column("prdtypecode").is_valid())
+            writer.write(_shaped(batch, {"text_key": texts, "group": groups}, TEST_SCHEMA).filter(pa.array(inside)))
 
         read_products(connection, pass_on)
     return writer.ref

@@ -3,9 +3,11 @@
     FactoryError
     ├── CatalogueUnreachable    no database under that URL
     ├── CatalogueBusy           somebody else held the lock for too long
+    ├── CatalogueUnwritable     it may not be written, or has no room left
     ├── CatalogueEmpty          there is nothing to cut
     ├── SourceUnreadable        a file or folder is not what it should be
     ├── ProductConflict         a product comes twice, and differently
+    ├── ProductUnknown          a product that is to be corrected is not there
     ├── ForeignProducts         the catalogue holds the products of another source
     ├── SnapshotStoreUnusable   the snapshot folder cannot be opened
     ├── SnapshotCorrupt         a file is missing or is not the one that was written
@@ -33,6 +35,10 @@ class CatalogueBusy(FactoryError):
     """Another process held the catalogue's lock for longer than the wait allows."""
 
 
+class CatalogueUnwritable(FactoryError):
+    """The catalogue's database may not be written, or has no room left."""
+
+
 class CatalogueEmpty(FactoryError):
     """The catalogue holds no product that could be cut."""
 
@@ -43,6 +49,10 @@ class SourceUnreadable(FactoryError):
 
 class ProductConflict(FactoryError):
     """One productid stands for two different products."""
+
+
+class ProductUnknown(FactoryError):
+    """The catalogue holds no such product."""
 
 
 class ForeignProducts(FactoryError):

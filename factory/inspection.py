@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from factory import use_cases
-from factory.checks import Classes, Columns, Conflicts, Encoding, Leaks, Order, counted
+from factory.checks import Classes, Columns, Conflicts, Encoding, Labels, Leaks, Order, counted
 from factory.contracts import DatasetRef, FileRef
 from factory.cutting import TEST_SCHEMA, WEEK_SCHEMA
 from factory.errors import SnapshotCorrupt
@@ -66,7 +66,8 @@ def inspect_week(dataset: DatasetRef, before: DatasetRef | None) -> Inspection:
     lengths = _Lengths()
     with closing(SortedIds(dataset.test)) as tested:
         leaks = Leaks(frozen_keys(dataset.test), tested)
-        checks: list[Check] = [Columns(known), Order(), leaks, classes, conflicts, Encoding(use_case.encoding_alarm)]
+        encoding = Encoding(use_case.encoding_alarm)
+        checks: list[Check] = [Columns(known), Labels(), Order(), leaks, classes, conflicts, encoding]
         for batch in read_batches(dataset):
             lengths.see(batch)
             for check in checks:

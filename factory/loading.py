@@ -99,7 +99,8 @@ def _sorted_out(connection: Connection, batch: pd.DataFrame) -> tuple[pd.DataFra
     if conflicts:
         raise ProductConflict(
             f"{len(conflicts)} products differ from those of the same id that are already there; nothing was loaded. "
-            f"The first: {'; '.join(conflicts[:3])}. Give them ids of their own, or mend the file."
+            f"The first: {'; '.join(conflicts[:3])}. Give them ids of their own, mend the file, or correct the "
+            "catalogue (`python -m factory relabel`, `update`, `delete`)."
         )
     return batch.iloc[fresh], len(batch) - len(fresh)
 
@@ -131,7 +132,8 @@ def _insert(connection: Connection, batch: pd.DataFrame, created_at: datetime) -
     of_product = rows.select([*(column.name for column in products.columns if column.name in rows.schema.names)])
     write = _copy if connection.dialect.name == "postgresql" else _insert_many
     write(connection, products.name, of_product, {"created_at": created_at})
-    write(connection, labels.name, rows.select([column.name for column in labels.columns]), {})
+    labelled = rows.filter(rows.column("prdtypecode").is_valid())
+    write(connection, labels.name, labelled.select([column.name for column in labels.columns]), {})
 
 
 def _copy(connection: Connection, table: str, rows: pa.RecordBatch, same: dict[str, datetime]) -> None:

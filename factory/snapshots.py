@@ -182,6 +182,13 @@ def read_beside(ref: FileRef, ending: str) -> bytes | None:
     return content
 
 
+def is_there(ref: FileRef) -> bool:
+    """Whether the file stands where it was written; its checksum is not looked at. Raises SnapshotStoreUnusable."""
+    filesystem, path = _filesystem(ref.uri)
+    with _explained(ref.uri):
+        return bool(filesystem.exists(path))
+
+
 def read_frame(ref: FileRef, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """The file's rows, or the named columns of them, after its checksum was verified.
 
@@ -222,7 +229,9 @@ def _opened(ref: FileRef) -> Iterator[Any]:
             file.seek(0)
             yield file
     except FileNotFoundError as error:
-        raise SnapshotCorrupt(f"{ref.uri} is missing: restore it, or cut the week again from the catalogue") from error
+        raise SnapshotCorrupt(
+            f"{ref.uri} is missing: restore it, or cut the week again from the catalogue (`python -m factory cut`)"
+        ) from error
 
 
 def _remove_partial(filesystem: Any, folder: str, stem: str) -> None:

@@ -1,24 +1,32 @@
 """Readers of products and their labels: the sample, Rakuten's files, any CSV or Parquet file.
 
 Each gives batches, DataFrames with the columns COLUMNS, every value text or None; memory is bounded by the batch.
-Knows nothing of the catalogue.
+Knows nothing of the catalogue, nor of how files are written (`factory.delimited`).
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
+from factory.delimited import Dialect, read_delimited
 from factory.errors import SourceUnreadable
 
 COLUMNS = ("productid", "designation", "description", "imageid", "group_id", "prdtypecode")
 BATCH_ROWS = 5_000
-_REQUIRED = ("productid", "designation", "prdtypecode")
+NULLS = ("", "NULL", "NaN", "NA", "N/A", "#N/A", "<NA>", "None", "\\N")
+"""Spellings of a missing value, in whatever case and with space around."""
+_STRIPPED = ("productid", "prdtypecode")
+
+Tell = Callable[[str], None]
+
+
+def _to_nobody(line: str) -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,77 +69,65 @@ def read_sample() -> Iterator[pd.DataFrame]:
         },
         dtype=object,
     )
+    check = _Check("the sample")
     for start in range(0, len(frame), BATCH_ROWS):
-        yield _checked(frame.iloc[start : start + BATCH_ROWS], "the sample", start + 1)
+        yield check(frame.iloc[start : start + BATCH_ROWS])
 
 
-def read_rakuten(folder: Path) -> Iterator[pd.DataFrame]:
+def read_rakuten(folder: Path, told: Tell = _to_nobody) -> Iterator[pd.DataFrame]:
     """The products of Rakuten France's challenge: `X_train*.csv` with the labels of `Y_train*.csv`, joined by index.
 
-    Raises SourceUnreadable when a file is missing, stands there twice, or has another layout.
+    `told` is given a line about each file. Raises SourceUnreadable when one is missing, stands there twice, or has
+    another layout.
     """
     texts, codes = _the_one(folder, "X_train*.csv"), _the_one(folder, "Y_train*.csv")
-    with _explained(codes):
-        label_frame = pd.read_csv(codes, dtype=str, keep_default_na=False, index_col=0)
+    label_frame = pd.concat(read_delimited(codes, Dialect(), BATCH_ROWS, ["prdtypecode"], told=told))
     _require(label_frame, ["prdtypecode"], codes)
+    label_frame = label_frame.set_index(label_frame.columns[0])
     if not label_frame.index.is_unique:
         raise SourceUnreadable(f"{codes}: an index stands there twice, the labels cannot be joined: download it again")
-    position = 1
-    for chunk in _csv_chunks(texts, names=None):
-        _require(chunk, ["productid", "designation", "description", "imageid"], texts)
-        joined = chunk.set_index(chunk.columns[0]).join(label_frame[["prdtypecode"]])
-        yield _checked(joined, str(texts), position)
-        position += len(chunk)
+    check = _Check(str(texts))
+    columns = ["productid", "designation", "description", "imageid"]
+    for chunk in read_delimited(texts, Dialect(line_breaks=True), BATCH_ROWS, columns, told=told):
+        _require(chunk, columns, texts)
+        yield check(chunk.set_index(chunk.columns[0]).join(label_frame[["prdtypecode"]]))
 
 
-def read_file(path: Path, mapping: ColumnMapping) -> Iterator[pd.DataFrame]:
-    """The products of a CSV file (plain or compressed) or of a Parquet file (*.parquet, *.pq).
+def read_file(
+    path: Path,
+    mapping: ColumnMapping,
+    dialect: Dialect | None = None,
+    nulls: Collection[str] = NULLS,
+    told: Tell = _to_nobody,
+) -> Iterator[pd.DataFrame]:
+    """The products of a delimited text file (plain or compressed) or of a Parquet file (*.parquet, *.pq).
 
-    Raises SourceUnreadable when it is missing, lacks a mapped column, or holds a product without id, text or label.
+    A product may have no label. `told` is given what was guessed of the file and what was taken for missing. Raises
+    SourceUnreadable when the file is missing, lacks a mapped column, holds what a parser would have to repair, or a
+    product without id or text.
     """
     if not path.is_file():
         raise SourceUnreadable(f"{path}: there is no such file")
     wanted = mapping.by_column()
-    parquet = path.suffix.lower() in (".parquet", ".pq")
-    chunks = _parquet_chunks(path, list(wanted.values())) if parquet else _csv_chunks(path, _names(path, mapping))
-    position = 1
-    for chunk in chunks:
-        _require(chunk, list(wanted.values()), path)
-        renamed = pd.DataFrame({ours: chunk[theirs] for ours, theirs in wanted.items()}, dtype=object)
-        yield _checked(renamed, str(path), position)
-        position += len(chunk)
-
-
-def _names(path: Path, mapping: ColumnMapping) -> Sequence[str] | None:
-    if mapping.columns:
-        return mapping.columns
-    if not mapping.headerless:
-        return None
-    with _explained(path):
-        first = pd.read_csv(path, header=None, nrows=1, dtype=str)
-    return [f"c{number}" for number in range(first.shape[1])]
-
-
-def _csv_chunks(path: Path, names: Sequence[str] | None) -> Iterator[pd.DataFrame]:
-    with (
-        _explained(path),
-        pd.read_csv(
+    columns = list(wanted.values())
+    if path.suffix.lower() in (".parquet", ".pq"):
+        chunks = _parquet_chunks(path, columns)
+    else:
+        chunks = read_delimited(
             path,
-            header=0 if names is None else None,
-            dtype=str,
-            keep_default_na=False,  # "NA", "null" and "nan" are texts like any other
-            chunksize=BATCH_ROWS,
-            index_col=False,
-        ) as chunks,
-    ):
-        for chunk in chunks:
-            if names is not None:
-                if len(names) != chunk.shape[1]:
-                    raise SourceUnreadable(
-                        f"{path} has {chunk.shape[1]} columns, {len(names)} were named ({', '.join(names)})"
-                    )
-                chunk.columns = pd.Index(names)
-            yield chunk
+            dialect or Dialect(),
+            BATCH_ROWS,
+            columns,
+            names=mapping.columns,
+            headerless=mapping.headerless,
+            told=told,
+        )
+    check = _Check(str(path), nulls=nulls, required=("productid", "designation"))
+    for chunk in chunks:
+        _require(chunk, columns, path)
+        yield check(pd.DataFrame({ours: chunk[theirs] for ours, theirs in wanted.items()}, dtype=object))
+    for line in check.account(wanted):
+        told(line)
 
 
 def _parquet_chunks(path: Path, columns: list[str]) -> Iterator[pd.DataFrame]:
@@ -146,36 +142,56 @@ def _parquet_chunks(path: Path, columns: list[str]) -> Iterator[pd.DataFrame]:
             for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=present):
                 cast = [column.cast(pa.string()).to_pylist() for column in batch.columns]
                 yield pd.DataFrame(dict(zip(batch.schema.names, cast, strict=True)), dtype=object)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise SourceUnreadable(f"{path} cannot be read as Parquet: {error}") from error
 
 
-def _checked(frame: pd.DataFrame, origin: str, position: int) -> pd.DataFrame:
-    batch = frame.reindex(columns=list(COLUMNS)).reset_index(drop=True).astype(object)
-    batch["productid"] = batch["productid"].map(_stripped)
-    batch["prdtypecode"] = batch["prdtypecode"].map(_stripped)
-    for column in COLUMNS:
-        values = batch[column].map(_or_none)
-        batch[column] = values.astype(object).where(values.notna(), None)
-        missing = batch[column].isna() if column in _REQUIRED else None
-        if missing is not None and missing.any():
-            raise SourceUnreadable(
-                f"{origin}: {int(missing.sum())} products without {column}, the first is row "
-                f"{position + int(missing.idxmax())}: complete or remove them"
-            )
-        if any("\x00" in value for value in batch[column] if value):
-            raise SourceUnreadable(f"{origin}: a NUL character in {column}: no database takes it, remove it")
-    return batch
+@dataclass
+class _Check:
+    """Gives batches the catalogue's columns, with None for what is missing, and counts that."""
 
+    origin: str
+    nulls: Collection[str] = ("",)
+    position: int = 1
+    required: Collection[str] = ("productid", "designation", "prdtypecode")
+    missing: dict[str, Counter[str]] = field(default_factory=dict)
 
-def _stripped(value: object) -> object:
-    return value.strip() if isinstance(value, str) else value
+    def __post_init__(self) -> None:
+        self._spellings = {spelling.strip().casefold() for spelling in (*self.nulls, "")}
+        self._longest = max(map(len, self._spellings))
 
+    def __call__(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Raises SourceUnreadable where a product is not whole."""
+        batch = frame.reindex(columns=list(COLUMNS)).reset_index(drop=True).astype(object)
+        for column in COLUMNS:
+            values = [self._value(column, value) for value in batch[column]]
+            if column in self.required and None in values:
+                raise SourceUnreadable(
+                    f"{self.origin}: {values.count(None)} products without {column}, the first is row "
+                    f"{self.position + values.index(None)}: complete or remove them"
+                )
+            if any("\x00" in value for value in values if value):
+                raise SourceUnreadable(f"{self.origin}: a NUL character in {column}: no database takes it, remove it")
+            batch[column] = pd.Series(values, dtype=object)
+        self.position += len(batch)
+        return batch
 
-def _or_none(value: object) -> str | None:
-    if value is None or pd.isna(value) or not str(value).strip():
-        return None
-    return str(value)
+    def account(self, columns: Mapping[str, str]) -> Iterator[str]:
+        """A line for each of the file's columns, `columns` by the catalogue's, in which values were missing."""
+        for ours, theirs in columns.items():
+            if found := self.missing.get(ours):
+                spelled = ", ".join(f"{count:,} {spelling!r}" for spelling, count in found.most_common(5))
+                effect = "; without label a product is scored and never trained on" if ours == "prdtypecode" else ""
+                yield f"missing in {theirs}: {spelled}{effect}"
+
+    def _value(self, column: str, value: object) -> str | None:
+        if isinstance(value, str):
+            bare = value.strip()
+            if len(bare) > self._longest or bare.casefold() not in self._spellings:
+                return bare if column in _STRIPPED else value
+            self.missing.setdefault(column, Counter())[bare] += 1
+            return None
+        return None if value is None or pd.isna(value) else str(value)
 
 
 def _the_one(folder: Path, pattern: str) -> Path:
@@ -191,13 +207,5 @@ def _require(frame: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
     if missing:
         raise SourceUnreadable(
             f"{path} has no column {', '.join(map(repr, missing))}; there are: {', '.join(map(str, frame.columns))}. "
-            "For a file without header give --no-header (c0, c1, …) or --columns."
+            "For a file without header give --no-header (c0, c1, …) or --columns; for another separator --separator."
         )
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error) as error:
-        raise SourceUnreadable(f"{path} cannot be read as CSV in UTF-8: {error}") from error

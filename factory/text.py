@@ -16,7 +16,14 @@ import pandas as pd
 CLEANING = 3
 """The version of what this module does to a text; raise it with every change: stored keys are then made anew."""
 
-_HIDDEN = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
+_HIDDEN = re.compile(r"<(?:(script|style)\b|!--)", re.IGNORECASE)
+"""Where something begins that no reader of the page would see."""
+_HIDDEN_ENDS = {
+    None: re.compile("-->"),
+    "script": re.compile(r"</script\s*>", re.IGNORECASE),
+    "style": re.compile(r"</style\s*>", re.IGNORECASE),
+}
+_AMPERSAND = re.compile(r"&(?:amp;?|AMP;?|#0*38(?:;|(?!\d))|#[xX]0*26(?:;|(?![0-9a-fA-F])))+")
 _TAG = re.compile(r"</?[a-z][^<>]*>", re.IGNORECASE)
 _NOT_WORD = re.compile(r"[\W_]+")
 _ACCENTS = re.compile("[\u0300-\u036f]+")
@@ -29,6 +36,9 @@ _PLAIN = str.maketrans(
     | dict.fromkeys(["\u00ad", "\u200b", "\u200c", "\u200d", "\u2060", "\ufeff"], "")
 )
 _TYPOGRAPHIC = re.compile("[\u00ab\u00ad\u00bb\u02bc\u200b-\u2060\ufeff]")
+MOST_MARKS = 30
+"""Combining marks on one letter, as in Unicode's stream-safe text format (UAX 15): longer runs take ages to sort."""
+_MARKS = re.compile(rf"[^\w\s\x00-\x7f]{{{MOST_MARKS + 1},}}")
 _SUSPICIOUS = re.compile("[ÂÃâðÅÄ\u0080-\u009f]")
 _LIGATURES = str.maketrans({"œ": "oe", "æ": "ae"})
 
@@ -77,17 +87,47 @@ def _plain(part: object) -> str:
         if part is None or pd.isna(part):
             return ""
         part = str(part)
-    while "&" in part and (resolved := html.unescape(part)) != part:
-        part = resolved  # exports that were escaped twice are common
+    while "&" in part and (resolved := html.unescape(_AMPERSAND.sub("&", part))) != part:
+        part = (
+            resolved  # exports that were escaped twice are common, and an "&" may have been escaped any number of times
+        )
     if "<" in part:
-        part = _TAG.sub(" ", _HIDDEN.sub(" ", part))
+        part = _TAG.sub(" ", _without_hidden(part))
     if not part.isascii():
-        part = unicodedata.normalize("NFC", _plainly_marked(_repaired(part)))
+        part = unicodedata.normalize("NFC", _MARKS.sub(_few, _plainly_marked(_repaired(part))))
     return " ".join(part.split())
+
+
+def _without_hidden(text: str) -> str:
+    """Scripts, styles and comments become spaces, in one pass: an end that was not found once is not there later."""
+    kept: list[str] = []
+    shown_from = place = 0
+    endless: set[str | None] = set()
+    while begin := _HIDDEN.search(text, place):
+        kind = begin[1] and begin[1].lower()
+        end = None if kind in endless else _HIDDEN_ENDS[kind].search(text, begin.end())
+        if end is None:
+            endless.add(kind)
+            place = begin.end()
+            continue
+        kept += [text[shown_from : begin.start()], " "]
+        shown_from = place = end.end()
+    return "".join([*kept, text[shown_from:]])
 
 
 def _plainly_marked(text: str) -> str:
     return text.translate(_PLAIN) if _TYPOGRAPHIC.search(text) else text
+
+
+def _few(run: re.Match[str]) -> str:
+    """The run of signs without the marks beyond those that one letter may bear."""
+    kept: list[str] = []
+    marks = 0
+    for sign in run[0]:
+        marks = marks + 1 if unicodedata.combining(sign) else 0
+        if marks <= MOST_MARKS:
+            kept.append(sign)
+    return "".join(kept)
 
 
 def _repaired(text: str) -> str:

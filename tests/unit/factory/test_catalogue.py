@@ -10,11 +10,12 @@ from pathlib import Path
 from subprocess import Popen
 
 import pytest
-from sqlalchemy import Engine, inspect, select
+from sqlalchemy import Engine, create_engine, inspect, select
+from sqlalchemy.pool import NullPool
 
 from factory import catalogue
-from factory.catalogue import create_tables, exclusive, locks, open_engine, products, sources, tables
-from factory.errors import CatalogueBusy, CatalogueUnreachable
+from factory.catalogue import create_tables, exclusive, locks, open_catalogue, open_engine, products, sources, tables
+from factory.errors import CatalogueBusy, CatalogueUnreachable, CatalogueUnwritable
 from factory.settings import Settings
 
 Spawn = Callable[[str], Popen[str]]
@@ -113,6 +114,38 @@ def test_a_lock_that_stays_taken_is_an_error_that_names_it(engine: Engine, monke
         exclusive(impatient, "turns"),
     ):
         pytest.fail("two holders")
+
+
+def refuses_to_write(engine: Engine) -> Engine:
+    """The same database for somebody who may only read it."""
+    if engine.dialect.name == "sqlite":
+        return create_engine(f"sqlite:///file:{engine.url.database}?mode=ro&uri=true", poolclass=NullPool)
+    return create_engine(
+        engine.url, poolclass=NullPool, connect_args={"options": "-c default_transaction_read_only=on"}
+    )
+
+
+def test_a_catalogue_that_may_not_be_written_is_said_at_once(engine: Engine) -> None:
+    with (
+        pytest.raises(CatalogueUnwritable, match=r"cannot be written .*give this user the right"),
+        exclusive(refuses_to_write(engine), "turns"),
+    ):
+        pytest.fail("it was written")
+
+
+def test_a_full_disk_is_said_and_nothing_is_stored(tmp_path: Path) -> None:
+    engine = open_catalogue(f"sqlite:///{tmp_path / 'catalogue.sqlite'}")
+
+    def fill() -> None:
+        with exclusive(engine, "turns") as connection:
+            connection.exec_driver_sql("PRAGMA max_page_count = 1")
+            for number in range(10_000):
+                connection.execute(sources.insert().values(name=f"{number} " * 50, loaded_at=datetime.now(UTC)))
+
+    with pytest.raises(CatalogueUnwritable, match="no room left"):
+        fill()
+    with engine.connect() as connection:
+        assert connection.scalars(select(sources.c.name)).all() == []
 
 
 def test_an_error_in_the_block_rolls_back_and_frees_the_lock(engine: Engine) -> None:

@@ -86,6 +86,25 @@ def test_another_source_is_refused_with_the_remedy(factory: Factory, tmp_path: P
     command = ["load", "file", str(tmp_path / "mine.csv"), "--id", "id", "--text", "title", "--label", "kind"]
     refused = factory(*command)
     assert refused.returncode == 1
-    assert "the products of the sample, not of mine.csv" in refused.stderr
+    assert f"the products of the sample, not of {tmp_path / 'mine.csv'}" in refused.stderr
     assert factory(*command, "--append").returncode == 0
-    assert "from mine.csv, the sample" in factory("show").stdout
+    assert "mine.csv, the sample" in factory("show").stdout
+
+
+def test_corrections_are_made_by_command_and_listed(factory: Factory, tmp_path: Path) -> None:
+    (tmp_path / "offers.csv").write_text("id,text,kind\n" + "".join(f"{n},offer no {n},k{n % 2}\n" for n in range(9)))
+    factory("load", "file", str(tmp_path / "offers.csv"), "--id", "id", "--text", "text", "--label", "kind")
+    assert factory("relabel", "--from", "k1", "--to", "k0").stdout == "4 products relabelled 'k0'\n"
+    assert factory("relabel", "1", "2", "--to", "k1").stdout == "2 products relabelled 'k1'\n"
+    assert factory("update", "3", "--text", "another").stdout == "3 changed\n"
+    assert factory("delete", "4").stdout == "1 products deleted\n"
+    listed = factory("corrections").stdout
+    assert [listed.count(word) for word in ("relabel", "update", "delete")] == [6, 1, 1]
+    for arguments, said in (
+        (["relabel", "--to", "x"], "--from"),
+        (["update", "3"], "--text"),
+        (["delete", "z"], "'z'"),
+    ):
+        refused = factory(*arguments)
+        assert refused.returncode != 0
+        assert said in refused.stderr

@@ -17,7 +17,8 @@ from sqlalchemy import Engine, select, update
 from factory import cutting, ledger, loading, sources
 from factory.catalogue import data_loads, labels, open_catalogue
 from factory.checking import check_week
-from factory.contracts import DatasetRef
+from factory.contracts import DatasetRef, FileRef
+from factory.corrections import merge_class
 from factory.cutting import TEST_SCHEMA, WEEK_SCHEMA, cut_week, find_week, newest_week
 from factory.errors import CatalogueEmpty, SnapshotCorrupt, WeekRejected
 from factory.settings import Settings, WeekPlan
@@ -355,6 +356,62 @@ def test_processes_that_cut_at_once_get_the_same_week(
     assert answers == [cut(1)] * 3
     assert states(engine) == {"products/week-01/r1": "cut"}
     assert len(files(settings)) == 2
+
+
+def test_a_product_without_label_is_scored_and_never_trained_on_or_tested_with(
+    stock: Callable[..., object], goods: Batch, cut: Cut, settings: Settings
+) -> None:
+    rows = goods(400)
+    rows.loc[rows.index[::4], "prdtypecode"] = None
+    stock(rows)
+    without = set(rows["productid"][::4])
+    dataset = check_week(settings, cut(40))
+    frame = read_frame(dataset).set_index("productid")
+    assert set(frame.loc[sorted(without), "side"]) == {"held_out"}
+    assert frame.loc[sorted(without), "arrived"].all()
+    assert without.isdisjoint(read_frame(dataset.test)["productid"])
+    assert frame.drop(index=sorted(without))["prdtypecode"].notna().all()
+
+
+def lose(ref: FileRef) -> None:
+    Path(ref.uri.removeprefix("file://")).unlink()
+
+
+@pytest.mark.parametrize("lost", ["week", "test"])
+def test_a_lost_file_is_cut_again_as_the_same(
+    stock: Callable[..., object], goods: Batch, cut: Cut, settings: Settings, engine: Engine, lost: str
+) -> None:
+    stock(goods(300))
+    dataset = check_week(settings, cut(1))
+    lose(dataset if lost == "week" else dataset.test)
+    assert cut(1) == dataset
+    assert len(read_frame(dataset)) == dataset.rows
+    assert len(read_frame(dataset.test)) == dataset.test.rows
+    assert states(engine) == {"products/week-01/r1": "accepted"}
+
+
+def test_a_lost_week_of_a_catalogue_that_has_changed_is_the_next_revision(
+    stock: Callable[..., object], goods: Batch, cut: Cut, settings: Settings, engine: Engine
+) -> None:
+    stock(goods(300))
+    dataset = check_week(settings, cut(1))
+    lose(dataset)
+    merge_class(engine, "toys", "tools", "ann")
+    again = check_week(settings, cut(1), overrule=True)
+    assert again.revision == 2
+    assert find_week(settings, "products", 1) == again
+    assert states(engine) == {"products/week-01/r1": "accepted", "products/week-01/r2": "accepted"}
+
+
+def test_a_test_set_that_is_lost_for_good_is_told(
+    stock: Callable[..., object], goods: Batch, cut: Cut, engine: Engine
+) -> None:
+    stock(goods(300))
+    lose(cut(1).test)
+    merge_class(engine, "toys", "tools", "ann")
+    for week in (1, 2):
+        with pytest.raises(SnapshotCorrupt, match="is lost, and the catalogue has changed since it was cut"):
+            cut(week)
 
 
 def test_the_sample_cuts_as_the_plan_says(stock: Callable[..., object], cut: Cut, settings: Settings) -> None:

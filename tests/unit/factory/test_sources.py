@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import io
+import lzma
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from factory import sources
+from factory.delimited import Dialect
 from factory.errors import SourceUnreadable
 from factory.sources import COLUMNS, ColumnMapping, read_file, read_rakuten, read_sample
 
@@ -62,12 +69,40 @@ def test_a_folder_without_rakutens_files_says_what_it_needs(tmp_path: Path) -> N
         together(read_rakuten(tmp_path))
 
 
-def test_texts_that_look_like_missing_values_stay_texts(tmp_path: Path) -> None:
+def test_texts_that_look_like_missing_values_stay_texts_where_one_says_so(tmp_path: Path) -> None:
     (tmp_path / "goods.csv").write_text("id,title,kind\n001,NA,null\n002,nan,None\n")
-    frame = together(read_file(tmp_path / "goods.csv", MAPPING))
+    frame = together(read_file(tmp_path / "goods.csv", MAPPING, nulls=["-"]))
     assert frame[["productid", "designation", "prdtypecode"]].values.tolist() == [
         ["001", "NA", "null"],
         ["002", "nan", "None"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "spelling", ["", " ", "NULL", "null", "nan", "NaN", "None", "N/A", " n/a ", "<NA>", "#N/A", "\\N"]
+)
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_missing_label_is_no_class_however_it_is_spelled(tmp_path: Path, spelling: str, suffix: str) -> None:
+    frame = pd.DataFrame({"id": ["1", "2"], "title": ["a", "b"], "kind": ["k", spelling]})
+    path = tmp_path / f"goods.{suffix}"
+    frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
+    told: list[str] = []
+    assert together(read_file(path, MAPPING, told=told.append))["prdtypecode"].tolist() == ["k", None]
+    assert (
+        told[-1] == f"missing in kind: 1 {spelling.strip()!r}; without label a product is scored and never trained on"
+    )
+
+
+def test_what_was_guessed_and_taken_for_missing_is_told(tmp_path: Path) -> None:
+    (tmp_path / "goods.tsv").write_text('id\ttitle\tkind\tmore\n1\t"a\tb\nc"\tk\tN/A\n2\td\tk\t\n', encoding="utf-16")
+    told: list[str] = []
+    mapping = ColumnMapping("id", "title", "kind", description="more")
+    frame = together(read_file(tmp_path / "goods.tsv", mapping, told=told.append))
+    assert frame["designation"].tolist() == ["a\tb\nc", "d"]
+    assert frame["description"].tolist() == [None, None]
+    assert told == [
+        'goods.tsv: read as UTF-16, separator tab, quote "; 2 rows of 4 lines, 1 of them within quoted fields',
+        "missing in more: 1 'N/A', 1 ''",
     ]
 
 
@@ -118,15 +153,89 @@ def test_a_missing_column_is_named_with_those_that_are_there(tmp_path: Path, nam
     [
         (b"id,title,kind\n1,a,k\n ,b,k\n", "1 products without productid, the first is row 2"),
         (b"id,title,kind\n1,,k\n2, ,k\n", "2 products without designation, the first is row 1"),
-        (b"id,title,kind\n1,\xff\xfe,k\n", "cannot be read as CSV in UTF-8"),
-        (b"id,title,kind\n1,a,k\n2,b,k,x,y\n", "cannot be read as CSV"),
-        (b"", "cannot be read as CSV"),
+        (b"id,title,kind\n1,\xff\xfe,k\n", r"line 2: b'\\xff\\xfe,k' is no UTF-8: name the file's encoding"),
+        (b"id,title,kind\n1,Chair, oak,Furniture\n", "line 2 has 4 fields, the header 3: '1,Chair, oak,Furniture'"),
+        (b"id,title,kind\n1,a,k\n2,b,k,\n", "line 3 has 4 fields"),
+        (b"id,title,kind\n1,a\n", "line 2 has 2 fields"),
+        (b"id,title,kind\n1,a,k\n\n2,b,k\n", "line 3: the line is empty, and rows follow"),
+        (b"id,title,kind\n1,a,k\nid,title,kind\n2,b,k\n", "line 3: the header stands here again"),
+        (b"id,title,title,kind\n1,a,b,k\n", "line 1: the header names 'title' more than once"),
+        (b"id,title,kind\n1,a\x00b,k\n", "line 2: a NUL character"),
+        (b'id,title,kind\n1,"a,k\n2,b,k\n', "line 2: a quote opens here and is never closed: '1,\"a,k"),
+        (b'id,title,kind\n1,"a"b,k\n', "line 2: a quote stands where none may stand"),
+        (b'id,title,kind\n1,"a,k\n2,b",k\n3,c,k\n', "line 2: a quoted field goes on to line 3, which looks like a row"),
+        (b"id,title,kind\r1,a,k\r2,b,k\r", "a carriage return stands in a field without quotes"),
+        (b"id;title;kind\n1;a;k,\n2;b\n", "line 3 has 2 fields, the header 3"),
+        (b"", "goods.csv is empty"),
     ],
 )
 def test_rubbish_in_a_file_is_one_clear_error(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "goods.csv").write_bytes(content)
     with pytest.raises(SourceUnreadable, match=said):
         together(read_file(tmp_path / "goods.csv", MAPPING))
+
+
+def test_a_quoted_field_may_hold_lines_like_rows_where_one_says_so(tmp_path: Path) -> None:
+    (tmp_path / "goods.csv").write_text('id,title,kind\n1,"a,k\n2,b",k\n')
+    frame = together(read_file(tmp_path / "goods.csv", MAPPING, Dialect(line_breaks=True)))
+    assert frame["designation"].tolist() == ["a,k\n2,b"]
+
+
+def test_separator_encoding_and_quote_are_as_one_says(tmp_path: Path) -> None:
+    (tmp_path / "goods.csv").write_bytes(
+        'id;title;kind\n1;"5"; Zoll, breit;k\n'.replace('5";', '5" \xe4').encode("cp1252")
+    )
+    frame = together(read_file(tmp_path / "goods.csv", MAPPING, Dialect(";", "cp1252", quote="")))
+    assert frame["designation"].tolist() == ['"5" \xe4 Zoll, breit']
+
+
+def packed(path: Path, content: bytes) -> bytes:
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(archive := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as file:
+            file.writestr("goods.csv", content)
+        return archive.getvalue()
+    if path.suffix == ".zst":
+        return bytes(pa.compress(content, "zstd", asbytes=True))
+    compress: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+    return compress[path.suffix](content)
+
+
+GOODS = b"id,title,kind\n" + b"".join(b"%d,%x thing,k\n" % (row, row * 7919 % 10**9) for row in range(20_000))
+PACKED = pytest.mark.parametrize("name", ["goods.gz", "goods.bz2", "goods.xz", "goods.zst", "goods.zip"])
+
+
+@PACKED
+def test_compressed_files_are_read_whatever_they_are_called(tmp_path: Path, name: str) -> None:
+    content = packed(tmp_path / name, GOODS)
+    for called in (name, "goods.csv"):
+        (tmp_path / called).write_bytes(content)
+        assert len(together(read_file(tmp_path / called, MAPPING))) == 20_000
+
+
+@PACKED
+@pytest.mark.parametrize("fault", ["cut", "rotten", "text"])
+def test_a_damaged_file_is_one_clear_error(tmp_path: Path, name: str, fault: str) -> None:
+    content = packed(tmp_path / name, GOODS)
+    middle = len(content) // 2
+    broken = {
+        "cut": content[:middle],
+        "rotten": content[:middle]
+        + bytes(byte ^ 0xFF for byte in content[middle : middle + 64])
+        + content[middle + 64 :],
+        "text": GOODS,
+    }[fault]
+    (tmp_path / name).write_bytes(broken)
+    said = "is called .* and is not compressed" if fault == "text" else "cannot be unpacked to its end|damaged"
+    with pytest.raises(SourceUnreadable, match=said):
+        together(read_file(tmp_path / name, MAPPING))
+
+
+def test_an_archive_of_several_files_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "goods.zip", "w") as file:
+        file.writestr("a.csv", "id,title,kind")
+        file.writestr("b.csv", "id,title,kind")
+    with pytest.raises(SourceUnreadable, match=r"exactly one file, found: a\.csv, b\.csv"):
+        together(read_file(tmp_path / "goods.zip", MAPPING))
 
 
 def test_a_text_that_no_database_takes_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import re
+import subprocess
 import sys
 
 import numpy as np
@@ -10,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory.text import group_of, product_text
+from factory.text import _AMPERSAND, _without_hidden, group_of, product_text
 
 AMBIGUOUS = {"&", "<", *"\u00c2\u00c3\u00e2\u00f0\u00c5\u00c4", *map(chr, range(0x80, 0xA0))}
 """What was escaped twice and cut apart may be markup only in a clean text. Beside what a wrong encoding leaves behind,
@@ -108,3 +111,56 @@ def test_letters_of_another_shape_are_those_letters_in_any_case() -> None:
 @given(st.text())
 def test_grouping_twice_changes_nothing(text: str) -> None:
     assert group_of(group_of(text)) == group_of(text)
+
+
+_HIDDEN_AS_ONE_PATTERN = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
+
+
+@given(
+    st.lists(
+        st.sampled_from(["<!--", "-->", "<script", "</SCRIPT >", "<style>", "</style", ">", "-", "<", "a", " ", "\n"])
+    )
+)
+def test_hidden_parts_are_those_of_the_plain_pattern(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    assert _without_hidden(text) == _HIDDEN_AS_ONE_PATTERN.sub(" ", text)
+
+
+@given(st.lists(st.sampled_from(["&", "amp;", "amp", "AMP;", "#38;", "#x26;", "#385", "#38", "lt;", "a", ";", " "])))
+def test_ampersands_are_resolved_as_one_by_one(pieces: list[str]) -> None:
+    text = whole = "".join(pieces)
+    while (resolved := html.unescape(whole)) != whole:
+        whole = resolved
+    while (resolved := html.unescape(_AMPERSAND.sub("&", text))) != text:
+        text = resolved
+    assert text == whole
+
+
+HOSTILE = (
+    "<!--",
+    "<script ",
+    "<style",
+    "</script ",
+    "<",
+    "<a ",
+    "&amp;",
+    "amp;",
+    "#38;",
+    "&#38;",
+    "&lt;!--",
+    "\u0315\u0300",
+    "Ã©",
+)
+
+
+def test_cleaning_takes_time_as_the_text_is_long() -> None:
+    """300,000 pieces each: seconds of the processor's time, or hours where one is looked for from every other."""
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_CPU, (90, 90))\n"
+        "from factory.text import _AMPERSAND, _without_hidden, group_of, product_text\n"
+        f"for piece in {HOSTILE!r}:\n"
+        "    print(repr(piece), flush=True)\n"
+        "    group_of(product_text('&' + piece * 300_000, None))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, f"the processor's time was used up by {done.stdout.split()[-1:]}: {done.stderr}"
