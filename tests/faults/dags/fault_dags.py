@@ -18,8 +18,8 @@ for mode in ("deferred", "blocking", "unwaited"):
             deferrable=mode == "deferred",
             wait=mode != "unwaited",
             # a run whose process was lost says PENDING or RUNNING for ever
-            start_timeout_seconds=30.0,
-            run_timeout_seconds=60.0,
+            start_timeout_seconds=90.0,
+            run_timeout_seconds=150.0,
             crash_grace_seconds=4.0,
             retries=2,
             retry_delay=timedelta(seconds=1),
