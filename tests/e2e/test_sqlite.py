@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import psutil
 import pytest
 
 from stack.environment import MARK
 from tests.e2e.live_stack import WEEK_SECONDS, live_stack, wait_until
-
-FIVE_MINUTES = 300
 
 
 def test_a_week_on_sqlite_outlives_its_worker_and_leaves_nothing_behind(
@@ -26,10 +22,9 @@ def test_a_week_on_sqlite_outlives_its_worker_and_leaves_nothing_behind(
 
         wait_until(lambda: [state for _, state in trainings()] == ["RUNNING"], "the training runs", WEEK_SECONDS)
         running.kill_worker_and_flow(trainings()[0][0])
-        killed = time.monotonic()
         assert running.ended(run).state == "success"
-        assert time.monotonic() - killed < FIVE_MINUTES
         assert [state for _, state in trainings()] == ["CRASHED", "COMPLETED"]
+        assert "No sign of life" in running.flow_runs(run, "train")[0]["state"]["message"]
         assert running.champion() == "1"
     assert not [process for process in psutil.process_iter() if _belongs(process, str(folder))]
 
