@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, Select, func, select
 from factory.catalogue import inference_log, labels, products, upsert
 from factory.errors import InferenceLogInvalid
 from factory.inference_file import FILE_COLUMNS, read_pieces, require, typed
+from factory.keys import key_of
 from factory.text import product_text
 from factory.weeks import aware
 
@@ -108,8 +109,8 @@ def read_window(
 ) -> Window:
     """The predictions of the `days` up to and including `until` (data time), of one model version or of all.
 
-    Columns: those of the table, `text`, the product's text as the models see it, and `label`, its true class where it
-    is known by now; `labelled` asks for those alone that have one. With `path` (CSV or Parquet, any fsspec address) the
+    Columns: those of the table, `text`, the product's text as the models see it, `group`, the key of its group where it
+    has one, and `label`, its true class where it is known by now; `labelled` asks for those alone that have one. With `path` (CSV or Parquet, any fsspec address) the
     file's own columns instead, at least FILE_COLUMNS; its rows that name no version count as any version's. Of more
     than `most_rows` predictions those with the smallest hashes are drawn: a random sample, and the same one every time.
     Raises InferenceLogInvalid.
@@ -138,6 +139,7 @@ def read_window(
     frame = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
     frame["text"] = product_text(frame["designation"], frame["description"])
     frame["label"] = frame.pop("prdtypecode")
+    frame["group"] = [None if name is None else key_of(name) for name in frame.pop("group_id")]
     frame = frame.sort_values(["timestamp", "prediction_id"], kind="stable", ignore_index=True)
     return Window(typed(frame.drop(columns=["designation", "description"]), "the inference log"), total)
 
@@ -163,7 +165,8 @@ def _within(use_case: str, until: datetime, days: float) -> list[Any]:
 def _rows_query() -> Select[Any]:
     told = inference_log.outerjoin(products, products.c.productid == inference_log.c.productid)
     told = told.outerjoin(labels, labels.c.productid == inference_log.c.productid)
-    columns = (inference_log, products.c.designation, products.c.description, labels.c.prdtypecode)
+    of_product = (products.c.designation, products.c.description, products.c.group_id)
+    columns = (inference_log, *of_product, labels.c.prdtypecode)
     return select(*columns).select_from(told)
 
 

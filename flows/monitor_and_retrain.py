@@ -108,12 +108,13 @@ def compare(windows: Windows, min_samples: int) -> Finding:
 @task(cache_policy=NO_CACHE)
 def measure_live(windows: Windows, min_samples: int) -> LiveQuality | None:
     """Weighted F1 where true classes have arrived, beside the promised one; None below `min_samples` of them."""
+    from flows.core.groups import groups_of
     from flows.core.intervals import estimate
 
     rows, promised = windows.labelled.rows, windows.promised
     if len(rows) < min_samples or "f1_weighted" not in promised:
         return None
-    found = estimate(rows["label"], rows["predicted_class"])["f1_weighted"]
+    found = estimate(rows["label"], rows["predicted_class"], groups=groups_of(rows))["f1_weighted"]
     return LiveQuality(
         f1_weighted=found.value,
         low=found.low,

@@ -210,9 +210,10 @@ def find_near_duplicates(use_case: str, sides: Sides) -> NearDuplicates:
 def prepare_contest(train: pd.DataFrame, entrants: tuple[Candidate, ...]) -> Contest:
     """The training rows in folds, and their terms counted."""
     from flows.core import models
+    from flows.core.groups import groups_of
 
     _, codes = models.encode(train["prdtypecode"])
-    return selection.prepare(train["text"], codes, train["group"], entrants)
+    return selection.prepare(train["text"], codes, groups_of(train), entrants)
 
 
 @task(cache_policy=NO_CACHE, task_run_name="score-{candidate.name}")

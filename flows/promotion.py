@@ -152,7 +152,7 @@ def decide(
         champion = registry.find_version(client, case.model, CHAMPION)
         rival = champion if champion and champion.number != challenger.number else None
         theirs = predict.fn(settings, rival, rows["text"]) if rival else None
-        evidence = gather(rows, answers, theirs, confidence=case.gate.confidence)
+        evidence = gather(rows, answers, theirs, gate=case.gate)
         verdict = ruling.rule(case, challenger, champion, evidence, costs)
         links = _links(client, settings, challenger)
         result = ruling.verdict_result(case, challenger, champion, verdict, evidence, costs, links)

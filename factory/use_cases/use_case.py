@@ -14,9 +14,11 @@ class Gate:
     margin: float = 0.0
     """The gain in F1 over the champion that must be exceeded."""
     confidence: float = 0.95
-    """How sure a gain or a class's fall must be: the chance (0 to 1) that mere luck does not look like it."""
+    """How sure a gain or a fall of classes must be: the chance (0 to 1) that mere luck does not look like it."""
     largest_class_fall: float = 0.10
-    """No class's F1 may fall by more, unless the fall may be chance (`flows.core.policy` says how that is told)."""
+    """No class's F1 may fall by more, unless the fall may be chance (`flows.core.falls` says how that is told)."""
+    largest_macro_fall: float = 0.01
+    """Nor may macro F1, which sees what happens to many small classes together."""
     largest_size_bytes: int = 250 * 10**6
     slowest_prediction_ms: float = 100.0
     """The 95th percentile of one text's prediction in a process that serves the model."""

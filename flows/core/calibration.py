@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flows.core.groups import Groups
 from flows.core.intervals import LEVEL, SEED, Estimate
+from flows.core.resampling import draw_rows
 
 Numbers: TypeAlias = NDArray[np.float64]
 
@@ -45,26 +47,24 @@ def fit_slope(scores: Numbers, codes: NDArray[np.int64]) -> float:
     return float(np.exp(found.x))
 
 
-def calibration_curve(confidence: Any, right: Any, *, bins: int = BINS) -> pd.DataFrame:
+def calibration_curve(confidence: Any, right: Any, *, groups: Groups | None = None, bins: int = BINS) -> pd.DataFrame:
     """One row a bin of confidence that holds rows: rows, mean confidence, share of right answers (0 to 1), low, high.
 
-    Bins are of equal width, from 0 to 1; low and high are the Wilson interval of the share at 95 %.
+    Bins are of equal width, from 0 to 1; low and high are the Wilson interval of the share at 95 %, where the rows of
+    one of the `groups` count as one.
     """
-    from scipy.stats import binomtest
-
     places, sure, hits = _binned(confidence, right, bins)
     rows = np.bincount(places, minlength=bins)
     sums = np.bincount(places, weights=sure, minlength=bins), np.bincount(places, weights=hits, minlength=bins)
     held = rows > 0
-    counts = zip(sums[1][held].astype(int).tolist(), rows[held].tolist(), strict=True)
-    bounds = [binomtest(found, of).proportion_ci(method="wilson") for found, of in counts]
+    low, high = _wilson(sums[1][held] / rows[held], _observations(places, groups, bins)[held])
     return pd.DataFrame(
         {
             "rows": rows[held],
             "confidence": sums[0][held] / rows[held],
             "right": sums[1][held] / rows[held],
-            "low": [bound.low for bound in bounds],
-            "high": [bound.high for bound in bounds],
+            "low": low,
+            "high": high,
         }
     )
 
@@ -79,21 +79,45 @@ def calibration_error(curve: pd.DataFrame) -> float:
 
 
 def estimate_error(
-    confidence: Any, right: Any, *, bins: int = BINS, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = SEED
+    confidence: Any,
+    right: Any,
+    *,
+    groups: Groups | None = None,
+    bins: int = BINS,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+    seed: int = SEED,
 ) -> Estimate:
-    """The expected calibration error (0 to 1) with its bootstrap interval.
+    """The expected calibration error (0 to 1) with its bootstrap interval; rows of one of the `groups` go together.
 
     A resample adds noise of its own to every bin, so the interval lies rather too high than too low.
     """
     places, sure, hits = _binned(confidence, right, bins)
     excess = sure - hits
-    random = np.random.default_rng(seed)
-    spread = []
-    for _ in range(resamples):
-        drawn = np.bincount(random.integers(0, len(excess), len(excess)), minlength=len(excess))
-        spread.append(np.abs(np.bincount(places, weights=excess * drawn, minlength=bins)).sum() / len(excess))
+    spread = [
+        np.abs(np.bincount(places, weights=excess * drawn, minlength=bins)).sum() / drawn.sum()
+        for drawn in draw_rows(np.arange(len(excess)) if groups is None else groups, resamples, seed)
+    ]
     low, high = np.quantile(spread, [(1 - level) / 2, (1 + level) / 2])
     return Estimate(calibration_error(calibration_curve(sure, hits, bins=bins)), float(low), float(high))
+
+
+def _observations(places: NDArray[np.int64], groups: Groups | None, bins: int) -> NDArray[np.int64]:
+    """How many groups have rows in each bin."""
+    if groups is None:
+        return np.bincount(places, minlength=bins)
+    return np.bincount(np.unique(np.stack([places, groups]), axis=1)[0], minlength=bins)
+
+
+def _wilson(share: Numbers, observations: NDArray[np.int64]) -> tuple[Numbers, Numbers]:
+    """Wilson's interval of a share at 95 % (Wilson, Probable Inference, 1927), up to 0 and 1 for such a share."""
+    from scipy.special import ndtri
+
+    z = float(ndtri(0.5 + 0.5 * LEVEL))
+    denominator = 2 * (observations + z**2)
+    centre = (2 * observations * share + z**2) / denominator
+    half = z / denominator * np.sqrt(4 * observations * share * (1 - share) + z**2)
+    return np.where(share == 0, 0.0, centre - half), np.where(share == 1, 1.0, centre + half)
 
 
 def _binned(confidence: Any, right: Any, bins: int) -> tuple[NDArray[np.int64], Numbers, Numbers]:

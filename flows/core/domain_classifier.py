@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flows.core.groups import Groups
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
@@ -25,11 +27,12 @@ SEED = 42
 Numbers = NDArray[np.float64]
 
 
-def score_texts(older: Sequence[str], newer: Sequence[str]) -> tuple[Numbers, Numbers]:
+def score_texts(older: Sequence[str], newer: Sequence[str], *, groups: Groups | None = None) -> tuple[Numbers, Numbers]:
     """For every text, how much it looks like the newer ones to a classifier that has not seen it nor its like.
 
-    Two folds: one is scored by the classifier fitted on the other. Near duplicates stand in one fold (`_folds`), for
-    offers of one product on one side alone would be told apart by their product. Gives ranks within the fold, 0 to 1,
+    Two folds: one is scored by the classifier fitted on the other. Near duplicates stand in one fold (`_folds`), and so
+    do the rows of one of the `groups` (those of the older texts first), for offers of one product on one side alone
+    would be told apart by their product. Gives ranks within the fold, 0 to 1,
     of the older and of the newer texts, in their order: two fits need not share a scale.
     """
     from sklearn.feature_extraction.text import HashingVectorizer
@@ -38,6 +41,9 @@ def score_texts(older: Sequence[str], newer: Sequence[str]) -> tuple[Numbers, Nu
     vectors = HashingVectorizer(n_features=FEATURES, alternate_sign=False).transform([*older, *newer])
     side = np.repeat([0, 1], [len(older), len(newer)])
     fold = _folds(vectors)
+    if groups is not None:
+        first = np.unique(groups, return_index=True)[1]
+        fold = fold[first][groups]
     scores = np.full(len(side), 0.5)
     for held in (0, 1):
         fitted, asked = fold != held, fold == held

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from flows.core import calibration, explanation, models
+from flows.core.groups import groups_of
 from flows.core.intervals import Estimate, estimate, estimate_classes
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ TEXT_CHARACTERS = 300
 class Evaluation:
     """`estimates` holds f1_weighted, f1_macro and accuracy with their intervals, `calibration_error` (0 to 1) its own.
 
-    `reference` holds one row a test row, in order: text, text_length, predicted_class, confidence. `classes`, `errors`
-    and `terms` are tables for people, `curve` and `confusion` for pictures.
+    `reference` holds one row a test row, in order: text, text_length, predicted_class, confidence, group. `classes`,
+    `errors` and `terms` are tables for people, `curve` and `confusion` for pictures.
     """
 
     estimates: Mapping[str, Estimate]
@@ -47,17 +48,18 @@ class Evaluation:
 
 
 def evaluate(model: Pipeline, test: pd.DataFrame) -> Evaluation:
-    """Ask the model once for every row of the test set (productid, text, prdtypecode) and measure the answers."""
+    """Ask the model once for every test row (productid, text, prdtypecode, group) and measure the answers."""
     predicted = models.predict(model, test["text"])
     truth, answers = test["prdtypecode"].astype(str), predicted["predicted_class"]
-    right = truth.to_numpy() == answers.to_numpy()
+    right, groups = truth.to_numpy() == answers.to_numpy(), groups_of(test)
+    kept = {name: test[name] for name in ("text", "group") if name in test.columns}
     return Evaluation(
-        estimates=estimate(truth, answers),
-        calibration_error=calibration.estimate_error(predicted["confidence"], right),
-        reference=predicted.assign(text=test["text"], text_length=test["text"].str.len()),
-        classes=estimate_classes(truth, answers),
+        estimates=estimate(truth, answers, groups=groups),
+        calibration_error=calibration.estimate_error(predicted["confidence"], right, groups=groups),
+        reference=predicted.assign(**kept, text_length=test["text"].str.len()),
+        classes=estimate_classes(truth, answers, groups=groups),
         confusion=models.confusion(truth, answers),
-        curve=calibration.calibration_curve(predicted["confidence"], right),
+        curve=calibration.calibration_curve(predicted["confidence"], right, groups=groups),
         errors=_worst_errors(model, test, predicted, right),
         terms=explanation.strongest_terms(model),
     )

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from factory.use_cases.use_case import Gate
 from flows.core import calibration
 from flows.core.comparison import compare
+from flows.core.groups import Groups, groups_of
 from flows.core.intervals import Estimate, estimate, estimate_classes, estimate_difference
 from flows.core.policy import Comparison
 from flows.core.slices import measure_slices
@@ -36,30 +38,33 @@ class Evidence:
     calibration_error: Estimate
 
 
-def gather(rows: pd.DataFrame, answers: pd.DataFrame, theirs: pd.DataFrame | None, *, confidence: float) -> Evidence:
+def gather(rows: pd.DataFrame, answers: pd.DataFrame, theirs: pd.DataFrame | None, *, gate: Gate) -> Evidence:
     """The evidence of a challenger's `answers`, and of the champion's (`theirs`), to the same test rows.
 
-    `rows` holds text, prdtypecode and described; answers hold predicted_class and confidence. `confidence` is the
-    gate's. Raises ValueError without rows.
+    `rows` holds text, prdtypecode, group and described; answers hold predicted_class and confidence. Rows of one group
+    are one observation in every number. Raises ValueError without rows.
     """
-    truth, mine = rows["prdtypecode"].astype(str), answers["predicted_class"]
+    truth, mine, groups = rows["prdtypecode"].astype(str), answers["predicted_class"], groups_of(rows)
     right = truth.to_numpy() == mine.to_numpy()
     rival = None if theirs is None else theirs["predicted_class"]
-    comparison = None if rival is None else compare(truth, mine, rival, confidence=confidence)
+    comparison = None
+    if rival is not None:
+        limit = gate.largest_class_fall
+        comparison = compare(truth, mine, rival, confidence=gate.confidence, limit=limit, groups=groups)
     return Evidence(
-        mine=estimate(truth, mine),
-        theirs=None if rival is None else estimate(truth, rival),
-        gains=None if rival is None else estimate_difference(truth, mine, rival),
+        mine=estimate(truth, mine, groups=groups),
+        theirs=None if rival is None else estimate(truth, rival, groups=groups),
+        gains=None if rival is None else estimate_difference(truth, mine, rival, groups=groups),
         comparison=comparison,
-        classes=_classes(truth, mine, comparison),
-        slices=measure_slices(rows, answers),
-        curve=calibration.calibration_curve(answers["confidence"], right),
-        calibration_error=calibration.estimate_error(answers["confidence"], right),
+        classes=_classes(truth, mine, groups, comparison),
+        slices=measure_slices(rows, answers, groups=groups),
+        curve=calibration.calibration_curve(answers["confidence"], right, groups=groups),
+        calibration_error=calibration.estimate_error(answers["confidence"], right, groups=groups),
     )
 
 
-def _classes(truth: pd.Series, mine: pd.Series, comparison: Comparison | None) -> pd.DataFrame:
-    table = estimate_classes(truth, mine)
+def _classes(truth: pd.Series, mine: pd.Series, groups: Groups, comparison: Comparison | None) -> pd.DataFrame:
+    table = estimate_classes(truth, mine, groups=groups)
     if comparison is not None:
         changes = {change.name: change for change in comparison.classes}
         table = table[table["class"].isin(changes)].assign(

@@ -3,21 +3,27 @@
 Pure: labels in, numbers out. Must not know models, data or what a number decides.
 
 A bootstrap draws the test rows anew, with replacement, and measures again (Efron and Tibshirani, An Introduction to the
-Bootstrap, 1993, chapter 13: percentile intervals). A metric of a classification depends only on how many rows fall into
-each cell of true and predicted class. Drawing n rows with replacement is one multinomial draw of those counts, so a
-resample costs a few hundred numbers, whatever the number of rows. For two models the cells are (true, one's answer, the
-other's answer): the same rows are drawn for both, which is what makes the difference a paired one.
+Bootstrap, 1993, chapter 13: percentile intervals). Rows of one group are drawn together (`flows.core.resampling`): they
+are one observation. A metric of a classification depends only on how many rows fall into each cell of true and
+predicted class, so a resample costs a few hundred numbers, whatever the number of rows. For two models the cells are
+(true, one's answer, the other's answer): the same rows are drawn for both, which makes the difference a paired one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from flows.core.groups import Groups
+from flows.core.resampling import Kinds
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Labels: TypeAlias = "Sequence[Any] | pd.Series | NDArray[Any]"
 Counts: TypeAlias = NDArray[np.int64]
@@ -38,14 +44,21 @@ class Estimate:
 
 
 def estimate(
-    truth: Labels, predicted: Labels, *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = SEED
+    truth: Labels,
+    predicted: Labels,
+    *,
+    groups: Groups | None = None,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+    seed: int = SEED,
 ) -> dict[str, Estimate]:
     """f1_weighted, f1_macro and accuracy of one model, each 0 to 1, with their intervals at `level`.
 
-    Labels are compared as text. The values are scikit-learn's own (a class that was never predicted counts as 0); in
+    Rows of one of the `groups` are drawn together; without them every row is drawn alone, here and below. Labels are
+    compared as text. The values are scikit-learn's own (a class that was never predicted counts as 0); in
     a resample, macro F1 is the mean over the classes that occur in it. Raises ValueError without rows.
     """
-    cells = _Cells.of(truth, predicted)
+    cells = _Cells.of(truth, predicted, groups=groups)
     drawn = cells.draw(resamples, seed)
     measured, spread = _metrics(cells.counts[None, :], cells, 0), _metrics(drawn, cells, 0)
     return {name: _estimate(float(measured[name][0]), spread[name], level) for name in measured}
@@ -56,6 +69,7 @@ def estimate_difference(
     predicted: Labels,
     other: Labels,
     *,
+    groups: Groups | None = None,
     resamples: int = RESAMPLES,
     level: float = LEVEL,
     seed: int = SEED,
@@ -64,7 +78,7 @@ def estimate_difference(
 
     Paired: every resample takes the same rows for both. Raises ValueError without rows.
     """
-    cells = _Cells.of(truth, predicted, other)
+    cells = _Cells.of(truth, predicted, other, groups=groups)
     drawn, whole = cells.draw(resamples, seed), cells.counts[None, :]
     mine, theirs = _metrics(whole, cells, 0), _metrics(whole, cells, 1)
     my_spread, their_spread = _metrics(drawn, cells, 0), _metrics(drawn, cells, 1)
@@ -75,13 +89,19 @@ def estimate_difference(
 
 
 def estimate_classes(
-    truth: Labels, predicted: Labels, *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = SEED
+    truth: Labels,
+    predicted: Labels,
+    *,
+    groups: Groups | None = None,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+    seed: int = SEED,
 ) -> pd.DataFrame:
     """One row a class, sorted by it: class, rows, precision, recall, f1, f1_low and f1_high (all but rows 0 to 1).
 
     A class that was neither drawn nor predicted in a resample has no F1 there and is left out of its interval.
     """
-    cells = _Cells.of(truth, predicted)
+    cells = _Cells.of(truth, predicted, groups=groups)
     hits, true, said = (values[0] for values in _by_class(cells.counts[None, :], cells, 0))
     low, high = _class_bounds(_class_f1(cells.draw(resamples, seed), cells, 0), level)
     return pd.DataFrame(
@@ -97,16 +117,17 @@ def estimate_classes(
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Cells:
     """The cells that occur, one row each: the codes of the true class and of every model's answer, and its count."""
 
     classes: list[str]
     codes: Counts
     counts: Counts
+    kinds: Kinds
 
     @classmethod
-    def of(cls, *columns: Labels) -> _Cells:
+    def of(cls, *columns: Labels, groups: Groups | None = None) -> _Cells:
         lengths = {len(column) for column in columns}
         if len(lengths) != 1 or not lengths.pop():
             raise ValueError("an interval needs at least one row, and as many predictions as true classes")
@@ -114,25 +135,38 @@ class _Cells:
         codes, classes = pd.factorize(stacked, sort=True)
         table = codes.reshape(len(columns), -1).T
         places = np.ravel_multi_index(tuple(table.T), (len(classes),) * len(columns))
-        found, counts = np.unique(places, return_counts=True)
+        found, cell, counts = np.unique(places, return_inverse=True, return_counts=True)
         cells = np.stack(np.unravel_index(found, (len(classes),) * len(columns)), axis=1)
-        return cls([str(name) for name in classes], cells.astype(np.int64), counts.astype(np.int64))
+        kinds = Kinds.of(cell.astype(np.int64), groups, len(found))
+        return cls([str(name) for name in classes], cells.astype(np.int64), counts.astype(np.int64), kinds)
 
     def draw(self, resamples: int, seed: int) -> Counts:
         """Counts of the cells in every resample, resamples down."""
-        rows = int(self.counts.sum())
-        return np.random.default_rng(seed).multinomial(rows, self.counts / rows, size=resamples)
+        return self.kinds.draw(resamples, seed)
 
 
 def _by_class(counts: Counts, cells: _Cells, model: int) -> tuple[Numbers, Numbers, Numbers]:
     """Hits, true rows and answers by class (columns) in every resample (rows)."""
-    size = (len(cells.counts), len(cells.classes))
-    places, true, said = np.arange(len(cells.counts)), cells.codes[:, 0], cells.codes[:, model + 1]
-    is_true, is_said = np.zeros(size), np.zeros(size)
-    is_true[places, true] = 1
-    is_said[places, said] = 1
+    true, said = cells.codes[:, 0], cells.codes[:, model + 1]
+    hit = np.flatnonzero(true == said)
     values = counts.astype(float)  # sums of whole numbers below 2**53: exact, and faster than in integers
-    return values @ (is_true * is_said), values @ is_true, values @ is_said
+    return (
+        _summed(values[:, hit], _membership(true[hit], cells)),
+        _summed(values, _membership(true, cells)),
+        _summed(values, _membership(said, cells)),
+    )
+
+
+def _membership(classes: Counts, cells: _Cells) -> csr_array:
+    """1 where a cell (rows) is of the class (columns)."""
+    from scipy.sparse import csr_array
+
+    places = np.arange(len(classes))
+    return csr_array((np.ones(len(classes)), (places, classes)), shape=(len(classes), len(cells.classes)))
+
+
+def _summed(values: Numbers, membership: csr_array) -> Numbers:
+    return np.ascontiguousarray(values @ membership)
 
 
 def _metrics(counts: Counts, cells: _Cells, model: int) -> dict[str, Numbers]:

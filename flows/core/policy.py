@@ -40,8 +40,8 @@ class Verdict:
 class ClassChange:
     """One class in both models' answers to the same rows; F1 is 0 to 1.
 
-    `rows` counts the test rows of the class. `p_value` is the chance (0 to 1) of a fall like this one, or a larger
-    one, between two models that are equally good at the class.
+    `rows` counts the test rows of the class. `p_value` is the chance (0 to 1) that between two equally good models any
+    class at all falls as surely as this one.
     """
 
     name: str
@@ -57,6 +57,14 @@ class ClassChange:
 
 
 @dataclass(frozen=True, slots=True)
+class MacroChange:
+    """By how much the challenger's macro F1 is lower (-1 to 1), and the chance of that between equally good models."""
+
+    fall: float = 0.0
+    p_value: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """The challenger beside the champion: the gain in weighted F1, which with the gate's confidence is at least `low`.
 
@@ -67,6 +75,7 @@ class Comparison:
     gain: float
     low: float
     classes: Sequence[ClassChange]
+    macro: MacroChange = MacroChange()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +107,7 @@ def judge(
     """
     checks = [_floor(f1, gate)]
     if comparison is not None:
-        checks += [_gain(f1, comparison, gate), _classes(comparison.classes, gate)]
+        checks += [_gain(f1, comparison, gate), _classes(comparison, gate)]
     checks += _limits(costs, gate)
     if approval and approval.rejected_by:
         checks.insert(0, _approval(approval))
@@ -127,10 +136,18 @@ def has_fallen(change: ClassChange, gate: Gate) -> bool:
     """Whether a class fell by more than the gate allows, and by more than chance explains.
 
     A class of a few rows moves by tenths when one row is answered otherwise; by itself the amount would veto nearly
-    every promotion. So the fall must also be significant at the gate's confidence. Each class is tested by itself: a
-    correction for their number would let real falls pass, which is the worse of the two mistakes here.
+    every promotion. So the fall must also be no chance, however many classes there are. The error that the gate's
+    confidence leaves is shared by two tests: half is this one's, half that of macro F1.
     """
-    return change.fall > gate.largest_class_fall and change.p_value < 1 - gate.confidence
+    return change.fall > gate.largest_class_fall and change.p_value < (1 - gate.confidence) / 2
+
+
+def has_fallen_broadly(change: MacroChange, gate: Gate) -> bool:
+    """Whether macro F1 fell by more than the gate allows and by more than chance explains.
+
+    Small classes, each too small to be sure of, may fall together: macro F1 counts every class alike.
+    """
+    return change.fall > gate.largest_macro_fall and change.p_value < (1 - gate.confidence) / 2
 
 
 def _floor(f1: float, gate: Gate) -> Check:
@@ -155,14 +172,26 @@ def _gain(f1: float, comparison: Comparison, gate: Gate) -> Check:
     return Check("gain", passed, f"weighted F1 {f1:.4f} {said}")
 
 
-def _classes(changes: Sequence[ClassChange], gate: Gate) -> Check:
-    limit = f"{gate.largest_class_fall:.2f}"
-    fallen = sorted((change for change in changes if has_fallen(change, gate)), key=lambda each: -each.fall)
-    if not fallen:
-        return Check("classes", passed=True, said=f"no class's F1 falls by more than {limit} beyond chance")
-    named = ", ".join(f"{each.name!r} from {each.champion_f1:.2f} to {each.f1:.2f}" for each in fallen[:NAMED_CLASSES])
-    more = f" and {len(fallen) - NAMED_CLASSES} more" if len(fallen) > NAMED_CLASSES else ""
-    return Check("classes", passed=False, said=f"F1 of classes falls by more than {limit}: {named}{more}")
+def _classes(comparison: Comparison, gate: Gate) -> Check:
+    limit, broad = f"{gate.largest_class_fall:.2f}", has_fallen_broadly(comparison.macro, gate)
+    low = sorted(
+        (change for change in comparison.classes if change.fall > gate.largest_class_fall), key=lambda each: -each.fall
+    )
+    fallen = [change for change in low if has_fallen(change, gate)]
+    if not fallen and not broad:
+        unsure = f"; by chance or not: {_named(low)}" if low else ""
+        return Check("classes", passed=True, said=f"no class's F1 falls by more than {limit} beyond chance{unsure}")
+    said = [f"F1 of classes falls by more than {limit}: {_named(fallen)}"] if fallen else []
+    if broad:
+        fall, most = comparison.macro.fall, gate.largest_macro_fall
+        among = f", most in {_named(low)}" if low and not fallen else ""
+        said.append(f"macro F1 falls by {fall:.4f}, more than {most:.4f} and no chance{among}")
+    return Check("classes", passed=False, said="; ".join(said))
+
+
+def _named(changes: Sequence[ClassChange]) -> str:
+    named = ", ".join(f"{each.name!r} from {each.champion_f1:.2f} to {each.f1:.2f}" for each in changes[:NAMED_CLASSES])
+    return f"{named} and {len(changes) - NAMED_CLASSES} more" if len(changes) > NAMED_CLASSES else named
 
 
 def _approval(approval: Approval) -> Check:

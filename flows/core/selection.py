@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flows.core.candidates import Candidate, Codes, Numbers
+from flows.core.groups import Groups, join_groups
 from flows.core.intervals import Estimate, estimate
 from flows.core.terms import TermCounts, Terms, count_terms, fit_weights, weigh
 
@@ -37,12 +38,13 @@ class NoCandidateError(RuntimeError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Folds:
-    """The rows that are compared on (places among the training rows), their class codes and their fold."""
+    """The rows that are compared on (places among the training rows), their class codes, their fold and their group."""
 
     rows: Rows
     codes: Codes
     fold: Rows
     classes: int
+    groups: Groups | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +84,7 @@ class Choice:
 
 def make_folds(
     codes: Codes,
-    groups: Sequence[str] | pd.Series,
+    groups: Sequence[str] | pd.Series | Groups,
     *,
     limit: int = SELECTION_ROWS,
     folds: int = FOLDS,
@@ -104,10 +106,10 @@ def make_folds(
     split = parts.split(rows, _splittable(codes[rows], folds), None if alone else group[rows])
     for number, (_, place) in enumerate(split):
         held[place] = number
-    return Folds(rows, codes[rows], held, int(codes.max()) + 1)
+    return Folds(rows, codes[rows], held, int(codes.max()) + 1, join_groups(group[rows]))
 
 
-def prepare(texts: pd.Series, codes: Codes, groups: pd.Series, candidates: Iterable[Candidate]) -> Contest:
+def prepare(texts: pd.Series, codes: Codes, groups: pd.Series | Groups, candidates: Iterable[Candidate]) -> Contest:
     """What the candidates are compared on; each kind of terms is counted once, whoever looks at it."""
     folds = make_folds(codes, groups)
     chosen = list(texts.iloc[folds.rows])
@@ -128,7 +130,7 @@ def score_candidate(candidate: Candidate, contest: Contest) -> Score:
         known, codes = np.unique(folds.codes[fitted], return_inverse=True)
         scorer = candidate.fit(weigh(counts, weights, fitted), codes, candidate.settings)
         scores[np.ix_(held, known)] = scorer.score(weigh(counts, weights, held))
-    found = estimate(folds.codes, scores.argmax(axis=1))[METRIC]
+    found = estimate(folds.codes, scores.argmax(axis=1), groups=folds.groups)[METRIC]
     return Score(candidate, found, scores, time.perf_counter() - began)
 
 

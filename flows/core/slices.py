@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from flows.core.groups import Groups
 from flows.core.intervals import estimate
 
 LANGUAGES = {"en": "English", "fr": "French"}
@@ -21,12 +22,12 @@ FEWEST_ROWS = 20
 BANDS = ((0.0, 0.5, "unsure: confidence below 50 %"), (0.5, 0.8, "50 to 80 %"), (0.8, 1.01, "sure: 80 % and more"))
 
 
-def measure_slices(rows: pd.DataFrame, predicted: pd.DataFrame) -> pd.DataFrame:
+def measure_slices(rows: pd.DataFrame, predicted: pd.DataFrame, *, groups: Groups | None = None) -> pd.DataFrame:
     """One row a slice: kind, slice, rows, f1, low, high (weighted F1 with its 95 % interval, 0 to 1).
 
     `rows` holds text, prdtypecode and described (whether there is a description), `predicted` the answers to them in
     the same order. By description, text length (thirds), language and confidence; a kind that does not divide the rows
-    into two slices of `FEWEST_ROWS` or more is left out.
+    into two slices of `FEWEST_ROWS` or more is left out. Rows of one of the `groups` are one observation.
     """
     predicted = predicted.set_axis(rows.index)
     found: list[dict[str, object]] = []
@@ -37,7 +38,8 @@ def measure_slices(rows: pd.DataFrame, predicted: pd.DataFrame) -> pd.DataFrame:
         for name in names:
             inside = slices == name
             answers = predicted.loc[inside, "predicted_class"]
-            f1 = estimate(rows.loc[inside, "prdtypecode"], answers)["f1_weighted"]
+            among = None if groups is None else groups[inside.to_numpy()]
+            f1 = estimate(rows.loc[inside, "prdtypecode"], answers, groups=among)["f1_weighted"]
             found.append(
                 {"kind": kind, "slice": name, "rows": int(inside.sum()), "f1": f1.value, "low": f1.low, "high": f1.high}
             )

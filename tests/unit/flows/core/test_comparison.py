@@ -73,7 +73,7 @@ def test_a_class_that_is_lost_is_seen_and_three_unlucky_rows_are_not() -> None:
         {"few": 0, "many": 0.9816, "some": 0}, abs=1e-4
     )
     assert [name for name, change in found.items() if has_fallen(change, Gate())] == ["some"]
-    assert found["few"].p_value == pytest.approx(1 / 8)
+    assert found["few"].p_value > 0.1
 
 
 def test_equally_good_models_are_rarely_stopped_by_a_class_of_few_rows() -> None:
