@@ -35,6 +35,7 @@ __all__ = [
     "FILE_COLUMNS",
     "MOST_ROWS",
     "Window",
+    "add_groups",
     "append",
     "count_versions",
     "merge_samples",
@@ -109,8 +110,8 @@ def read_window(
 ) -> Window:
     """The predictions of the `days` up to and including `until` (data time), of one model version or of all.
 
-    Columns: those of the table, `text`, the product's text as the models see it, `group`, the key of its group where it
-    has one, and `label`, its true class where it is known by now; `labelled` asks for those alone that have one. With `path` (CSV or Parquet, any fsspec address) the
+    Columns: those of the table, `text`, the product's text as the models see it, and `label`, its true class where it
+    is known by now; `labelled` asks for those alone that have one. With `path` (CSV or Parquet, any fsspec address) the
     file's own columns instead, at least FILE_COLUMNS; its rows that name no version count as any version's. Of more
     than `most_rows` predictions those with the smallest hashes are drawn: a random sample, and the same one every time.
     Raises InferenceLogInvalid.
@@ -139,9 +140,21 @@ def read_window(
     frame = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
     frame["text"] = product_text(frame["designation"], frame["description"])
     frame["label"] = frame.pop("prdtypecode")
-    frame["group"] = [None if name is None else key_of(name) for name in frame.pop("group_id")]
     frame = frame.sort_values(["timestamp", "prediction_id"], kind="stable", ignore_index=True)
     return Window(typed(frame.drop(columns=["designation", "description"]), "the inference log"), total)
+
+
+def add_groups(engine: Engine, window: Window) -> Window:
+    """The window with `group`, the key of each product's group; None where the catalogue knows none."""
+    ids = window.rows["productid"].dropna().unique().tolist()
+    known: dict[str, int] = {}
+    with engine.connect() as connection:
+        for start in range(0, len(ids), _WRITE_ROWS):
+            query = select(products.c.productid, products.c.group_id).where(products.c.group_id.is_not(None))
+            chunk = connection.execute(query.where(products.c.productid.in_(ids[start : start + _WRITE_ROWS])))
+            known.update((productid, key_of(group)) for productid, group in chunk)
+    group = pd.Series([known.get(name) for name in window.rows["productid"]], window.rows.index, dtype="object")
+    return Window(window.rows.assign(group=group), window.total)
 
 
 def merge_samples(*windows: Window) -> Window:
@@ -165,8 +178,7 @@ def _within(use_case: str, until: datetime, days: float) -> list[Any]:
 def _rows_query() -> Select[Any]:
     told = inference_log.outerjoin(products, products.c.productid == inference_log.c.productid)
     told = told.outerjoin(labels, labels.c.productid == inference_log.c.productid)
-    of_product = (products.c.designation, products.c.description, products.c.group_id)
-    columns = (inference_log, *of_product, labels.c.prdtypecode)
+    columns = (inference_log, products.c.designation, products.c.description, labels.c.prdtypecode)
     return select(*columns).select_from(told)
 
 

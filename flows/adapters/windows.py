@@ -68,7 +68,7 @@ def read_windows(
 
     The windows end at `as_of`, else at the newest prediction. `path` names a file that is read in the log's place.
     """
-    from factory.inference_log import count_versions, newest_timestamp, read_window
+    from factory.inference_log import add_groups, count_versions, newest_timestamp, read_window
     from flows.adapters import registry, runs
 
     model = use_cases.get(use_case).model_name
@@ -90,6 +90,8 @@ def read_windows(
     labelled = None if path else _labelled_among(current, before, number)
     if labelled is None:
         labelled = read_window(engine, use_case, until, LONG_DAYS, path, version=number, labelled=True)
+    if path is None:  # a file's rows are what it says of them
+        current, before, labelled = (add_groups(engine, window) for window in (current, before, labelled))
     return Windows(
         version=version,
         until=until,
