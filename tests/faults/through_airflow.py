@@ -34,6 +34,8 @@ PATIENCE_SECONDS = 300
 REST_SECONDS = 40
 """After the task's end, until its run has ended as well: a cancellation takes the serving process some seconds."""
 LOOK_SECONDS = 0.2
+ENDED = {"success", "failed", "skipped", "up_for_retry"}
+"""States of a task whose try is over."""
 TRIGGERER_SECONDS = 3.0
 
 
@@ -109,7 +111,7 @@ class AirflowScenario:
         has_come = {"at work": self._works, "waiting": self._waits, "over": self._is_over}[self.plan.phase]
         wait_until(has_come, f"the task is {self.plan.phase}", PATIENCE_SECONDS)
         if self.plan.act is not None and self.plan.mode == "deferred":
-            wait_until(self._is_triggered, "a triggerer has the trigger", PATIENCE_SECONDS)
+            wait_until(self._is_triggered, "a triggerer has the trigger, or had it", PATIENCE_SECONDS)
         time.sleep(self.plan.seconds)
         self._tell(f"the task is {self._row()[0]}: {self.plan.victim or 'a person'} {self.plan.act or 'is killed'}")
         if self.plan.act is not None:
@@ -135,8 +137,7 @@ class AirflowScenario:
 
     def _waits(self) -> bool:
         state, _ = self._row()
-        ended = state in {"success", "failed", "skipped", "up_for_retry"}
-        return ended or (state in {"running", "deferred"} and bool(self._runs()))
+        return state in ENDED or (state in {"running", "deferred"} and bool(self._runs()))
 
     def _is_over(self) -> bool:
         [(state,)] = self.where.airflow.rows("SELECT state FROM dag_run WHERE run_id = ?", self.tag)
@@ -144,6 +145,8 @@ class AirflowScenario:
 
     def _is_triggered(self) -> bool:
         """Before, Airflow tells nobody that a person has ended the task; a triggerer looks every second."""
+        if self._row()[0] in ENDED:
+            return True
         assigned = (
             "SELECT 1 FROM task_instance JOIN trigger ON trigger.id = task_instance.trigger_id"
             " WHERE run_id = ? AND triggerer_id IS NOT NULL"
