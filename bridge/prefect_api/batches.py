@@ -15,7 +15,8 @@ from bridge.contracts import RESULT_ARTIFACT_KEY
 from bridge.errors import ResultInvalid, UnexpectedAnswer
 from bridge.prefect_api.exchange import PAGE, Answer, AnswerUndecodable, Operation, Request, parsed, rows
 from bridge.prefect_api.records import FlowRun, LogLine
-from bridge.prefect_api.wire import flow_run_in, published_result, unfit_result
+from bridge.prefect_api.results import published_result, unfit_result
+from bridge.prefect_api.wire import flow_run_in
 
 RESULTS_PAGE = 20
 """Runs whose results are read in one request: a result may be megabytes long."""

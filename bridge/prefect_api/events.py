@@ -20,8 +20,8 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.typing import Subprotocol
 
 from bridge.errors import PrefectUnauthorised, PrefectUnreachable
-from bridge.prefect_api.client import tls_context
 from bridge.prefect_api.connection import PrefectConnection
+from bridge.prefect_api.tls import tls_context
 
 log = logging.getLogger(__name__)
 

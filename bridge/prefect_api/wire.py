@@ -6,9 +6,7 @@ it (`bridge.prefect_api.client`); retries are `bridge.prefect_api.retrying`'s bu
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -16,8 +14,6 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from bridge.border import trouble_with
-from bridge.contracts import RESULT_ARTIFACT_KEY
 from bridge.errors import (
     DeploymentNotFound,
     FlowRunLost,
@@ -25,13 +21,11 @@ from bridge.errors import (
     ParametersRejected,
     PrefectApiError,
     PrefectUnreachable,
-    ResultInvalid,
     RetryRefused,
 )
 from bridge.prefect_api.exchange import (
     PAGE,
     Answer,
-    AnswerUndecodable,
     Operation,
     Request,
     body_of,
@@ -42,6 +36,9 @@ from bridge.prefect_api.exchange import (
     rows,
 )
 from bridge.prefect_api.records import DeploymentRecord, FlowRun, LogLine, Worker
+from bridge.prefect_api.results import published_result as published_result
+from bridge.prefect_api.results import read_result as read_result
+from bridge.prefect_api.results import unfit_result as unfit_result
 
 ENDED_TYPES = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 """State types in which a run has ended, as far as Prefect's protocol goes; `bridge.verdict` says what they mean."""
@@ -237,42 +234,6 @@ def retry_flow_run(flow_run_id: str) -> Operation[FlowRun]:
             return run
         pause_seconds = CONFIRM_INTERVAL_SECONDS
     raise PrefectUnreachable(f"Prefect could not retry flow run {run.name!r}: {refusal}. Try again later")
-
-
-def read_result(flow_run_id: str) -> Operation[Mapping[str, Any] | None]:
-    """The result that the run published last as an artifact, or None; raises ResultInvalid where it cannot cross."""
-    wanted = {
-        "artifacts": {"flow_run_id": {"any_": [flow_run_id]}, "key": {"any_": [RESULT_ARTIFACT_KEY]}},
-        "sort": "UPDATED_DESC",
-        "limit": 1,
-    }
-    try:
-        published = rows((yield Request("POST", "/artifacts/filter", wanted)))
-    except AnswerUndecodable as error:
-        raise unfit_result(flow_run_id, str(error)) from error
-    return published_result(flow_run_id, published[0]) if published else None
-
-
-def published_result(flow_run_id: str, artifact: Any) -> Mapping[str, Any]:
-    """The result in a row of `/artifacts/filter`; raises ResultInvalid where Airflow cannot hold it."""
-    data = artifact.get("data") if isinstance(artifact, dict) else None
-    if isinstance(data, str):  # Prefect's own Artifact class stores an object as its JSON text
-        with suppress(ValueError, RecursionError):  # no JSON; an integer of thousands of digits; thousands deep
-            data = json.loads(data)
-    if not isinstance(data, dict):
-        raise unfit_result(flow_run_id, f"it is no JSON object, but: {str(data)[:100]!r}")
-    if trouble := trouble_with(data, "result"):
-        raise unfit_result(flow_run_id, trouble)
-    return data
-
-
-def unfit_result(flow_run_id: str, trouble: str) -> ResultInvalid:
-    """The error for a run whose result cannot cross."""
-    return ResultInvalid(
-        f"What flow run {flow_run_id} published as {RESULT_ARTIFACT_KEY!r} cannot be handed on: {trouble}. Mend what "
-        "the flow publishes",
-        flow_run_id=flow_run_id,
-    )
 
 
 def read_logs(flow_run_id: str, *, after: datetime | None = None, offset: int = 0) -> Operation[list[LogLine]]:
