@@ -32,6 +32,8 @@ class RunSummary:
     failed: Sequence[FlowRun]
     live: Sequence[FlowRun]
     errors: Sequence[FlowRunError]
+    read_at: datetime
+    """When they were read, by Prefect's clock; by this machine's where none of them could be."""
 
     def failure(self, quorum: Quorum, connection: PrefectConnection, waited_seconds: float | None) -> FlowRunsFailed:
         """Why waiting is over although too few have completed; `waited_seconds` where the deadline has passed."""
@@ -80,7 +82,8 @@ def summarise_runs(
         else:
             failed.append(run)
             errors.append(verdict.error)
-    return RunSummary(completed, failed, live, errors)
+    read_at = max((run.read_at for run in runs.values() if run.read_at is not None), default=datetime.now(UTC))
+    return RunSummary(completed, failed, live, errors, read_at)
 
 
 def describe_ended(

@@ -15,21 +15,22 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from bridge.errors import FlowRunLost, FlowRunNotFound
-from bridge.in_airflow.hand_over import seconds_to_resumption, seconds_until
+from bridge.in_airflow.hand_over import seconds_to_resumption
 from bridge.in_airflow.hook import PrefectHook
 from bridge.in_airflow.polling import OUTAGES
 from bridge.prefect_api.records import FlowRun
 from bridge.quorum import Quorum
 from bridge.verdict import Completed, is_final, judge
 from bridge.waiting.shared import SharedWaiting, shared_waiting
-from bridge.waiting.until_final import Terms, until_final
+from bridge.waiting.until_final import DATE_STEP_SECONDS, Terms, until_final
 
 
 class FlowRunsTrigger(BaseTrigger):
     """Fires when `needed` of the runs have completed, when so many no longer can, or at the deadline.
 
-    The deadline is a wall-clock time in ISO 8601, so that it outlives a restart of the triggerer. A run that is gone
-    counts as one that failed. For `patience_seconds` Prefect may give no answer. Before `resume_not_before` the task
+    The deadline is a moment by Prefect's clock in ISO 8601: how far off it is, is seen in the first reading, and from
+    then on the event loop's clock counts, which nobody sets. A run that is gone counts as one that failed. For
+    `patience_seconds` Prefect may give no answer. Before `resume_not_before` the task
     is not resumed on a worker. `errors_so_far` counts the waits before this one that failed, one after the other,
     before each run had been heard of.
     """
@@ -55,6 +56,7 @@ class FlowRunsTrigger(BaseTrigger):
         self.resume_not_before = resume_not_before
         self.errors_so_far = errors_so_far
         self._unheard = set(self.flow_run_ids)
+        self._first_read_at: asyncio.Future[datetime] | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return (
@@ -98,22 +100,25 @@ class FlowRunsTrigger(BaseTrigger):
     async def _wait(self) -> str:
         waiting = shared_waiting(await PrefectHook(self.prefect_conn_id).connection_async())
         waits = [asyncio.create_task(self._completes(waiting, each)) for each in self.flow_run_ids]
+        self._first_read_at = asyncio.get_running_loop().create_future()
+        over = asyncio.create_task(self._until_deadline(self._first_read_at))
         open_waits = set(waits)
         quorum, completed, failed = Quorum(self.needed, len(waits)), 0, 0
         try:
             while quorum.standing(completed, failed) == "open":
-                left = seconds_until(self.deadline)
-                ended, open_waits = await asyncio.wait(open_waits, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-                if not ended:
+                await asyncio.wait({*open_waits, over}, return_when=asyncio.FIRST_COMPLETED)
+                ended = {each for each in open_waits if each.done()}
+                if over.done() and not ended:
                     return "deadline"
+                open_waits -= ended
                 completed += sum(each.result() for each in ended)
                 failed += sum(not each.result() for each in ended)
             return "settled"
         finally:
-            for each in open_waits:
+            for each in (over, *open_waits):
                 each.cancel()
             # The ended ones too: asyncio logs every error that nobody has asked for.
-            await asyncio.gather(*waits, return_exceptions=True)
+            await asyncio.gather(over, *waits, return_exceptions=True)
 
     async def _completes(self, waiting: SharedWaiting, flow_run_id: str) -> bool:
         """Whether the run has completed, once it has ended for good."""
@@ -130,5 +135,15 @@ class FlowRunsTrigger(BaseTrigger):
             self.log.warning("%s", error)
             return False
 
+    async def _until_deadline(self, first_read_at: asyncio.Future[datetime]) -> None:
+        now = await first_read_at
+        if self.deadline is None:
+            await asyncio.Event().wait()
+        else:
+            left_seconds = (datetime.fromisoformat(self.deadline) - now).total_seconds()
+            await asyncio.sleep(max(0.0, left_seconds) + DATE_STEP_SECONDS)
+
     def _hear(self, run: FlowRun) -> None:
         self._unheard.discard(run.id)
+        if self._first_read_at is not None and not self._first_read_at.done():
+            self._first_read_at.set_result(run.read_at or datetime.now(UTC))

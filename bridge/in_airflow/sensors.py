@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from bridge.errors import BridgeError, FlowRunsFailed, PrefectUnreachable
 from bridge.in_airflow.arguments import flag, rendered_texts, seconds, text, texts
-from bridge.in_airflow.hand_over import resume_not_before, seconds_until, wait_here
+from bridge.in_airflow.hand_over import resume_not_before, wait_here
 from bridge.in_airflow.hook import DEFAULT_CONN_ID, PrefectHook
 from bridge.in_airflow.many_runs import FlowRunsTrigger
 from bridge.prefect_api.client import PrefectClient
@@ -86,8 +86,8 @@ class WaitForFlowRuns(BaseSensorOperator):
     :param needs: "all" must complete, "any" one of them, or at least so many. It fails as soon as too few can.
     :param prefect_conn_id: Airflow connection of type `prefect`.
     :param deferrable: wait in the triggerer (default) or on the worker; the semantics are the same.
-    :param timeout: seconds from the start of the attempt, by the clock on the wall; then it fails. A shorter
-        `execution_timeout` counts instead.
+    :param timeout: seconds from the first look of the attempt, by Prefect's clock, so that none of Airflow's machines
+        ends the wait by a clock that is wrong or was set; then it fails. A shorter `execution_timeout` counts instead.
     :param crash_grace_seconds: how long a CRASHED run may report again before it is taken for crashed.
     :param patience_seconds: for so long Prefect may give no answer while they are waited for.
 
@@ -123,9 +123,8 @@ class WaitForFlowRuns(BaseSensorOperator):
         """Wait until the rule is met; hand back the runs that have ended."""
         flow_run_ids = _ids_of(self.flow_run_ids)
         quorum = quorum_of(self.needs, len(flow_run_ids))
-        deadline = (datetime.now(UTC) + timedelta(seconds=self._limit_seconds)).isoformat()
-        waiting = self._trigger(flow_run_ids, quorum.needed, deadline)
-        return self._decide({**_FIRST_LOOK, **waiting.serialize()[1]})
+        first_look = {"because": "", "detail": "", "deadline": None}
+        return self._decide({**first_look, "flow_run_ids": flow_run_ids, "needed": quorum.needed})
 
     def execute_complete(self, context: Mapping[str, Any], event: Mapping[str, Any]) -> list[dict[str, Any]]:  # noqa: ARG002
         """Resumed by the trigger: the runs are read again, whatever the event says."""
@@ -140,8 +139,12 @@ class WaitForFlowRuns(BaseSensorOperator):
                     standing = quorum.standing(len(stock.completed), len(stock.errors))
                     if standing == "met":
                         return client.run(describe_ended(client.connection, flow_run_ids, stock))
-                    # The clock that has set the deadline is a worker's: a triggerer's, which is ahead, ends no wait.
-                    is_over = event["because"] == "deadline" and not seconds_until(event["deadline"])
+                    if event["deadline"] is None:
+                        until = stock.read_at + timedelta(seconds=self._limit_seconds)
+                        event = {**event, "deadline": until.isoformat()}
+                    is_over = event["because"] == "deadline" and stock.read_at >= datetime.fromisoformat(
+                        event["deadline"]
+                    )
                     if standing == "failed" or is_over:
                         waited = self._limit_seconds if standing == "open" else None
                         raise stock.failure(quorum, client.connection, waited)
@@ -187,9 +190,6 @@ class WaitForFlowRuns(BaseSensorOperator):
             resume_not_before=resume_not_before() if self.deferrable and errors_so_far < ERRORS_BORNE else None,
             errors_so_far=errors_so_far,
         )
-
-
-_FIRST_LOOK = {"because": "", "detail": ""}
 
 
 def _ids_of(given: Any) -> list[str]:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Timer
 from typing import Any
@@ -130,6 +131,35 @@ async def test_a_passed_deadline_fires_after_a_restart_too(client: PrefectClient
     trigger = FlowRunsTrigger("prefect_default", [prefect.run_by_hand("RUNNING")], 1, deadline=past)
     event = await asyncio.wait_for(anext(aiter(trigger.run())), 60)
     assert event.payload["because"] == "deadline"
+
+
+@pytest.mark.parametrize(("prefects_clock", "is_over"), [(-1.0, False), (3601.0, True)])
+async def test_the_deadline_is_a_moment_by_prefects_clock(
+    client: PrefectClient, monkeypatch: pytest.MonkeyPatch, prefects_clock: float, is_over: bool
+) -> None:
+    """It was an hour off when Prefect's clock read 0; what this machine's clock says by now is no matter."""
+    zero = datetime(2020, 1, 1, tzinfo=UTC)
+    told = replace(reading("a", "RUNNING"), read_at=zero + timedelta(seconds=prefects_clock))
+    monkeypatch.setattr(many_runs, "shared_waiting", lambda _: ScriptedWaiting(told))
+    monkeypatch.setattr(many_runs, "DATE_STEP_SECONDS", 0.0)
+    trigger = FlowRunsTrigger("prefect_default", ["a"], 1, deadline=(zero + timedelta(hours=1)).isoformat())
+    event = asyncio.ensure_future(anext(aiter(trigger.run())))
+    await asyncio.wait({event}, timeout=60 if is_over else 0.5)
+    assert event.done() == is_over
+    event.cancel()
+
+
+def test_a_workers_clock_ends_no_wait(client: PrefectClient, prefect: LivePrefect) -> None:
+    """The trigger says that the deadline has passed; Prefect's clock is asked once more."""
+    running = prefect.run_by_hand("RUNNING")
+    operator = WaitForFlowRuns(task_id="wait", flow_run_ids="x", timeout=5.0)
+    told = {"because": "deadline", "detail": "", "flow_run_ids": [running], "needed": 1, "errors_so_far": 0}
+    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    with pytest.raises(TaskDeferred) as deferred:
+        operator.execute_complete({}, {**told, "deadline": soon})
+    assert deferred.value.trigger.serialize()[1]["deadline"] == soon
+    with pytest.raises(AirflowFailException, match="did not end within 5 s"):
+        operator.execute_complete({}, {**told, "deadline": "2020-01-01T00:00:00+00:00"})
 
 
 def test_the_trigger_is_plain_json_without_a_credential() -> None:
