@@ -163,7 +163,7 @@ def spend_key(claim: Claim) -> Operation[list[FlowRun]]:
             marked, key = _marked(claim.labels, generation), intention.generation_key(generation)
             spent = Submission({}, key, tags=claim.tags, labels=marked)
             created = yield from wire.create_flow_run(record, spent, intention.deployment, cancelled=True)
-            if created.new:
+            if created.new or created.run.state_message == wire.TAKEN_BACK_MESSAGE:
                 return cancelled
             cancelled += yield from cancel_live([created.run])
             if not isinstance(judge(created.run), Ended):

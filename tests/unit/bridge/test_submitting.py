@@ -12,7 +12,7 @@ import pytest
 from bridge.intention import AfterFailure, Intention
 from bridge.prefect_api.exchange import Answer, Operation
 from bridge.prefect_api.records import DeploymentRecord, FlowRun
-from bridge.prefect_api.wire import Submission
+from bridge.prefect_api.wire import TAKEN_BACK_MESSAGE, Submission
 from bridge.submitting import CANCELLATION_SECONDS, Claim, answer_of, cancel_live, spend_key, submit
 
 RECORD = DeploymentRecord.parse({"id": "d1", "name": "products", "flow_id": "f1"})
@@ -130,6 +130,13 @@ def test_the_key_behind_those_that_failed_is_spent() -> None:
     answers = [DEPLOYED, Answer(200, run("FAILED")), Answer(201, run("CANCELLED", 1))]
     cancelled, asked = exchange(spend_key(CLAIM), answers)
     assert (cancelled, asked) == ([], ["products", "create_flow_run", "create_flow_run"])
+
+
+def test_a_key_that_another_has_spent_is_spent_once() -> None:
+    taken_back = run("CANCELLED")
+    taken_back["state"]["message"] = TAKEN_BACK_MESSAGE
+    cancelled, asked = exchange(spend_key(CLAIM), [DEPLOYED, Answer(200, taken_back)])
+    assert (cancelled, asked) == ([], ["products", "create_flow_run"])
 
 
 def test_a_deployment_that_is_gone_can_start_nothing() -> None:
