@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
+from bridge.prefect_api.client import PrefectClient
 from bridge.testing import Course, FakePrefect
 from plugins.control_page.run_views import USER_LABEL
 from tests.airflow.control_page import HOSTILE, OURS, PAGE, audit_entries
+from tests.live_prefect import LivePrefect
+from tests.odd_run import LEVELS, run_oddly
 
 pytest_plugins = ["tests.airflow.control_page"]
 
@@ -370,3 +373,18 @@ def test_a_task_has_its_flow_run_on_a_tab(as_user: Browser, fake: FakePrefect, a
     for part in (run.name, "under way", "fit-model"):
         assert part in page
     assert as_user("reads-beta").get(path).status_code == 403
+
+
+def test_task_names_odd_levels_and_a_result_that_cannot_cross_are_shown_of_a_real_run(
+    as_user: Browser, client: PrefectClient, prefect: LivePrefect
+) -> None:
+    run_id = run_oddly(prefect)
+    answer = as_user("admin").get(f"{PAGE}/runs/{run_id}")
+    assert answer.status_code == 200
+    for part in (
+        "clean-3",
+        "a line of the flow",
+        "result.score is nan",
+        *(f"a line at level {level}" for level in LEVELS),
+    ):
+        assert part in answer.text, part

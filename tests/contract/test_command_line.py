@@ -19,6 +19,7 @@ from bridge.prefect_api.wire import find_deployment
 from bridge.testing import FakePrefect
 from tests.contract.conftest import running, start
 from tests.live_prefect import LivePrefect, wait_until
+from tests.odd_run import LEVELS, run_oddly
 
 PATIENT_COMPLETION = """
 import sys
@@ -412,3 +413,21 @@ def test_a_prefect_that_goes_away_is_waited_for(tmp_path: Path) -> None:
         assert json.loads(stdout)["state"] == "COMPLETED"
     finally:
         server.stop()
+
+
+def test_task_names_odd_levels_and_a_result_that_cannot_cross_are_shown(bridge, prefect: LivePrefect) -> None:
+    flow_run_id = run_oddly(prefect)
+    shown = bridge("logs", flow_run_id)
+    assert shown.returncode == 0
+    for level in LEVELS:
+        [line] = [line for line in shown.stdout.splitlines() if f"a line at level {level}" in line]
+        assert "clean-3" in line
+    [line] = [line for line in shown.stdout.splitlines() if "a line of the flow" in line]
+    assert "clean-3" not in line
+    lines = [json.loads(line) for line in bridge("logs", flow_run_id, "--json").stdout.splitlines()]
+    assert len(lines) == len(LEVELS) + 1
+    followed = bridge("watch", flow_run_id)
+    assert followed.returncode != 0
+    assert "result.score is nan" in followed.stderr
+    assert "Traceback" not in followed.stderr
+    assert bridge("status", flow_run_id, "--json").returncode == 0

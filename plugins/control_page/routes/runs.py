@@ -10,7 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from bridge.errors import FlowRunNotFound
+from bridge.errors import FlowRunNotFound, ResultInvalid
 from bridge.prefect_api import wire
 from bridge.prefect_api.exchange import Operation
 from bridge.prefect_api.records import FlowRun
@@ -156,8 +156,11 @@ async def _for_change(event: str, flow_run_id: str, reader: PrefectReader, viewe
 
 
 def _result(flow_run_id: str) -> Operation[dict[str, object]]:
-    """What the run has published; empty where it has not, so that it counts as read."""
-    return dict((yield from wire.read_result(flow_run_id)) or {})
+    """What the run has published, or why that cannot be shown; empty where it has not, so that it counts as read."""
+    try:
+        return dict((yield from wire.read_result(flow_run_id)) or {})
+    except ResultInvalid as unfit:
+        return {"trouble": str(unfit)}
 
 
 def _visible(viewer: Viewer, deployments: Deployments) -> tuple[bool, dict[str, str]]:
