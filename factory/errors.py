@@ -11,6 +11,7 @@
     ├── ForeignProducts         the catalogue holds the products of another source
     ├── SnapshotStoreUnusable   the snapshot folder cannot be opened
     ├── SnapshotCorrupt         a file is missing or is not the one that was written
+    ├── AddressRefused          a parameter names what it may not
     ├── WeekUnknown             no such week was cut
     ├── WeekRejected            the checks found something
     └── InferenceLogInvalid     predictions that cannot be logged or read
@@ -65,6 +66,10 @@ class SnapshotStoreUnusable(FactoryError):
 
 class SnapshotCorrupt(FactoryError):
     """A snapshot is missing or its bytes are not those that were recorded."""
+
+
+class AddressRefused(FactoryError):
+    """A parameter names a file or a service beyond the data roots and the store."""
 
 
 class WeekUnknown(FactoryError):

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-HOME = Path(__file__).resolve().parents[1] / ".stack" / "standalone"
+CHECKOUT = Path(__file__).resolve().parents[1]
+HOME = CHECKOUT / ".stack" / "standalone"
 """Where everything lies when no setting says otherwise: a flow called as a plain function needs no service."""
 
 
@@ -24,6 +25,10 @@ class SettingsError(ValueError):
 
 def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _listed(value: object) -> object:
+    return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
 
 class WeekPlan(BaseModel):
@@ -45,6 +50,8 @@ class Settings(BaseModel):
 
     database_url: str
     snapshot_uri: str
+    data_roots: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    """Folders and fsspec addresses below which a parameter may name files; what lies in the store it may name too."""
     mlflow_tracking_uri: str
     inference_log_path: str | None = None
     drift_threshold: float = Field(default=0.3, ge=0, le=1)
@@ -59,6 +66,7 @@ class Settings(BaseModel):
 
 _VARIABLES = {
     "snapshot_uri": "SNAPSHOT_URI",
+    "data_roots": "DATA_ROOTS",
     "mlflow_tracking_uri": "MLFLOW_TRACKING_URI",
     "inference_log_path": "INFERENCE_LOG_PATH",
     "drift_threshold": "DRIFT_THRESHOLD",
@@ -87,7 +95,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     weeks = {field: environ[name] for field, name in _WEEK_VARIABLES.items() if environ.get(name)}
     values = {
         "database_url": database_url(environ),
-        "snapshot_uri": (HOME / "snapshots").as_uri(),
+        "snapshot_uri": f"file://{HOME / 'snapshots'}",
+        "data_roots": data_folders(environ),
         "mlflow_tracking_uri": f"sqlite:///{HOME / 'mlflow.sqlite'}",
         **given,
     }
@@ -95,6 +104,12 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         return Settings.model_validate({**values, "weeks": weeks})
     except ValidationError as error:
         raise SettingsError(_explain(error)) from error
+
+
+def data_folders(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Where a person puts data for a stack, and for every stack of the checkout; neither has to exist."""
+    home = environ.get("STACK_HOME") or HOME.parent
+    return str(Path(home, "data").absolute()), str(CHECKOUT / "data")
 
 
 def database_url(environ: Mapping[str, str]) -> str:

@@ -59,7 +59,9 @@ def explain_text(
         raise registry.RegistryError(f"model {model!r} has no champion yet: name a version with --version")
     else:
         version = champion
-    (found,) = explain(registry.load_model(client, version), [product_text(text, None)], strongest=strongest)
+    (found,) = explain(
+        registry.load_model(client, version, settings.data_roots), [product_text(text, None)], strongest=strongest
+    )
     return version, found
 
 

@@ -58,10 +58,10 @@ def monitor_and_retrain(
 
     An alarm (more than DRIFT_THRESHOLD of the columns drifted, or one critically) retrains where there is a newer
     snapshot than those trained on, once a drift episode. Skips with a reason below MIN_SAMPLES_FOR_DRIFT and without a
-    champion. Gives `MonitorResult` as a dict; raises RetrainingFailed.
+    champion. Gives `MonitorResult` as a dict; raises RetrainingFailed, and AddressRefused before anything is read.
 
     Args:
-        inference_log_path: A file of predictions to read in the place of the catalogue's log.
+        inference_log_path: A file of predictions below DATA_ROOTS, to read in the place of the catalogue's log.
         force_retrain: Train whether there is drift or not.
         use_case: Whose predictions and models.
         as_of: Where the windows of 7 and 30 days end; at the newest logged prediction when it is not given.

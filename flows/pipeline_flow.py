@@ -71,7 +71,7 @@ def training_pipeline(
     """Train the best candidate on a week's snapshot and register it as challenger.
 
     Gives `TrainingResult` as a dict. Raises WeekUnknown for a week that may not be cut yet
-    (`flows.adapters.datasets.find_week`), LeakageError and NoCandidateError.
+    (`flows.adapters.datasets.find_week`), LeakageError, NoCandidateError and AddressRefused.
 
     Args:
         dataset_run_id: MLflow run whose snapshot is used again.
@@ -80,7 +80,7 @@ def training_pipeline(
         C: Inverse strength of regularisation, in a logistic regression that is trained without comparing candidates.
         auto_promote_threshold: Weighted F1 (0 to 1) from which the promotion is decided at once; null leaves it open.
         use_case: Whose weeks and models.
-        dataset: A snapshot as the weekly DAG hands it over; it comes before all others.
+        dataset: A snapshot as the weekly DAG hands it over, in the store; it comes before all others.
         week: A short name of week_number.
         candidates: The candidates to compare; all when none are named.
         search_trials: So many other settings of the best candidate are tried.
@@ -90,7 +90,7 @@ def training_pipeline(
     log = get_run_logger()
     chosen = dataset or find_dataset(settings, use_case, chosen_week(week_number, week), dataset_run_id)
     log.info("training on %s week %d: %d rows, %d to train on", use_case, chosen.week, chosen.rows, chosen.train_rows)
-    sides = read_sides(chosen)
+    sides = read_sides(settings, chosen)
     refuse_leaks(use_case, sides)
     near_duplicates = find_near_duplicates.submit(use_case, sides)
     fixed = {name: value for name, value in (("max_features", max_features), ("C", C)) if value is not None}
@@ -180,11 +180,11 @@ def find_dataset(settings: Settings, use_case: str, week: int, dataset_run_id: s
 
 
 @task(**NETWORK)
-def read_sides(dataset: DatasetRef) -> Sides:
+def read_sides(settings: Settings, dataset: DatasetRef) -> Sides:
     """Training rows and frozen test set of the snapshot."""
     from flows.adapters import datasets
 
-    return datasets.read_sides(dataset)
+    return datasets.read_sides(settings, dataset)
 
 
 @task(cache_policy=NO_CACHE)

@@ -82,7 +82,7 @@ def promotion(
         result = give_back(settings, case)
     else:
         challenger = find_challenger(settings, case, None if model_version is None else str(model_version))
-        rows: pd.DataFrame = read_rows(challenger)
+        rows: pd.DataFrame = read_rows(settings, challenger)
         costs = measure_costs.submit(settings, case, challenger, rows["text"])  # it waits for another process
         answers: pd.DataFrame = predict(settings, challenger, rows["text"])
         result = decide(settings, case, challenger, rows, answers, costs.result())
@@ -102,11 +102,11 @@ def find_challenger(settings: Settings, case: Case, number: str | None) -> Versi
 
 
 @task(**NETWORK)
-def read_rows(challenger: Version) -> pd.DataFrame:
+def read_rows(settings: Settings, challenger: Version) -> pd.DataFrame:
     """The frozen test set, on which both models are asked; its checksum is verified."""
     from flows.adapters.datasets import read_test
 
-    return read_test(challenger.dataset.test)
+    return read_test(settings, challenger.dataset)
 
 
 @task(**NETWORK)
@@ -114,7 +114,9 @@ def predict(settings: Settings, version: Version, texts: pd.Series) -> pd.DataFr
     """The version's answers to the texts, in their order: predicted_class and confidence."""
     from flows.core import models
 
-    return models.predict(registry.load_model(registry.connect(settings.mlflow_tracking_uri), version), texts)
+    return models.predict(
+        registry.load_model(registry.connect(settings.mlflow_tracking_uri), version, settings.data_roots), texts
+    )
 
 
 @task(**NETWORK)
@@ -131,7 +133,7 @@ def measure_costs(settings: Settings, case: Case, challenger: Version, texts: pd
         if policy.affordable(costs, case.gate):
             return costs
     client = registry.connect(settings.mlflow_tracking_uri)
-    with registry.downloaded(client, challenger) as folder:
+    with registry.downloaded(client, challenger, settings.data_roots) as folder:
         costs = serving_costs.measure_costs(folder, texts)
     registry.tag(client, challenger, {tag: asdict(costs)[name] for name, tag in COST_TAGS.items()})
     return costs

@@ -39,7 +39,7 @@ def score(
 
     Skips when there is no champion, and when it was trained on this week's rows: it would only recite them. May be
     repeated: a prediction's id follows from week, version and product. Gives `ScoreResult` as a dict; raises
-    WeekUnknown as a training does.
+    WeekUnknown and AddressRefused as a training does.
 
     Args:
         use_case: Whose weeks and models.
@@ -47,6 +47,8 @@ def score(
         week_number: The week whose arrivals are scored; a week after the newest is refused.
     """
     settings = read_settings()
+    if dataset is not None:
+        refuse_foreign(settings, dataset)
     champion = find_champion(settings, use_case)
     week = dataset.week if dataset else week_number
     if champion is None:
@@ -68,6 +70,14 @@ def score(
         mean_confidence=float(predictions["confidence"].mean()) if len(predictions) else None,
     )
     return publish(result)
+
+
+@task(**NETWORK)
+def refuse_foreign(settings: Settings, dataset: DatasetRef) -> None:
+    """Nothing, when the dataset that was handed over may be opened; raises AddressRefused."""
+    from flows.adapters import datasets
+
+    datasets.admit(settings, dataset)
 
 
 @task(**NETWORK)
@@ -93,8 +103,8 @@ def predict_arrivals(settings: Settings, champion: Version, dataset: DatasetRef)
     from flows.adapters import datasets, registry
     from flows.core import models
 
-    arrivals = datasets.read_arrivals(dataset)
-    model = registry.load_model(registry.connect(settings.mlflow_tracking_uri), champion)
+    arrivals = datasets.read_arrivals(settings, dataset)
+    model = registry.load_model(registry.connect(settings.mlflow_tracking_uri), champion, settings.data_roots)
     key = f"{dataset.use_case}/week-{dataset.week}/r{dataset.revision}/{champion.model}-v{champion.number}"
     return models.predict(model, arrivals["text"]).assign(
         timestamp=dataset.as_of,

@@ -61,5 +61,5 @@ def _cut(title: str, batches: Iterator[pd.DataFrame]) -> Rows:
         )
         epoch = settings.weeks.epoch
         loading.load(open_catalogue(settings.database_url), batches, source="benchmark", created_at=epoch)
-        sides: Sides = read_sides(cutting.cut_week(settings, "products", as_of=epoch, week=1))
+        sides: Sides = read_sides(settings, cutting.cut_week(settings, "products", as_of=epoch, week=1))
         return Rows(title, sides.train, sides.test)

@@ -1,6 +1,7 @@
 """Which snapshot a run works on, and its rows as the models want them.
 
-Owns the order in which a dataset is looked for. Cutting, checking and reading belong to `factory`.
+Owns the order in which a dataset is looked for, and which one is opened at all: parameters and MLflow's tags name
+addresses at will, so every read passes `admit`. Cutting, checking and reading belong to `factory`.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from factory import checking, cutting, quality, weeks
+from factory import checking, cutting, ledger, quality, weeks
+from factory.addresses import admitted
+from factory.catalogue import open_catalogue
 from factory.contracts import DatasetRef, FileRef
-from factory.errors import WeekUnknown
+from factory.errors import AddressRefused, WeekUnknown
 from factory.settings import Settings
 from factory.snapshots import read_frame
 from factory.text import product_text
@@ -39,7 +42,7 @@ def find_dataset(
     if dataset_run_id is not None:
         from flows.adapters.runs import read_dataset
 
-        return read_dataset(client, dataset_run_id)
+        return read_dataset(client, dataset_run_id, settings.data_roots)
     return find_week(settings, use_case, week)
 
 
@@ -66,20 +69,43 @@ def find_week(settings: Settings, use_case: str, week: int) -> DatasetRef:
     return checking.check_week(settings, cutting.cut_week(settings, use_case, as_of=as_of, week=week))
 
 
-def read_sides(dataset: DatasetRef) -> Sides:
+def admit(settings: Settings, dataset: DatasetRef) -> DatasetRef:
+    """The dataset with the addresses to open: below the store or a data root, else recorded in the catalogue.
+
+    Raises AddressRefused.
+    """
+
+    def opened(address: str) -> str:
+        try:
+            return admitted(settings, address)
+        except AddressRefused:
+            if address in _recorded(settings, dataset.use_case):  # SNAPSHOT_URI was another one then
+                return address
+            raise
+
+    test = dataset.test.model_copy(update={"uri": opened(dataset.test.uri)})
+    return dataset.model_copy(update={"uri": opened(dataset.uri), "test": test})
+
+
+def read_sides(settings: Settings, dataset: DatasetRef) -> Sides:
     """Training rows and frozen test set; checksums are verified. Rows without a label are of no use to either."""
+    dataset = admit(settings, dataset)
     rows = read_frame(dataset, columns=[*TEST_COLUMNS, "side"])
-    return Sides(train=_labelled(rows[rows["side"] == "train"]), test=read_test(dataset.test))
+    return Sides(train=_labelled(rows[rows["side"] == "train"]), test=_read_test(dataset.test))
 
 
-def read_test(test: FileRef) -> pd.DataFrame:
+def read_test(settings: Settings, dataset: DatasetRef) -> pd.DataFrame:
     """The frozen test set: productid, text, prdtypecode, group and described (whether there is a description)."""
+    return _read_test(admit(settings, dataset).test)
+
+
+def _read_test(test: FileRef) -> pd.DataFrame:
     return _labelled(read_frame(test, columns=TEST_COLUMNS))
 
 
-def read_arrivals(dataset: DatasetRef) -> pd.DataFrame:
+def read_arrivals(settings: Settings, dataset: DatasetRef) -> pd.DataFrame:
     """The products that are new in this week: productid and text."""
-    rows = read_frame(dataset, columns=["productid", "designation", "description", "arrived"])
+    rows = read_frame(admit(settings, dataset), columns=["productid", "designation", "description", "arrived"])
     new = rows[rows["arrived"]].reset_index(drop=True)
     return new.assign(text=product_text(new["designation"], new["description"]))[["productid", "text"]]
 
@@ -87,6 +113,13 @@ def read_arrivals(dataset: DatasetRef) -> pd.DataFrame:
 def read_quality(dataset: DatasetRef) -> dict[str, bytes]:
     """The data-quality report of the week by file name (quality.html, quality.json); empty when none was written."""
     return quality.read_report(dataset)
+
+
+def _recorded(settings: Settings, use_case: str) -> set[str]:
+    """Where the snapshots of the use case's weeks lie, as the catalogue has it."""
+    with open_catalogue(settings.database_url).connect() as connection:
+        entries = ledger.read_entries(connection, use_case)
+    return {ref.uri for entry in entries if entry.dataset for ref in (entry.dataset, entry.dataset.test)}
 
 
 def _labelled(rows: pd.DataFrame) -> pd.DataFrame:

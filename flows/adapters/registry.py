@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from factory.contracts import DatasetRef
 from factory.private_files import make_file
+from flows.adapters.artifacts import fetch
 from flows.core.policy import Snapshot
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 DATASET_TAG = "dataset"
 MODEL_FILE = "model.skops"
+LOGGED_MODEL = "models:/"
 MLFLOW_DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # tasks repeat, with backoff and in sight: both would take minutes
     "MLFLOW_UV_AUTO_DETECT": "false",  # a lock file in the working directory is not the model's environment
@@ -104,7 +106,7 @@ def register(
         number = str(standing[0].version)
     else:
         written = {**tags, DATASET_TAG: dataset.model_dump_json()}
-        source = f"models:/{model_id}"
+        source = f"{LOGGED_MODEL}{model_id}"
         number = str(client.create_model_version(model, source, run_id, written, model_id=model_id).version)
     client.set_registered_model_alias(model, CHALLENGER, number)
     return number
@@ -150,20 +152,20 @@ def tag(client: MlflowClient, version: Version, tags: Mapping[str, Any]) -> None
         client.set_model_version_tag(version.model, version.number, key, "" if value is None else str(value))
 
 
-def load_model(client: MlflowClient, version: Version) -> Pipeline:
+def load_model(client: MlflowClient, version: Version, roots: Sequence[str] = ()) -> Pipeline:
     """The version's fitted pipeline, see `read_model`."""
-    with downloaded(client, version) as folder:
+    with downloaded(client, version, roots) as folder:
         return read_model(folder)
 
 
 @contextmanager
-def downloaded(client: MlflowClient, version: Version) -> Iterator[Path]:
-    """The version's files in a folder that goes with the block."""
-    from mlflow.artifacts import download_artifacts
-
+def downloaded(client: MlflowClient, version: Version, roots: Sequence[str] = ()) -> Iterator[Path]:
+    """The version's files in a folder that goes with the block; `roots` and errors as in `artifacts.fetch`."""
+    place = version.source
+    if place.startswith(LOGGED_MODEL):
+        place = client.get_logged_model(place.removeprefix(LOGGED_MODEL)).artifact_location
     with tempfile.TemporaryDirectory() as folder:
-        path = download_artifacts(artifact_uri=version.source, dst_path=folder, tracking_uri=client.tracking_uri)
-        yield Path(path)
+        yield fetch(client, place, roots, folder=folder)
 
 
 def read_model(folder: Path) -> Pipeline:

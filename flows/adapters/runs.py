@@ -10,13 +10,14 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from factory.contracts import DatasetRef
+from flows.adapters.artifacts import fetch
 from flows.adapters.registry import Version, experiment_id
 from flows.adapters.training_record import DATASET_FILE, REFERENCE_FILE, Training
 
@@ -86,16 +87,16 @@ def log_monitoring(
     return run_id
 
 
-def read_dataset(client: MlflowClient, run_id: str) -> DatasetRef:
+def read_dataset(client: MlflowClient, run_id: str, roots: Sequence[str] = ()) -> DatasetRef:
     """The dataset that a training run logged."""
-    return DatasetRef.model_validate_json(Path(_download(client, run_id, DATASET_FILE)).read_bytes())
+    return DatasetRef.model_validate_json(_fetch(client, run_id, DATASET_FILE, roots).read_bytes())
 
 
-def read_reference(client: MlflowClient, watched: Version) -> pd.DataFrame:
+def read_reference(client: MlflowClient, watched: Version, roots: Sequence[str] = ()) -> pd.DataFrame:
     """The version's predictions on the frozen test set: text, predicted_class, confidence, text_length."""
     import pandas as pd
 
-    return pd.read_parquet(_download(client, watched.run_id, REFERENCE_FILE))
+    return pd.read_parquet(_fetch(client, watched.run_id, REFERENCE_FILE, roots))
 
 
 def read_params(client: MlflowClient, run_id: str) -> dict[str, str]:
@@ -178,5 +179,6 @@ def _log_model(client: MlflowClient, run_id: str, model: Pipeline) -> str:
     return str(logged.model_id)
 
 
-def _download(client: MlflowClient, run_id: str, path: str) -> str:
-    return str(client.download_artifacts(run_id, path))
+def _fetch(client: MlflowClient, run_id: str, path: str, roots: Sequence[str]) -> Path:
+    place = str(client.get_run(run_id).info.artifact_uri)
+    return fetch(client, f"{place.rstrip('/')}/{path}", roots)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from factory import use_cases
+from factory.addresses import admitted
 from factory.inference_log import MOST_ROWS, Window, merge_samples
 from factory.settings import Settings
 from flows.adapters.registry import Version
@@ -66,11 +67,14 @@ def read_windows(
 ) -> Windows | Nothing:
     """The windows of the version that made most of the last 7 days' predictions, else of the champion.
 
-    The windows end at `as_of`, else at the newest prediction. `path` names a file that is read in the log's place.
+    The windows end at `as_of`, else at the newest prediction. `path` names a file that is read in the log's place;
+    raises AddressRefused where it is neither the setting's nor below a data root or the store.
     """
     from factory.inference_log import add_groups, count_versions, newest_timestamp, read_window
     from flows.adapters import registry, runs
 
+    if path is not None and path != settings.inference_log_path:  # what the setting names is the operator's word
+        path = admitted(settings, path)
     model = use_cases.get(use_case).model_name
     champion = registry.find_version(client, model, registry.CHAMPION)
     if champion is None:
@@ -98,7 +102,7 @@ def read_windows(
         current=current,
         before=before,
         labelled=labelled,
-        reference=_bounded(runs.read_reference(client, version)),
+        reference=_bounded(runs.read_reference(client, version, settings.data_roots)),
         promised=runs.read_metrics(client, version.run_id),
     )
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
+from pytest_httpserver import HTTPServer
 from sqlalchemy import delete, insert, select
 
 from bridge.contracts import SKIPPED_STATE_NAME
 from factory.catalogue import labels, open_catalogue
 from factory.contracts import MonitorResult, ScoreResult
 from factory.drift_history import claim_retraining, read_looks, read_retrainings
+from factory.errors import AddressRefused
 from factory.inference_log import append, newest_timestamp, read_window
 from flows.monitor_and_retrain import monitor_and_retrain
+from flows.pipeline_flow import training_pipeline
 from flows.retraining import RetrainingFailed
 from flows.scoring import score
 
@@ -204,8 +208,11 @@ def test_a_retraining_that_fails_says_so_and_may_be_tried_again(veteran: Home, c
     assert claim_retraining(engine, "products", failed.until, 30, claimed_by="another run") is None
 
 
-def test_a_file_takes_the_place_of_the_log(veteran: Home, champion: str, tmp_path: Path) -> None:
+def test_a_file_takes_the_place_of_the_log(
+    veteran: Home, champion: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     score(week_number=2)
+    monkeypatch.setenv("DATA_ROOTS", str(tmp_path))
     path = tmp_path / "predictions.csv"
     columns = ["timestamp", "predicted_class", "confidence", "text_length"]
     logged(veteran)[columns].assign(predicted_class="XVI", text_length=2000).to_csv(path, index=False)
@@ -224,3 +231,29 @@ def test_the_window_ends_where_it_is_told_to(veteran: Home, champion: str) -> No
 
     assert result["status"] == "skipped"
     assert result["reason"].startswith("0 predictions in 7 days")
+
+
+def test_a_foreign_address_is_refused_before_anything_is_asked(
+    veteran: Home, prefect: Prefect, champion: str, httpserver: HTTPServer, tmp_path: Path
+) -> None:
+    """Neither fetched nor tried again; what the refusal says stands in the run's state."""
+    here = httpserver.url_for("/log.csv")
+    (tmp_path / "private.csv").write_text("the owner's alone")
+    dataset = veteran.cut(2)
+    elsewhere = dataset.model_copy(update={"test": dataset.test.model_copy(update={"uri": here})})
+    starts: list[Callable[[], object]] = [
+        lambda: monitor_and_retrain(inference_log_path=here),
+        lambda: monitor_and_retrain(inference_log_path=f"simplecache::{here}"),
+        lambda: monitor_and_retrain(inference_log_path=str(tmp_path / "private.csv")),
+        lambda: score(dataset=dataset.model_copy(update={"uri": here, "week": 9})),
+        lambda: score(dataset=elsewhere),
+        lambda: training_pipeline(dataset=elsewhere),
+    ]
+    for start in starts:
+        with pytest.raises(AddressRefused, match=r"DATA_ROOTS|one file"):
+            start()
+    run = prefect.last_run("training-pipeline")
+    assert here in run["state"]["message"]
+    tasks = prefect.post("task_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})
+    assert [task["run_count"] for task in tasks] == [1]
+    assert httpserver.log == []
