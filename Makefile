@@ -22,7 +22,7 @@ help: ## this list
 	@echo "  PREFECT_PORT=4200 MLFLOW_PORT=5000 AIRFLOW_PORT=8080; FREE_PORTS=1 takes whatever is free"
 	@echo "  STACK_HOME=.stack           where databases, logs and files lie; a second folder is a second stack"
 	@echo "  AIRFLOW_SCHEDULE=none       a cron expression lets the weekly DAG run by itself"
-	@echo "  DISCORD_WEBHOOK_URL=        where notifications go; without it they are logged"
+	@echo "  DISCORD_WEBHOOK_URL=        where notifications go (NOTIFY_EMAIL_TO, ...: docs/how-to/notify.md); else they are logged"
 
 python:
 	@command -v $(PYTHON) >/dev/null || { echo "install: there is no $(PYTHON); install Python 3.11, 3.12 or 3.13, or name one: make PYTHON=..." >&2; exit 1; }

@@ -61,7 +61,15 @@ class Reportable(Protocol):
         """Short facts by their label, in the order in which to show them."""
 
     def reservations(self) -> list[str]:
-        """Sentences on what a person should know although the run succeeded; empty when all is well."""
+        """Sentences on what a person should look at although the run succeeded; empty when all is well."""
 
     def links(self) -> dict[str, str]:
         """Addresses of what the run made, by the text to show; empty when there is nothing to open."""
+
+
+@runtime_checkable
+class Newsworthy(Protocol):
+    """A `Reportable` result that has news as well."""
+
+    def news(self) -> list[str]:
+        """Sentences worth reading that ask nothing of anybody, such as why all stays as it is."""

@@ -134,10 +134,9 @@ with DAG(
 
         @task.short_circuit(ignore_downstream_trigger_rules=False)
         def question(judged: dict, dag_run) -> str:
-            """What a person is asked, empty where the gate refuses; Discord hears that an answer is awaited."""
+            """What a person is asked, empty where the gate refuses; people hear that an answer is awaited."""
             from airflow.configuration import conf
 
-            from bridge.notifications.discord import send
             from bridge.notifications.message import Level, Message
             from factory.approval import compose_question
 
@@ -147,7 +146,7 @@ with DAG(
                 links = {"Answer in Airflow": f"{page}/tasks/approve/required_actions"} | result.links()
                 title = f"{dag_run.dag_id}: version {result.challenger_version} awaits approval"
                 message = Message(Level.WARNING, title, (result.reason,), result.facts(), links)
-                send(message, os.environ.get("DISCORD_WEBHOOK_URL"))
+                told.tell(message)
             return asked
 
         # not the ApprovalOperator: it skips the task behind it on a refusal, which then nobody would record

@@ -1,8 +1,9 @@
 """The factory's contracts: what the weekly DAG hands to each Prefect deployment, and what comes back.
 
 Both environments import this module, so that a parameter or a result has one definition. Field names are those of the
-flows' own arguments. Every result tells its facts and reservations (`bridge.contracts.Reportable`). All of them stand
-here, though that makes the module long: a task that waits has stored its result's model as `factory.contracts:<name>`.
+flows' own arguments. Every result tells its facts, reservations and news (`bridge.contracts.Reportable`). All of
+them stand here, though that makes the module long: a task that waits has stored its result's model as
+`factory.contracts:<name>`.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ class _Result(_Contract):
         return {}
 
     def reservations(self) -> list[str]:
+        return []
+
+    def news(self) -> list[str]:
         return []
 
     def links(self) -> dict[str, str]:
@@ -131,9 +135,10 @@ class TrainingResult(_Result):
         }
 
     def reservations(self) -> list[str]:
-        failed = [f"Candidate {name} failed: {reason}" for name, reason in self.failed_candidates.items()]
-        unpromoted = [f"Not promoted: {self.reason}"] if self.promotion_decided and not self.promoted else []
-        return [*unpromoted, *failed]
+        return [f"Candidate {name} failed: {reason}" for name, reason in self.failed_candidates.items()]
+
+    def news(self) -> list[str]:
+        return [f"Not promoted: {self.reason}"] if self.promotion_decided and not self.promoted else []
 
     def _with_interval(self, name: str) -> str:
         bounds = self.intervals.get(name)
@@ -210,7 +215,17 @@ class PromotionResult(_Result):
     def reservations(self) -> list[str]:
         if self.rolled_back:
             return [f"Champion {self.reason}"]
-        return [] if self.promoted else [f"Not promoted: {self.reason}"]
+        return self._unpromoted() if self._asks_for_somebody() else []
+
+    def news(self) -> list[str]:
+        return [] if self._asks_for_somebody() else self._unpromoted()
+
+    def _asks_for_somebody(self) -> bool:
+        """A champion that is kept asks for nobody; none at all does, and so does an approval that nobody gave."""
+        return self.champion_version is None or (self.rule == "approval" and self.rejected_by is None)
+
+    def _unpromoted(self) -> list[str]:
+        return [] if self.promoted or self.rolled_back else [f"Not promoted: {self.reason}"]
 
     def links(self) -> dict[str, str]:
         return {"Model card": self.card_url} if self.card_url else {}
@@ -238,7 +253,7 @@ class ScoreResult(_Result):
     def facts(self) -> dict[str, str]:
         return {"Scored": f"{self.rows:,}"}
 
-    def reservations(self) -> list[str]:
+    def news(self) -> list[str]:
         return [f"Scoring skipped: {self.reason}"] if self.status == "skipped" else []
 
 
@@ -335,8 +350,6 @@ class MonitorResult(_Result):
         return said
 
     def reservations(self) -> list[str]:
-        if self.status == "skipped":
-            return [f"Monitoring skipped: {self.reason}"]
         said = []
         if self.drift_detected or self.level != "stable":
             said.append(f"Drift: {self.reason}")
@@ -346,7 +359,14 @@ class MonitorResult(_Result):
                 f"Live F1 {live.f1_weighted:.3f} over {live.labelled:,} labelled predictions is below the promised "
                 f"{live.promised:.3f}"
             )
-        return [*said, f"Retraining: {self.retraining}"] if self.retraining else said
+        return [*said, *self._retraining()] if said else []
+
+    def news(self) -> list[str]:
+        skipped = [f"Monitoring skipped: {self.reason}"] if self.status == "skipped" else []
+        return [*skipped, *([] if self.reservations() else self._retraining())]
+
+    def _retraining(self) -> list[str]:
+        return [f"Retraining: {self.retraining}"] if self.retraining else []
 
     def links(self) -> dict[str, str]:
         card = ((self.retrain_result or {}).get("promotion") or {}).get("card_url")

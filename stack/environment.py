@@ -119,13 +119,13 @@ auth_cache_ttl_seconds = 600
 
 
 def factory_environment(settings: StackSettings, identity: Identity, urls: DatabaseUrls) -> dict[str, str]:
-    """What `factory.settings` reads, the same for both sides, and the address for notifications if there is one."""
-    discord = {"DISCORD_WEBHOOK_URL": settings.discord_webhook_url} if settings.discord_webhook_url else {}
+    """What `factory.settings` reads, the same for both sides, and who hears of runs."""
     return {
         **settings.factory,
-        **discord,
+        **settings.notify,
         "DATABASE_URL": urls.catalogue,
-        "SNAPSHOT_URI": (settings.home.path / "snapshots").as_uri(),
+        "STACK_HOME": str(settings.home.path),
+        "SNAPSHOT_URI": f"file://{settings.home.path / 'snapshots'}",
         "MLFLOW_TRACKING_URI": settings.mlflow_url,
         "WEEK_EPOCH": identity.week_epoch,
         "AIRFLOW_UI_URL": settings.airflow_url,

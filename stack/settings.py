@@ -23,9 +23,11 @@ _PASSED = re.compile(
     r"|(HTTP|HTTPS|ALL|NO)_PROXY|(http|https|all|no)_proxy"
 )
 _FACTORY = re.compile(
-    r"DRIFT_THRESHOLD|MIN_SAMPLES_FOR_DRIFT|RETRAIN_COOLDOWN_DAYS|INFERENCE_LOG_PATH|PROMOTION_APPROVAL"
+    r"DRIFT_THRESHOLD|MIN_SAMPLES_FOR_DRIFT|RETRAIN_COOLDOWN_DAYS|INFERENCE_LOG_PATH|DATA_ROOTS|PROMOTION_APPROVAL"
     r"|WEEK_(FIRST_SHARE|WEEKLY_SHARE|TEST_SHARE|SEED)"
 )
+
+_NOTIFY = re.compile(r"DISCORD_WEBHOOK_URL|NOTIFY_(APPRISE_URLS|SLACK_CONN_ID|EMAIL_TO|SMTP_CONN_ID)")
 
 
 class StackError(Exception):
@@ -85,7 +87,8 @@ class Home:
 
 @dataclass(frozen=True, slots=True)
 class StackSettings:
-    """`database` is `embedded`, `sqlite` or a PostgreSQL URL; `passed` is what services get of the user's shell."""
+    """`database` is `embedded`, `sqlite` or a PostgreSQL URL; `passed` is what services get of the user's shell,
+    `notify` who hears of runs."""
 
     home: Home
     prefect_port: int
@@ -93,8 +96,8 @@ class StackSettings:
     airflow_port: int
     database: str
     airflow_schedule: str
-    discord_webhook_url: str | None = None
     passed: Mapping[str, str] = field(default_factory=dict)
+    notify: Mapping[str, str] = field(default_factory=dict)
     factory: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -116,11 +119,10 @@ class StackSettings:
 
     def variables(self) -> dict[str, str]:
         """The environment from which the same settings are read again."""
-        discord = {"DISCORD_WEBHOOK_URL": self.discord_webhook_url} if self.discord_webhook_url else {}
         return {
             **self.passed,
             **self.factory,
-            **discord,
+            **self.notify,
             **{name: str(port) for name, port in self.ports.items()},
             "STACK_HOME": str(self.home.path),
             "DATABASE": self.database,
@@ -145,8 +147,8 @@ def read_stack_settings(environ: Mapping[str, str] = os.environ) -> StackSetting
         airflow_port=ports["AIRFLOW_PORT"],
         database=_database(environ.get("DATABASE") or "embedded"),
         airflow_schedule=environ.get("AIRFLOW_SCHEDULE") or "none",
-        discord_webhook_url=environ.get("DISCORD_WEBHOOK_URL") or None,
         passed={name: value for name, value in environ.items() if _PASSED.fullmatch(name)},
+        notify={name: value for name, value in environ.items() if value and _NOTIFY.fullmatch(name)},
         factory={name: value for name, value in environ.items() if value and _FACTORY.fullmatch(name)},
     )
 

@@ -12,7 +12,8 @@ from airflow.configuration import conf
 from airflow.sdk import BaseNotifier
 from pydantic import BaseModel, ValidationError
 
-from bridge.contracts import Reportable
+from bridge.contracts import Newsworthy, Reportable
+from bridge.in_airflow.channels import send_by_email, send_to_slack
 from bridge.in_airflow.links import FLOW_RUN_URL_KEY
 from bridge.notifications.discord import send
 from bridge.notifications.message import Message, compose
@@ -23,7 +24,7 @@ SUCCESS = "success"
 
 
 class BridgeNotifier(BaseNotifier):
-    """One Discord message a DAG run.
+    """One message a DAG run: in Discord, in Slack and by e-mail, wherever there is somebody to tell.
 
     As the DAG's `on_success_callback`: what the run's results tell, green or yellow. As a task's `on_failure_callback`
     (give it to `default_args`): red, with the failed task, the reason and the links. As the DAG's
@@ -32,8 +33,13 @@ class BridgeNotifier(BaseNotifier):
 
     :param results: by task id, the `Reportable` model of what that task pushes; told in this order.
     :param links: further links by the text to show, such as MLflow's address.
-    :param webhook_url: Discord's address; without it DISCORD_WEBHOOK_URL is read when there is something to say, and
-        without that the message is logged.
+    What is not given is read when there is something to say, from the variable named; without any channel the message
+    is logged.
+
+    :param webhook_url: Discord's address (DISCORD_WEBHOOK_URL).
+    :param slack_conn_id: a connection of type `slackwebhook` (NOTIFY_SLACK_CONN_ID).
+    :param email_to: who gets an e-mail (NOTIFY_EMAIL_TO, separated by commas).
+    :param smtp_conn_id: a connection of type `smtp` (NOTIFY_SMTP_CONN_ID, else `smtp_default`).
     """
 
     template_fields: Sequence[str] = ()
@@ -43,15 +49,35 @@ class BridgeNotifier(BaseNotifier):
         results: Mapping[str, type[BaseModel]] | None = None,
         links: Mapping[str, str] | None = None,
         webhook_url: str | None = None,
+        slack_conn_id: str | None = None,
+        email_to: str | Sequence[str] | None = None,
+        smtp_conn_id: str | None = None,
     ) -> None:
         super().__init__()
         self.results = dict(results or {})
         self.links = dict(links or {})
         self.webhook_url = webhook_url
+        self.slack_conn_id = slack_conn_id
+        self.email_to = email_to
+        self.smtp_conn_id = smtp_conn_id
 
     def notify(self, context: Mapping[str, Any]) -> None:
-        """Send the message; never raises for Discord's sake."""
-        send(self.compose(context), self.webhook_url or os.environ.get("DISCORD_WEBHOOK_URL"))
+        """Send the message; never raises for a channel's sake."""
+        self.tell(self.compose(context))
+
+    def tell(self, message: Message) -> None:
+        """Send a message of one's own the same way."""
+        webhook_url = self.webhook_url or os.environ.get("DISCORD_WEBHOOK_URL")
+        slack_conn_id = self.slack_conn_id or os.environ.get("NOTIFY_SLACK_CONN_ID")
+        email_to = self.email_to or os.environ.get("NOTIFY_EMAIL_TO")
+        if webhook_url or not (slack_conn_id or email_to):
+            send(message, webhook_url)
+        if slack_conn_id:
+            send_to_slack(message, slack_conn_id)
+        if email_to:
+            send_by_email(
+                message, email_to, self.smtp_conn_id or os.environ.get("NOTIFY_SMTP_CONN_ID") or "smtp_default"
+            )
 
     def compose(self, context: Mapping[str, Any]) -> Message:
         """The message for the run that `context` is about; of a mapped task's member, for that member alone."""
@@ -118,6 +144,10 @@ class Numbered:
 
     def reservations(self) -> list[str]:
         return [self._named(sentence) for sentence in self.result.reservations()]
+
+    def news(self) -> list[str]:
+        told = self.result.news() if isinstance(self.result, Newsworthy) else []
+        return [self._named(sentence) for sentence in told]
 
     def links(self) -> dict[str, str]:
         return {self._named(text): url for text, url in self.result.links().items()}

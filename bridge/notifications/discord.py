@@ -1,38 +1,24 @@
 """How a notification reaches Discord: bounded in time, never raising, its address never shown.
 
-Owns the sending and its failures. What is said is `bridge.notifications.message`'s business.
+Owns what Discord's answers mean. What is said is `bridge.notifications.message`'s business.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bridge.notifications.delivery import BUDGET_SECONDS, Delivery, deliver, silenced
 from bridge.notifications.message import Message
 
 if TYPE_CHECKING:
     from requests import Response
 
-BUDGET_SECONDS = 10.0
-"""No pipeline waits longer than this for a message, whatever Discord does."""
-
 REQUEST_TIMEOUT_SECONDS = 4.0
 PAUSE_SECONDS = 0.5
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What became of a message; `problem` is empty when it was sent."""
-
-    sent: bool
-    problem: str = ""
 
 
 def send(message: Message, webhook_url: str | None, *, budget_seconds: float = BUDGET_SECONDS) -> Delivery:
@@ -44,20 +30,10 @@ def send(message: Message, webhook_url: str | None, *, budget_seconds: float = B
     if not webhook_url:
         log.info("No Discord address is configured; this would have been sent:\n%s", message.as_text())
         return Delivery(sent=False, problem="no address is configured")
-    outcome: list[Delivery] = []
     deadline = time.monotonic() + budget_seconds
-
-    def attempt() -> None:
-        outcome.append(_send_until(deadline, message, webhook_url))
-
-    # A request's own timeout does not bound an answer that drips in byte by byte; a thread that is left behind does.
-    thread = threading.Thread(target=attempt, name="discord", daemon=True)
-    thread.start()
-    thread.join(budget_seconds)
-    delivery = outcome[0] if outcome else Delivery(sent=False, problem=f"no answer within {budget_seconds:g} s")
-    if not delivery.sent:
-        log.warning("Discord was not told (%s); this would have been sent:\n%s", delivery.problem, message.as_text())
-    return delivery
+    return deliver(
+        "Discord", message, lambda: _send_until(deadline, message, webhook_url), budget_seconds=budget_seconds
+    )
 
 
 def _send_until(deadline: float, message: Message, webhook_url: str) -> Delivery:
@@ -67,7 +43,7 @@ def _send_until(deadline: float, message: Message, webhook_url: str) -> Delivery
     while (left := deadline - time.monotonic()) > 0:
         pause = PAUSE_SECONDS
         try:
-            with _quiet_libraries():
+            with silenced("urllib3.connectionpool"):  # at DEBUG it prints request paths, the token among them
                 response = _post(message, webhook_url, min(left, REQUEST_TIMEOUT_SECONDS))
         except RequestException as error:
             problem = type(error).__name__  # its text holds the address
@@ -106,18 +82,3 @@ def _retry_after_seconds(response: Response) -> float:
         except ValueError:
             return PAUSE_SECONDS
     return seconds if seconds >= 0 else PAUSE_SECONDS  # neither negative nor "nan"
-
-
-@contextmanager
-def _quiet_libraries() -> Iterator[None]:
-    """Keep the address out of the log: urllib3 prints request paths, and with them the webhook's token, at DEBUG."""
-    logger = logging.getLogger("urllib3.connectionpool")
-
-    def refuse(_: logging.LogRecord) -> bool:
-        return False
-
-    logger.addFilter(refuse)
-    try:
-        yield
-    finally:
-        logger.removeFilter(refuse)

@@ -27,7 +27,7 @@ _SIGNS = re.compile(
     """,
     re.VERBOSE,
 )
-_SAFE_IN_ADDRESS = "!#$%&'*+,-./:;=?@[]_~"
+SAFE_IN_ADDRESS = "!#$%&'*+,-./:;=?@[]_~"
 
 
 def width(text: str) -> int:
@@ -45,11 +45,16 @@ def lines(foreign: str, limit: int) -> str:
     return _cut(as_lines(foreign), limit)
 
 
+def is_address(text: str) -> bool:
+    """Whether it is an address of the web."""
+    return re.match(r"https?://[^\s/]", text) is not None
+
+
 def link(text: str, address: str) -> str:
     """A link of that text; empty where the address is none of the web."""
-    if not re.match(r"https?://[^\s/]", address):
+    if not is_address(address):
         return ""
-    escaped = quote(address, safe=_SAFE_IN_ADDRESS, errors="replace")
+    escaped = quote(address, safe=SAFE_IN_ADDRESS, errors="replace")
     return f"[{line(text, 100)}]({escaped})"
 
 

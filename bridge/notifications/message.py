@@ -1,7 +1,7 @@
-"""What a notification says: one run, told in one embed.
+"""What a notification says of one run.
 
-Pure: composes a `Message` from results and links, and renders it as Discord's embed within Discord's limits. Sends
-nothing and knows no address.
+Pure: composes a `Message` from results and links, and renders it as text and as Discord's embed within its limits.
+Sends nothing and knows no address.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from bridge.contracts import Reportable
+from bridge.contracts import Newsworthy, Reportable
 from bridge.notifications import markdown
 from bridge.plain_text import as_line, as_lines
 
@@ -29,7 +29,7 @@ _GAP = "\n\n"
 
 
 class Level(Enum):
-    """How a run went, with the colour of its embed."""
+    """How a run went, with its colour: yellow is for what a person should look at."""
 
     SUCCESS = 0x2E7D32
     WARNING = 0xF9A825
@@ -109,14 +109,16 @@ def compose(
 ) -> Message:
     """The message for one run.
 
-    Red with the reason when `failure` is given; yellow when a result has reservations; green otherwise. Facts come in
-    the order of `results`, and so do their links behind those given; a later one of the same name wins.
+    Red with the reason when `failure` is given; yellow when a result has reservations, so that there is something to
+    look at; green otherwise, news or none. Facts come in the order of `results`, and so do their links behind those
+    given; a later one of the same name wins.
     """
     facts = {name: value for result in results for name, value in result.facts().items()}
     reservations = [sentence for result in results for sentence in result.reservations()]
+    news = [sentence for result in results if isinstance(result, Newsworthy) for sentence in result.news()]
     if failure is not None:
-        level, sentences = Level.FAILURE, [failure, *reservations]
+        level, sentences = Level.FAILURE, [failure, *reservations, *news]
     else:
-        level, sentences = (Level.WARNING if reservations else Level.SUCCESS), reservations
+        level, sentences = (Level.WARNING if reservations else Level.SUCCESS), [*reservations, *news]
     opened = dict(links or {}) | {text: url for result in results for text, url in result.links().items()}
     return Message(level, title, tuple(sentences), facts, opened)

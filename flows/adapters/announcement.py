@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from prefect.flows import FlowStateHook
 
 
+DISCORD, APPRISE = "DISCORD_WEBHOOK_URL", "NOTIFY_APPRISE_URLS"
+"""The variables with the addresses of whoever may be told."""
+
+
 def teller(flow_run: FlowRun | None) -> str:
     """Who tells people about this run, as a short sentence; empty when nobody else does and it is up to Prefect."""
     if flow_run is None:
@@ -36,7 +40,8 @@ def announcement_of(flow_run: FlowRun | None) -> str:
     """What becomes of the news of this run, as a sentence for its result."""
     if told := teller(flow_run):
         return told
-    return "Discord is told when the run ends" if os.environ.get("DISCORD_WEBHOOK_URL") else "no address is configured"
+    channels = [name for name, variable in (("Discord", DISCORD), ("Apprise", APPRISE)) if os.environ.get(variable)]
+    return f"told when the run ends: {', '.join(channels)}" if channels else "no address is configured"
 
 
 def announce_result(contract: type[BaseModel]) -> FlowStateHook[..., Any]:
@@ -64,16 +69,19 @@ def announce_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> N
 def _tell(
     flow: Flow[..., Any], flow_run: FlowRun, *, results: tuple[Reportable, ...] = (), failure: str | None = None
 ) -> None:
-    from bridge.notifications.discord import send
+    from bridge.notifications import discord, through_apprise
     from bridge.notifications.message import compose
 
     use_case = flow_run.parameters.get("use_case", "products")
     title = f"{flow.name}/{use_case}: {flow_run.name}"
     message = compose(title, results=results, failure=failure, links=_links(read_settings(), flow_run, results))
-    delivery = send(message, os.environ.get("DISCORD_WEBHOOK_URL"))
-    if not delivery.sent:
+    webhook_url, services = os.environ.get(DISCORD), os.environ.get(APPRISE)
+    deliveries = [discord.send(message, webhook_url)] if webhook_url or not services else []
+    if services:
+        deliveries += through_apprise.send(message, services)
+    if problems := [delivery.problem for delivery in deliveries if not delivery.sent]:
         log = flow_run_logger(flow_run, flow)
-        log.info("Discord was not told (%s). It would have read:\n%s", delivery.problem, message.as_text())
+        log.info("Not everybody was told (%s). The message:\n%s", "; ".join(problems), message.as_text())
 
 
 def _links(settings: Settings, flow_run: FlowRun, results: tuple[Reportable, ...]) -> dict[str, str]:

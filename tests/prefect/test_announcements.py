@@ -15,6 +15,7 @@ from bridge.notifications.message import Level
 from flows.monitor_and_retrain import monitor_and_retrain
 from flows.pipeline_flow import training_pipeline
 from flows.promotion import promotion
+from tests.mail_sink import mail_sink
 
 if TYPE_CHECKING:
     from tests.prefect.conftest import Home
@@ -63,9 +64,29 @@ def test_a_failure_is_told_with_its_reason(heard: Heard, flow: Callable[..., Any
     assert "no use case 'unknown'" in embed["description"]
 
 
-def test_a_challenger_that_loses_is_told_with_a_reservation(heard: Heard) -> None:
+def test_a_challenger_that_loses_is_news_and_no_warning(heard: Heard) -> None:
     result = training_pipeline(week=1, max_features=800, auto_promote_threshold=1.0)
 
     (embed,) = heard
-    assert embed["color"] == Level.WARNING.value
+    assert embed["color"] == Level.SUCCESS.value
     assert f"Not promoted: {result['reason']}" in embed["description"]
+
+
+def test_apprises_services_hear_it_too(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
+    with mail_sink() as sink:
+        address = f"mailto://127.0.0.1:{sink.port}?from=prefect@example.org&to=team@example.org"
+        monkeypatch.setenv("NOTIFY_APPRISE_URLS", address)
+        with pytest.raises(KeyError):
+            promotion(use_case="unknown")
+    [found] = sink.mails
+    assert "promotion/unknown" in found["Subject"]
+    assert len(heard) == 1
+
+
+def test_without_discord_apprise_alone_is_told(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    with mail_sink() as sink:
+        address = f"mailto://127.0.0.1:{sink.port}?from=prefect@example.org&to=team@example.org"
+        monkeypatch.setenv("NOTIFY_APPRISE_URLS", address)
+        result = monitor_and_retrain()
+    assert result["notification"] == "told when the run ends: Apprise"
+    assert len(sink.mails) == 1

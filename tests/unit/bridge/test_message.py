@@ -40,6 +40,14 @@ class Result:
         return self.opened
 
 
+@dataclass
+class Told(Result):
+    heard: list[str] = field(default_factory=list)
+
+    def news(self) -> list[str]:
+        return self.heard
+
+
 def test_all_well_is_green() -> None:
     message = compose("weekly", results=[Result({"F1": ".88"})], links={"Airflow": "http://a"})
     assert message.level is Level.SUCCESS
@@ -50,6 +58,15 @@ def test_a_reservation_is_yellow_and_said() -> None:
     message = compose("weekly", results=[Result(), Result(doubts=["Not promoted: a tie"])])
     assert message.level is Level.WARNING
     assert message.sentences == ("Not promoted: a tie",)
+
+
+def test_news_are_said_and_keep_it_green() -> None:
+    message = compose("weekly", results=[Result(), Told(heard=["Not promoted: a tie"])])
+    assert message.level is Level.SUCCESS
+    assert message.sentences == ("Not promoted: a tie",)
+    doubted = compose("weekly", results=[Told(doubts=["a doubt"], heard=["some news"])])
+    assert doubted.level is Level.WARNING
+    assert doubted.sentences == ("a doubt", "some news")
 
 
 def test_a_failure_is_red_whatever_else_there_is() -> None:

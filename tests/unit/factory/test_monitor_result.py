@@ -64,3 +64,13 @@ def test_live_f1_is_told_beside_the_promise_and_reserved_below_it() -> None:
     (said,) = result(live=live).reservations()
     assert "Live F1 0.700 over 900 labelled predictions is below the promised 0.800" in said
     assert result(live=live.model_copy(update={"high": 0.79})).reservations() == []
+
+
+def test_what_asks_nothing_of_anybody_is_news() -> None:
+    skipped = result(status="skipped", reason="no prediction is logged yet")
+    assert (skipped.reservations(), skipped.news()) == ([], ["Monitoring skipped: no prediction is logged yet"])
+    forced = result(retraining="retrained on week 3: version 4 promoted")
+    assert (forced.reservations(), forced.news()) == ([], ["Retraining: retrained on week 3: version 4 promoted"])
+    alarm = result(level="critical", retraining="no newer snapshot")
+    assert len(alarm.reservations()) == 2
+    assert alarm.news() == []

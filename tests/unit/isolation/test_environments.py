@@ -88,6 +88,7 @@ def test_exactly_one_side_is_installed() -> None:
         ("bridge.parameters", set()),
         ("bridge.notifications.message", set()),
         ("bridge.notifications.discord", set()),
+        ("bridge.notifications.through_apprise", set()),
         ("bridge.prefect_api.wire", set()),
         ("bridge.prefect_api.client", {"httpx"}),
         ("bridge.waiting.shared", {"httpx", "websockets"}),
@@ -106,6 +107,7 @@ def test_a_module_imports_what_it_needs_opens_nothing_and_reads_no_setting(modul
     assert packages(found) & HEAVY == heavy
     assert found["opened"] == []
     ours = ("PREFECT", "AIRFLOW", "MLFLOW", "DATABASE", "POSTGRES", "DISCORD", "SNAPSHOT", "WEEK", "DRIFT", "INFERENCE")
+    ours += ("DATA_ROOTS", "NOTIFY")
     assert [name for name in found["read"] if name.startswith(ours)] == []
 
 
