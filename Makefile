@@ -1,8 +1,9 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the others.
 .DEFAULT_GOAL := help
-.PHONY: help python installed install install-test demo up down status logs test test-all test-browser test-busy test-faults test-matrix test-model test-sqlite test-wheel bench-control-page bench-cycle bench-dataset bench-drift bench-task-end bench-training bench-waits pictures lint env lock wheel clean
+.PHONY: help python installed install install-test demo up down shell status logs test test-all test-browser test-docs test-busy test-faults test-matrix test-model test-sqlite test-wheel bench-control-page bench-cycle bench-dataset bench-drift bench-task-end bench-training bench-waits pictures lint env lock wheel clean
 
 PYTHON ?= python3
+export PYTHON
 ML := .venv-ml/bin
 AIRFLOW := .venv-airflow/bin
 UV := .venv-tools/bin/uv
@@ -25,16 +26,16 @@ help: ## this list
 	@echo "  DISCORD_WEBHOOK_URL=        where notifications go (NOTIFY_EMAIL_TO, ...: docs/how-to/notify.md); else they are logged"
 
 python:
-	@command -v $(PYTHON) >/dev/null || { echo "install: there is no $(PYTHON); install Python 3.11, 3.12 or 3.13, or name one: make PYTHON=..." >&2; exit 1; }
+	@command -v "$$PYTHON" >/dev/null || { echo "install: there is no $$PYTHON; install Python 3.11, 3.12 or 3.13, or name one: make PYTHON=..." >&2; exit 1; }
 
 install: python ## install both environments (nothing, when they are as the requirements say)
-	@exec $(PYTHON) stack/install.py run
+	@exec "$$PYTHON" stack/install.py run
 
 install-test: python
-	@exec $(PYTHON) stack/install.py test
+	@exec "$$PYTHON" stack/install.py test
 
 demo: install ## run three weeks on the real stack; a running stack is used and stays (ONCE=1: stop and exit at the end)
-	@$(STACK) demo $(if $(ONCE),--once)
+	@$(STACK) demo
 
 up: install ## start the stack and leave it running
 	@$(STACK) up
@@ -42,29 +43,35 @@ up: install ## start the stack and leave it running
 down: installed ## end the stack, and whatever an earlier one left behind
 	@$(STACK) down
 
+shell: installed ## a shell in which bridge, prefect, mlflow, airflow and python are those of the stack
+	@$(STACK) shell
+
 status: installed ## services with state, memory, CPU and address
 	@$(STACK) status
 
 logs: installed ## the services' logs (SERVICE=mlflow for one)
-	@$(STACK) logs $(SERVICE)
+	@$(STACK) logs $(if $(SERVICE),"$$SERVICE")
 
 installed:
 	@[ -x $(ML)/python ] || { echo "nothing is installed here yet: make install" >&2; exit 1; }
 
 test: install-test ## every test but the long ones, in lanes side by side (LANES="contract faults": these)
-	@exec $(ML)/python -m tests.suite $(LANES)
+	@exec $(ML)/python -m tests.suite $$LANES
 
-test-all: test test-sqlite test-wheel test-model test-faults test-browser test-matrix ## every test there is
+test-all: test test-docs test-sqlite test-wheel test-model test-faults test-browser test-matrix ## every test there is
 
 test-busy: install-test ## the tests three times, beside a busy loop on every core (TIMES=3)
-	@exec $(ML)/python -m tests.suite --busy $(or $(TIMES),3) $(LANES)
+	@exec $(ML)/python -m tests.suite --busy "$${TIMES:-3}" $$LANES
+
+test-docs: install-test ## every command of README.md and docs/ as it is written, on a stack after two weeks (5 minutes)
+	$(ML)/python -m pytest tests/e2e/test_documented_commands.py
 
 test-sqlite: install-test ## a week through the whole stack without PostgreSQL
 	$(ML)/python -m pytest tests/e2e/test_sqlite.py
 
 $(BROWSER)/pytest: requirements/browser.txt
-	@$(PYTHON) stack/install.py tools
-	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv-browser
+	@"$$PYTHON" stack/install.py tools
+	$(UV) venv --quiet --allow-existing --python "$$PYTHON" .venv-browser
 	$(UV) pip sync --quiet --require-hashes --python $(BROWSER)/python requirements/browser.txt
 	@touch $@
 
@@ -75,26 +82,26 @@ pictures: install $(BROWSER)/pytest ## take the pictures of docs/pictures/contro
 	$(BROWSER)/python -m pytest tests/browser --pictures docs/pictures/control-page
 
 test-faults: install-test ## 180 seeded fault runs of the bridge, 20 through Airflow (25 minutes; START=seed: fresh ones; RESUME=file: go on there)
-	$(AIRFLOW)/python -m tests.faults.run --count 180 $(if $(START),--start $(START)) $(if $(RESUME),--resume $(RESUME))
-	$(AIRFLOW)/python -m tests.faults.through_airflow --count 20 $(if $(START),--start $(START)) $(if $(RESUME),--resume $(RESUME).airflow)
+	$(AIRFLOW)/python -m tests.faults.run --count 180 $(if $(START),--start "$$START") $(if $(RESUME),--resume "$$RESUME")
+	$(AIRFLOW)/python -m tests.faults.through_airflow --count 20 $(if $(START),--start "$$START") $(if $(RESUME),--resume "$$RESUME.airflow")
 
 test-wheel: install-test ## the wheel, in a new environment with Airflow alone, against a real Prefect
-	@$(PYTHON) stack/install.py tools
+	@"$$PYTHON" stack/install.py tools
 	$(ML)/python -m pytest tests/wheel
 
 test-matrix: install-test ## each supported Airflow, Prefect and Python, one after the other (30 minutes; ONLY=airflow-3.2: such alone)
-	@$(PYTHON) stack/install.py tools
-	@$(ML)/python -m tests.matrix.run $(addprefix --only ,$(ONLY))
+	@"$$PYTHON" stack/install.py tools
+	@$(ML)/python -m tests.matrix.run $(if $(ONLY),$$(printf " --only %s" $$ONLY))
 
 test-model: install-test ## a trained model, in a new environment with its own requirements alone
-	@$(PYTHON) stack/install.py tools
+	@"$$PYTHON" stack/install.py tools
 	$(ML)/python -m pytest tests/model
 
 bench-dataset: install-test ## loading, cutting and checking beside pandas, at 84,916 and 1 million products (8 minutes; ROWS=10000000: 45)
-	@exec $(ML)/python -m benchmarks.dataset $(if $(ROWS),--rows $(ROWS))
+	@exec $(ML)/python -m benchmarks.dataset $(if $(ROWS),--rows "$$ROWS")
 
 bench-drift: install-test ## is drift found in its week, are quiet weeks left alone, what does a million cost (8 minutes; PRICERUNNER=file: real offers too)
-	@exec $(ML)/python -m benchmarks.monitoring $(if $(PRICERUNNER),--offers $(PRICERUNNER))
+	@exec $(ML)/python -m benchmarks.monitoring $(if $(PRICERUNNER),--offers "$$PRICERUNNER")
 
 bench-control-page: install-test ## what the control page costs Prefect and its viewers at 10,000 runs (4 minutes)
 	@exec $(AIRFLOW)/python -m benchmarks.control_page
@@ -103,11 +110,11 @@ bench-task-end: install-test ## from a flow run's end to its task's end, beside 
 	@exec $(ML)/python -m benchmarks.task_end
 
 bench-waits: install-test ## what waiting for flow runs costs, beside polling and Prefect's own (35 minutes; QUICK=1: a try)
-	@exec $(ML)/python -m benchmarks.waits $(if $(QUICK),--quick)
+	@exec $(ML)/python -m benchmarks.waits
 
 bench-training: install-test ## a training at 84,916 rows beside the common recipe (5 minutes; PRICERUNNER=file: real offers too)
 	@exec $(ML)/python -m benchmarks.training
-	$(if $(PRICERUNNER),@$(ML)/python -m benchmarks.training --pricerunner $(PRICERUNNER))
+	$(if $(PRICERUNNER),@$(ML)/python -m benchmarks.training --pricerunner "$$PRICERUNNER")
 
 bench-cycle: install-test ## a week through Airflow and Prefect, beside the same work in one script (15 minutes)
 	@exec $(ML)/python -m benchmarks.cycle
@@ -120,16 +127,15 @@ lint: install-test ## ruff, mypy and the import rules
 	$(ML)/lint-imports
 
 env: python ## write .env with random secrets for docker compose
-	@exec $(PYTHON) docker/make_env.py
+	@exec "$$PYTHON" docker/make_env.py
 
 lock: python ## resolve pyproject.toml anew and export requirements/*.txt
-	@$(PYTHON) stack/install.py tools
+	@"$$PYTHON" stack/install.py tools
 	@exec sh stack/lock.sh $(UV)
 
 wheel: python ## build the wheel of the bridge into dist/
-	@$(PYTHON) stack/install.py tools
+	@"$$PYTHON" stack/install.py tools
 	$(UV) build --wheel
 
-clean: ## end the stack, then remove environments, databases and caches
-	@if [ -x $(ML)/python ]; then $(ML)/python -m stack down; fi
-	rm -rf .venv-tools .venv-airflow .venv-ml .venv-browser $(or $(STACK_HOME),.stack) dist .mypy_cache .ruff_cache .pytest_cache
+clean: python ## end the stack, then remove it, environments and caches (a folder that no stack made is left alone)
+	@exec "$$PYTHON" stack/clean.py

@@ -15,6 +15,7 @@ from typing import Any
 
 from bridge.errors import ConnectionMisconfigured
 from bridge.prefect_api.connection import PrefectConnection, cloud_page
+from bridge.switches import read_switch
 
 NO_ADDRESS = (
     "No Prefect API is known. Set PREFECT_API_URL (like http://127.0.0.1:4200/api), give --api-url, "
@@ -43,7 +44,7 @@ def find_connection(
     address = api_url or settings.get("PREFECT_API_URL")
     if not address:
         raise ConnectionMisconfigured(NO_ADDRESS)
-    insecure = settings.get("PREFECT_API_TLS_INSECURE_SKIP_VERIFY", "").lower() in {"1", "true", "yes", "on"}
+    insecure = _switch("PREFECT_API_TLS_INSECURE_SKIP_VERIFY", settings)
     certificates = settings.get("PREFECT_API_SSL_CERT_FILE") or environ.get("SSL_CERT_FILE")
     cloud_ui = cloud_page(address, settings.get("PREFECT_CLOUD_UI_URL", ""))
     return PrefectConnection(
@@ -110,6 +111,13 @@ def _headers(text: str | None) -> dict[str, str]:
     if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
         raise ConnectionMisconfigured("PREFECT_CLIENT_CUSTOM_HEADERS must be a JSON object of names and texts")
     return headers
+
+
+def _switch(name: str, settings: Mapping[str, str]) -> bool:
+    try:
+        return read_switch(name, settings.get(name), default=False)
+    except ValueError as error:
+        raise ConnectionMisconfigured(str(error)) from None
 
 
 def _timeout_seconds(text: str | None) -> float:

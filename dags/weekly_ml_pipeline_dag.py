@@ -25,7 +25,7 @@ from factory.use_cases import get
 
 USE_CASE = get("products")
 SETTINGS = read_settings()
-SCHEDULE = os.environ.get("AIRFLOW_SCHEDULE", "5 7 * * 1")
+SCHEDULE = os.environ.get("AIRFLOW_SCHEDULE") or "5 7 * * 1"
 
 APPROVAL = USE_CASE.gate.approval or SETTINGS.promotion_approval
 TRAINED = "{{ ti.xcom_pull(task_ids='train')['model_version'] }}"

@@ -95,7 +95,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     weeks = {field: environ[name] for field, name in _WEEK_VARIABLES.items() if environ.get(name)}
     values = {
         "database_url": database_url(environ),
-        "snapshot_uri": f"file://{HOME / 'snapshots'}",
+        "snapshot_uri": f"file://{HOME / 'snapshots'}",  # as fsspec reads it: it knows no %20
         "data_roots": data_folders(environ),
         "mlflow_tracking_uri": f"sqlite:///{HOME / 'mlflow.sqlite'}",
         **given,

@@ -8,10 +8,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from secrets import token_urlsafe
 from typing import Any
 
 from prefect import Flow
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_SERVER_ANALYTICS_ENABLED,
+    PREFECT_SERVER_API_AUTH_STRING,
+    temporary_settings,
+)
+
+OWN_SERVER = "PREFECT_API_URL names no server: Prefect starts one of its own, on 127.0.0.1, until this command ends"
 
 PLAIN = {"string": str, "integer": int, "number": float}
 
@@ -23,8 +34,27 @@ def run(flow: Flow[..., Any], arguments: Sequence[str] | None = None) -> None:
     """
     options = parser_of(flow).parse_args(arguments)
     given = {name: value for name, value in vars(options).items() if value is not None}
-    json.dump(flow(**given), sys.stdout, indent=2)
+    with some_server():
+        result = flow(**given)
+    json.dump(result, sys.stdout, indent=2)
     sys.stdout.write("\n")
+
+
+@contextmanager
+def some_server() -> Iterator[None]:
+    """Where no server is named, Prefect starts one for as long as the process lives: it is told, and locked.
+
+    Prefect has no way to run a flow without a server. Its own lets in everybody on this machine, unless a password is
+    set, which here nobody else knows.
+    """
+    if PREFECT_API_URL.value():
+        yield
+        return
+    print(OWN_SERVER, file=sys.stderr)
+    secret = f"flows:{token_urlsafe(24)}"
+    locked = {PREFECT_API_AUTH_STRING: secret, PREFECT_SERVER_API_AUTH_STRING: secret}
+    with temporary_settings({**locked, PREFECT_SERVER_ANALYTICS_ENABLED: False}):
+        yield
 
 
 def parser_of(flow: Flow[..., Any]) -> argparse.ArgumentParser:

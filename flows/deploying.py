@@ -29,7 +29,10 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import PREFECT_API_URL
 from prefect.types.entrypoint import EntrypointType
 
+from bridge.switches import read_switch
 from flows.silent_runs import watch_for_silence
+
+SCHEDULE_SWITCH = "MONITOR_SCHEDULE_ACTIVE"
 
 DECIDED_BY_PEOPLE = frozenset({"paused", "schedules", "concurrency_limit", "concurrency_options"})
 """What an update of a deployment that is there does not say, so that Prefect keeps it."""
@@ -66,7 +69,7 @@ def read_deployments(declared: Path, *, served: bool = False) -> list[RunnerDepl
     """The deployments that the file declares; without their work pool where they are to be served.
 
     Its schedules are on unless MONITOR_SCHEDULE_ACTIVE is false. Raises FileNotFoundError, and ValueError for a
-    declaration that says less than those of `prefect.yaml`.
+    declaration that says less than those of `prefect.yaml` or a variable that says neither true nor false.
     """
     try:
         entries = yaml.safe_load(declared.read_text())["deployments"]
@@ -103,7 +106,7 @@ async def _deploy(deployments: list[RunnerDeployment]) -> list[str]:
 def _deployment(declared: Mapping[str, Any], pool: Mapping[str, Any]) -> RunnerDeployment:
     if ":" in declared["entrypoint"]:
         raise ValueError(f"{declared['entrypoint']}: name the flow by its module, such as flows.scoring.score")
-    active = (os.environ.get("MONITOR_SCHEDULE_ACTIVE") or "true") == "true"
+    active = read_switch(SCHEDULE_SWITCH, os.environ.get(SCHEDULE_SWITCH), default=True)
     schedules = [
         DeploymentScheduleCreate(
             schedule=CronSchedule(cron=each["cron"], timezone=each["timezone"]),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from bridge.plain_text import as_lines
 from stack.interruption import interruptible, shielded
 from stack.lifecycle import follow, running, start, stop
 from stack.progress import say_ready
-from stack.settings import StackError, StackSettings, read_stack_settings
+from stack.settings import StackError, StackSettings, read_stack_settings, switch
 from stack.state import ProcessRecord, read_state
 from stack.status import status_lines
 
@@ -24,7 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; gives the exit code."""
     chosen = _parser().parse_args(arguments)
     try:
-        return int(chosen.run(read_stack_settings(), chosen) or 0)
+        settings = read_stack_settings()
+        settings.home.require_access()
+        return int(chosen.run(settings, chosen) or 0)
     except StackError as error:
         sys.stdout.flush()
         print(f"stack: {as_lines(str(error))}", file=sys.stderr)
@@ -42,9 +45,8 @@ def _up(settings: StackSettings, _: argparse.Namespace) -> int:
     else:
         _start_or_undo(settings)
     print(*status_lines(settings.home), sep="\n")
-    print(
-        f"\nlogins: make status · shells: source {os.path.relpath(settings.home.environment_file)} · end it: make down"
-    )
+    file = shlex.quote(os.path.relpath(settings.home.environment_file))
+    print(f"\nlogins: make status · shells: make shell, or source {file} · end it: make down")
     return 0
 
 
@@ -92,10 +94,16 @@ def _logs(settings: StackSettings, chosen: argparse.Namespace) -> int:
     return subprocess.run(["tail", "-n", "40", *follows, *(str(settings.home.log(name)) for name in names)]).returncode
 
 
+def _shell(settings: StackSettings, _: argparse.Namespace) -> int:
+    from stack.shell import open_shell
+
+    open_shell(settings.home)
+
+
 def _demo(settings: StackSettings, chosen: argparse.Namespace) -> int:
     from stack.demo import run_demo
 
-    return run_demo(settings, once=chosen.once, weeks=chosen.weeks)
+    return run_demo(settings, once=chosen.once or switch("ONCE"), weeks=chosen.weeks)
 
 
 def _supervise(settings: StackSettings, chosen: argparse.Namespace) -> int:
@@ -107,6 +115,12 @@ def _supervise(settings: StackSettings, chosen: argparse.Namespace) -> int:
     if failed and failed.error:
         print(failed.error)
     return code
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -127,8 +141,11 @@ def _parser() -> argparse.ArgumentParser:
     demo = add(
         "demo", _demo, "run three weeks of weekly_ml_pipeline; a stack that runs already is used and left running"
     )
-    demo.add_argument("--once", action="store_true", help="stop what was started and exit instead of staying up")
-    demo.add_argument("--weeks", type=int, default=3, help="how many weeks to run (default 3)")
+    demo.add_argument(
+        "--once", action="store_true", help="stop what was started and exit instead of staying up (ONCE=1 says so too)"
+    )
+    demo.add_argument("--weeks", type=_count, default=3, metavar="N", help="how many weeks to run (default 3)")
+    add("shell", _shell, "a shell in which bridge, prefect, mlflow, airflow and python are those of the stack")
     add("supervise", _supervise, "(internal) own a running stack").add_argument("--owner", default="")
     return parser
 

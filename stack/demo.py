@@ -30,7 +30,8 @@ from stack.status import login_lines
 from stack.weeks import DAG_ID, RESULTS, WeekReport, report_week, reports_table, weeks_to_run
 
 LOOK_SECONDS = 0.5
-PARSE_SECONDS = 90
+LOAD_SECONDS = 600
+PARSE_SECONDS = 300
 WEEK_SECONDS = 900
 TABLE_WIDTH = 150
 
@@ -117,7 +118,12 @@ def _load_sample(home: Home) -> None:
         print(f"The catalogue holds {present:,} products", flush=True)
         return
     command = [sys.executable, "-m", "factory", "load", "sample"]
-    said = subprocess.run(command, cwd=CHECKOUT, env=variables, capture_output=True, text=True)
+    try:
+        said = subprocess.run(
+            command, cwd=CHECKOUT, env=variables, capture_output=True, text=True, timeout=LOAD_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise StackError(f"the sample catalogue was not loaded within {LOAD_SECONDS} s: is the disk full?") from None
     if said.returncode:
         raise StackError(f"the sample catalogue could not be loaded:\n{said.stderr.strip()}")
     print(said.stdout.strip(), flush=True)

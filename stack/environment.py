@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 
 from stack.database import DatabaseUrls
 from stack.identity import ADMIN, Identity
-from stack.settings import CHECKOUT, StackSettings
+from stack.settings import CHECKOUT, Home, StackSettings
 
 MARK = "STACK_SERVICE_OF"
 """Every process of a stack bears its folder under this name, so that orphans can be found."""
@@ -84,6 +85,7 @@ def prefect_environment(settings: StackSettings, identity: Identity, urls: Datab
         "PREFECT_WORKER_QUERY_SECONDS": "1",
         "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": "30",
         "PREFECT_LOGGING_COLORS": "false",
+        "TMPDIR": str(settings.home.temporary),
     }
 
 
@@ -125,6 +127,7 @@ def factory_environment(settings: StackSettings, identity: Identity, urls: Datab
         **settings.notify,
         "DATABASE_URL": urls.catalogue,
         "STACK_HOME": str(settings.home.path),
+        # as fsspec reads it, which takes %20 for three characters of a name
         "SNAPSHOT_URI": f"file://{settings.home.path / 'snapshots'}",
         "MLFLOW_TRACKING_URI": settings.mlflow_url,
         "WEEK_EPOCH": identity.week_epoch,
@@ -146,21 +149,41 @@ def prefect_connection(settings: StackSettings, identity: Identity) -> dict[str,
 
 
 def shell_exports(settings: StackSettings, identity: Identity, urls: DatabaseUrls) -> str:
-    """A file to `source`, after which bridge, prefect, mlflow, factory and flows speak to this stack."""
+    """A file to `source`, after which bridge, prefect, mlflow, airflow and python are those of this stack."""
     variables = {
         **factory_environment(settings, identity, urls),
         **_QUIET,
         **_mlflow_client(identity),
         **_prefect_client(settings, identity),
         "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+        "VIRTUAL_ENV": str(CHECKOUT / ".venv-ml"),
     }
-    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(variables.items()))
+    path = shlex.quote(":".join(map(str, tool_folders(settings.home))))
+    return f'{_exports(variables)}export PATH={path}:"$PATH"\nunset PYTHONHOME\n'
+
+
+def tool_folders(home: Home) -> tuple[Path, ...]:
+    """What stands first on the PATH of a shell of this stack."""
+    return home.tools, CHECKOUT / ".venv-ml" / "bin"
+
+
+def airflow_command(settings: StackSettings, identity: Identity, urls: DatabaseUrls) -> str:
+    """A script that is Airflow's command line on this stack: its environment is another than that of all others."""
+    everything = airflow_environment(settings, identity, urls)
+    # of the shell in which it is called comes the rest; a process that bears the mark would end with the stack
+    variables = {name: value for name, value in everything.items() if name not in {*settings.passed, "PATH", MARK}}
+    command = shlex.quote(str(CHECKOUT / ".venv-airflow" / "bin" / "airflow"))
+    return f'#!/bin/sh\n{_exports(variables)}exec {command} "$@"\n'
 
 
 def read_exports(text: str) -> dict[str, str]:
-    """The variables of such a file."""
-    words = shlex.split(text)
-    return dict(word.split("=", 1) for word in words if word != "export")
+    """The variables of a file for shells; without PATH, which says there what comes before the shell's own."""
+    given = dict(word.split("=", 1) for word in shlex.split(text) if "=" in word)
+    return {name: value for name, value in given.items() if name != "PATH"}
+
+
+def _exports(variables: Mapping[str, str]) -> str:
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(variables.items()))
 
 
 def _prefect_client(settings: StackSettings, identity: Identity) -> dict[str, str]:

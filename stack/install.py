@@ -20,6 +20,9 @@ OLDEST, TOO_NEW = (3, 11), (3, 14)
 PLANS = {"run": ("airflow", "ml"), "test": ("airflow-test", "ml-test")}
 """Requirement files by what they are wanted for; a test environment holds everything of the plain one."""
 
+INSTALL_SECONDS = 3600
+"""Two gigabytes over a slow line take less; what takes longer hangs."""
+
 UNREACHABLE = re.compile(
     r"connect|connection|resolve|dns|timed? ?out|unreachable|network|certificate|proxy|tls|ssl"
     r"|failed to fetch|error sending request|no matching distribution",
@@ -35,7 +38,6 @@ def main(arguments: "list[str]") -> int:
     """Install what is missing for `run` (default) or `test`; gives the exit code."""
     try:
         check_python(sys.version_info[:2], sys.executable)
-        (CHECKOUT / ".stack" / "logs").mkdir(parents=True, exist_ok=True)
         purpose = arguments[0] if arguments else "run"
         if purpose == "tools":
             return install_tools()
@@ -43,6 +45,10 @@ def main(arguments: "list[str]") -> int:
             install_environment(requirements)
     except InstallError as error:
         print(f"install: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        remedy = "look at its owner and at the space on the disk; a second user needs a checkout of their own"
+        print(f"install: {error.filename or CHECKOUT}: {error.strerror}\n  remedy:   {remedy}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -122,7 +128,7 @@ def is_installed(folder: Path, stamps: "dict[str, str]", wanted: str) -> bool:
         present = json.loads((folder / ".installed").read_text())
     except (OSError, ValueError):
         return False
-    return bool(present.get(wanted) == stamps[wanted])
+    return (folder / "bin" / "python").exists() and bool(present.get(wanted) == stamps[wanted])
 
 
 def stamp(folder: Path, stamps: "dict[str, str]", began: float) -> None:
@@ -134,11 +140,23 @@ def stamp(folder: Path, stamps: "dict[str, str]", began: float) -> None:
 def run(name: str, command: "list[str]") -> None:
     """Run a command into the log; raises InstallError with the cause if it fails."""
     log = CHECKOUT / ".stack" / "logs" / f"install-{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
     environment = dict(os.environ, UV_PYTHON_DOWNLOADS="never", UV_NO_PROGRESS="1", VIRTUAL_ENV="")
     with log.open("w") as output:
         output.write("$ {}\n".format(" ".join(command)))
         output.flush()
-        result = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, cwd=str(CHECKOUT), env=environment)
+        options = {"stdout": output, "stderr": subprocess.STDOUT, "cwd": str(CHECKOUT), "env": environment}
+        try:
+            result = subprocess.run(command, timeout=INSTALL_SECONDS, check=False, **options)
+        except FileNotFoundError:
+            raise InstallError(
+                f"{command[0]} is gone\n  remedy:   make clean removes what is left of the installation; then again"
+            ) from None
+        except subprocess.TimeoutExpired:
+            raise InstallError(
+                f"{command[0]} did not end within {INSTALL_SECONDS // 60} minutes\n"
+                f"  log file: {log}\n  remedy:   look whether the network or the disk stands still, and call make again"
+            ) from None
     if result.returncode:
         raise InstallError(explain(log.read_text(errors="replace"), log))
 
@@ -150,6 +168,9 @@ def explain(text: str, log: Path) -> str:
         cause, remedy = "a package is not the one that was pinned", "do not install it; compare with requirements/"
     elif re.search(r"No space left", text):
         cause, remedy = "the disk is full", f"free about 3 GB (this one has {free_gigabytes():.1f} GB left)"
+    elif re.search(r"ensurepip|No module named venv", text):
+        cause = f"{sys.executable} cannot make an environment: a part of it is a package of its own here"
+        remedy = "install it (Debian and Ubuntu: apt install python3-venv), or name another Python by PYTHON="
     elif UNREACHABLE.search(text):
         cause = "the package registry cannot be reached"
         remedy = "check the network, the proxy (HTTPS_PROXY) and the index (PIP_INDEX_URL and UV_DEFAULT_INDEX)"

@@ -20,7 +20,8 @@ from stack.state import ProcessRecord, ServiceState, StackState, read_state
 from stack.supervisor import TAIL_LINES, tail
 
 LOOK_SECONDS = 0.1
-SUPERVISOR_SECONDS = 15
+SUPERVISOR_SECONDS = 120
+"""Until the supervisor has written its first word; it has to be read from the disk first."""
 END_SECONDS = 30
 
 Progress = Callable[[str, ServiceState], None]

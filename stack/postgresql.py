@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import psutil
 
 LOG = "postgresql"
-START_SECONDS = 120
+START_SECONDS = 300
 STOP_SECONDS = 10
 
 _SOCKET = ".s.PGSQL.5432"

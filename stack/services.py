@@ -32,6 +32,8 @@ class Service:
     address: str | None = None
     restarts: bool = False
     """Whether it is started again when it ends; without, the whole stack ends with it."""
+    patience_seconds: float = 300.0
+    """Until it is ready, or done: ten times what it needs on two cores, since a disk may be slow."""
 
     @property
     def is_step(self) -> bool:

@@ -13,6 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from bridge.switches import read_switch
+from factory.settings import SettingsError, read_settings
+from stack.clean import DEFAULT_HOME, MARK, read_home
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 PORTS = {"PREFECT_PORT": 4200, "MLFLOW_PORT": 5000, "AIRFLOW_PORT": 8080}
@@ -24,10 +28,12 @@ _PASSED = re.compile(
 )
 _FACTORY = re.compile(
     r"DRIFT_THRESHOLD|MIN_SAMPLES_FOR_DRIFT|RETRAIN_COOLDOWN_DAYS|INFERENCE_LOG_PATH|DATA_ROOTS|PROMOTION_APPROVAL"
-    r"|WEEK_(FIRST_SHARE|WEEKLY_SHARE|TEST_SHARE|SEED)"
+    r"|WEEK_(FIRST_SHARE|WEEKLY_SHARE|TEST_SHARE|SEED)|MONITOR_SCHEDULE_ACTIVE"
 )
 
 _NOTIFY = re.compile(r"DISCORD_WEBHOOK_URL|NOTIFY_(APPRISE_URLS|SLACK_CONN_ID|EMAIL_TO|SMTP_CONN_ID)")
+
+_UNFIT = re.compile(r"[:?#%\x00-\x1f]")
 
 
 class StackError(Exception):
@@ -68,6 +74,15 @@ class Home:
     def environment_file(self) -> Path:
         return self.path / "env"
 
+    @property
+    def temporary(self) -> Path:
+        """In the place of the machine's common one, where Prefect's runner makes a folder that is its first user's."""
+        return self.path / "tmp"
+
+    @property
+    def tools(self) -> Path:
+        return self.path / "bin"
+
     def log(self, service: str) -> Path:
         return self.logs / f"{service}.log"
 
@@ -79,10 +94,32 @@ class Home:
         return os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
     def make(self) -> None:
-        """Create the folder and the one for logs, for their owner alone; an earlier stack left it open."""
-        for folder in (self.path, self.logs):
-            folder.mkdir(parents=True, exist_ok=True)
-            folder.chmod(0o700)
+        """Create the folder with a stack's mark and those for logs and temporary files, for their owner alone.
+
+        An earlier stack left them open. Raises StackError when it cannot be made or holds what no stack made.
+        """
+        mark = self.path / MARK
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if not (mark.exists() or self.identity_file.exists() or self.path == DEFAULT_HOME or self._is_empty()):
+                raise StackError(
+                    f"STACK_HOME={self.path} holds files that no stack made: nothing was started\n"
+                    "  remedy:   name a folder that is empty or not there yet"
+                )
+            for folder in (self.path, self.logs, self.temporary):
+                folder.mkdir(exist_ok=True)
+                folder.chmod(0o700)
+            mark.write_text("`python -m stack` made this folder; `make clean` removes what a stack makes in it.\n")
+        except OSError as error:
+            raise StackError(_unusable(self.path, error.strerror or str(error))) from error
+
+    def require_access(self) -> None:
+        """Pass if the folder is not there or this user's to use; raises StackError otherwise."""
+        if self.path.exists() and not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
+            raise StackError(_unusable(self.path, "another user made it"))
+
+    def _is_empty(self) -> bool:
+        return not any(self.path.iterdir())
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +172,13 @@ def read_stack_settings(environ: Mapping[str, str] = os.environ) -> StackSetting
 
     Raises StackError naming the variable whose value cannot be used. An empty variable counts as not set.
     """
-    home = Path(environ.get("STACK_HOME") or CHECKOUT / ".stack").absolute()
-    free = iter(free_ports(len(PORTS)) if environ.get("FREE_PORTS") else PORTS.values())
+    takes_free = switch("FREE_PORTS", environ)
+    free = iter(free_ports(len(PORTS)) if takes_free else PORTS.values())
     ports = {name: _port(name, environ.get(name), default) for name, default in zip(PORTS, free, strict=True)}
     if len(set(ports.values())) < len(ports):
         raise StackError("two services would share a port: " + ", ".join(f"{k}={v}" for k, v in ports.items()))
     return StackSettings(
-        home=Home(home),
+        home=Home(_home(environ)),
         prefect_port=ports["PREFECT_PORT"],
         mlflow_port=ports["MLFLOW_PORT"],
         airflow_port=ports["AIRFLOW_PORT"],
@@ -149,8 +186,16 @@ def read_stack_settings(environ: Mapping[str, str] = os.environ) -> StackSetting
         airflow_schedule=environ.get("AIRFLOW_SCHEDULE") or "none",
         passed={name: value for name, value in environ.items() if _PASSED.fullmatch(name)},
         notify={name: value for name, value in environ.items() if value and _NOTIFY.fullmatch(name)},
-        factory={name: value for name, value in environ.items() if value and _FACTORY.fullmatch(name)},
+        factory=_factory(environ),
     )
+
+
+def switch(name: str, environ: Mapping[str, str] = os.environ) -> bool:
+    """A variable that says yes or no, which without a word is no; raises StackError where it says neither."""
+    try:
+        return read_switch(name, environ.get(name), default=False)
+    except ValueError as error:
+        raise StackError(str(error)) from None
 
 
 def free_ports(count: int) -> list[int]:
@@ -163,6 +208,34 @@ def free_ports(count: int) -> list[int]:
     finally:
         for each in sockets:
             each.close()
+
+
+def _factory(environ: Mapping[str, str]) -> dict[str, str]:
+    """The factory's settings of this shell, looked at now: the services would meet a wrong one minutes later."""
+    given = {name: value for name, value in environ.items() if value and _FACTORY.fullmatch(name)}
+    switch("MONITOR_SCHEDULE_ACTIVE", given)
+    try:
+        read_settings(given)
+    except SettingsError as error:
+        raise StackError(str(error)) from error
+    return given
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    home = read_home(environ)
+    if found := _UNFIT.search(str(home)):
+        raise StackError(
+            f"STACK_HOME={str(home)!r} holds {found[0]!r}, which an address of a database or PATH would take for a sign\n"
+            "  remedy:   name another folder"
+        )
+    return home
+
+
+def _unusable(home: Path, why: str) -> str:
+    return (
+        f"the stack's folder {home} cannot be used: {why}\n"
+        "  remedy:   name a folder of your own, e.g. make up STACK_HOME=~/stack"
+    )
 
 
 def _port(name: str, text: str | None, default: int) -> int:

@@ -69,13 +69,13 @@ def measure(home: Home, state: StackState, seconds: float = MEASURE_SECONDS) -> 
 
 def table_lines(rows: list[Row]) -> list[str]:
     """The rows under a heading, with their sum."""
-    lines = [f"{'service':<24}{'state':<10}{'pid':>8}{'memory':>11}{'CPU':>8}  address"]
+    lines = [f"{'service':<22}{'state':<9}{'pid':>7}{'memory':>11}{'CPU':>7}  address"]
     for row in rows:
         memory = f"{row.memory_bytes / MEBIBYTE:,.0f} MiB"
-        line = f"{row.name:<24}{row.phase:<10}{row.pid or '-':>8}{memory:>11}{row.cpu:>8.1%}  {row.address}"
+        line = f"{row.name:<22}{row.phase:<9}{row.pid or '-':>7}{memory:>11}{row.cpu:>7.1%}  {row.address}"
         lines.append(line.rstrip())
     memory = f"{sum(row.memory_bytes for row in rows) / MEBIBYTE:,.0f} MiB"
-    lines.append(f"{'together':<42}{memory:>11}{sum(row.cpu for row in rows):>8.1%}")
+    lines.append(f"{'together':<38}{memory:>11}{sum(row.cpu for row in rows):>7.1%}")
     return lines
 
 

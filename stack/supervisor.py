@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from stack.database import DatabaseUrls, start_databases
-from stack.environment import mlflow_login, shell_exports
+from stack.environment import airflow_command, mlflow_login, shell_exports
 from stack.identity import Identity, load_identity, write_private
 from stack.postgresql import stop_postgresql
 from stack.processes import end_processes, find_processes
@@ -30,7 +30,6 @@ from stack.state import ProcessRecord, ServiceState, StackState, write_state
 Declaration = Callable[[StackSettings, Identity, DatabaseUrls], list[Service]]
 """What gives the services of a stack."""
 
-READY_SECONDS = 120
 PROBE_SECONDS = 0.25
 END_SECONDS = 6
 """Then a service is killed. Airflow's scheduler would wait on: a running task asks for its API, which is gone, again
@@ -82,12 +81,15 @@ class Supervisor:
         """Start everything, wait for the end, end everything."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: self._stop.set())
+        threading.excepthook = self._fail_thread
         self._note()
         try:
             self._start()
             self._wait()
         except StackError as error:
             self._fail(str(error))
+        except OSError as error:
+            self._fail(f"the stack cannot be started in {self._home.path}: {error}")
         finally:
             self._end()
         return 1 if self._state.error else 0
@@ -95,8 +97,7 @@ class Supervisor:
     def _start(self) -> None:
         identity = load_identity(self._home)
         urls = start_databases(self._settings)
-        write_private(self._home.environment_file, shell_exports(self._settings, identity, urls))
-        write_private(self._home.mlflow_login_file, mlflow_login(self._settings))
+        self._write_tools(identity, urls)
         services = self._declare(self._settings, identity, urls)
         for service in services:
             self._ready[service.name] = threading.Event()
@@ -104,6 +105,15 @@ class Supervisor:
         self._note()
         for service in services:
             threading.Thread(target=self._run_service, args=(service,), name=service.name, daemon=True).start()
+
+    def _write_tools(self, identity: Identity, urls: DatabaseUrls) -> None:
+        """What is read beside the services: the file to source, Airflow's command and MLflow's file of logins."""
+        write_private(self._home.environment_file, shell_exports(self._settings, identity, urls))
+        write_private(self._home.mlflow_login_file, mlflow_login(self._settings))
+        self._home.tools.mkdir(exist_ok=True)
+        airflow = self._home.tools / "airflow"
+        write_private(airflow, airflow_command(self._settings, identity, urls))
+        airflow.chmod(0o700)
 
     def _wait(self) -> None:
         owner = self._state.owner
@@ -121,19 +131,27 @@ class Supervisor:
         """From its start to its end; gives whether it is to be started again."""
         started = time.monotonic()
         probe = service.probe() if service.probe else None
-        child = self._spawn(service)
+        try:
+            child = self._spawn(service)
+        except OSError as error:
+            self._fail_service(service, f"cannot be started: {error}")
+            return False
         if child is None:
             return False
         while probe and child.poll() is None and not probe():
-            if time.monotonic() - started > READY_SECONDS:
-                self._fail_service(service, f"was not ready within {READY_SECONDS} s")
+            if time.monotonic() - started > service.patience_seconds:
+                self._fail_service(service, f"was not ready within {service.patience_seconds:g} s")
                 return False
             time.sleep(PROBE_SECONDS)
         came_up = probe is not None and child.returncode is None
         if came_up:
             self._mark_ready(service, time.monotonic() - started)
         began = time.monotonic()
-        code = child.wait()
+        try:
+            code = child.wait(service.patience_seconds if service.is_step else None)
+        except subprocess.TimeoutExpired:
+            self._fail_service(service, f"was not done within {service.patience_seconds:g} s")
+            return False
         if service.is_step and code == 0:
             self._mark_ready(service, time.monotonic() - started)
         elif not (service.restarts and came_up and time.monotonic() - began > STEADY_SECONDS):
@@ -186,6 +204,14 @@ class Supervisor:
             f"  log file: {log}\n"
             "  remedy:   mend what it says and start again; everything else was stopped"
         )
+
+    def _fail_thread(self, failed: threading.ExceptHookArgs) -> None:
+        """A service whose thread is lost would be waited for without end."""
+        if self._stop.is_set():
+            return
+        threading.__excepthook__(failed)
+        name = failed.thread.name if failed.thread else "a service"
+        self._fail(f"{name} cannot be followed: {failed.exc_type.__name__}: {failed.exc_value}; see make logs")
 
     def _fail(self, message: str) -> None:
         with self._lock:

@@ -36,7 +36,7 @@ LANES = (
 )
 """The longest first."""
 
-OWN_TARGETS = ("browser", "e2e/test_sqlite.py", "model", "wheel")
+OWN_TARGETS = ("browser", "e2e/test_documented_commands.py", "e2e/test_sqlite.py", "model", "wheel")
 """Long by nature: `make test-all` runs them too."""
 
 

@@ -21,6 +21,7 @@ import psutil
 
 from benchmarks.waits.prefect_side import Server, create_runs, end_runs, prefect_server
 from benchmarks.waits.waiters import Waiters, prefects_own, triggerer
+from stack.settings import switch
 
 SETTLE_SECONDS = 6.0
 """Between the begin of the last wait and the begin of the measurement."""
@@ -87,6 +88,7 @@ def main() -> None:
     arguments = parser.parse_args()
     # ended from outside, it takes its servers along
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended before the last measurement"))
+    arguments.quick = arguments.quick or switch("QUICK")
     drive_seconds = 10.0 if arguments.quick else 60.0
     measured: list[Measured] = []
     try:

@@ -157,11 +157,16 @@ class Display:
                 self._out.print(Text(f"{name:<{width}}  {shown}"))
 
     def rows(
-        self, title: str, documents: Sequence[Mapping[str, Any]], shown: Sequence[Mapping[str, Any]] | None = None
+        self,
+        title: str,
+        documents: Sequence[Mapping[str, Any]],
+        shown: Sequence[Mapping[str, Any]] | None = None,
+        narrow: Sequence[str] = (),
     ) -> None:
         """Many things, as a table, as tab-separated lines in a pipe, or as JSON.
 
-        `shown` is what people see of each document, where that is not the whole.
+        `shown` is what people see of each document, where that is not the whole; `narrow` the same where the table
+        would be wider than the terminal.
         """
         if self._as_json:
             self._print_json(list(documents))
@@ -172,11 +177,17 @@ class Display:
         rows = shown or documents
         names = list(rows[0])
         cells = [[as_line(_cell(row[name])) for name in names] for row in rows]
-        if self._out.is_terminal:
-            self.say(title)
-            self._out.print(_table(names, cells, [_row_style(each) for each in documents]), soft_wrap=False)
-        else:
+        if not self._out.is_terminal:
             self._out.print_verbatim("".join("\t".join(line) + "\n" for line in [map(as_line, names), *cells]))
+            return
+        self.say(title)
+        styles = [_row_style(each) for each in documents]
+        table = _table(names, cells, styles)
+        if narrow and self._out.measure(table).maximum > self._out.width:
+            for text, style in zip(narrow, styles, strict=True):
+                self._out.print(Text(as_lines(text), style))
+        else:
+            self._out.print(table, soft_wrap=False)
 
     def findings(self, title: str, findings: Sequence[Finding]) -> None:
         """What a look at Prefect found; on a terminal with the remedies below, so that they fit into any width."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import time
+from collections.abc import Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -13,15 +16,19 @@ import typer
 
 from bridge import __version__
 from bridge.cli import exit_codes
+from bridge.cli.arguments import is_prefects_own, parse_deployment, parse_since, parse_state
 from bridge.cli.completing import complete_deployments
-from bridge.cli.display import Display, describe
-from bridge.cli.options import ApiUrl, Json, Profile, RunId, open_client, parse_since
+from bridge.cli.display import Display
+from bridge.cli.options import ApiUrl, Json, Profile, RunId, Tags, open_client
+from bridge.cli.run_list import show_runs
 from bridge.cli.watching import LAST_LINES_SECONDS, POLL_SECONDS, Watcher
-from bridge.errors import PrefectApiError
+from bridge.errors import PrefectApiError, PrefectUnreachable
 from bridge.heartbeats import examine_running
 from bridge.prefect_api import wire
+from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.connection import PrefectConnection
-from bridge.prefect_api.run_queries import RunQuery, list_flow_runs
+from bridge.prefect_api.retrying import ADVICE
+from bridge.prefect_api.run_queries import STATE_NAMES, STATE_TYPES, RunQuery, list_flow_runs
 from bridge.readiness import examine, finding_of_socket
 from bridge.verdict import Live, judge
 from bridge.waiting.log_tail import LogTail, new_lines
@@ -84,47 +91,51 @@ def runs(
     deployment: Annotated[
         str | None,
         typer.Option(
-            "--deployment", "-d", metavar="FLOW/DEPLOYMENT", help="Of it alone.", autocompletion=complete_deployments
+            "--deployment",
+            "-d",
+            metavar="FLOW/DEPLOYMENT",
+            parser=parse_deployment,
+            help="Of it alone.",
+            autocompletion=complete_deployments,
         ),
     ] = None,
     state: Annotated[
-        list[str] | None, typer.Option("--state", "-s", help="Like failed, running or Late; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--state", "-s", metavar="STATE", parser=parse_state, help="Like failed, running or Late; may be repeated."
+        ),
     ] = None,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="AGE", help="Like 90s, 2h, 7d, or a date like 2026-01-31.")
+        datetime | None,
+        typer.Option(
+            "--since", metavar="AGE", parser=parse_since, help="Like 90s, 2h, 7d, or a date like 2026-01-31."
+        ),
     ] = None,
-    tag: Annotated[list[str] | None, typer.Option("--tag", help="With this tag; with all where repeated.")] = None,
+    tag: Tags = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="The latest so many.")] = 20,
     as_json: Json = False,
     api_url: ApiUrl = None,
     profile: Profile = None,
 ) -> None:
     """The latest flow runs, newest first. Runs that a schedule plans are left out unless --state scheduled is given."""
-    moment = parse_since(since) if since else None
     with open_client(api_url, profile) as client:
         names = {record.id: name for name, record in client.run(wire.list_deployments())}
         only = client.run(wire.find_deployment(deployment)).id if deployment else None
         query = RunQuery(
-            deployment_id=only, states=tuple(state or ()), since=moment, tags=tuple(tag or ()), limit=limit
+            deployment_id=only, states=tuple(state or ()), since=since, tags=tuple(tag or ()), limit=limit
         )
         found = client.run(list_flow_runs(query))
-        address = client.connection
-    documents = [
-        {**describe(run, address.flow_run_url(run.id)), "deployment": names.get(run.deployment_id or "")}
-        for run in found
-    ]
-    shown = [
-        {
-            "id": run.id,
-            "name": run.name,
-            "deployment": document["deployment"] or "",
-            "state": run.state_name,
-            "started": run.start_time.astimezone().strftime("%Y-%m-%d %H:%M:%S") if run.start_time else "",
-            "seconds": f"{run.run_seconds:.1f}",
-        }
-        for run, document in zip(found, documents, strict=True)
-    ]
-    Display(as_json=as_json).rows("Flow runs", documents, shown)
+        if not found:
+            _refuse_unheard_of(client, query.states)
+        show_runs(Display(as_json=as_json), found, names, client.connection)
+
+
+def _refuse_unheard_of(client: PrefectClient, states: Sequence[str]) -> None:
+    """A flow may name its states as it likes; what neither Prefect knows nor any run was in is a slip."""
+    for state in states:
+        if not is_prefects_own(state) and not client.run(list_flow_runs(RunQuery(states=(state,), limit=1))):
+            known = ", ".join([*sorted(map(str.lower, STATE_TYPES)), *sorted(STATE_NAMES)])
+            raise typer.BadParameter(f"no run is in a state {state!r}; Prefect's own are: {known}", param_hint="--state")
 
 
 def deployments(as_json: Json = False, api_url: ApiUrl = None, profile: Profile = None) -> None:
@@ -149,7 +160,10 @@ def doctor(
     deployment: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="FLOW/DEPLOYMENT", help="What must be ready; default: all.", autocompletion=complete_deployments
+            metavar="FLOW/DEPLOYMENT",
+            parser=parse_deployment,
+            help="What must be ready; default: all.",
+            autocompletion=complete_deployments,
         ),
     ] = None,
     as_json: Json = False,
@@ -158,13 +172,24 @@ def doctor(
 ) -> None:
     """Look whether everything is in order: API, credentials, versions, deployments, workers, runs, event socket."""
     with open_client(api_url, profile) as client:
-        findings = client.run(examine(deployment or []))
-        findings += client.run(examine_running(deployment or []))
+        try:
+            findings = client.run(examine(deployment or []))
+            findings += client.run(examine_running(deployment or []))
+        except PrefectUnreachable as error:
+            raise PrefectUnreachable(f"{str(error).removesuffix(ADVICE)} {_where_to_look(api_url)}") from error
         findings.append(finding_of_socket(_socket_error(client.connection)))
         address = client.connection.api_url
     Display(as_json=as_json).findings(f"Prefect at {address}, seen by bridge {__version__}", findings)
     if not all(finding.in_order for finding in findings):
         sys.exit(exit_codes.PREFECT)
+
+
+def _where_to_look(api_url: str | None) -> str:
+    """What else there is to do where the doctor itself gets no answer."""
+    if api_url:
+        return "Look whether --api-url is right and the server runs (prefect server start)."
+    named = "PREFECT_API_URL" if os.environ.get("PREFECT_API_URL") else "prefect.toml or the Prefect profile"
+    return f"{named} names this address: mend it, or start the server (prefect server start; the local stack's: make up)."
 
 
 def _socket_error(connection: PrefectConnection) -> PrefectApiError | None:

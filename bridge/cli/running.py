@@ -10,6 +10,7 @@ from uuid import uuid4
 import typer
 
 from bridge.cli import exit_codes
+from bridge.cli.arguments import parse_text
 from bridge.cli.display import Display
 from bridge.cli.options import (
     PATIENCE_SECONDS,
@@ -19,6 +20,7 @@ from bridge.cli.options import (
     Patience,
     Profile,
     RunId,
+    Tags,
     Timeout,
     Wait,
     open_client,
@@ -53,8 +55,11 @@ def run(
     wait: Wait = False,
     timeout: Timeout = None,
     patience: Patience = PATIENCE_SECONDS,
-    tag: Annotated[list[str] | None, typer.Option("--tag", help="A tag for the flow run.")] = None,
-    key: Annotated[str | None, typer.Option("--key", help="The same key never starts a second run.")] = None,
+    tag: Tags = None,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", metavar="TEXT", parser=parse_text, help="The same key never starts a second run."),
+    ] = None,
     as_json: Json = False,
     api_url: ApiUrl = None,
     profile: Profile = None,

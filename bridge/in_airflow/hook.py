@@ -18,12 +18,10 @@ from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.connection import CLOUD_API_URL, PrefectConnection, cloud_api_url
 from bridge.prefect_api.retrying import RetryPolicy
 from bridge.readiness import read_server
+from bridge.switches import meaning
 
 DEFAULT_CONN_ID = "prefect_default"
 DEFAULT_TIMEOUT_SECONDS = 30.0
-
-_YES, _NO = {"true", "1", "yes"}, {"false", "0", "no"}
-
 
 PATIENT = RetryPolicy(busy_patience_seconds=300.0)
 """A task's: it bears with a busy server, where it could only fail otherwise."""
@@ -140,7 +138,7 @@ def _headers(value: Any) -> dict[str, str]:
 
 def _verify(value: Any) -> bool | str:
     """True, False or the path of a CA bundle; a form gives all three as text."""
-    if isinstance(value, str) and value.strip().lower() not in _YES | _NO:
+    if isinstance(value, str) and meaning(value) is None:
         return value
     return _flag("verify", value)
 
@@ -148,9 +146,10 @@ def _verify(value: Any) -> bool | str:
 def _flag(name: str, value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    if str(value).strip().lower() in _YES | _NO:
-        return str(value).strip().lower() in _YES
-    raise ConnectionMisconfigured(f"{name} must be true or false, not {value!r}")
+    said = meaning(str(value))
+    if said is None:
+        raise ConnectionMisconfigured(f"{name} must be true or false, not {value!r}")
+    return said
 
 
 def _timeout_seconds(value: Any) -> float:

@@ -25,6 +25,10 @@ BUSY_STATUSES = frozenset({429, 503})
 """Answers of a server that is up and has not taken the request."""
 
 
+ADVICE = " Check with: bridge doctor"
+"""How a message ends for everybody but the doctor itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pause:
     """Take a break of so many seconds."""
@@ -150,12 +154,10 @@ class _Met:
         else:
             met += f" ({', '.join(f'{reason}: {count}' for reason, count in self.reasons.items())})"
         if self.faults:
-            return (
-                f"{where} cannot be reached: {met}. Is the server up and the address right? Check with: bridge doctor"
-            )
+            return f"{where} cannot be reached: {met}. Is the server up and the address right?{ADVICE}"
         return (
-            f"{where} takes no requests: {met}. Is Prefect down behind its proxy, or asked for too much at once? "
-            "Check with: bridge doctor"
+            f"{where} takes no requests: {met}. Is Prefect down behind its proxy, or asked for too much at once?"
+            f"{ADVICE}"
         )
 
 

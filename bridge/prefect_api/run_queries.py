@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from hashlib import blake2b
 from typing import Any
 
+from bridge.contracts import SKIPPED_STATE_NAME
 from bridge.errors import UnexpectedAnswer
 from bridge.prefect_api.exchange import PAGE, Answer, Operation, Request, body_of, parsed, parsed_rows, rows
 from bridge.prefect_api.records import FlowRun, LogLine, TaskRun
@@ -18,6 +19,24 @@ from bridge.prefect_api.wire import ENDED_TYPES
 LONGEST_REASON = 500
 
 STATE_TYPES = ENDED_TYPES | {"SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"}
+
+STATE_NAMES = frozenset(
+    {
+        "AwaitingConcurrencySlot",
+        "AwaitingRetry",
+        "Cached",
+        "InfrastructurePending",
+        "Late",
+        "Resuming",
+        "Retrying",
+        "RolledBack",
+        SKIPPED_STATE_NAME,
+        "Submitting",
+        "Suspended",
+        "TimedOut",
+    }
+)
+"""Names that Prefect 3.8, and what publishes a skip for the bridge, give to states; a flow may make up others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import os
 import runpy
 import signal
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,13 @@ def run_engine(environment: Mapping[str, str], folder: Path | str | None) -> Non
 
 
 class Runner(prefect.runner.Runner):
-    """Prefect's runner, ended by SIGTERM as by Ctrl-C."""
+    """Prefect's runner, ended by SIGTERM as by Ctrl-C, with a folder for code that is its own user's."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # Prefect's lies in a folder that all users of the machine share and the first of them owns; may go when it does
+        # not, 3.9.1's does.
+        self._tmp_dir = Path(tempfile.mkdtemp(prefix="runner-storage-"))
 
     def handle_sigterm(self, *_: Any, **__: Any) -> None:
         """Prefect's own leaves a coroutine behind that nobody awaits; may go when it does not, 3.9.1's does."""

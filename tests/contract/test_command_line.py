@@ -90,6 +90,8 @@ def test_what_is_not_there_exits_with_3(bridge, unused_tcp_port: int) -> None:
     away = bridge("doctor", PREFECT_API_URL=f"http://127.0.0.1:{unused_tcp_port}/api")
     assert away.returncode == 3
     assert "cannot be reached" in away.stderr
+    assert "PREFECT_API_URL names this address" in away.stderr
+    assert "bridge doctor" not in away.stderr
     assert "Traceback" not in away.stderr
 
 
@@ -204,6 +206,37 @@ def test_runs_are_listed_by_deployment_state_tag_and_age(bridge, client: Prefect
     assert header.split("\t")[:3] == ["id", "name", "deployment"]
     assert [row.split("\t")[2] for row in rows] == ["fail/t", "echo/t"]
     assert bridge("runs", "--since", "yesterday").returncode == 2
+
+
+def test_a_state_that_nobody_ever_heard_of_is_a_slip(bridge) -> None:
+    refused = bridge("runs", "--state", "bogus")
+    assert refused.returncode == 2
+    assert "'bogus'" in refused.stderr
+    for known in ("failed", "Late", "AwaitingRetry"):
+        assert known in refused.stderr
+
+
+def test_runs_read_well_on_a_narrow_terminal() -> None:
+    name, deployment = "a-name-that-somebody-made-up-with-care", "monitor-and-retrain/products-of-the-autumn"
+    with FakePrefect() as prefect:
+        prefect.deployment(deployment)
+        run = prefect.run(deployment)
+        prefect._state.run(run.id)["name"] = name
+        shown = {columns: on_a_terminal("runs", prefect, columns) for columns in (80, 200)}
+    [first, second, third] = [line.rstrip() for line in shown[80].splitlines()[1:]]
+    assert first.startswith(f"{run.id}  ")
+    assert (second, third) == (f"    {name}", f"    {deployment}")
+    assert max(map(len, (first, second, third))) <= 80
+    wide = shown[200].splitlines()[-1]
+    assert all(text in wide for text in (run.id, name, deployment))
+
+
+def on_a_terminal(command: str, prefect: FakePrefect, columns: int) -> str:
+    """What a person sees; `script` gives the command a terminal."""
+    words = f"{Path(sys.executable).with_name('bridge')} {command}"
+    variables = {**os.environ, "PREFECT_API_URL": prefect.api_url, "TERM": "dumb", "COLUMNS": str(columns)}
+    shown = subprocess.run(["script", "-qec", words, "/dev/null"], env=variables, capture_output=True, text=True)
+    return shown.stdout
 
 
 def test_a_reader_that_leaves_ends_the_command_without_a_word(prefect: LivePrefect) -> None:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ast
 import inspect
+import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,6 +74,14 @@ def test_the_engine_is_a_script_that_reads_its_settings_from_the_environment(tmp
 def test_the_runner_handles_sigterm_where_ours_does() -> None:
     assert "handle_sigterm" in vars(internals.prefect.runner.Runner)
     assert issubclass(internals.Runner, internals.prefect.runner.Runner)
+
+
+def test_a_runners_folder_is_its_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    shared = internals.prefect.runner.Runner(name="theirs")._tmp_dir.parent
+    ours = internals.Runner(name="ours")._tmp_dir
+    assert shared == tmp_path / "runner_storage"
+    assert (ours.parent, stat.S_IMODE(ours.stat().st_mode)) == (tmp_path, 0o700)
 
 
 def prefect_imports(file: Path) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from fsspec.core import url_to_fs
 
 from factory.settings import read_settings
 from stack.environment import (
@@ -90,6 +91,17 @@ def test_the_factory_reads_the_same_settings_on_both_sides(settings, identity, u
     assert ours[0].database_url == urls.catalogue
     assert ours[0].drift_threshold == 0.4
     assert ours[0].weeks.epoch.isoformat() == identity.week_epoch
+
+
+def test_prefects_temporary_files_are_the_stacks_own(settings, identity, urls):
+    assert prefect_environment(settings, identity, urls)["TMPDIR"] == str(settings.home.temporary)
+
+
+def test_a_folder_with_a_space_is_the_folder_that_snapshots_go_to(identity, urls, tmp_path):
+    settings = read_stack_settings({"STACK_HOME": str(tmp_path / "my stack")})
+    uri = airflow_environment(settings, identity, urls)["SNAPSHOT_URI"]
+
+    assert url_to_fs(uri)[1] == str(tmp_path / "my stack" / "snapshots")
 
 
 def test_an_address_for_notifications_passes_only_if_there_is_one(settings, identity, urls):

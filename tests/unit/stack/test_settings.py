@@ -48,6 +48,35 @@ def test_a_port_that_is_none_is_named_with_its_variable(value):
         read_stack_settings({"AIRFLOW_PORT": value})
 
 
+@pytest.mark.parametrize("value", ["0", "false", "No", "off", ""])
+def test_free_ports_may_be_declined(value):
+    assert read_stack_settings({"FREE_PORTS": value}).prefect_port == 4200
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FREE_PORTS", "maybe"),
+        ("MONITOR_SCHEDULE_ACTIVE", "daily"),
+        ("PROMOTION_APPROVAL", "ja"),
+        ("DRIFT_THRESHOLD", "1.5"),
+        ("MIN_SAMPLES_FOR_DRIFT", "many"),
+        ("WEEK_SEED", "1.5"),
+        ("STACK_HOME", "/home/me/what?"),
+        ("STACK_HOME", "/home/me/100%"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named_with_its_variable(name, value):
+    with pytest.raises(StackError, match=name):
+        read_stack_settings({name: value})
+
+
+def test_the_factorys_settings_are_passed_on():
+    given = {"MONITOR_SCHEDULE_ACTIVE": "OFF", "PROMOTION_APPROVAL": "yes", "DRIFT_THRESHOLD": "0.5"}
+
+    assert read_stack_settings(given).factory == given
+
+
 def test_two_services_on_one_port_are_refused():
     with pytest.raises(StackError, match="share a port"):
         read_stack_settings({"AIRFLOW_PORT": "4200"})

@@ -77,6 +77,23 @@ def test_a_service_that_does_not_come_up_is_named_with_its_last_lines_and_its_lo
     assert find_processes(settings.home, read_state(settings.home)) == []
 
 
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("hangs", r"last was not done within 1 s[\s\S]*waiting for a lock"),
+        ("absent", r"last cannot be started: .*/no/such/program"),
+        ("puzzles", "last cannot be followed: KeyError"),
+    ],
+)
+def test_nothing_is_waited_for_without_end(settings, how, said):
+    supervisor = begin(settings, how)
+
+    with pytest.raises(StackError, match=said):
+        follow(settings.home, supervisor, lambda *_: None)
+    assert supervisor.wait(PATIENCE_SECONDS) == 1
+    assert find_processes(settings.home, None) == []
+
+
 def test_when_one_service_dies_the_others_end_and_status_tells_why(settings):
     supervisor = begin(settings, "dies")
 

@@ -1,10 +1,11 @@
 """A stack of small real processes under the real supervisor; started by test_supervisor.py as a process of its own.
 
-Arguments: the owner's record as JSON or an empty string, then what the last service does: `stays`, `dies`, `fails`, or
-`revives`.
+Arguments: the owner's record as JSON or an empty string, then what the last service does: `stays`, `dies`, `fails`,
+`revives`, `hangs` (a step that is never done), `absent` (its program is not there) or `puzzles` (its probe breaks).
 """
 
 import sys
+from dataclasses import replace
 
 import stack.supervisor
 from stack.environment import MARK
@@ -21,7 +22,11 @@ LAST = {
     "revives": "import time; time.sleep(600)",
     "dies": "import time; time.sleep(1); print('the disk went away'); raise SystemExit(7)",
     "fails": "print('no such table'); raise SystemExit(3)",
+    "hangs": "print('waiting for a lock', flush=True); import time; time.sleep(600)",
+    "absent": "",
+    "puzzles": "import time; time.sleep(600)",
 }
+STEPS = {"fails", "hangs"}
 
 
 def declare(settings, identity, urls):
@@ -31,11 +36,18 @@ def declare(settings, identity, urls):
     def service(name, code, after=(), probe=None, restarts=False):
         return Service(name, (sys.executable, "-c", code), environment, after=after, probe=probe, restarts=restarts)
 
+    last = service("last", LAST[how], ("step",), None if how in STEPS else lambda: answers(url), how == "revives")
+    if how == "hangs":
+        last = replace(last, patience_seconds=1.0)
+    if how == "absent":
+        last = replace(last, command=("/no/such/program",))
+    if how == "puzzles":
+        last = replace(last, probe=lambda: lambda: {}["heartbeat"])
     return [
         service("web", SERVE.format(port=settings.mlflow_port), probe=lambda: answers(url)),
         service("step", "print('done')", after=("web",)),
         service("family", FAMILY, after=("step",), probe=lambda: answers(url)),
-        service("last", LAST[how], ("step",), None if how == "fails" else lambda: answers(url), how == "revives"),
+        last,
     ]
 
 

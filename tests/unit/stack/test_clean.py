@@ -1,0 +1,104 @@
+"""`make clean` removes what a stack made, known by its own file, and nothing else."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from stack import clean
+from stack.clean import MADE, MARK, remove_from_checkout, remove_home, require_stack, runs
+from stack.settings import CHECKOUT, Home, StackError
+
+
+@pytest.fixture
+def home(tmp_path):
+    made = Home(tmp_path / "my stack")
+    made.make()
+    (made.path / "postgresql").mkdir()
+    (made.path / "postgresql" / "data").touch()
+    return made.path
+
+
+def test_a_stack_is_removed_with_its_folder(home):
+    require_stack(home)
+
+    assert remove_home(home) == []
+    assert not home.exists()
+
+
+def test_what_no_stack_made_is_kept_and_named(home):
+    (home / "thesis.tex").write_text("years of work")
+
+    [said] = remove_home(home)
+
+    assert "thesis.tex" in said
+    assert [file.name for file in home.iterdir()] == ["thesis.tex"]
+
+
+def test_a_link_is_removed_and_what_it_leads_to_is_kept(home, tmp_path):
+    elsewhere = tmp_path / "big disk"
+    elsewhere.mkdir()
+    (elsewhere / "kept").touch()
+    (home / "snapshots").symlink_to(elsewhere)
+
+    remove_home(home)
+
+    assert (elsewhere / "kept").exists()
+
+
+@pytest.mark.parametrize("name", ["stack", ".", "docs"])
+def test_a_folder_that_no_stack_made_is_refused(name):
+    """`make clean STACK_HOME="my stack"` without its quotes is this one."""
+    said = subprocess.run(
+        [sys.executable, str(CHECKOUT / "stack" / "clean.py")],
+        cwd=CHECKOUT,
+        env={**os.environ, "STACK_HOME": name},
+        capture_output=True,
+        text=True,
+    )
+
+    assert said.returncode == 1
+    assert "was made by no stack" in said.stderr
+    assert "nothing was removed" in said.stderr
+    assert (CHECKOUT / name).is_dir()
+    assert (CHECKOUT / ".venv-ml").is_dir()
+
+
+def test_a_stack_that_runs_is_not_removed(home):
+    holder = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.lockf(f, fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"
+    lock = str(home / "lock")
+    with subprocess.Popen([sys.executable, "-c", holder, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as held:
+        held.stdout.readline()
+        assert runs(home)
+        held.stdin.close()
+        held.wait()
+    assert not runs(home)
+
+
+def test_in_the_checkout_environments_caches_and_wheels_are_removed_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(clean, "CHECKOUT", tmp_path)
+    for folder in (".venv-ml", ".venv-airflow", ".ruff_cache", "dist", "stack"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / ".venv-ml" / "pyvenv.cfg").touch()
+    (tmp_path / ".venv-airflow" / "notes").touch()
+    (tmp_path / "dist" / "airflow_provider_prefect-1-py3-none-any.whl").touch()
+    (tmp_path / "dist" / "mine.whl").touch()
+
+    [said] = remove_from_checkout()
+
+    assert ".venv-airflow: kept" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".venv-airflow", "dist", "stack"]
+    assert [path.name for path in (tmp_path / "dist").iterdir()] == ["mine.whl"]
+
+
+def test_a_stack_does_not_move_into_a_folder_of_somebody_else(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+
+    with pytest.raises(StackError, match="holds files that no stack made"):
+        Home(tmp_path).make()
+    assert not (tmp_path / MARK).exists()
+
+
+def test_everything_that_a_folder_is_said_to_hold_is_known(home):
+    assert {path.name for path in home.iterdir()} <= set(MADE)
