@@ -60,10 +60,10 @@ def main() -> int:
         for line in [*remove_home(home), *remove_from_checkout()]:
             print(line)
     except CleanError as error:
-        print("clean: {}".format(error), file=sys.stderr)
+        print(f"clean: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print("clean: {} cannot be removed: {}".format(error.filename, error.strerror), file=sys.stderr)
+        print(f"clean: {error.filename} cannot be removed: {error.strerror}", file=sys.stderr)
         return 1
     return 0
 
@@ -77,8 +77,8 @@ def require_stack(home: Path) -> None:
     """Pass if the folder is a stack's, or not there; raises CleanError otherwise."""
     if home.exists() and home != DEFAULT_HOME and not (home / MARK).is_file():
         raise CleanError(
-            "{} was made by no stack (it holds no {}): nothing was removed\n"
-            "  remedy:   name a stack's folder by STACK_HOME, or leave it out for {}".format(home, MARK, DEFAULT_HOME)
+            f"{home} was made by no stack (it holds no {MARK}): nothing was removed\n"
+            f"  remedy:   name a stack's folder by STACK_HOME, or leave it out for {DEFAULT_HOME}"
         )
 
 
@@ -91,11 +91,11 @@ def end_stack(home: Path) -> None:
         try:
             ended = subprocess.run(command, cwd=str(CHECKOUT), env=environment, timeout=DOWN_SECONDS)
         except subprocess.TimeoutExpired:
-            raise CleanError("the stack in {} does not end within {} s".format(home, DOWN_SECONDS)) from None
+            raise CleanError(f"the stack in {home} does not end within {DOWN_SECONDS} s") from None
         if ended.returncode:
-            raise CleanError("the stack in {} could not be ended: nothing was removed".format(home))
+            raise CleanError(f"the stack in {home} could not be ended: nothing was removed")
     if runs(home):
-        raise CleanError("a stack runs in {}: nothing was removed\n  remedy:   make install, then make down".format(home))
+        raise CleanError(f"a stack runs in {home}: nothing was removed\n  remedy:   make install, then make down")
 
 
 def runs(home: Path) -> bool:
@@ -117,7 +117,7 @@ def remove_home(home: Path) -> "list[str]":
         return []
     for name in MADE:
         remove(home / name)
-    kept = sorted(os.listdir(str(home)))
+    kept = sorted(path.name for path in home.iterdir())
     if kept:
         return ["{}: kept, because no stack made {}".format(home, ", ".join(kept))]
     if home.is_symlink():
@@ -133,7 +133,7 @@ def remove_from_checkout() -> "list[str]":
     for name in ENVIRONMENTS:
         folder = CHECKOUT / name
         if folder.exists() and not (folder / "pyvenv.cfg").is_file():
-            kept.append("{}: kept, because it is no environment of Python's".format(folder))
+            kept.append(f"{folder}: kept, because it is no environment of Python's")
         else:
             remove(folder)
     for name in CACHES:
@@ -141,7 +141,7 @@ def remove_from_checkout() -> "list[str]":
     dist = CHECKOUT / "dist"
     for wheel in dist.glob(WHEELS):
         remove(wheel)
-    if dist.is_dir() and not os.listdir(str(dist)):
+    if dist.is_dir() and not any(dist.iterdir()):
         dist.rmdir()
     return kept
 

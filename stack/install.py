@@ -145,9 +145,15 @@ def run(name: str, command: "list[str]") -> None:
     with log.open("w") as output:
         output.write("$ {}\n".format(" ".join(command)))
         output.flush()
-        options = {"stdout": output, "stderr": subprocess.STDOUT, "cwd": str(CHECKOUT), "env": environment}
         try:
-            result = subprocess.run(command, timeout=INSTALL_SECONDS, check=False, **options)
+            result = subprocess.run(
+                command,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=str(CHECKOUT),
+                env=environment,
+                timeout=INSTALL_SECONDS,
+            )
         except FileNotFoundError:
             raise InstallError(
                 f"{command[0]} is gone\n  remedy:   make clean removes what is left of the installation; then again"

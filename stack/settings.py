@@ -225,7 +225,7 @@ def _home(environ: Mapping[str, str]) -> Path:
     home = read_home(environ)
     if found := _UNFIT.search(str(home)):
         raise StackError(
-            f"STACK_HOME={str(home)!r} holds {found[0]!r}, which an address of a database or PATH would take for a sign\n"
+            f"STACK_HOME={str(home)!r} holds {found[0]!r}, which means something in an address or in PATH\n"
             "  remedy:   name another folder"
         )
     return home

@@ -107,9 +107,7 @@ def runs(
     ] = None,
     since: Annotated[
         datetime | None,
-        typer.Option(
-            "--since", metavar="AGE", parser=parse_since, help="Like 90s, 2h, 7d, or a date like 2026-01-31."
-        ),
+        typer.Option("--since", metavar="AGE", parser=parse_since, help="Like 90s, 2h, 7d, or a date like 2026-01-31."),
     ] = None,
     tag: Tags = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="The latest so many.")] = 20,
@@ -121,9 +119,7 @@ def runs(
     with open_client(api_url, profile) as client:
         names = {record.id: name for name, record in client.run(wire.list_deployments())}
         only = client.run(wire.find_deployment(deployment)).id if deployment else None
-        query = RunQuery(
-            deployment_id=only, states=tuple(state or ()), since=since, tags=tuple(tag or ()), limit=limit
-        )
+        query = RunQuery(deployment_id=only, states=tuple(state or ()), since=since, tags=tuple(tag or ()), limit=limit)
         found = client.run(list_flow_runs(query))
         if not found:
             _refuse_unheard_of(client, query.states)
@@ -135,7 +131,9 @@ def _refuse_unheard_of(client: PrefectClient, states: Sequence[str]) -> None:
     for state in states:
         if not is_prefects_own(state) and not client.run(list_flow_runs(RunQuery(states=(state,), limit=1))):
             known = ", ".join([*sorted(map(str.lower, STATE_TYPES)), *sorted(STATE_NAMES)])
-            raise typer.BadParameter(f"no run is in a state {state!r}; Prefect's own are: {known}", param_hint="--state")
+            raise typer.BadParameter(
+                f"no run is in a state {state!r}; Prefect's own are: {known}", param_hint="--state"
+            )
 
 
 def deployments(as_json: Json = False, api_url: ApiUrl = None, profile: Profile = None) -> None:
@@ -189,7 +187,9 @@ def _where_to_look(api_url: str | None) -> str:
     if api_url:
         return "Look whether --api-url is right and the server runs (prefect server start)."
     named = "PREFECT_API_URL" if os.environ.get("PREFECT_API_URL") else "prefect.toml or the Prefect profile"
-    return f"{named} names this address: mend it, or start the server (prefect server start; the local stack's: make up)."
+    return (
+        f"{named} names this address: mend it, or start the server (prefect server start; the local stack's: make up)."
+    )
 
 
 def _socket_error(connection: PrefectConnection) -> PrefectApiError | None:

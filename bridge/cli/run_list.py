@@ -13,7 +13,6 @@ from bridge.plain_text import as_line
 from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.records import FlowRun
 
-
 LINE = 74
 """What fits into the 80 columns of a terminal beside an indent."""
 

@@ -56,7 +56,10 @@ def two_champions(stack: Stack) -> None:
 
 def in_a_shell(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
     """Run it as a person would who has sourced the stack's file, in an environment that knows nothing else."""
-    environment = {**{name: os.environ[name] for name in KEPT if name in os.environ}, "PATH": "/usr/local/bin:/usr/bin:/bin"}
+    environment = {
+        **{name: os.environ[name] for name in KEPT if name in os.environ},
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+    }
     return subprocess.run(
         ["bash", "-c", f"set -euo pipefail\nsource .stack/env\n{script}"],
         cwd=folder,

@@ -20,7 +20,11 @@ REFUSED = [
     *(["runs", option, ""] for option in ("--deployment", "--state", "--since", "--tag", "--limit", "--api-url")),
     *(["runs", "--limit", number] for number in ("0", "-1", "many", "1000000")),
     *(["runs", "--since", age] for age in ("bogus", "-2h", "2y", "99999999999d", "2026-13-01")),
-    *(["run", "a/b", "--wait", option, time] for option in ("--timeout", "--patience") for time in ("-1", "nan", "x", "")),
+    *(
+        ["run", "a/b", "--wait", option, time]
+        for option in ("--timeout", "--patience")
+        for time in ("-1", "nan", "x", "")
+    ),
     ["run", "a/b", "--key", ""],
     ["run", "a/b", "--tag", ""],
     ["run", "a/b", "--profile", ""],
@@ -49,7 +53,13 @@ def test_an_id_may_be_written_as_uuids_are() -> None:
 
 @pytest.mark.parametrize(
     ("written", "meant"),
-    [("late", "Late"), ("FAILED", "FAILED"), ("failed", "FAILED"), ("awaitingretry", "AwaitingRetry"), ("Ours", "Ours")],
+    [
+        ("late", "Late"),
+        ("FAILED", "FAILED"),
+        ("failed", "FAILED"),
+        ("awaitingretry", "AwaitingRetry"),
+        ("Ours", "Ours"),
+    ],
 )
 def test_a_state_is_known_however_it_is_written(written: str, meant: str) -> None:
     assert parse_state(written) == meant

@@ -66,7 +66,10 @@ def test_a_folder_that_no_stack_made_is_refused(name):
 
 
 def test_a_stack_that_runs_is_not_removed(home):
-    holder = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.lockf(f, fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"
+    holder = (
+        "import fcntl, sys; file = open(sys.argv[1], 'a'); fcntl.lockf(file, fcntl.LOCK_EX);"
+        "print('held', flush=True); sys.stdin.read()"
+    )
     lock = str(home / "lock")
     with subprocess.Popen([sys.executable, "-c", holder, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as held:
         held.stdout.readline()

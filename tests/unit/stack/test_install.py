@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from stack import install
 from stack.install import InstallError, check_python, explain, is_installed, stamp, stamps_of
 
 LOG = Path("install.log")
@@ -41,11 +42,39 @@ def test_every_failure_names_cause_log_and_remedy(said, cause):
 def test_what_bears_the_stamp_of_these_requirements_is_installed(tmp_path):
     stamps = stamps_of("ml", "ml-test")
     assert not is_installed(tmp_path, stamps, "ml")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").touch()
 
     stamp(tmp_path, stamps, began=0.0)
 
     assert is_installed(tmp_path, stamps, "ml")
     assert is_installed(tmp_path, stamps, "ml-test")
+
+
+def test_an_environment_whose_python_is_gone_is_not_installed(tmp_path):
+    """It is a link: to a Python that an upgrade of the system has removed."""
+    stamps = stamps_of("ml")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to("/usr/bin/python-of-yesterday")
+    stamp(tmp_path, stamps, began=0.0)
+
+    assert not is_installed(tmp_path, stamps, "ml")
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["/no/such/uv"], r"/no/such/uv is gone[\s\S]*make clean"),
+        (["sleep", "60"], r"sleep did not end within[\s\S]*log file"),
+        (["sh", "-c", "echo ensurepip is not available; exit 1"], r"cannot make an environment[\s\S]*python3-venv"),
+    ],
+)
+def test_a_command_that_cannot_do_its_work_is_told(command, said, tmp_path, monkeypatch):
+    monkeypatch.setattr(install, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(install, "INSTALL_SECONDS", 0.5)
+
+    with pytest.raises(InstallError, match=said):
+        install.run("ml", command)
 
 
 def test_changed_requirements_are_installed_again(tmp_path):
