@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -28,7 +29,7 @@ MADE = (
     "identity.json",
     "lock",
     "logs",
-    "mlflow-login.ini",
+    "mlflow-login.*",
     "postgresql",
     "prefect",
     "shell",
@@ -115,8 +116,8 @@ def remove_home(home: Path) -> "list[str]":
     """Remove what a stack made in its folder, and the folder if that was all; says what is kept."""
     if not home.exists():
         return []
-    for name in MADE:
-        remove(home / name)
+    for path in [path for path in home.iterdir() if is_made(path.name)]:
+        remove(path)
     kept = sorted(path.name for path in home.iterdir())
     if kept:
         return ["{}: kept, because no stack made {}".format(home, ", ".join(kept))]
@@ -125,6 +126,11 @@ def remove_home(home: Path) -> "list[str]":
     else:
         home.rmdir()
     return []
+
+
+def is_made(name: str) -> bool:
+    """Whether a stack makes something of that name in its folder; `env.123` is one that was killed while it wrote."""
+    return any(fnmatch(name, made) or fnmatch(name, made + ".[0-9]*") for made in MADE)
 
 
 def remove_from_checkout() -> "list[str]":

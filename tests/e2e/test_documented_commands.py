@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
 from tests.documented import CHECKOUT, Block, blocks
 from tests.e2e.live_stack import Stack, live_stack
@@ -49,9 +48,9 @@ def folder(stack: Stack, tmp_path: Path) -> Path:
 @pytest.fixture
 def two_champions(stack: Stack) -> None:
     """However often the title is given back, there is somebody to give it back to."""
-    client = MlflowClient(stack.environment["MLFLOW_TRACKING_URI"])
     for version, before in (("1", "2"), ("2", "1")):
-        client.set_model_version_tag("products", version, "previous_champion", before)
+        tag = {"name": "products", "version": version, "key": "previous_champion", "value": before}
+        stack.mlflow.post("/api/2.0/mlflow/model-versions/set-tag", json=tag).raise_for_status()
 
 
 def in_a_shell(folder: Path, script: str) -> subprocess.CompletedProcess[str]:

@@ -18,6 +18,7 @@ from bridge.notifications.message import Level
 from bridge.prefect_api.connection import PrefectConnection
 from bridge.prefect_api.events import check_socket
 from stack.airflow_api import DagRun
+from stack.clean import is_made
 from tests.e2e.live_stack import Stack, live_stack, logs_of
 
 SUCCEEDED = dict.fromkeys(["prefect_ready", "cut_week", "check_week", "train", "promote"], "success")
@@ -25,7 +26,7 @@ SUCCEEDED = dict.fromkeys(["prefect_ready", "cut_week", "check_week", "train", "
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with live_stack(tmp_path_factory.mktemp("stack"), "embedded") as running:
+    with live_stack(tmp_path_factory.mktemp("my stack"), "embedded") as running:
         running.load_sample()
         yield running
 
@@ -227,3 +228,7 @@ def test_the_discord_address_stands_in_no_log(stack: Stack, second_week: object)
     written = logs_of(stack.home)
     assert "weekly_ml_pipeline" in written
     assert "a-secret-token" not in written
+
+
+def test_make_clean_knows_everything_that_a_stack_makes(stack: Stack, second_week: object) -> None:
+    assert [path.name for path in stack.home.path.iterdir() if not is_made(path.name)] == []

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from stack import clean
-from stack.clean import MADE, MARK, remove_from_checkout, remove_home, require_stack, runs
+from stack.clean import MARK, is_made, remove_from_checkout, remove_home, require_stack, runs
 from stack.settings import CHECKOUT, Home, StackError
 
 
@@ -103,5 +103,6 @@ def test_a_stack_does_not_move_into_a_folder_of_somebody_else(tmp_path):
     assert not (tmp_path / MARK).exists()
 
 
-def test_everything_that_a_folder_is_said_to_hold_is_known(home):
-    assert {path.name for path in home.iterdir()} <= set(MADE)
+@pytest.mark.parametrize(("name", "made"), [("env", True), ("env.4711", True), ("env.txt", False), ("my env", False)])
+def test_a_file_is_known_by_its_name(name, made):
+    assert is_made(name) is made
