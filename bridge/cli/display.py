@@ -37,6 +37,10 @@ _COLOURS = {
 }
 
 
+ANY_WIDTH = 10_000
+"""More columns than a table needs."""
+
+
 class LiveState(Protocol):
     """Shows how the run stands while it is waited for."""
 
@@ -183,7 +187,8 @@ class Display:
         self.say(title)
         styles = [_row_style(each) for each in documents]
         table = _table(names, cells, styles)
-        if narrow and self._out.measure(table).maximum > self._out.width:
+        boundless = self._out.options.update(width=ANY_WIDTH)
+        if narrow and self._out.measure(table, options=boundless).maximum > self._out.width:
             for text, style in zip(narrow, styles, strict=True):
                 self._out.print(Text(as_lines(text), style))
         else:

@@ -26,7 +26,7 @@ def test_the_dag_of_the_readme_is_a_dag() -> None:
 
 
 def test_every_bridge_command_of_the_readme_exists() -> None:
-    commands = set(re.findall(r"bin/bridge (\w+)", "".join(blocks("sh"))))
+    commands = set(re.findall(r"(?:^|\$\()bridge (\w+)", "".join(blocks("sh")), re.MULTILINE))
     assert {"doctor", "run", "status", "cancel"} <= commands
     for command in sorted(commands):
         shown = subprocess.run(

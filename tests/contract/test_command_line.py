@@ -234,7 +234,13 @@ def test_runs_read_well_on_a_narrow_terminal() -> None:
 def on_a_terminal(command: str, prefect: FakePrefect, columns: int) -> str:
     """What a person sees; `script` gives the command a terminal."""
     words = f"{Path(sys.executable).with_name('bridge')} {command}"
-    variables = {**os.environ, "PREFECT_API_URL": prefect.api_url, "TERM": "dumb", "COLUMNS": str(columns)}
+    variables = {
+        **os.environ,
+        "PREFECT_API_URL": prefect.api_url,
+        "TERM": "xterm",
+        "NO_COLOR": "1",
+        "COLUMNS": str(columns),
+    }
     shown = subprocess.run(["script", "-qec", words, "/dev/null"], env=variables, capture_output=True, text=True)
     return shown.stdout
 
