@@ -119,7 +119,8 @@ class Home:
             raise StackError(_unusable(self.path, "another user made it"))
 
     def _is_empty(self) -> bool:
-        return not any(self.path.iterdir())
+        """But for the folder of data that a person may have put there (`factory.settings.data_folders`)."""
+        return {path.name for path in self.path.iterdir()} <= {"data"}
 
 
 @dataclass(frozen=True, slots=True)

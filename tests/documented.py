@@ -37,6 +37,9 @@ NOT_RUN = {
     "export PREFECT_API_URL=http://127.0.0.1:4200/api": "the next command's; of the stack this is set",
     "python -m flows.serving": "it serves until Ctrl-C; tests/prefect/test_serving.py has it serve",
     "python -m benchmarks.dataset": "minutes to an hour",
+    "python -m factory relabel": "products of one's own; tests/unit/factory/test_corrections.py corrects some",
+    "python -m factory update": "products of one's own; tests/unit/factory/test_corrections.py corrects some",
+    "python -m factory delete": "products of one's own; tests/unit/factory/test_corrections.py corrects some",
 }
 """Beginnings of commands, with the reason."""
 
