@@ -19,6 +19,7 @@ from bridge.in_airflow.notifier import BridgeNotifier
 from bridge.in_airflow.operators import RunPrefectDeployment
 from bridge.in_airflow.sensors import PrefectReady
 from factory import contracts
+from factory.approval import is_asked_for
 from factory.errors import CatalogueEmpty, WeekRejected
 from factory.settings import read_settings
 from factory.use_cases import get
@@ -27,7 +28,7 @@ USE_CASE = get("products")
 SETTINGS = read_settings()
 SCHEDULE = os.environ.get("AIRFLOW_SCHEDULE") or "5 7 * * 1"
 
-APPROVAL = USE_CASE.gate.approval or SETTINGS.promotion_approval
+APPROVAL = is_asked_for(SETTINGS, USE_CASE.gate)
 TRAINED = "{{ ti.xcom_pull(task_ids='train')['model_version'] }}"
 # who answered how; nobody, where the gate refused before
 _ANSWER = "{%- set answer = ti.xcom_pull(task_ids='approve') or {'chosen_options': ['']} -%}"

@@ -15,11 +15,11 @@ from typing import Annotated
 import pandas as pd
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from sqlalchemy import func, select
 
-from bridge.plain_text import as_line
+from bridge.plain_text import as_line, as_lines
 from factory import ledger, simulation, sources
 from factory.catalogue import labels, open_catalogue, products
 from factory.catalogue import sources as sources_table
@@ -116,7 +116,7 @@ def cut(
     typer.echo(
         f"{ledger.batch_name(use_case, dataset.week, dataset.revision)} accepted: {dataset.rows:,} rows "
         f"({dataset.train_rows:,} to train on, {dataset.arrivals:,} new), {dataset.classes} classes; "
-        f"test set {dataset.test_version} of {dataset.test.rows:,} rows\n{dataset.uri}"
+        f"test set {dataset.test_version} of {dataset.test.rows:,} rows\n{as_line(dataset.uri)}"
     )
 
 
@@ -142,12 +142,12 @@ def show(use_case: UseCaseOption = "products") -> None:
         classes = connection.scalar(select(func.count(labels.c.prdtypecode.distinct())))
         names = ", ".join(sorted(connection.scalars(select(sources_table.c.name)))) or "nothing"
         entries = ledger.read_entries(connection, use_case)
-    typer.echo(f"{rows:,} products in {classes} classes, from {names}")
+    typer.echo(f"{rows:,} products in {classes} classes, from {as_line(names)}")
     if entries:
         Console().print(_weeks(entries))
     for entry in entries:
         for finding in entry.findings:
-            typer.echo(f"{entry.batch_name}: {finding}")
+            typer.echo(as_line(f"{entry.batch_name}: {finding}"))
 
 
 @app.command()
@@ -185,7 +185,7 @@ def update(
     if not columns:
         raise typer.BadParameter("name what changes: --text, --description or --group")
     changed = change(open_catalogue(read_settings().database_url), productid, columns, getpass.getuser())
-    typer.echo(f"{productid} changed" if changed else f"{productid} is so already")
+    typer.echo(as_line(f"{productid} changed" if changed else f"{productid} is so already"))
 
 
 @app.command()
@@ -195,9 +195,9 @@ def corrections(last: Annotated[int, typer.Option(help="At most so many.", min=1
         found = read_corrections(connection, last)
     table = Table("when (UTC)", "product", "what", "before", "after", "by", box=None)
     for each in found:
-        cells = (as_line(str(dict(values))) if values else "-" for values in (each.before, each.after))
-        row = (f"{each.corrected_at:%Y-%m-%d %H:%M}", as_line(each.productid), each.kind, *cells, each.corrected_by)
-        table.add_row(*map(escape, row))
+        cells = (str(dict(values)) if values else "-" for values in (each.before, each.after))
+        row = (f"{each.corrected_at:%Y-%m-%d %H:%M}", each.productid, each.kind, *cells, each.corrected_by)
+        table.add_row(*_told(*row))
     if found:
         Console().print(table)
     else:
@@ -216,7 +216,9 @@ def decisions(
         result = each.result
         by = " and ".join(filter(None, (result.decided_by, result.approved_by or result.rejected_by)))
         versions = (f"v{result.challenger_version}", f"v{result.champion_version}" if result.champion_version else "-")
-        table.add_row(f"{each.decided_at:%Y-%m-%d %H:%M}", each.outcome, result.rule, *versions, by, result.reason)
+        table.add_row(
+            *_told(f"{each.decided_at:%Y-%m-%d %H:%M}", each.outcome, result.rule, *versions, by, result.reason)
+        )
     if found:
         Console().print(table)
     else:
@@ -228,7 +230,7 @@ def main() -> None:
     try:
         app(prog_name="python -m factory")
     except (FactoryError, SettingsError, ValueError) as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(as_lines(f"error: {error}"), err=True)
         sys.exit(1)
 
 
@@ -236,7 +238,7 @@ def _load(batches: Iterator[pd.DataFrame], source: str, *, append: bool) -> None
     settings = read_settings()
     engine = open_catalogue(settings.database_url)
     loaded = load(engine, batches, source=source, created_at=settings.weeks.epoch, append=append)
-    typer.echo(f"{source}: {loaded.new:,} products loaded, {loaded.known:,} were there already")
+    typer.echo(f"{as_line(source)}: {loaded.new:,} products loaded, {loaded.known:,} were there already")
 
 
 def _sign(given: str | None, option: str) -> str | None:
@@ -255,5 +257,10 @@ def _weeks(entries: list[ledger.Entry]) -> Table:
         dataset = entry.dataset
         counts = [dataset.rows, dataset.train_rows, dataset.arrivals, dataset.classes] if dataset else []
         cells = [f"{count:,}" for count in counts] or ["-"] * 4
-        table.add_row(entry.batch_name, f"{entry.share:.0%}", *cells, entry.status)
+        table.add_row(*_told(entry.batch_name, f"{entry.share:.0%}", *cells, entry.status))
     return table
+
+
+def _told(*cells: str) -> list[Text]:
+    """Cells in which nothing is markup or steers the terminal."""
+    return [Text(as_line(cell)) for cell in cells]

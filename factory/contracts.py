@@ -1,15 +1,17 @@
 """The factory's contracts: what the weekly DAG hands to each Prefect deployment, and what comes back.
 
 Both environments import this module, so that a parameter or a result has one definition. Field names are those of the
-flows' own arguments. Every result tells its facts, reservations and news (`bridge.contracts.Reportable`). All of
-them stand here, though that makes the module long: a task that waits has stored its result's model as
-`factory.contracts:<name>`.
+flows' own arguments. Every result tells its facts, reservations and news (`bridge.contracts.Reportable`). All of them
+stand here, though that makes the module long: a task that waits has stored its result's model as
+`factory.contracts:<name>`. What may change a champion is declared with what it takes, for all who start it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeAlias
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,7 +26,11 @@ Count: TypeAlias = Annotated[int, Field(ge=0)]
 AtLeastOne: TypeAlias = Annotated[int, Field(ge=1)]
 Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
-Names: TypeAlias = Annotated[list[str], Field(min_length=1)]
+_KNOWN = ["naive-bayes-words", "sgd-words", "svm-words", "svm-words-balanced"]
+_KNOWN += ["logistic-words", "sgd-characters", "svm-characters"]
+Candidate: TypeAlias = Annotated[str, Field(examples=_KNOWN)]
+"""The name of one that `flows.core.candidates` declares; a form offers the examples."""
+Names: TypeAlias = Annotated[list[Candidate], Field(min_length=1)]
 
 
 class _Contract(BaseModel):
@@ -45,6 +51,25 @@ class _Result(_Contract):
 
     def links(self) -> dict[str, str]:
         return {}
+
+
+class Params(_Contract):
+    """What a flow takes, and what whoever starts it for somebody has to know of that."""
+
+    without_promotion: ClassVar[Mapping[str, Any] | None] = MappingProxyType({})
+    """What a run has to be given to change no champion; None where it always may."""
+    people: ClassVar[frozenset[str]] = frozenset()
+    """Fields that name who asked or decided: whoever knows who is logged in fills them in, and asks nobody."""
+    often: ClassVar[tuple[str, ...]] = ()
+    """The fields that a form shows at once; the others are rarely used."""
+
+    @classmethod
+    def may_promote(cls, given: Mapping[str, Any]) -> bool:
+        """Whether a run with these parameters may change the champion."""
+        if cls.without_promotion is None:
+            return True
+        taken = {name: given.get(name, cls.model_fields[name].default) for name in cls.without_promotion}
+        return taken != cls.without_promotion
 
 
 class FileRef(_Contract):
@@ -75,18 +100,21 @@ class DatasetRef(FileRef, _Result):
         return {"Week": str(self.week), "Rows": f"{self.rows:,}", "Classes": str(self.classes)}
 
 
-class TrainingParams(_Contract):
-    """Without `dataset` the flow takes that of `dataset_run_id`, else the snapshot of `week_number`.
+class TrainingParams(Params):
+    """Without `dataset` the flow takes that of `dataset_run_id`, else the snapshot of `week_number`, else the newest.
 
     `max_features` or `C` fix a logistic regression with these settings; without them the `candidates` (all, when none
     are named) are compared on the training rows. `search_trials` other settings of the best one are tried, for at most
     `search_seconds`.
     """
 
+    without_promotion: ClassVar[Mapping[str, Any] | None] = MappingProxyType({"auto_promote_threshold": None})
+    often: ClassVar[tuple[str, ...]] = ("week_number", "candidates", "auto_promote_threshold")
+
     use_case: str = "products"
     dataset: DatasetRef | None = None
     dataset_run_id: str | None = None
-    week_number: WeekNumber = 1
+    week_number: WeekNumber | None = None
     max_features: AtLeastOne | None = None
     C: Positive | None = None
     auto_promote_threshold: Share | None = 0.75
@@ -149,12 +177,16 @@ class TrainingResult(_Result):
         return {name: url for name, url in known.items() if url}
 
 
-class PromotionParams(_Contract):
+class PromotionParams(Params):
     """Without `model_version` the version under alias `challenger` is judged. `rollback` gives the alias back.
 
     `threshold` takes the place of the floor in the use case's gate. `approved_by` and `rejected_by` name the person
     who was asked, `requested_by` whoever starts the run by hand. A `rehearsal` judges and changes nothing.
     """
+
+    without_promotion: ClassVar[Mapping[str, Any] | None] = None
+    people: ClassVar[frozenset[str]] = frozenset({"approved_by", "rejected_by", "requested_by"})
+    often: ClassVar[tuple[str, ...]] = ("model_version", "rehearsal")
 
     use_case: str = "products"
     model_version: str | None = None
@@ -231,12 +263,14 @@ class PromotionResult(_Result):
         return {"Model card": self.card_url} if self.card_url else {}
 
 
-class ScoreParams(_Contract):
-    """Without `dataset` the snapshot of `week_number` is scored."""
+class ScoreParams(Params):
+    """Without `dataset` the snapshot of `week_number` is scored, else the newest."""
+
+    often: ClassVar[tuple[str, ...]] = ("week_number",)
 
     use_case: str = "products"
     dataset: DatasetRef | None = None
-    week_number: WeekNumber = 1
+    week_number: WeekNumber | None = None
 
 
 class ScoreResult(_Result):
@@ -257,8 +291,11 @@ class ScoreResult(_Result):
         return [f"Scoring skipped: {self.reason}"] if self.status == "skipped" else []
 
 
-class MonitorParams(_Contract):
+class MonitorParams(Params):
     """`as_of` ends the windows of 7 and 30 days; without it the newest logged prediction does."""
+
+    without_promotion: ClassVar[Mapping[str, Any] | None] = None  # an alarm retrains, and that decides on a promotion
+    often: ClassVar[tuple[str, ...]] = ("force_retrain", "as_of")
 
     use_case: str = "products"
     inference_log_path: str | None = None
@@ -392,3 +429,27 @@ def promotion(use_case: str) -> Deployment[PromotionParams, PromotionResult]:
 def monitor(use_case: str) -> Deployment[MonitorParams, MonitorResult]:
     """The deployment that watches for drift and retrains where there is reason and newer data."""
     return Deployment(f"monitor-and-retrain/{use_case}", MonitorParams, MonitorResult)
+
+
+def params_of(deployment_name: str, takes: Iterable[str] = ()) -> type[Params] | None:
+    """The contract of what that deployment runs, None where that is none of the factory's flows.
+
+    It is known by its flow's name, whatever the deployment is called; under another name by what it `takes`, which is
+    at least what the contract holds.
+    """
+    flow, fields = deployment_name.partition("/")[0], frozenset(takes)
+    ours = {made.name.partition("/")[0]: made.params for made in (build("any") for build in _BUILDERS)}
+    alike = (params for params in ours.values() if fields.issuperset(params.model_fields))
+    return ours.get(flow) or next(alike, None)
+
+
+def may_promote(deployment_name: str, given: Mapping[str, Any], takes: Iterable[str] = ()) -> bool:
+    """Whether a run of that deployment with these parameters may change a champion.
+
+    A run of which it is not known what it runs (the name is empty) may.
+    """
+    params = params_of(deployment_name, takes)
+    return params.may_promote(given) if params else not deployment_name
+
+
+_BUILDERS: tuple[Callable[[str], Deployment[Any, Any]], ...] = (promotion, training, monitor, score)

@@ -70,5 +70,13 @@ def read_decisions(connection: Connection, use_case: str, *, limit: int | None =
     return [_decision(row) for row in connection.execute(query.limit(limit)).mappings()]
 
 
+def find_promotion(connection: Connection, use_case: str, version: str) -> Decision | None:
+    """The last decision that made the version champion, None when there is none."""
+    query = select(decisions).where(decisions.c.use_case == use_case, decisions.c.outcome == "promoted")
+    made = query.where(decisions.c.champion_version == version).order_by(decisions.c.decided_at.desc()).limit(1)
+    row = connection.execute(made).mappings().first()
+    return None if row is None else _decision(row)
+
+
 def _decision(row: RowMapping) -> Decision:
     return Decision.model_validate({name: row[name] for name in Decision.model_fields})

@@ -9,11 +9,11 @@ Owns what is said. The reasons are `flows.core.explanation`'s, the model `flows.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from bridge.plain_text import as_json, as_lines
 from factory import use_cases
 from factory.settings import Settings, read_settings
 from factory.text import product_text
@@ -31,13 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         version, found = explain_text(read_settings(), options.use_case, options.text, options.version, options.terms)
     except RegistryError as error:
-        print(error, file=sys.stderr)
+        print(as_lines(str(error)), file=sys.stderr)
         return 1
     if options.json:
-        json.dump(as_document(version, found), sys.stdout, indent=2, ensure_ascii=False)
-        sys.stdout.write("\n")
+        print(as_json(as_document(version, found), indent=2))
     else:
-        print(as_text(version, found))
+        print(as_lines(as_text(version, found)))
     return 0
 
 

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 )
 def training_pipeline(
     dataset_run_id: str | None = None,
-    week_number: WeekNumber = 1,
+    week_number: WeekNumber | None = None,
     max_features: AtLeastOne | None = None,
     C: Positive | None = None,  # noqa: N803 - scikit-learn's name, known to users
     auto_promote_threshold: Share | None = 0.75,
@@ -75,7 +75,7 @@ def training_pipeline(
 
     Args:
         dataset_run_id: MLflow run whose snapshot is used again.
-        week_number: The week whose snapshot is used where no other is named; a week after the newest is refused.
+        week_number: The week whose snapshot is used, the newest when none is named; a week after it is refused.
         max_features: So many terms, in a logistic regression that is trained without comparing candidates.
         C: Inverse strength of regularisation, in a logistic regression that is trained without comparing candidates.
         auto_promote_threshold: Weighted F1 (0 to 1) from which the promotion is decided at once; null leaves it open.
@@ -160,17 +160,15 @@ def choose_candidate(
     return Choice(best.candidate, fit_slope(best.scores, contest.folds.codes), scores, failures)
 
 
-def chosen_week(week_number: int, week: int | None) -> int:
-    """The week that the two parameters name; raises ValueError when they name different ones."""
-    if week is None or week == week_number:
-        return week_number
-    if week_number != 1:
+def chosen_week(week_number: int | None, week: int | None) -> int | None:
+    """The week that the two parameters name, None where neither does; raises ValueError when they name two."""
+    if week is not None and week_number is not None and week != week_number:
         raise ValueError(f"week={week} and week_number={week_number} name different weeks: give one of them")
-    return week
+    return week_number if week is None else week
 
 
 @task(**NETWORK)
-def find_dataset(settings: Settings, use_case: str, week: int, dataset_run_id: str | None) -> DatasetRef:
+def find_dataset(settings: Settings, use_case: str, week: int | None, dataset_run_id: str | None) -> DatasetRef:
     """The dataset to train on where none was handed over."""
     from flows.adapters import datasets
     from flows.adapters.registry import connect

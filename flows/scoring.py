@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     on_crashed=[announce_failure],
 )
 def score(
-    use_case: str = "products", dataset: DatasetRef | None = None, week_number: WeekNumber = 1
+    use_case: str = "products", dataset: DatasetRef | None = None, week_number: WeekNumber | None = None
 ) -> dict[str, Any] | State[dict[str, Any]]:
     """Let the champion predict the week's arrivals and append them to the inference log.
 
@@ -44,16 +44,16 @@ def score(
     Args:
         use_case: Whose weeks and models.
         dataset: A snapshot as the weekly DAG hands it over; it comes before week_number.
-        week_number: The week whose arrivals are scored; a week after the newest is refused.
+        week_number: The week whose arrivals are scored, the newest when none is named; a week after it is refused.
     """
     settings = read_settings()
     if dataset is not None:
         refuse_foreign(settings, dataset)
     champion = find_champion(settings, use_case)
-    week = dataset.week if dataset else week_number
+    week = dataset.week if dataset else week_number or find_newest_week(settings, use_case)
     if champion is None:
         return _skip(use_case, week, None, "there is no champion yet")
-    chosen = dataset or find_dataset(settings, use_case, week_number)
+    chosen = dataset or find_dataset(settings, use_case, week)
     if champion.dataset.week >= chosen.week:
         trained = f"champion v{champion.number} was trained on week {champion.dataset.week}"
         return _skip(use_case, week, champion.number, f"{trained}: arrivals of week {week} are no news to it")
@@ -87,6 +87,14 @@ def find_champion(settings: Settings, use_case: str) -> Version | None:
 
     client = registry.connect(settings.mlflow_tracking_uri)
     return registry.find_version(client, use_cases.get(use_case).model_name, registry.CHAMPION)
+
+
+@task(**NETWORK)
+def find_newest_week(settings: Settings, use_case: str) -> int:
+    """The newest accepted week; the first where there is none."""
+    from flows.adapters import datasets
+
+    return datasets.newest_week(settings, use_case)
 
 
 @task(**NETWORK)

@@ -48,6 +48,8 @@ RETRIES_THAT_MAY_FAIL = 10
 """So often a retry in place is asked for that Prefect could not carry out, its database being locked."""
 RETRIED_MESSAGE = "Retried by bridge"
 """Of the state by which a run is scheduled again in place."""
+CANCELLED_MESSAGE = "Cancelled by bridge"
+"""Of the state by which a cancellation is asked for."""
 TAKEN_BACK_MESSAGE = "Taken back by bridge before it was started"
 """Of the state of a run that spends a key."""
 
@@ -189,13 +191,24 @@ def read_flow_runs(flow_run_ids: Iterable[str]) -> Operation[dict[str, FlowRun]]
     return runs
 
 
-def cancel_flow_run(flow_run_id: str, *, confirm_seconds: float = 0.0) -> Operation[FlowRun]:
+def label_flow_run(flow_run_id: str, labels: Mapping[str, str | int | float | bool]) -> Operation[None]:
+    """Write labels on a run, over those of the same names; raises FlowRunNotFound."""
+    answer = yield Request("PATCH", f"/flow_runs/{flow_run_id}/labels", dict(labels))
+    if answer.status in {404, 422}:
+        raise FlowRunNotFound(f"Prefect has no flow run {flow_run_id}; it may have been deleted")
+    body_of(answer)
+
+
+def cancel_flow_run(
+    flow_run_id: str, *, confirm_seconds: float = 0.0, message: str = CANCELLED_MESSAGE
+) -> Operation[FlowRun]:
     """Ask for cancellation and say how the run stands afterwards, looking for up to `confirm_seconds` for its end.
 
-    A scheduled run's request is answered REJECT although the run becomes CANCELLED, and a run that has ended answers
-    ABORT: only reading it again tells.
+    `message` is that of the state by which it is asked for; the end bears one of Prefect's own. A scheduled run's
+    request is answered REJECT although the run becomes CANCELLED, and a run that has ended answers ABORT: only reading
+    it again tells.
     """
-    state = {"type": "CANCELLING", "name": "Cancelling", "message": "Cancelled by bridge"}
+    state = {"type": "CANCELLING", "name": "Cancelling", "message": message}
     answer = yield Request("POST", f"/flow_runs/{flow_run_id}/set_state", {"state": state, "force": False})
     if answer.status in {404, 422}:
         raise FlowRunNotFound(f"Prefect has no flow run {flow_run_id}; there is nothing to cancel")

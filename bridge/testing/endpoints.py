@@ -70,6 +70,7 @@ class Endpoints:
             ("POST", "/task_runs/filter", self.task_runs),
             ("GET", "/flow_runs/{id:uuid}", self.flow_run),
             ("DELETE", "/flow_runs/{id:uuid}", self.delete_flow_run),
+            ("PATCH", "/flow_runs/{id:uuid}/labels", self.label_flow_run),
             ("POST", "/flow_runs/{id:uuid}/set_state", self.set_state),
             ("POST", "/logs/filter", self.logs),
             ("POST", "/artifacts/filter", self.artifacts),
@@ -109,6 +110,10 @@ class Endpoints:
 
     def delete_flow_run(self, request: Request, _: Any) -> Answer:
         self._state.delete(str(request.path_params["id"]))
+        return 204, None
+
+    def label_flow_run(self, request: Request, body: Any) -> Answer:
+        self._state.label(str(request.path_params["id"]), body)
         return 204, None
 
     def flow_runs(self, _: Request, body: Any) -> Answer:

@@ -165,9 +165,15 @@ class FakePrefect:
         beat = datetime.fromtimestamp(datetime.now(UTC).timestamp() - ago_seconds, UTC)
         self._state.attend(work_pool, name, status=status, last_heartbeat=beat)
 
-    def run(self, deployment: Target, parameters: Mapping[str, Any] | None = None, tags: Sequence[str] = ()) -> FlowRun:
+    def run(
+        self,
+        deployment: Target,
+        parameters: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
+        labels: Mapping[str, Any] | None = None,
+    ) -> FlowRun:
         """Start a run from elsewhere, as a person or a schedule would."""
-        asked = {"parameters": dict(parameters or {}), "tags": list(tags)}
+        asked = {"parameters": dict(parameters or {}), "tags": list(tags), "labels": dict(labels or {})}
         created, _ = self._state.create(self._deployment_id(deployment), asked)
         self._player.begin(created["id"])
         return self.read(created["id"])

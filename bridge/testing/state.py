@@ -154,6 +154,11 @@ class State:
             raise Refusal(404, "Flow run not found")
         return run
 
+    def label(self, flow_run_id: str, labels: Mapping[str, Any]) -> None:
+        """Write labels on a run, over those of the same names; raises Refusal (404)."""
+        with self.lock:
+            self.run(flow_run_id)["labels"] |= labels
+
     def delete(self, flow_run_id: str) -> None:
         """Forget a run with its log and its artifacts; raises Refusal (404)."""
         with self.lock:

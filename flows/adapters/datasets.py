@@ -24,6 +24,7 @@ from factory.text import product_text
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+FIRST_WEEK = 1
 TEST_COLUMNS = ("productid", "designation", "description", "prdtypecode", "group")
 
 
@@ -36,14 +37,20 @@ class Sides:
 
 
 def find_dataset(
-    settings: Settings, client: MlflowClient, use_case: str, week: int, *, dataset_run_id: str | None = None
+    settings: Settings, client: MlflowClient, use_case: str, week: int | None, *, dataset_run_id: str | None = None
 ) -> DatasetRef:
-    """The dataset that an MLflow run logged, else that of the week; raises as find_week."""
+    """The dataset that an MLflow run logged, else that of the week, else the newest; raises as find_week."""
     if dataset_run_id is not None:
         from flows.adapters.runs import read_dataset
 
         return read_dataset(client, dataset_run_id, settings.data_roots)
-    return find_week(settings, use_case, week)
+    return find_week(settings, use_case, newest_week(settings, use_case) if week is None else week)
+
+
+def newest_week(settings: Settings, use_case: str) -> int:
+    """The newest week that was accepted; the first where none was, with which every use case begins."""
+    newest = cutting.newest_week(settings, use_case)
+    return newest.week if newest else FIRST_WEEK
 
 
 def find_week(settings: Settings, use_case: str, week: int) -> DatasetRef:

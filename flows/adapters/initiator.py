@@ -14,6 +14,8 @@ from prefect.context import FlowRunContext
 from flows.adapters.publication import flow_run_url
 
 DAG_LABEL, RUN_LABEL, PAGE_LABEL = "airflow.dag_id", "airflow.run_id", "airflow.url"
+USER_LABELS = ("control_page.retried_by", "control_page.user")
+"""By which Airflow's control page says who was logged in, and asked for the run; a retry counts before a start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,8 @@ class Initiator:
 
 
 def find_initiator(ui_url: str | None, requested_by: str | None = None) -> Initiator:
-    """Who is behind the running flow run: `requested_by` when it is given, else the run at the root of its parents.
+    """Who is behind the running flow run: who was logged in where the control page started the run at the root of its
+    parents, else `requested_by` when it is given, else that root run.
 
     A root run that Airflow started names the DAG run, one of a schedule itself, any other the person as far as that is
     known: the account for a flow that was called as a function, nobody for a deployment that was run by hand. Raises
@@ -39,7 +42,8 @@ def find_initiator(ui_url: str | None, requested_by: str | None = None) -> Initi
     run = context.flow_run
     root, root_flow = _root(run)
     labels = root.labels
-    name = requested_by or _name(root, root_flow)
+    logged_in = next((str(labels[each]) for each in USER_LABELS if labels.get(each)), None)
+    name = logged_in or requested_by or _name(root, root_flow)
     page = labels.get(PAGE_LABEL)
     return Initiator(name, str(run.id), flow_run_url(ui_url), str(page) if page else None)
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bridge.plain_text import as_lines
 from factory.contracts import PromotionResult
 from factory.settings import Settings
 from flows.adapters import runs
@@ -32,11 +33,16 @@ WEAK_CLASSES = 3
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One line of a list; `url` opens what it names."""
+    """One line of a list; `url` opens what it names, where it is an address of the web."""
 
     name: str
     value: str
     url: str | None = None
+
+    @property
+    def page(self) -> str | None:
+        """The address that may be opened: what runs, tags and labels say may be anything."""
+        return self.url if self.url and self.url.startswith(("http://", "https://")) else None
 
 
 def card_url(client: MlflowClient, settings: Settings, version: Version) -> str | None:
@@ -57,7 +63,7 @@ def draw_card(
     """The card as HTML."""
     from jinja2 import Environment
 
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(autoescape=True, finalize=_as_read, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"score": "{:.4f}".format, "short": "{:.3f}".format, "change": _change}
     run = client.get_run(version.run_id)
     return environment.from_string(TEMPLATE.read_text()).render(
@@ -140,6 +146,11 @@ def _curve(curve: pd.DataFrame) -> list[dict[str, Any]]:
         }
         for row in curve.to_dict("records")
     ]
+
+
+def _as_read(shown: object) -> object:
+    """A text without characters that hide what it says, or turn it round; what is marked up already stays."""
+    return as_lines(shown) if type(shown) is str else shown
 
 
 def _change(difference: float) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from factory import use_cases
+from factory.approval import is_asked_for
 from factory.contracts import GateCheck, PromotionResult
 from factory.settings import Settings
 from factory.use_cases.use_case import Gate, UseCase
@@ -68,7 +69,7 @@ def asked(
     """What people said, where nothing was said stands for None; raises ValueError for a yes and a no at once."""
     if approved_by and rejected_by:
         raise ValueError(f"{approved_by} approved and {rejected_by} refused the same promotion: give one of the two")
-    required = (gate.approval or settings.promotion_approval) and not rehearsal
+    required = is_asked_for(settings, gate) and not rehearsal
     return Approval(required, approved_by or None, rejected_by or None)
 
 

@@ -2,7 +2,8 @@
 
 A deployment belongs to the DAGs with a task that starts it. A run belongs to the DAG that started it, else to the DAGs
 of its deployment. What belongs to none is held to a DAG named NOBODYS, which stands in no file: those who may read
-every DAG may read it.
+every DAG may read it. What may change a champion asks for the permission to promote besides: which runs those are is
+the contracts' to say, and whose champion it is follows from the use case.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Any, Literal
 
 from fastapi import HTTPException, Request
 
-from bridge.contracts import AIRFLOW_TAG
+from bridge.prefect_api.records import DeploymentRecord, FlowRun
+from factory import contracts
 from plugins.control_page.airflow_internals import (
     DagAccessEntity,
     DagDetails,
@@ -22,18 +24,19 @@ from plugins.control_page.airflow_internals import (
     get_auth_manager,
 )
 from plugins.control_page.airflow_reader import owners_of_deployments
+from plugins.control_page.run_views import dag_of, dags_claimed
 from plugins.control_page.same_origin import is_our_own
 
 NOBODYS = "control_page"
-DAG_TAG = "dag:"
 
-Action = Literal["see", "start", "change"]
-"""See; start, cancel and retry runs; pause a schedule, promote and roll back."""
+Action = Literal["see", "start", "change", "promote"]
+"""See; start, cancel and retry runs; pause a schedule; let a run change a champion."""
 
 _NEEDED: Mapping[Action, tuple[Any, DagAccessEntity | None]] = {
     "see": ("GET", None),
     "start": ("POST", DagAccessEntity.RUN),
     "change": ("PUT", None),
+    "promote": ("PUT", None),
 }
 
 
@@ -61,12 +64,63 @@ class Viewer:
     def name(self) -> str:
         return str(self.user.get_name())
 
-    def dags_of(self, deployment: str | None, tags: Iterable[str] = ()) -> frozenset[str]:
-        """The DAGs to which a deployment, or a run with these tags, belongs."""
-        tags = frozenset(tags)
-        named = frozenset(tag.removeprefix(DAG_TAG) for tag in tags if tag.startswith(DAG_TAG))
-        started_by = named if AIRFLOW_TAG in tags else frozenset()
-        return started_by or self.owners.get(deployment or "", frozenset()) or frozenset({NOBODYS})
+    def dags_of(self, deployment: str | None, run: FlowRun | None = None) -> frozenset[str]:
+        """The DAGs to which a deployment, or this run of it, belongs.
+
+        A tag that the bridge's labels do not bear out opens nothing: it can only take DAGs away.
+        """
+        owners = self.owners.get(deployment or "", frozenset())
+        if run is not None and (started_by := dag_of(run)) is not None:
+            owners = frozenset({started_by})
+        elif run is not None and (claimed := dags_claimed(run)):
+            owners &= claimed
+        return owners or frozenset({NOBODYS})
+
+    def may_run(
+        self, name: str, record: DeploymentRecord | None, given: Mapping[str, Any], run: FlowRun | None = None
+    ) -> bool:
+        """Whether the user may let the deployment run with these parameters, or this run of it again."""
+        needed = self._needed(name, record, given, run)
+        return all(self.may(action, dag_ids) for action, dag_ids in needed.items())
+
+    def require_run(
+        self, name: str, record: DeploymentRecord | None, given: Mapping[str, Any], run: FlowRun | None = None
+    ) -> str | None:
+        """The DAG by which the user may do that, None for what belongs to none; raises Forbidden."""
+        allowed = [self.require(*each) for each in self._needed(name, record, given, run).items()]
+        return next(iter(allowed))
+
+    def held(self, name: str, record: DeploymentRecord) -> Mapping[str, Any] | None:
+        """The parameters that stand fast for the user in every run that he starts; None where he may start none.
+
+        There are some for who may start runs and not promote.
+        """
+        contract = contracts.params_of(name, record.parameter_schema.get("properties", {}))
+        choices: tuple[Mapping[str, Any], ...] = ({}, (contract.without_promotion or {}) if contract else {})
+        return next((given for given in choices if self.may_run(name, record, given)), None)
+
+    def _needed(
+        self, name: str, record: DeploymentRecord | None, given: Mapping[str, Any], run: FlowRun | None
+    ) -> dict[Action, frozenset[str]]:
+        """The actions that such a run is, each with the DAGs of which one must allow it.
+
+        Who may promote may let run what promotes.
+        """
+        mine = self.dags_of(name, run)
+        taken = {**(record.parameters if record else {}), **given}
+        takes = record.parameter_schema.get("properties", {}) if record else ()
+        if not contracts.may_promote(name, taken, takes):
+            return {"start": mine}
+        champions = self._dags_of_champion(taken) or mine
+        return {"promote": champions} if champions == mine else {"start": mine, "promote": champions}
+
+    def _dags_of_champion(self, taken: Mapping[str, Any]) -> frozenset[str]:
+        """The DAGs that promote models of the use case that a run is given; empty where it gives none that is known."""
+        default = contracts.PromotionParams.model_fields["use_case"].default
+        use_case = taken.get("use_case", default)
+        if not isinstance(use_case, str) or not use_case or "/" in use_case:
+            return frozenset()
+        return self.owners.get(contracts.promotion(use_case).name, frozenset())
 
     def may(self, action: Action, dag_ids: Iterable[str]) -> bool:
         """Whether the user may do this to what belongs to any of the DAGs."""
@@ -82,8 +136,9 @@ class Viewer:
         if not allowed:
             method, entity = _NEEDED[action]
             of_what = f" on {entity.value.lower()}s" if entity else ""
+            why = "It may change the champion, which takes" if action == "promote" else "It takes"
             raise Forbidden(
-                f"{self.name} may not do this. It takes the permission {method}{of_what} of DAG "
+                f"{self.name} may not do this. {why} the permission {method}{of_what} of DAG "
                 f"{' or '.join(sorted(dag_ids))}; ask whoever administers Airflow."
             )
         return None if allowed[0] == NOBODYS else allowed[0]

@@ -7,6 +7,7 @@ manager and its database's tables are what its own pages use. Each of these may 
 
 from __future__ import annotations
 
+from airflow._shared.secrets_masker import redact
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep, get_user
@@ -30,4 +31,5 @@ __all__ = [
     "create_session",
     "get_auth_manager",
     "get_user",
+    "redact",
 ]

@@ -23,7 +23,10 @@ class WorkerView:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentView:
-    """One deployment, and what this viewer may do with it; where it `needs_input` its defaults are too little."""
+    """One deployment, and what this viewer may do with it; where it `needs_input` its defaults are too little.
+
+    Who `may_start` it may start it with defaults only where these change no champion, or he may promote.
+    """
 
     id: str
     name: str
@@ -38,11 +41,18 @@ class DeploymentView:
     paused: bool
     needs_input: bool
     may_start: bool = False
+    may_default: bool = False
     may_change: bool = False
 
 
 def deployment_view(
-    name: str, record: DeploymentRecord, workers: Sequence[Worker] | None, *, may_start: bool, may_change: bool
+    name: str,
+    record: DeploymentRecord,
+    workers: Sequence[Worker] | None,
+    *,
+    may_start: bool,
+    may_change: bool,
+    may_default: bool = True,
 ) -> DeploymentView:
     """The deployment as it stands; `workers` is None where it has no pool or they are not known."""
     status, tone = status_of(record, workers)
@@ -65,6 +75,7 @@ def deployment_view(
         paused=record.paused,
         needs_input=bool(set(schema.get("required", [])) - given),
         may_start=may_start,
+        may_default=may_start and may_default,
         may_change=may_change,
     )
 

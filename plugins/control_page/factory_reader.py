@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from time import monotonic
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from factory.catalogue import open_catalogue
-from factory.decisions import Decision, read_decisions
+from factory.decisions import Decision, find_promotion, read_decisions
 from factory.drift_history import Look, read_looks, weekly
 from factory.errors import CatalogueUnreachable
 from factory.ledger import Entry, read_entries
@@ -27,7 +27,10 @@ WEEKS_SHOWN = 26
 
 @dataclass(frozen=True, slots=True)
 class UseCaseFacts:
-    """The last weeks, decisions and looks of a use case; weeks and looks oldest first, decisions newest first."""
+    """The last weeks, decisions and looks of a use case; weeks and looks oldest first, decisions newest first.
+
+    Among the decisions is the one by which the champion came to stand, however long ago.
+    """
 
     weeks: Sequence[Entry] = ()
     decisions: Sequence[Decision] = ()
@@ -46,11 +49,20 @@ def _facts(use_case: str, period: int) -> UseCaseFacts:  # noqa: ARG001 — ends
         engine = _engine()
         with engine.connect() as connection:
             weeks = read_entries(connection, use_case)[-WEEKS_SHOWN:]
-            made = read_decisions(connection, use_case, limit=DECISIONS_SHOWN * 2)
-        decided = [each for each in made if not each.result.rehearsal][:DECISIONS_SHOWN]
+            decided = _decisions(connection, use_case)
         return UseCaseFacts(weeks, decided, weekly(read_looks(engine, use_case))[-WEEKS_SHOWN:])
     except (CatalogueUnreachable, SQLAlchemyError) as error:
         return UseCaseFacts(trouble=f"The catalogue does not answer: {str(error).splitlines()[0]}")
+
+
+def _decisions(connection: Connection, use_case: str) -> list[Decision]:
+    """The last ones that were meant, and that by which the champion came to stand, however long ago."""
+    made = read_decisions(connection, use_case, limit=DECISIONS_SHOWN * 2)
+    decided = [each for each in made if not each.result.rehearsal][:DECISIONS_SHOWN]
+    champion = decided[0].result.champion_version if decided else None
+    promotion = find_promotion(connection, use_case, champion) if champion else None
+    known = {each.decision_id for each in decided}
+    return decided if promotion is None or promotion.decision_id in known else [*decided, promotion]
 
 
 @lru_cache(maxsize=1)

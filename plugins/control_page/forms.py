@@ -1,67 +1,56 @@
-"""From a deployment's parameter schema to a form, and from what was filled in back to parameters. Pure.
+"""From what was filled into a form back to parameters. Pure.
 
-A field that is left empty is left to the deployment. Whether the rest fits is the schema's to say, in its own words.
+A field that is left as it was is left to the deployment, and so is one that is empty, save where nothing is a value of
+its own. Whether the rest fits is the schema's to say, in its own words.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from referencing.exceptions import Unresolvable
 
 from bridge.prefect_api.records import DeploymentRecord
+from plugins.control_page.form_fields import Field, as_value, form_of
 
-Control = Literal["text", "integer", "number", "choice", "date", "month", "moment", "json"]
+__all__ = ["WHOLE", "Field", "NotInForm", "fill", "fill_as", "form_of", "read_form", "with_problems"]
+
 PREFIX = "p."
 """Before the names of parameters in the form, beside which it has fields of its own."""
 WHOLE = ""
 """The field of problems that belong to no field."""
 LEVELS = 50
 """So deep may a value be nested: what goes through it calls itself, and Python ends that at some hundreds."""
-_FORMATS: Mapping[str, Control] = {"date": "date", "date-time": "moment", "month": "month"}
-_MONTH_PATTERNS = frozenset({r"^\d{4}-\d{2}$", r"^\d{4}-(0[1-9]|1[0-2])$", r"^[0-9]{4}-[0-9]{2}$"})
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One parameter: how it is asked for, what stands in it, and what is wrong with that.
-
-    `choices` are values as JSON, each with the words to show.
-    """
-
-    name: str
-    label: str
-    control: Control
-    required: bool
-    nullable: bool
-    description: str
-    default: str
-    choices: tuple[tuple[str, str], ...] = ()
-    value: str = ""
-    problem: str = ""
+EMPTY = frozenset({"{}", "[]"})
+"""Skeletons in which nothing has to be filled in: left as they are they are meant."""
 
 
 class NotInForm(ValueError):
     """A text stands in a field whose values it cannot be; the message says what it should be."""
 
 
-def form_of(record: DeploymentRecord) -> list[Field]:
-    """The deployment's parameters in the schema's order, empty, with their defaults told."""
-    schema = record.parameter_schema
-    properties: Mapping[str, Any] = schema.get("properties", {})
-    ordered = sorted(properties, key=lambda name: properties[name].get("position", len(properties)))
-    return [_field(name, schema, record) for name in ordered]
-
-
 def fill(fields: list[Field], posted: Mapping[str, str]) -> list[Field]:
-    """The fields with what was typed into them."""
-    return [replace(field, value=posted.get(PREFIX + field.name, "").strip()) for field in fields]
+    """The fields with what was typed into them; one that was not sent, or is fixed, stays as it is."""
+    return [
+        field
+        if field.fixed or PREFIX + field.name not in posted
+        else replace(field, value=posted[PREFIX + field.name].replace("\r\n", "\n").strip())
+        for field in fields
+    ]
+
+
+def fill_as(fields: list[Field], parameters: Mapping[str, Any]) -> list[Field]:
+    """The fields with the parameters of a run in them; one that is fixed stays as the deployment has it."""
+    return [
+        as_value(field, parameters[field.name]) if field.name in parameters and not field.fixed else field
+        for field in fields
+    ]
 
 
 def read_form(fields: list[Field], record: DeploymentRecord) -> tuple[dict[str, Any], dict[str, str]]:
@@ -69,17 +58,22 @@ def read_form(fields: list[Field], record: DeploymentRecord) -> tuple[dict[str, 
     parameters: dict[str, Any] = {}
     problems: dict[str, str] = {}
     for field in fields:
+        if not field.is_changed and not (field.required and field.value in EMPTY):
+            continue
         try:
             if field.value:
                 parameters[field.name] = _value(field)
+            elif field.nullable and field.default:
+                parameters[field.name] = None
         except NotInForm as error:
             problems[field.name] = str(error)
     return parameters, {**dict(_refusals(parameters, record, skip=set(problems))), **problems}
 
 
 def with_problems(fields: list[Field], problems: Mapping[str, str]) -> list[Field]:
-    """The fields, each with what is wrong with it."""
-    return [replace(field, problem=problems.get(field.name, "")) for field in fields]
+    """The fields, each with what is wrong with it; the first that is refused has the focus."""
+    first = next((field.name for field in fields if field.name in problems), None)
+    return [replace(field, problem=problems.get(field.name, ""), focus=field.name == first) for field in fields]
 
 
 def _refusals(parameters: Mapping[str, Any], record: DeploymentRecord, skip: set[str]) -> Iterator[tuple[str, str]]:
@@ -112,47 +106,12 @@ def _told(error: Any, merged: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield (path[0] if path else WHOLE), where + words
 
 
-def _field(name: str, schema: Mapping[str, Any], record: DeploymentRecord) -> Field:
-    declared = _resolved(schema["properties"][name], schema)
-    branches = [_resolved(each, schema) for each in declared.get("anyOf", declared.get("oneOf", ()))]
-    nullable = any(each.get("type") == "null" for each in branches)
-    solid = [each for each in branches if each.get("type") != "null"]
-    kind = {**declared, **solid[0]} if len(solid) == 1 else declared
-    default = record.parameters.get(name, declared.get("default"))
-    given = name in record.parameters or "default" in declared
-    offered = (
-        [True, False] if kind.get("type") == "boolean" else kind.get("enum", [kind["const"]] if "const" in kind else [])
-    )
-    if nullable and offered and default is not None:
-        offered = [*offered, None]
-    return Field(
-        name=name,
-        label=str(declared.get("title") or name),
-        control=_control(kind, several=len(solid) > 1),
-        required=name in schema.get("required", ()) and not given,
-        nullable=nullable,
-        description=str(declared.get("description") or kind.get("description") or ""),
-        default="" if default is None else _shown(default),
-        choices=tuple((json.dumps(each), _shown(each)) for each in offered),
-    )
-
-
-def _control(kind: Mapping[str, Any], *, several: bool) -> Control:
-    if several:
-        return "json"
-    if kind.get("type") == "boolean" or "enum" in kind or "const" in kind:
-        return "choice"
-    if kind.get("type") == "string":
-        form = _FORMATS.get(kind.get("format", ""))
-        return form or ("month" if kind.get("pattern") in _MONTH_PATTERNS else "text")
-    simple: Mapping[str, Control] = {"integer": "integer", "number": "number"}
-    return simple.get(kind.get("type", ""), "json")
-
-
 def _value(field: Field) -> Any:
     """What the text means in this field; raises NotInForm."""
     text = field.value
-    if field.control in {"text", "date", "month"}:
+    if field.control in {"choices", "lines"} and not text.startswith("["):
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    if field.control in {"text", "secret", "date", "month"} and not (field.several and text[0] in "[{"):
         return text
     if field.control == "moment":
         return _in_utc(text)
@@ -182,23 +141,6 @@ def _sendable(value: Any) -> Any:
 
 def _within(value: dict[str, Any] | list[Any]) -> Iterator[Any]:
     return iter(value.values() if isinstance(value, dict) else value)
-
-
-def _resolved(declared: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The definition behind a reference, with what is said beside it; `allOf` of one is that one."""
-    if len(declared.get("allOf", ())) == 1:
-        declared = {**declared["allOf"][0], **{key: value for key, value in declared.items() if key != "allOf"}}
-    reference = declared.get("$ref", "")
-    if not reference.startswith("#/"):
-        return declared
-    found: Any = schema
-    for part in reference[2:].split("/"):
-        found = found.get(part, {}) if isinstance(found, Mapping) else {}
-    return {**found, **{key: value for key, value in declared.items() if key != "$ref"}}
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _in_utc(text: str) -> str:

@@ -122,7 +122,7 @@ def drift_view(looks: Sequence[Look]) -> DriftView | None:
     drawn = scores if len(scores) > 1 else scores * 2  # one look is a line as well
     step = SPARK_WIDTH / (len(drawn) - 1)
     points = " ".join(f"{index * step:.1f},{SPARK_HEIGHT * (1 - score):.1f}" for index, score in enumerate(drawn))
-    tones: dict[str, Tone] = {"stable": "good", "warning": "waiting"}
+    tones: dict[str, Tone] = {"stable": "good", "warning": "warn"}
     return DriftView(last.level, tones.get(last.level, "bad"), last.drift_score, last.looked_at, points, scores)
 
 

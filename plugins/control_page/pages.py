@@ -19,6 +19,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from bridge.plain_text import as_lines
 from plugins.control_page.run_views import ago, in_words
 
 HERE = Path(__file__).parent
@@ -80,6 +81,7 @@ def environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
+        finalize=as_read,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -91,8 +93,17 @@ def environment() -> Environment:
         "duration": in_words,
         "decimal": decimal,
         "count": count,
+        "exact": escape,
     }
     return made
+
+
+def as_read(shown: object) -> object:
+    """What a template shows of anything: a text without characters that hide what it says, or turn it round.
+
+    `exact` is for what a form sends back.
+    """
+    return as_lines(shown) if isinstance(shown, str) and not isinstance(shown, Markup) else shown
 
 
 @lru_cache(maxsize=1)

@@ -11,7 +11,7 @@ from factory.decisions import Decision
 from plugins.control_page.run_views import Tone
 
 METRICS = {"f1_weighted": "Weighted F1", "f1_macro": "Macro F1", "accuracy": "Accuracy"}
-_TONES: dict[str, Tone] = {"promoted": "good", "rolled back": "waiting", "kept": "muted"}
+_TONES: dict[str, Tone] = {"promoted": "good", "rolled back": "warn", "kept": "muted"}
 _COSTS = {
     "size_bytes": ("Size", 2**20, "MB"),
     "memory_bytes": ("Memory", 2**20, "MB"),

@@ -16,12 +16,19 @@ from bridge.verdict import Completed, Ended, Live, judge
 
 USER_LABEL = "control_page.user"
 """Label of a run that was started from the page: who did."""
+RETRIED_BY_LABEL = "control_page.retried_by"
+CANCELLED_BY_LABEL = "control_page.cancelled_by"
+"""Labels of a run that was retried or cancelled from the page: who did so last."""
+DAG_TAG = "dag:"
+DAG_LABEL = "airflow.dag_id"
+"""What the bridge writes on the runs that Airflow starts (`bridge.in_airflow.run_metadata`)."""
 LATE = "Late"
 MESSAGE_CHARACTERS = 4_000
 DOCUMENT_CHARACTERS = 50_000
 """As much as a person reads, and as a browser shows without a stutter; whatever is longer is in Prefect."""
 
-Tone = Literal["good", "bad", "busy", "waiting", "muted"]
+Tone = Literal["good", "bad", "warn", "busy", "waiting", "muted"]
+"""`bad` and `warn` are for what a person should look at; the others are news."""
 _LINKS = {"mlflow_url": "MLflow"}
 _LEVELS = ((50, "critical"), (40, "error"), (30, "warning"), (20, "info"), (0, "debug"))
 
@@ -51,6 +58,8 @@ class RunView:
     seconds: float | None
     is_live: bool
     message: str
+    acted: tuple[str, ...] = ()
+    """Sentences on who cancelled or retried it from the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,7 @@ def tone_of(run: FlowRun) -> Tone:
         case Live(started=True):
             return "busy"
         case Live():
-            return "waiting"
+            return "warn" if run.state_type == "PAUSED" else "waiting"  # a pause ends when somebody ends it
         case Completed(skipped_because=None):
             return "good"
         case Ended() if run.state_type != "CANCELLED":
@@ -98,11 +107,35 @@ def run_view(run: FlowRun, deployment: str, now: datetime) -> RunView:
         seconds=max(0.0, seconds) if seconds is not None else None,
         is_live=live,
         message=shortened(run.state_message, MESSAGE_CHARACTERS),
+        acted=acted_on(run),
     )
+
+
+def acted_on(run: FlowRun) -> tuple[str, ...]:
+    """Who cancelled or retried the run from the page, in sentences; a retry ends what a cancellation says."""
+    cancelled, retried = run.labels.get(CANCELLED_BY_LABEL), run.labels.get(RETRIED_BY_LABEL)
+    is_cancelled = cancelled and run.state_type in {"CANCELLED", "CANCELLING"}
+    said = (f"Retried in place by {retried}." if retried else "", f"Cancelled by {cancelled}." if is_cancelled else "")
+    return tuple(filter(None, said))
+
+
+def dags_claimed(run: FlowRun) -> frozenset[str]:
+    """The DAGs that started the run by its tags, which anybody who edits it in Prefect can give it."""
+    named = {tag.removeprefix(DAG_TAG) for tag in run.tags if tag.startswith(DAG_TAG)}
+    return frozenset(named) if AIRFLOW_TAG in run.tags else frozenset()
+
+
+def dag_of(run: FlowRun) -> str | None:
+    """The DAG whose task started the run, None where the bridge's own label does not say the same as a tag."""
+    labelled = run.labels.get(DAG_LABEL)
+    return str(labelled) if labelled in dags_claimed(run) else None
 
 
 def starter_of(run: FlowRun) -> Starter:
     """Who started the run, from its tags, its labels and what Prefect says of it."""
+    user = run.labels.get(USER_LABEL)
+    if user and dag_of(run) is None:
+        return Starter("person", str(user))
     if AIRFLOW_TAG in run.tags:
         named = dict(tag.split(":", 1) for tag in run.tags if ":" in tag)
         if {"dag", "run", "task"} <= named.keys():
@@ -110,8 +143,6 @@ def starter_of(run: FlowRun) -> Starter:
             mapped = f"/mapped/{quote(named['map_index'], safe='')}" if "map_index" in named else ""
             path = f"/dags/{dag}/runs/{run_id}/tasks/{task}{mapped}"
             return Starter("Airflow", f"{named['dag']} · {named['task']}", path)
-    if user := run.labels.get(USER_LABEL):
-        return Starter("person", str(user))
     if run.auto_scheduled:
         return Starter("schedule", "its schedule")
     if run.parent_task_run_id:

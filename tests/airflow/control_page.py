@@ -21,6 +21,9 @@ from bridge.in_airflow.operators import RunPrefectDeployment
 for name in ("alpha", "beta"):
     with DAG(name, schedule=None):
         RunPrefectDeployment(task_id="run", deployment=f"work/{name}")
+with DAG("weekly", schedule=None):
+    for stem in ("score", "training-pipeline", "promotion", "monitor-and-retrain"):
+        RunPrefectDeployment(task_id=stem, deployment=f"{stem}/products")
 """
 
 
@@ -30,7 +33,7 @@ def parameters(rows: int = 10, text: str = "hello") -> None:
 
 @pytest.fixture(scope="session")
 def airflow_app(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Airflow's application with the plugin, and a database with the DAGs alpha and beta."""
+    """Airflow's application with the plugin, and a database with the DAGs alpha, beta and weekly."""
     from airflow.api_fastapi.app import create_app
     from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
     from airflow.models.dagbundle import DagBundleModel
@@ -85,6 +88,12 @@ def as_user(airflow_app: Any, fake: FakePrefect, monkeypatch: pytest.MonkeyPatch
     yield browser
     for client in opened:
         client.__exit__(None, None, None)
+
+
+def deployment_id(fake: FakePrefect, name: str) -> str:
+    """The id by which the page's addresses name the deployment."""
+    flow, _, short = name.partition("/")
+    return str(fake._state.find_deployment(flow, short)["id"])  # type: ignore[index]
 
 
 def audit_entries() -> list[tuple[str, str, str | None, str]]:

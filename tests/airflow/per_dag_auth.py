@@ -6,11 +6,14 @@ from typing import Any
 
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 
-READS, STARTS = "reads-", "starts-"
+READS, STARTS, EDITS = "reads-", "starts-", "edits-"
 
 
 class PerDagAuthManager(SimpleAuthManager):
-    """`reads-alpha` may read the DAG alpha, `starts-alpha` may start it besides; other users go by their role."""
+    """`reads-alpha` may read the DAG alpha, `starts-alpha` may start it besides, `edits-alpha` may do all with it.
+
+    Other users go by their role.
+    """
 
     def is_authorized_dag(self, *, method: Any, user: Any, access_entity: Any = None, details: Any = None) -> bool:
         name, dag_id = user.get_name(), details.id if details else None
@@ -19,4 +22,6 @@ class PerDagAuthManager(SimpleAuthManager):
         if name.startswith(STARTS):
             allowed = method == "GET" or (method == "POST" and access_entity is not None)
             return allowed and dag_id == name.removeprefix(STARTS)
+        if name.startswith(EDITS):
+            return dag_id == name.removeprefix(EDITS)
         return super().is_authorized_dag(method=method, user=user, access_entity=access_entity, details=details)

@@ -14,18 +14,13 @@ import pytest
 from bridge.prefect_api.client import PrefectClient
 from bridge.testing import Course, FakePrefect
 from plugins.control_page.run_views import USER_LABEL
-from tests.airflow.control_page import HOSTILE, OURS, PAGE, audit_entries
+from tests.airflow.control_page import HOSTILE, OURS, PAGE, audit_entries, deployment_id
 from tests.live_prefect import LivePrefect
 from tests.odd_run import LEVELS, run_oddly
 
 pytest_plugins = ["tests.airflow.control_page"]
 
 Browser = Callable[..., Any]
-
-
-def deployment_id(fake: FakePrefect, name: str) -> str:
-    flow, _, short = name.partition("/")
-    return str(fake._state.find_deployment(flow, short)["id"])  # type: ignore[index]
 
 
 def token_in(page: str) -> str:

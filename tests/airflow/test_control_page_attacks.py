@@ -9,17 +9,12 @@ from typing import Any
 import pytest
 
 from bridge.testing import Course, FakePrefect
-from tests.airflow.control_page import HOSTILE, KEY, OURS, PAGE, audit_entries, make_task_instance
+from tests.airflow.control_page import HOSTILE, KEY, OURS, PAGE, audit_entries, deployment_id, make_task_instance
 
 pytest_plugins = ["tests.airflow.control_page"]
 
 Browser = Callable[..., Any]
 MB = 1_000_000
-
-
-def deployment_id(fake: FakePrefect, name: str) -> str:
-    flow, _, short = name.partition("/")
-    return str(fake._state.find_deployment(flow, short)["id"])  # type: ignore[index]
 
 
 def test_what_a_schema_says_is_shown_as_text(as_user: Browser, fake: FakePrefect) -> None:

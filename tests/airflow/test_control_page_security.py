@@ -65,7 +65,8 @@ def test_who_may_only_read_sees_the_run_and_changes_nothing(as_user: Browser, fa
 
 def test_who_may_read_one_dag_sees_what_belongs_to_it_alone(as_user: Browser, fake: FakePrefect) -> None:
     mine, theirs, nobodys = (fake.run(f"work/{name}") for name in ("alpha", "beta", "nobodys"))
-    lent = fake.run("work/alpha", tags=task_tags("beta"))  # another DAG has started my deployment
+    # another DAG has started my deployment
+    lent = fake.run("work/alpha", tags=task_tags("beta"), labels={"airflow.dag_id": "beta"})
     reader = as_user("reads-alpha")
     listed = reader.get(f"{PAGE}/runs").text
     assert [run.id in listed for run in (mine, theirs, nobodys, lent)] == [True, False, False, False]
@@ -91,6 +92,19 @@ def test_who_may_start_a_dag_may_cancel_its_runs_and_no_others_and_pause_nothing
     assert fake.read(theirs).state_type == "RUNNING"
     deployment = fake.document(mine)["deployment_id"]
     assert starter.post(f"{PAGE}/deployments/{deployment}/pause", headers=OURS).status_code == 403
+
+
+def test_a_dags_tag_is_believed_where_the_bridges_label_says_the_same(as_user: Browser, fake: FakePrefect) -> None:
+    told, forged, other = (
+        fake.run("work/beta", tags=task_tags("alpha"), labels=labels)
+        for labels in ({"airflow.dag_id": "alpha"}, {}, {"airflow.dag_id": "beta"})
+    )
+    mine, reader = fake.run("work/alpha", tags=task_tags("alpha")), as_user("reads-alpha")
+    statuses = [reader.get(f"{PAGE}/runs/{run.id}").status_code for run in (told, forged, other, mine)]
+    assert statuses == [200, 403, 403, 200]
+    assert as_user("reads-beta").get(f"{PAGE}/runs/{told.id}").status_code == 403
+    starter = as_user("starts-alpha")
+    assert starter.post(f"{PAGE}/runs/{forged.id}/cancel", headers=OURS).status_code == 403
 
 
 @pytest.mark.parametrize(

@@ -384,6 +384,15 @@ def cancelling_what_is_pending(talk: Talk) -> None:
 
 
 @exchange
+def labelling_a_run(talk: Talk) -> None:
+    run = talk.start(talk.record(), number=1)
+    talk.ask(wire.label_flow_run(run.id, {"one": "1", "two": "2"}))
+    talk.ask(wire.label_flow_run(run.id, {"two": "3"}))
+    labels = talk.ask(wire.read_flow_run(run.id)).labels
+    assert (labels["one"], labels["two"]) == ("1", "3")
+
+
+@exchange
 def cancelling_what_has_ended(talk: Talk) -> None:
     for state in ("COMPLETED", "FAILED", "CRASHED"):
         run = talk.start(talk.record(), number=1)

@@ -73,7 +73,8 @@ def _views(
     for name, record in sorted(deployments.items()):
         dag_ids = viewer.dags_of(name)
         if viewer.may("see", dag_ids):
-            may = {"may_start": viewer.may("start", dag_ids), "may_change": viewer.may("change", dag_ids)}
+            held = viewer.held(name, record)
+            may = {"may_start": held is not None, "may_default": not held, "may_change": viewer.may("change", dag_ids)}
             views.append(deployment_view(name, record, workers.get(record.work_pool_name or ""), **may))
     return views
 

@@ -149,4 +149,4 @@ def _belongs(known: Deployments, run: FlowRun, use_case: str) -> bool:
 
 
 def _may_see(viewer: Viewer, known: Deployments, run: FlowRun) -> bool:
-    return viewer.may("see", viewer.dags_of(name_of(known, run), run.tags))
+    return viewer.may("see", viewer.dags_of(name_of(known, run), run))

@@ -11,7 +11,9 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from bridge.errors import DeploymentNotFound, ParametersRejected, PrefectUnreachable
 from bridge.prefect_api.records import DeploymentRecord
 from factory import contracts, use_cases
+from factory.approval import is_asked_for
 from factory.contracts import PromotionParams
+from factory.settings import read_settings
 from plugins.control_page.access import Viewer
 from plugins.control_page.factory_reader import facts_of
 from plugins.control_page.overview import challenger_of, champion_of
@@ -20,7 +22,7 @@ from plugins.control_page.prefect_reader import PrefectReader
 from plugins.control_page.promotion_views import decision_view, standing
 from plugins.control_page.routes.looking import ReaderDep, ViewerDep, see_deployments
 from plugins.control_page.routes.runs import back
-from plugins.control_page.routes.starting import start_run
+from plugins.control_page.routes.starting import posted_in, start_run
 from plugins.control_page.run_views import shortened
 
 router = APIRouter()
@@ -42,7 +44,6 @@ async def history(request: Request, use_case: str, viewer: ViewerDep) -> HTMLRes
     dag_ids = viewer.dags_of(name)
     await asyncio.to_thread(viewer.require, "see", dag_ids)
     facts = await asyncio.to_thread(facts_of, use_case)
-    champion, earlier = standing(facts.decisions)
     return show(
         request,
         "promotion.html",
@@ -52,9 +53,9 @@ async def history(request: Request, use_case: str, viewer: ViewerDep) -> HTMLRes
         decisions=[decision_view(each) for each in facts.decisions],
         champion=champion_of(facts.decisions),
         challenger=challenger_of(facts.decisions),
-        earlier=earlier,
-        has_champion=champion is not None,
-        may_change=await asyncio.to_thread(viewer.may, "change", dag_ids),
+        earlier=standing(facts.decisions)[1],
+        may_promote=await asyncio.to_thread(viewer.may, "promote", dag_ids),
+        approves=is_asked_for(read_settings(), use_cases.get(use_case).gate),
         trouble=facts.trouble,
     )
 
@@ -66,7 +67,7 @@ async def promote(request: Request, use_case: str, reader: ReaderDep, viewer: Vi
     version = form.get("version", "").strip() or None
     if version is not None and not (version.isascii() and version.isdigit()):
         raise ParametersRejected(f"{shortened(version, 40)!r} is no version of a model; versions are whole numbers")
-    params = PromotionParams(use_case=use_case, model_version=version, requested_by=viewer.name)
+    params = PromotionParams(use_case=use_case, model_version=version)
     return await _start(request, "promote", params, form.get("token", ""), reader, viewer)
 
 
@@ -74,14 +75,14 @@ async def promote(request: Request, use_case: str, reader: ReaderDep, viewer: Vi
 async def roll_back(request: Request, use_case: str, reader: ReaderDep, viewer: ViewerDep) -> RedirectResponse:
     """Give the title back to the champion before."""
     form = await _form(request, use_case, viewer)
-    params = PromotionParams(use_case=use_case, rollback=True, requested_by=viewer.name)
+    params = PromotionParams(use_case=use_case, rollback=True)
     return await _start(request, "rollback", params, form.get("token", ""), reader, viewer)
 
 
 async def _form(request: Request, use_case: str, viewer: Viewer) -> dict[str, str]:
     """What was sent, which is not read for those who may not change anything here; raises Forbidden."""
-    await asyncio.to_thread(viewer.require, "change", viewer.dags_of(_name_of(use_case)))
-    return {key: value for key, value in (await request.form()).items() if isinstance(value, str)}
+    await asyncio.to_thread(viewer.require, "promote", viewer.dags_of(_name_of(use_case)))
+    return await posted_in(request)
 
 
 async def _start(

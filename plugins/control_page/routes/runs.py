@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Request
@@ -15,12 +15,14 @@ from bridge.prefect_api import wire
 from bridge.prefect_api.exchange import Operation
 from bridge.prefect_api.records import FlowRun
 from bridge.prefect_api.run_queries import RunPage
+from bridge.prefect_api.wire import ENDED_TYPES
 from factory import use_cases
 from plugins.control_page import audit
 from plugins.control_page.access import Viewer
 from plugins.control_page.log_book import LogShelf
 from plugins.control_page.pages import show
 from plugins.control_page.prefect_reader import PrefectReader
+from plugins.control_page.redaction import redacted
 from plugins.control_page.routes.looking import (
     Deployments,
     ReaderDep,
@@ -33,7 +35,7 @@ from plugins.control_page.routes.looking import (
     see_task_runs,
 )
 from plugins.control_page.run_filter import RUNS_A_PAGE, SPANS, STATES, RunFilter
-from plugins.control_page.run_views import links_in, log_view, pretty, run_view
+from plugins.control_page.run_views import CANCELLED_BY_LABEL, RETRIED_BY_LABEL, links_in, log_view, pretty, run_view
 from plugins.control_page.timeline import timeline
 
 router = APIRouter()
@@ -88,9 +90,12 @@ async def run_page(flow_run_id: str, reader: PrefectReader, viewer: Viewer) -> d
             raise FlowRunNotFound(run.trouble)
         return {"run": None, "trouble": run.trouble, "read_at": None}
     name = name_of(deployments.value, run.value)
-    dag_ids = viewer.dags_of(name, run.value.tags)
+    dag_ids = viewer.dags_of(name, run.value)
     await asyncio.to_thread(viewer.require, "see", dag_ids)
+    record = (deployments.value or {}).get(name)
     may_start = await asyncio.to_thread(viewer.may, "start", dag_ids)
+    may_run = await asyncio.to_thread(viewer.may_run, name, record, run.value.parameters, run.value)
+    may_start_anew = record is not None and await asyncio.to_thread(viewer.may, "start", viewer.dags_of(name))
     now = datetime.now(UTC)
     view, book = run_view(run.value, name, now), shelf.book(flow_run_id)
     log, result, tasks, below = await asyncio.gather(
@@ -112,14 +117,14 @@ async def run_page(flow_run_id: str, reader: PrefectReader, viewer: Viewer) -> d
         "log": [log_view(line, task_names) for line in log.value or ()],
         "log_trouble": log.trouble,
         "log_is_cut": book.begins_in_the_middle,
-        "parameters": pretty(run.value.parameters),
+        "parameters": pretty(redacted(run.value.parameters, record.parameter_schema if record else {})),
         "result": pretty(result.value) if result.value else None,
         "links": links_in(result.value or {}),
         "bars": timeline(run.value, tasks.value or [], below.value or [], now),
         "prefect_url": connection.flow_run_url(flow_run_id),
         "may_cancel": may_start and view.is_live and run.value.state_type != "CANCELLING",
-        "may_retry": may_start and run.value.state_type in RETRIED,
-        "may_start": may_start,
+        "may_retry": may_run and run.value.state_type in RETRIED,
+        "again": f"run/{record.id}?like={flow_run_id}" if record and may_start_anew else None,
     }
 
 
@@ -127,14 +132,19 @@ async def run_page(flow_run_id: str, reader: PrefectReader, viewer: Viewer) -> d
 async def cancel(request: Request, flow_run_id: UUID, reader: ReaderDep, viewer: ViewerDep) -> RedirectResponse:
     """Ask Prefect to cancel the run."""
     run = await _for_change("cancel", str(flow_run_id), reader, viewer)
-    await reader.act(wire.cancel_flow_run(run.id, confirm_seconds=1))
+    if run.state_type not in ENDED_TYPES:
+        await reader.act(wire.label_flow_run(run.id, {CANCELLED_BY_LABEL: viewer.name}))
+    said = f"Cancelled by {viewer.name} from the control page"
+    await reader.act(wire.cancel_flow_run(run.id, confirm_seconds=1, message=said))
     return back(request, f"runs/{run.id}")
 
 
 @router.post("/runs/{flow_run_id}/retry")
 async def retry(request: Request, flow_run_id: UUID, reader: ReaderDep, viewer: ViewerDep) -> RedirectResponse:
-    """Let Prefect run it again in place."""
+    """Let Prefect run it again in place; what it decides then is decided by who asks for it now."""
     run = await _for_change("retry", str(flow_run_id), reader, viewer)
+    if run.state_type in ENDED_TYPES:
+        await reader.act(wire.label_flow_run(run.id, {RETRIED_BY_LABEL: viewer.name, CANCELLED_BY_LABEL: ""}))
     await reader.act(wire.retry_flow_run(run.id))
     return back(request, f"runs/{run.id}")
 
@@ -144,13 +154,20 @@ def back(request: Request, path: str) -> RedirectResponse:
     return RedirectResponse(f"{request.scope.get('root_path', '')}/{path}", 303)
 
 
-async def _for_change(event: str, flow_run_id: str, reader: PrefectReader, viewer: Viewer) -> FlowRun:
+async def _for_change(
+    event: Literal["cancel", "retry"], flow_run_id: str, reader: PrefectReader, viewer: Viewer
+) -> FlowRun:
     """The run, once it is known that the viewer may do this and it stands in the audit log."""
     run = await reader.act(wire.read_flow_run(flow_run_id))
     deployments = await see_deployments(reader)
     name = name_of(deployments.value, run)
-    dag_id = await asyncio.to_thread(viewer.require, "start", viewer.dags_of(name, run.tags))
+    record = (deployments.value or {}).get(name)
+    if event == "retry":
+        dag_id = await asyncio.to_thread(viewer.require_run, name, record, run.parameters, run)
+    else:
+        dag_id = await asyncio.to_thread(viewer.require, "start", viewer.dags_of(name, run))
     what = {"flow_run_id": run.id, "flow_run": run.name, "deployment": name, "state": run.state_name}
+    what |= {"parameters": redacted(run.parameters, record.parameter_schema if record else {})}
     await asyncio.to_thread(audit.record, event, viewer.name, what, dag_id)
     return run
 
@@ -172,4 +189,4 @@ def _visible(viewer: Viewer, deployments: Deployments) -> tuple[bool, dict[str, 
 def _shown(viewer: Viewer, runs: tuple[FlowRun, ...], deployments: Deployments | None) -> list[FlowRun]:
     """Without the runs that another DAG has started."""
     named = [(run, name_of(deployments, run)) for run in runs]
-    return [run for run, name in named if viewer.may("see", viewer.dags_of(name, run.tags))]
+    return [run for run, name in named if viewer.may("see", viewer.dags_of(name, run))]

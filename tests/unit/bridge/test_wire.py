@@ -39,6 +39,7 @@ OPERATIONS = [
     lambda: wire.read_flow_runs(["r1"]),
     lambda: wire.cancel_flow_run("r1"),
     lambda: wire.retry_flow_run("r1"),
+    lambda: wire.label_flow_run("r1", {"a": "b"}),
     lambda: wire.read_result("r1"),
     lambda: work_pools.read_deployment("d1"),
     lambda: work_pools.read_work_pool("pool"),

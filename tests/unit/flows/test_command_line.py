@@ -38,7 +38,7 @@ def test_week_is_a_short_name_of_week_number() -> None:
 
 
 def test_two_names_for_the_week_may_not_disagree() -> None:
-    assert chosen_week(1, None) == 1
-    assert chosen_week(1, 3) == chosen_week(3, 3) == chosen_week(3, None) == 3
+    assert chosen_week(None, None) is None
+    assert chosen_week(None, 3) == chosen_week(3, 3) == chosen_week(3, None) == 3
     with pytest.raises(ValueError, match="week=3 and week_number=2"):
         chosen_week(2, 3)

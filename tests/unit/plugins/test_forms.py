@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from pydantic import BaseModel, Field
 from bridge.prefect_api.records import DeploymentRecord
 from bridge.testing.schemas import schema_of
 from factory.contracts import MonitorParams, PromotionParams, TrainingParams
-from plugins.control_page.forms import WHOLE, fill, form_of, read_form
+from plugins.control_page.forms import WHOLE, fill, fill_as, form_of, read_form, with_problems
 
 
 class Colour(StrEnum):
@@ -61,7 +62,7 @@ def test_every_type_has_its_control() -> None:
         "moment": "moment",
         "month": "month",
         "inner": "json",
-        "tags": "json",
+        "tags": "lines",
     }
 
 
@@ -72,6 +73,102 @@ def test_a_field_tells_its_default_its_description_and_whether_it_must_be_filled
     assert [words for _, words in fields["colour"].choices] == ["red", "blue"]
     with_default = {field.name: field for field in form_of(record(rows=7))}
     assert (with_default["rows"].required, with_default["rows"].default) == (False, "7")
+    assert (with_default["rows"].fixed, with_default["share"].fixed) == (True, False)
+
+
+def test_defaults_stand_in_their_fields_and_what_is_left_at_that_is_the_deployments() -> None:
+    fields = {field.name: field for field in form_of(record())}
+    shown = {name: field.value for name, field in fields.items()}
+    assert (shown["rows"], shown["share"], shown["text"], shown["dry"]) == ("", "0.5", "hello", "false")
+    assert (shown["colour"], shown["level"], shown["month"], shown["day"]) == ('"red"', "1", "2026-01", "")
+    typed = {name: text for name, text in shown.items() if name != "rows"}
+    assert read(record(), **typed, rows="3") == ({"rows": 3}, {})
+
+
+def test_what_is_cleared_is_nothing_where_nothing_is_a_value() -> None:
+    assert read(record(TrainingParams), auto_promote_threshold="") == ({"auto_promote_threshold": None}, {})
+    assert read(record(), rows="1", text="", share="") == ({"rows": 1}, {})
+
+
+def test_objects_and_lists_have_a_skeleton_choices_or_lines_and_a_union_its_simple_alternative() -> None:
+    fields = {field.name: field for field in form_of(record(), "a/b")}
+    assert json.loads(fields["inner"].value) == {"depth": 0}
+    training = {field.name: field for field in form_of(record(TrainingParams), "training-pipeline/products")}
+    assert training["candidates"].control == "choices"
+    assert ("svm-words", "svm-words") in training["candidates"].choices
+    dataset = json.loads(training["dataset"].value)
+    assert (dataset["uri"], dataset["week"], dataset["test"]["sha256"]) == ("", 0, "")
+    union = {"anyOf": [{"type": "integer"}, {"type": "object"}, {"type": "string"}, {"type": "null"}], "default": None}
+    listed = {"type": "array", "items": {"type": "object", "properties": {"a": {"type": "integer"}}}}
+    fields = {
+        field.name: field for field in form_of(record({"properties": {"union": union, "listed": listed, "any": {}}}))
+    }
+    assert [(field.control, field.value) for field in fields.values()] == [
+        ("text", ""),
+        ("json", '[\n  {\n    "a": 0\n  }\n]'),
+        ("json", "null"),
+    ]
+    assert read(record({"properties": {"union": union}}), union="7") == ({"union": "7"}, {})
+    assert read(record({"properties": {"union": union}}), union='{"a": 1}') == ({"union": {"a": 1}}, {})
+
+
+def test_a_skeleton_of_what_contains_itself_has_an_end() -> None:
+    schema = {"properties": {"tree": {"$ref": "#/$defs/Tree"}}, "$defs": {"Tree": {"properties": {}}}}
+    schema["$defs"]["Tree"] = {"type": "object", "properties": {"below": {"$ref": "#/$defs/Tree"}}}
+    [field] = form_of(record(schema))
+    assert field.value.count("below") > 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("svm-words\n\nsgd-words", ["svm-words", "sgd-words"]), ('["svm-words"]', ["svm-words"])]
+)
+def test_a_list_is_what_stands_on_its_lines(typed: str, meant: list[str]) -> None:
+    assert read(record(TrainingParams), candidates=typed) == ({"candidates": meant}, {})
+
+
+def test_an_object_that_has_no_form_of_its_own_may_be_left_empty_where_it_is_required() -> None:
+    free = record({"properties": {"any": {"type": "object"}}, "required": ["any"]})
+    assert read(free) == ({"any": {}}, {})
+
+
+def test_fields_that_name_people_are_not_asked_for_and_rare_ones_are_marked() -> None:
+    named = {field.name: field.rare for field in form_of(record(PromotionParams, use_case="p"), "promotion/products")}
+    assert named == {
+        "use_case": False,
+        "model_version": False,
+        "threshold": True,
+        "rollback": True,
+        "rehearsal": False,
+    }
+    rare = {field.name: field.rare for field in form_of(record())}
+    assert [name for name, is_rare in rare.items() if is_rare] == ["day", "moment", "inner"]
+
+
+def test_a_form_like_a_run_has_its_parameters_and_gives_them_back() -> None:
+    ran = {
+        "rows": 3,
+        "share": 0.25,
+        "text": "a\u200bb",
+        "colour": "blue",
+        "level": None,
+        "dry": True,
+        "day": "2026-02-03",
+        "moment": "2026-02-03T05:05:00+01:00",
+        "inner": {"depth": 2},
+        "tags": ["a", "b c"],
+    }
+    fields = fill_as(form_of(record()), ran)
+    posted = {f"p.{field.name}": field.value.replace("\n", "\r\n") for field in fields}
+    parameters, problems = read_form(fill(form_of(record()), posted), record())
+    assert problems == {}
+    assert parameters == {**ran, "moment": "2026-02-03T04:05:00+00:00"}
+    odd = fill_as(form_of(record()), {"tags": ["two\nlines", ""]})
+    assert next(field.value for field in odd if field.name == "tags") == '["two\\nlines", ""]'
+
+
+def test_the_first_refused_field_has_the_focus() -> None:
+    fields = with_problems(form_of(record()), {"text": "wrong", "share": "wrong"})
+    assert [field.name for field in fields if field.focus] == ["share"]
 
 
 def test_what_is_filled_in_becomes_parameters_and_the_rest_is_the_deployments() -> None:

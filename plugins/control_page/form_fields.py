@@ -1,0 +1,233 @@
+"""From a deployment's parameter schema to the fields of a form. Pure.
+
+Owns how each type is asked for and what stands in a field at first. What is done with what people fill in is `forms`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from bridge.plain_text import as_json
+from bridge.prefect_api.records import DeploymentRecord
+from factory import contracts
+from plugins.control_page.redaction import is_secret
+
+Control = Literal[
+    "text", "secret", "integer", "number", "choice", "choices", "lines", "date", "month", "moment", "json"
+]
+NESTED = 6
+"""So deep goes the skeleton of an object; schemas may contain themselves."""
+_FORMATS: Mapping[str, Control] = {"date": "date", "date-time": "moment", "month": "month"}
+_MONTH_PATTERNS = frozenset({r"^\d{4}-\d{2}$", r"^\d{4}-(0[1-9]|1[0-2])$", r"^[0-9]{4}-[0-9]{2}$"})
+_SIMPLE: Mapping[str, Control] = {"string": "text", "number": "number", "integer": "integer"}
+"""The alternatives of a union that are asked for, the first of them that it has."""
+_BLANKS: Mapping[str, Any] = {"string": "", "integer": 0, "number": 0, "boolean": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One parameter: how it is asked for, what stands in it, and what is wrong with that.
+
+    `choices` are values as JSON, each with the words to show. `prefill` is what stands in it at first; what is left at
+    that is left to the deployment, which has `fixed` it where nobody is asked.
+    """
+
+    name: str
+    label: str
+    control: Control
+    required: bool
+    nullable: bool
+    description: str
+    default: str
+    choices: tuple[tuple[str, str], ...] = ()
+    prefill: str = ""
+    value: str = ""
+    problem: str = ""
+    fixed: bool = False
+    rare: bool = False
+    several: bool = False
+    """Whether it takes values of other types besides, which are then written as JSON."""
+    focus: bool = False
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether something else stands in it than at first."""
+        return self.value.strip() != self.prefill.strip()
+
+    @property
+    def chosen(self) -> frozenset[str]:
+        """Of `choices`, those that are."""
+        return frozenset(self.value.splitlines())
+
+
+def form_of(record: DeploymentRecord, name: str = "") -> list[Field]:
+    """The deployment's parameters in the schema's order, with their defaults in place.
+
+    `name` is its full one; what the contracts say of such a flow's fields holds: those that name people are not asked
+    for, and those that are rarely used are marked.
+    """
+    schema = record.parameter_schema
+    properties: Mapping[str, Any] = schema.get("properties", {})
+    contract = contracts.params_of(name, properties)
+    people = contract.people if contract else frozenset()
+    ordered = sorted(properties, key=lambda each: properties[each].get("position", len(properties)))
+    fields = [_field(each, schema, record) for each in ordered if each not in people]
+    marked = [replace(field, rare=_is_rare(field, contract)) for field in fields]
+    if all(field.rare or field.fixed for field in marked):
+        return fields
+    return marked
+
+
+def as_value(field: Field, value: Any) -> Field:
+    """The field with this value in it; a secret is not shown again."""
+    return field if field.control == "secret" else replace(field, value=_written(field, value))
+
+
+def _is_rare(field: Field, contract: type[contracts.Params] | None) -> bool:
+    if field.required or field.fixed:
+        return False
+    if contract is not None:
+        return field.name not in contract.often
+    return field.control == "json" or (field.nullable and not field.default)
+
+
+def _field(name: str, schema: Mapping[str, Any], record: DeploymentRecord) -> Field:
+    declared = _resolved(schema["properties"][name], schema)
+    branches = [_resolved(each, schema) for each in declared.get("anyOf", declared.get("oneOf", ()))]
+    nullable = any(each.get("type") == "null" for each in branches) or "null" in _types(declared)
+    solid = [each for each in branches if each.get("type") != "null"]
+    kind = {**declared, **_simplest(solid)} if solid else declared
+    default = record.parameters.get(name, declared.get("default"))
+    given = name in record.parameters or "default" in declared
+    field = Field(
+        name=name,
+        label=str(declared.get("title") or name),
+        control="secret" if is_secret(name, declared) else _control(kind, schema),
+        required=name in schema.get("required", ()) and not given,
+        nullable=nullable,
+        description=str(declared.get("description") or kind.get("description") or ""),
+        default="" if default is None else _shown(default),
+        choices=_choices(kind, schema, default, nullable=nullable),
+        fixed=name in record.parameters,
+        several=len(solid) > 1,
+    )
+    if field.control == "secret":
+        return replace(field, default="" if default is None else "not shown")
+    skeleton = field.control == "json" and default is None
+    first = as_json(_skeleton(kind, schema), indent=2) if skeleton else _written(field, default)
+    return replace(field, prefill=first, value=first)
+
+
+def _simplest(branches: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The alternative that is easiest to fill in."""
+    for kind in _SIMPLE:
+        for each in branches:
+            if each.get("type") == kind:
+                return each
+    return branches[0]
+
+
+def _control(kind: Mapping[str, Any], schema: Mapping[str, Any]) -> Control:
+    types = _types(kind) - {"null"}
+    if "boolean" in types or "enum" in kind or "const" in kind:
+        return "choice"
+    if types == {"array"}:
+        items = _resolved(kind.get("items") or {}, schema)
+        if "enum" in items or "examples" in items:
+            return "choices"
+        return "lines" if items.get("type") == "string" else "json"
+    simple = next((control for name, control in _SIMPLE.items() if name in types), None)
+    if simple == "text":
+        return _FORMATS.get(kind.get("format", "")) or ("month" if kind.get("pattern") in _MONTH_PATTERNS else "text")
+    return simple or "json"
+
+
+def _choices(
+    kind: Mapping[str, Any], schema: Mapping[str, Any], default: Any, *, nullable: bool
+) -> tuple[tuple[str, str], ...]:
+    if kind.get("type") == "array":
+        items = _resolved(kind.get("items") or {}, schema)
+        known = [str(each) for each in items.get("enum", items.get("examples", ()))]
+        more = [each for each in default or () if isinstance(each, str) and each not in known]
+        return tuple((each, each) for each in [*known, *more])
+    if kind.get("type") == "boolean":
+        offered: list[Any] = [True, False]
+    else:
+        offered = list(kind.get("enum", [kind["const"]] if "const" in kind else []))
+    if nullable and offered and default is not None and None not in offered:
+        offered.append(None)
+    return tuple((json.dumps(each), "nothing" if each is None else _shown(each)) for each in offered)
+
+
+def _written(field: Field, value: Any) -> str:
+    """The value as it stands in the field's control."""
+    if field.control == "choice":
+        return "" if value is None and "null" not in dict(field.choices) else json.dumps(value)
+    if value is None:
+        return ""
+    if field.control in {"choices", "lines"} and isinstance(value, list) and _are_lines(value):
+        return "\n".join(value)
+    if field.control == "moment" and isinstance(value, str):
+        return _for_picker(value)
+    if isinstance(value, str) and field.control != "json":
+        return value
+    return as_json(value, indent=2 if field.control == "json" else None)
+
+
+def _are_lines(value: Sequence[Any]) -> bool:
+    """Whether each of them is a text that stands on one line as it is."""
+    return all(isinstance(each, str) and [each.strip()] == each.splitlines() for each in value)
+
+
+def _for_picker(text: str) -> str:
+    """A moment as a browser's picker takes it, in UTC; what is none stays."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return (moment.astimezone(UTC) if moment.tzinfo else moment).replace(tzinfo=None).isoformat()
+
+
+def _skeleton(kind: Mapping[str, Any], schema: Mapping[str, Any], deep: int = 0) -> Any:
+    """A value of the schema's shape in which the values have to be filled in."""
+    kind = _resolved(kind, schema)
+    if kind.get("default") is not None:
+        return kind["default"]
+    if branches := [_resolved(each, schema) for each in kind.get("anyOf", kind.get("oneOf", ()))]:
+        nullable = any(each.get("type") == "null" for each in branches)
+        return None if nullable else _skeleton(_simplest(branches), schema, deep + 1)
+    if "enum" in kind or "const" in kind:
+        return kind.get("const", next(iter(kind.get("enum", ())), None))
+    if deep > NESTED:
+        return None
+    if kind.get("type") == "object" or "properties" in kind:
+        return {name: _skeleton(each, schema, deep + 1) for name, each in kind.get("properties", {}).items()}
+    if kind.get("type") == "array":
+        return [_skeleton(kind["items"], schema, deep + 1)] if kind.get("items") else []
+    return next((_BLANKS[each] for each in _types(kind) if each in _BLANKS), None)
+
+
+def _types(kind: Mapping[str, Any]) -> set[str]:
+    named = kind.get("type", ())
+    return {named} if isinstance(named, str) else set(named)
+
+
+def _resolved(declared: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The definition behind a reference, with what is said beside it; `allOf` of one is that one."""
+    if len(declared.get("allOf", ())) == 1:
+        declared = {**declared["allOf"][0], **{key: value for key, value in declared.items() if key != "allOf"}}
+    reference = declared.get("$ref", "")
+    if not reference.startswith("#/"):
+        return declared
+    found: Any = schema
+    for part in reference[2:].split("/"):
+        found = found.get(part, {}) if isinstance(found, Mapping) else {}
+    return {**found, **{key: value for key, value in declared.items() if key != "$ref"}}
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
