@@ -111,13 +111,12 @@ class Viewer:
         takes = record.parameter_schema.get("properties", {}) if record else ()
         if not contracts.may_promote(name, taken, takes):
             return {"start": mine}
-        champions = self._dags_of_champion(taken) or mine
+        champions = self._dags_of_champion(contracts.params_of(name, takes), taken) or mine
         return {"promote": champions} if champions == mine else {"start": mine, "promote": champions}
 
-    def _dags_of_champion(self, taken: Mapping[str, Any]) -> frozenset[str]:
-        """The DAGs that promote models of the use case that a run is given; empty where it gives none that is known."""
-        default = contracts.PromotionParams.model_fields["use_case"].default
-        use_case = taken.get("use_case", default)
+    def _dags_of_champion(self, contract: type[contracts.Params] | None, taken: Mapping[str, Any]) -> frozenset[str]:
+        """The DAGs that promote models of the use case that a run is given; empty where that is not known."""
+        use_case = taken.get("use_case", contract.model_fields["use_case"].default if contract else None)
         if not isinstance(use_case, str) or not use_case or "/" in use_case:
             return frozenset()
         return self.owners.get(contracts.promotion(use_case).name, frozenset())

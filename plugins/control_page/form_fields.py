@@ -100,7 +100,8 @@ def _field(name: str, schema: Mapping[str, Any], record: DeploymentRecord) -> Fi
     branches = [_resolved(each, schema) for each in declared.get("anyOf", declared.get("oneOf", ()))]
     nullable = any(each.get("type") == "null" for each in branches) or "null" in _types(declared)
     solid = [each for each in branches if each.get("type") != "null"]
-    kind = {**declared, **_simplest(solid)} if solid else declared
+    beside = {key: value for key, value in declared.items() if key not in {"anyOf", "oneOf"}}
+    kind = {**beside, **_simplest(solid)} if solid else declared
     default = record.parameters.get(name, declared.get("default"))
     given = name in record.parameters or "default" in declared
     field = Field(

@@ -157,6 +157,23 @@ def test_whatever_a_flow_or_a_person_says_is_shown_as_text(as_user: Browser, fak
         assert "script-src 'self'" in page.headers["content-security-policy"]
 
 
+def test_no_character_of_a_text_hides_what_it_says_and_a_form_sends_back_what_it_was_given(
+    as_user: Browser, fake: FakePrefect
+) -> None:
+    sly = "run\u202egnp.exe\x1b[2J"
+    run = fake.run("work/alpha", {"text": sly}, tags=["airflow", f"dag:{sly}", "run:r", "task:t"])
+    fake.set_state(run, "FAILED", message=sly)
+    fake.log(run, sly)
+    fake._state.run(run.id)["name"] = sly
+    admin = as_user("admin")
+    for path in ("runs", f"runs/{run.id}"):
+        page = admin.get(f"{PAGE}/{path}").text
+        assert not any(sign in page for sign in ("\u202e", "\x1b")), path
+        assert "run\\u202egnp.exe" in page
+    again = admin.get(f"{PAGE}/run/{fake.document(run)['deployment_id']}?like={run.id}").text
+    assert f'value="{sly}"' in again
+
+
 def test_prefects_key_never_reaches_the_browser(as_user: Browser, fake: FakePrefect) -> None:
     run = fake.run("work/alpha")
     admin = as_user("admin")

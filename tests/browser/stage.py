@@ -68,7 +68,7 @@ def troubled(prefect: FakePrefect) -> dict[str, str]:
     prefect.set_state(prefect.run(promotion), "SCHEDULED", name="Late")
     prefect.on_run(score, result={"week": 3, "rows": 812, "mlflow_url": "http://127.0.0.1:9/#/runs/1"})
     started_by = ["airflow", "dag:weekly_ml_pipeline", "run:manual__2026-03-02T00:00:00+00:00", "task:score"]
-    done = prefect.run(score, {"week_number": 3}, tags=started_by)
+    done = prefect.run(score, {"week_number": 3}, started_by, {"airflow.dag_id": "weekly_ml_pipeline"})
     prefect.wait_for(
         lambda: prefect.read(failed).state_type == "RUNNING" and prefect.read(done).state_type == "COMPLETED"
     )
@@ -120,7 +120,8 @@ def _deploy(prefect: FakePrefect) -> None:
 
     for build in (contracts.score, contracts.training, contracts.promotion, contracts.monitor):
         made = build("products")
-        prefect.deployment(made, work_pool="gpus" if build is contracts.training else "models")
+        pool = "gpus" if build is contracts.training else "models"
+        prefect.deployment(made, defaults={"use_case": "products"}, work_pool=pool)
         if build is contracts.monitor:
             flow, _, short = made.name.partition("/")
             rule = {"schedule": {"cron": "0 9 * * *", "timezone": "UTC"}, "active": True}

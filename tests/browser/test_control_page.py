@@ -101,7 +101,7 @@ def test_a_model_is_promoted_and_rolled_back_by_its_flow(stack: Stack, open_page
     # All of the sample: a better model than those of the first two weeks, which nobody has judged yet.
     stack.cut(30)
     page = open_page("run")
-    begin(page, "training-pipeline/products", week_number="30", auto_promote_threshold="null")
+    begin(page, "training-pipeline/products", week_number="30", auto_promote_threshold="")
     expect(state(page)).to_have_text(ENDS, timeout=2 * FLOW_MS)
     page.get_by_role("link", name="Promote").click()
     page.get_by_role("button", name="Promote …").click()

@@ -23,6 +23,7 @@ STATES = (
     "failed",
     "no-worker",
     "cancelling",
+    "unfolded",
     "refused",
     "loading",
     "down",
@@ -43,16 +44,15 @@ def show(open_window: Open, stages: Stages, state: str, **options: object) -> Pa
     stage = stages[scene]
     token = {"forbidden": stage.tokens["visitor"], "logged-out": ""}.get(state, stage.tokens["admin"])
     paths = {"failed": f"runs/{stage.runs['troubled']['failed']}"} if scene == "troubled" else {}
-    paths |= {"no-worker": "deployments", "cancelling": "runs", "refused": "run", "forbidden": "runs"}
+    paths |= {"no-worker": "deployments", "cancelling": "runs", "unfolded": "run", "refused": "run", "forbidden": "runs"}
     page = open_window("about:blank", **options)
     if token:
         log_in(page.context, stage.url, token)
     if state == "loading":  # the first look paints at once; those that follow are never answered here
         page.route("**/*", lambda route: None if route.request.headers.get("x-live") else route.continue_())
     page.goto(f"{stage.url}/{paths.get(state, state.partition('-')[2] if scene != 'troubled' else '')}")
-    {"cancelling": _ask_to_cancel, "refused": _send_what_does_not_fit, "forbidden": _try_to_start}.get(state, _wait)(
-        page
-    )
+    acts = {"cancelling": _ask_to_cancel, "refused": _send_what_does_not_fit, "forbidden": _try_to_start}
+    {**acts, "unfolded": _unfold}.get(state, _wait)(page)
     if state == "attention":
         expect(page.locator("#attention li")).to_have_count(7)
     if state != "loading":
@@ -77,6 +77,13 @@ def _send_what_does_not_fit(page: Page) -> None:
     page.locator("#field-week_number").fill("soon")
     page.get_by_role("button", name="Start").click()
     expect(page.locator("#field-week_number-wrong")).to_be_visible()
+    expect(page.locator("#field-week_number")).to_be_focused()
+
+
+def _unfold(page: Page) -> None:
+    page.get_by_role("link", name="training-pipeline/products", exact=True).click()
+    page.get_by_text("rarely used").click()
+    expect(page.locator("#field-dataset")).to_be_visible()
 
 
 def _try_to_start(page: Page) -> None:
@@ -147,6 +154,34 @@ def test_harmful_and_long_texts_are_text_and_stay_within_the_page(
     assert Axe().run(page).violations_count == 0
 
 
+def test_a_form_has_its_defaults_and_folds_away_what_is_rarely_used(open_window: Open, stages: Stages) -> None:
+    page = open_window(f"{stages['troubled'].url}/run", stages["troubled"].tokens["admin"])
+    page.get_by_role("link", name="training-pipeline/products", exact=True).click()
+    expect(page.locator(".fixed")).to_contain_text("products")
+    expect(page.locator("#field-use_case")).to_have_count(0)
+    expect(page.locator("#field-auto_promote_threshold")).to_have_value("0.75")
+    page.get_by_role("checkbox", name="svm-words", exact=True).check()
+    expect(page.locator("#field-search_trials")).not_to_be_visible()
+    page.locator("summary").press("Enter")
+    page.locator("#field-search_trials").fill("many")
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator("#field-search_trials")).to_be_focused()
+    expect(page.get_by_role("checkbox", name="svm-words", exact=True)).to_be_checked()
+
+
+def test_a_run_is_run_again_with_changed_parameters(open_window: Open, stages: Stages) -> None:
+    stage = stages["troubled"]
+    page = open_window(f"{stage.url}/runs/{stage.runs['troubled']['failed']}", stage.tokens["admin"])
+    page.get_by_role("link", name="Run again …").click()
+    expect(page.locator("#field-week_number")).to_have_value("3")
+    page.locator("#field-week_number").fill("2")
+    page.locator("#field-auto_promote_threshold").fill("")
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_url(re.compile(r"/runs/[0-9a-f-]{36}"))
+    expect(page.locator("#parameters-title + pre")).to_contain_text('"week_number": 2')
+    expect(page.locator("#parameters-title + pre")).to_contain_text('"auto_promote_threshold": null')
+
+
 def test_a_run_is_started_and_cancelled_by_the_keyboard_alone(open_window: Open, stages: Stages) -> None:
     stage = stages["troubled"]
     page = open_window(f"{stage.url}/run", stage.tokens["admin"])
@@ -169,6 +204,7 @@ def test_a_run_is_started_and_cancelled_by_the_keyboard_alone(open_window: Open,
     expect(dialog.get_by_role("button", name="Cancel the run")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("#run-state .badge")).to_have_text("Cancelled")
+    expect(page.locator("#run-message")).to_contain_text("Cancelled by admin.")
     assert page.evaluate("document.activeElement.closest('body') !== null")
 
 

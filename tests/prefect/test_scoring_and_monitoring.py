@@ -73,9 +73,9 @@ def test_without_a_champion_both_skip_with_a_reason_and_still_tell_their_result(
 def test_the_champion_scores_the_arrivals_once(veteran: Home, champion: str) -> None:
     dataset = veteran.cut(2)
 
-    first, again = score(dataset=dataset), score(week_number=2)
+    first, again, newest = score(dataset=dataset), score(week_number=2), score()
 
-    assert first == again
+    assert first == again == newest
     assert (first["status"], first["rows"], first["model_version"]) == ("scored", dataset.arrivals, champion)
     log = logged(veteran)
     assert len(log) == dataset.arrivals

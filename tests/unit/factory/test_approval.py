@@ -35,3 +35,14 @@ def test_the_first_challenger_has_nobody_beside_it() -> None:
 
 def test_nobody_is_asked_for_what_the_gate_refuses() -> None:
     assert compose_question(JUDGED.model_copy(update={"promoted": False})) == ""
+
+
+def test_what_others_wrote_is_text_in_the_question() -> None:
+    hostile = "[log in](http://evil.test) <img src=x> **F1**\x1b[2J\u202e"
+    check = GateCheck(rule="classes", passed=True, said=f"no class falls: {hostile}")
+    update = {"checks": (check,), "challenger_version": hostile, "mlflow_url": "javascript:alert(1)"}
+    question = compose_question(JUDGED.model_copy(update=update))
+
+    assert "javascript:" not in question
+    assert "\\[log in\\]" in question
+    assert not any(sign in question for sign in ("[log in](", " <img", "\x1b", "\u202e"))

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from factory.cli import app
 from factory.contracts import DatasetRef, FileRef, GateCheck
-from factory.decisions import Decision, find_decision, read_decisions, record
+from factory.decisions import Decision, find_decision, find_promotion, read_decisions, record
 from factory.settings import Settings
 from tests.decision import DECISION
 
@@ -92,3 +92,29 @@ def test_the_command_line_lists_them(engine: Engine, settings: Settings, monkeyp
     assert newest.split()[:6] == ["2026-01-07", "07:05", "kept", "approval", "v3", "v3"]
     assert "refused by Ben" in newest
     assert "Airflow, weekly_ml_pipeline manual__1 and Anna" in first
+
+
+def test_the_champions_own_promotion_is_found_however_long_ago(engine: Engine) -> None:
+    with engine.begin() as connection:
+        record(connection, decision(1, promoted=True, champion_version="2", previous_champion_version="1"))
+        for number in range(2, 40):
+            record(connection, decision(number, promoted=False, champion_version="2"))
+
+    with engine.connect() as connection:
+        assert find_promotion(connection, "products", "2") == decision(
+            1, promoted=True, champion_version="2", previous_champion_version="1"
+        )
+        assert find_promotion(connection, "products", "9") is None
+
+
+def test_what_others_wrote_steers_no_terminal(
+    engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", settings.database_url)
+    monkeypatch.setenv("COLUMNS", "250")
+    with engine.begin() as connection:
+        record(connection, decision(1, decided_by="[link=http://evil.test]me[/link]", reason="x\x1b[2J\u202ey"))
+
+    told = CliRunner().invoke(app, ["decisions"]).output
+    assert "[link=" in "".join(told.split())
+    assert not any(sign in told for sign in ("\x1b", "\u202e"))

@@ -10,6 +10,7 @@ from prefect.exceptions import ParameterTypeError
 from pydantic import BaseModel
 
 from factory import contracts
+from flows.core.candidates import CANDIDATES
 from flows.monitor_and_retrain import monitor_and_retrain
 from flows.pipeline_flow import training_pipeline
 from flows.promotion import promotion
@@ -75,3 +76,33 @@ def bounds(field: dict[str, Any]) -> set[tuple[str, float]]:
 )
 def test_the_parameters_that_users_know_come_first(flow: Any, first: list[str]) -> None:
     assert list(inspect.signature(flow.fn).parameters)[: len(first)] == first
+
+
+def test_the_candidates_that_forms_offer_are_those_that_are_declared() -> None:
+    offered = training_pipeline.parameters.properties["candidates"]["anyOf"][0]["items"]["examples"]
+    assert offered == [each.name for each in CANDIDATES]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "may"),
+    [
+        ("promotion/products", {}, True),
+        ("promotion/another", {"rehearsal": True}, True),
+        ("training-pipeline/products", {}, True),
+        ("training-pipeline/products", {"auto_promote_threshold": 0}, True),
+        ("training-pipeline/products", {"auto_promote_threshold": None}, False),
+        ("monitor-and-retrain/products", {}, True),
+        ("score/products", {}, False),
+        ("etl/daily", {}, False),
+        ("", {}, True),
+    ],
+)
+def test_what_may_change_a_champion_is_declared_with_what_it_takes(name: str, given: dict[str, Any], may: bool) -> None:
+    assert contracts.may_promote(name, given) is may
+    assert contracts.may_promote("renamed/x", {}, contracts.PromotionParams.model_fields)
+
+
+@pytest.mark.parametrize(("flow", "deployment", "more"), PAIRS, ids=lambda value: getattr(value, "name", ""))
+def test_what_contracts_say_of_fields_names_fields(flow: Any, deployment: Any, more: set[str]) -> None:
+    params: type[contracts.Params] = deployment.params
+    assert {*params.people, *params.often, *(params.without_promotion or {})} <= set(params.model_fields)
