@@ -287,7 +287,7 @@ class ScoreResult(_Result):
     def facts(self) -> dict[str, str]:
         return {"Scored": f"{self.rows:,}"}
 
-    def news(self) -> list[str]:
+    def reservations(self) -> list[str]:
         return [f"Scoring skipped: {self.reason}"] if self.status == "skipped" else []
 
 

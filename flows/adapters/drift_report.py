@@ -22,6 +22,9 @@ ROWS = 5_000
 TEXT_METHOD = "abs_text_content_drift"
 """ROC AUC of a classifier that tells the sides apart; Evidently's default on 1,000 rows or fewer takes 2.5 s more."""
 
+NO_TAG = "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}"
+"""Stands in the page for a sign that could begin a tag."""
+
 P_VALUE_NAMES = ("p_value", "p-value")
 SEED = 42
 
@@ -97,4 +100,8 @@ def _plain(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     if len(wanted) > ROWS:
         wanted = wanted.sample(ROWS, random_state=SEED)
     texts: dict[str, type] = {name: object for name in ("predicted_class", "text") if name in columns}
-    return wanted.astype(texts).reset_index(drop=True)
+    plain = wanted.astype(texts).reset_index(drop=True)
+    # Evidently writes names and words into a script of the page as they are, where a tag would end it.
+    for name in texts:
+        plain[name] = plain[name].map(lambda text: str(text).replace("<", NO_TAG), na_action="ignore")
+    return plain

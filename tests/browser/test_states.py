@@ -44,7 +44,13 @@ def show(open_window: Open, stages: Stages, state: str, **options: object) -> Pa
     stage = stages[scene]
     token = {"forbidden": stage.tokens["visitor"], "logged-out": ""}.get(state, stage.tokens["admin"])
     paths = {"failed": f"runs/{stage.runs['troubled']['failed']}"} if scene == "troubled" else {}
-    paths |= {"no-worker": "deployments", "cancelling": "runs", "unfolded": "run", "refused": "run", "forbidden": "runs"}
+    paths |= {
+        "no-worker": "deployments",
+        "cancelling": "runs",
+        "unfolded": "run",
+        "refused": "run",
+        "forbidden": "runs",
+    }
     page = open_window("about:blank", **options)
     if token:
         log_in(page.context, stage.url, token)

@@ -52,3 +52,15 @@ def test_without_texts_the_report_has_three_columns() -> None:
 
     assert list(report.tests) == ["predicted_class", "confidence", "text_length"]
     assert "within" not in report.page.split("</p>")[0]
+
+
+def test_what_classes_and_texts_say_is_no_part_of_the_page() -> None:
+    hostile = "</script><script>document.title = 'taken'</script>"
+    sides = [predictions(200, seed).replace({"predicted_class": {"1": hostile}}) for seed in (1, 2)]
+    sides = [side.assign(text=side["text"] + " " + hostile) for side in sides]
+
+    page = draw_report(*sides, total=200, findings=hostile).page
+
+    assert "document.title" in page
+    assert "<script>document.title" not in page
+    assert "</script><script>document" not in page
