@@ -39,7 +39,6 @@ OPERATIONS = [
     lambda: wire.read_flow_runs(["r1"]),
     lambda: wire.cancel_flow_run("r1"),
     lambda: wire.retry_flow_run("r1"),
-    lambda: wire.label_flow_run("r1", {"a": "b"}),
     lambda: wire.read_result("r1"),
     lambda: work_pools.read_deployment("d1"),
     lambda: work_pools.read_work_pool("pool"),
@@ -48,6 +47,16 @@ OPERATIONS = [
     lambda: wire.list_workers("pool"),
     lambda: wire.read_server_version(),
 ]
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(404, errors.FlowRunNotFound), (401, errors.PrefectUnauthorised), (500, errors.PrefectApiError)],
+)
+def test_labels_that_are_not_written_are_told(status: int, error: type[Exception]) -> None:
+    exchange(wire.label_flow_run("r1", {"a": "b"}), [Answer(204, None)])
+    with pytest.raises(error):
+        exchange(wire.label_flow_run("r1", {"a": "b"}), [Answer(status, {"detail": "no"})])
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
