@@ -73,6 +73,7 @@ _FORMS: tuple[tuple[str, Callable[[Any], bool]], ...] = (
     ("set_state", lambda body: isinstance(body, dict) and "status" in body),
     ("pause_deployment", lambda body: body is None),
     ("resume_deployment", lambda body: body is None),
+    ("labels", lambda body: body is None),
     ("version", lambda body: isinstance(body, str)),
 )
 """The form of each answer by the end of its path; any other is one thing with an id and a name."""
