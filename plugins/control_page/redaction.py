@@ -16,7 +16,8 @@ def redacted(parameters: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[s
     """The parameters without what is secret, by what Airflow holds for secret, by the schema, or in an address."""
     secret = {name for name, declared in schema.get("properties", {}).items() if is_secret(name, declared)}
     shown = {name: HIDDEN if name in secret else value for name, value in parameters.items()}
-    return {name: _without_credentials(value) for name, value in dict(redact(shown)).items()}
+    hidden: Any = redact(shown)
+    return {name: _without_credentials(value) for name, value in hidden.items()}
 
 
 def is_secret(name: str, declared: Mapping[str, Any]) -> bool:

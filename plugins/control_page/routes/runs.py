@@ -167,8 +167,8 @@ async def _for_change(
     else:
         dag_id = await asyncio.to_thread(viewer.require, "start", viewer.dags_of(name, run))
     what = {"flow_run_id": run.id, "flow_run": run.name, "deployment": name, "state": run.state_name}
-    what |= {"parameters": redacted(run.parameters, record.parameter_schema if record else {})}
-    await asyncio.to_thread(audit.record, event, viewer.name, what, dag_id)
+    asked = redacted(run.parameters, record.parameter_schema if record else {})
+    await asyncio.to_thread(audit.record, event, viewer.name, {**what, "parameters": asked}, dag_id)
     return run
 
 
