@@ -19,9 +19,11 @@ from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_SERVER_ANALYTICS_ENABLED,
     PREFECT_SERVER_API_AUTH_STRING,
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
     temporary_settings,
 )
 
+STARTUP_SECONDS = 300
 OWN_SERVER = "PREFECT_API_URL names no server: Prefect starts one of its own, on 127.0.0.1, until this command ends"
 
 PLAIN = {"string": str, "integer": int, "number": float}
@@ -52,8 +54,13 @@ def some_server() -> Iterator[None]:
         return
     print(OWN_SERVER, file=sys.stderr)
     secret = f"flows:{token_urlsafe(24)}"
-    locked = {PREFECT_API_AUTH_STRING: secret, PREFECT_SERVER_API_AUTH_STRING: secret}
-    with temporary_settings({**locked, PREFECT_SERVER_ANALYTICS_ENABLED: False}):
+    ours = {
+        PREFECT_API_AUTH_STRING: secret,
+        PREFECT_SERVER_API_AUTH_STRING: secret,
+        PREFECT_SERVER_ANALYTICS_ENABLED: False,
+        PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: STARTUP_SECONDS,
+    }
+    with temporary_settings(ours):
         yield
 
 
