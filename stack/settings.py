@@ -109,6 +109,8 @@ class Home:
             for folder in (self.path, self.logs, self.temporary):
                 folder.mkdir(exist_ok=True)
                 folder.chmod(0o700)
+            mark.touch()
+            mark.chmod(0o600)
             mark.write_text("`python -m stack` made this folder; `make clean` removes what a stack makes in it.\n")
         except OSError as error:
             raise StackError(_unusable(self.path, error.strerror or str(error))) from error
