@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
-from flows.command_line import parser_of
+from flows.command_line import parser_of, some_server
 from flows.monitor_and_retrain import monitor_and_retrain
 from flows.pipeline_flow import chosen_week, training_pipeline
 from flows.promotion import promotion
@@ -42,3 +43,18 @@ def test_two_names_for_the_week_may_not_disagree() -> None:
     assert chosen_week(None, 3) == chosen_week(3, 3) == chosen_week(3, None) == 3
     with pytest.raises(ValueError, match="week=3 and week_number=2"):
         chosen_week(2, 3)
+
+
+def test_a_server_of_prefects_own_is_told_and_locked(capsys: pytest.CaptureFixture[str]) -> None:
+    with temporary_settings(restore_defaults={PREFECT_API_URL}), some_server():
+        settings = get_current_settings()
+        assert settings.api.auth_string is not None
+        assert settings.api.auth_string == settings.server.api.auth_string
+        assert not settings.server.analytics_enabled
+    assert "Prefect starts one of its own" in capsys.readouterr().err
+
+
+def test_a_server_that_is_named_is_used_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}), some_server():
+        assert get_current_settings().server.api.auth_string is None
+    assert capsys.readouterr().err == ""
