@@ -15,7 +15,7 @@ from typing import Any
 DEEPEST = 50
 """Levels of nesting; encoders end in a RecursionError at some hundreds."""
 
-LARGEST_BYTES = 2 * 1024 * 1024
+LARGEST_BYTES = 2_000_000
 """Prefect is known to take an artifact of so many; Airflow's XCom is a row of its database."""
 
 LARGEST_INTEGER = 2**63 - 1
@@ -40,7 +40,9 @@ def trouble_with(value: Any, name: str, largest_bytes: int = LARGEST_BYTES) -> s
         elif not isinstance(part, list | tuple) and (trouble := _trouble_with_scalar(part)):
             return f"{path} {trouble}"
     size = len(json.dumps(value))
-    return f"{name} is larger than {largest_bytes // 1024} KB: {size} bytes as JSON" if size > largest_bytes else None
+    if size <= largest_bytes:
+        return None
+    return f"{name} is larger than {largest_bytes / 1_000_000:g} MB: {size:,} bytes as JSON"
 
 
 def number_lost_in(value: Any, name: str) -> str | None:

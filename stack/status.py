@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from factory.sizes import megabytes
 from stack.identity import ADMIN, load_identity
 from stack.postgresql import postgresql_process
 from stack.processes import cpu_seconds, family, pss_bytes
@@ -17,7 +18,6 @@ from stack.settings import Home
 from stack.state import StackState, read_state
 
 MEASURE_SECONDS = 1.0
-MEBIBYTE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +71,10 @@ def table_lines(rows: list[Row]) -> list[str]:
     """The rows under a heading, with their sum."""
     lines = [f"{'service':<22}{'state':<9}{'pid':>7}{'memory':>11}{'CPU':>7}  address"]
     for row in rows:
-        memory = f"{row.memory_bytes / MEBIBYTE:,.0f} MiB"
+        memory = megabytes(row.memory_bytes, 0)
         line = f"{row.name:<22}{row.phase:<9}{row.pid or '-':>7}{memory:>11}{row.cpu:>7.1%}  {row.address}"
         lines.append(line.rstrip())
-    memory = f"{sum(row.memory_bytes for row in rows) / MEBIBYTE:,.0f} MiB"
+    memory = megabytes(sum(row.memory_bytes for row in rows), 0)
     lines.append(f"{'together':<38}{memory:>11}{sum(row.cpu for row in rows):>7.1%}")
     return lines
 

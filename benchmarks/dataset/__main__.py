@@ -21,6 +21,7 @@ import typer
 from sqlalchemy import make_url
 
 from factory.settings import Settings
+from factory.sizes import MEGABYTE
 
 FIRST_WEEK, EARLIER_WEEK, WHOLE_WEEK = 1, 20, 21
 """The plan's week 20 holds 97 % of all products, its week 21 every one."""
@@ -34,8 +35,7 @@ STEPS = {
     "check of every row": ("check", WHOLE_WEEK, 0),
 }
 PANDAS_LIMIT_ROWS = 2_000_000
-"""More would not fit into the memory of a small machine: 1 million took 1.9 GiB."""
-MIB = 2**20
+"""More would not fit into the memory of a small machine: 1 million took 2,000 MB."""
 
 
 def main(
@@ -47,7 +47,7 @@ def main(
     times: Annotated[int, typer.Option(help="Repeat the loaded products so often, up to 10.", min=1, max=10)] = 1,
 ) -> None:
     """Measure, and print one table."""
-    columns = ("database", "products", "step", "rows", "seconds", "of which CPU", "rows/s", "peak MiB")
+    columns = ("database", "products", "step", "rows", "seconds", "of which CPU", "rows/s", "peak MB")
     typer.echo(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for name in database:
         for size in rows:
@@ -65,7 +65,7 @@ def main(
                     rate = found["rows"] / found["seconds"]
                     typer.echo(
                         f"| {name} | {size * times:,} | {step} | {found['rows']:,} | {found['seconds']:.1f} "
-                        f"| {found['cpu_seconds']:.1f} | {rate:,.0f} | {found['peak_bytes'] / MIB:,.0f} |"
+                        f"| {found['cpu_seconds']:.1f} | {rate:,.0f} | {found['peak_bytes'] / MEGABYTE:,.0f} |"
                     )
 
 

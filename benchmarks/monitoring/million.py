@@ -27,6 +27,7 @@ from factory import loading
 from factory.catalogue import inference_log, open_catalogue, products
 from factory.settings import read_settings
 from factory.simulation import Simulation, simulate
+from factory.sizes import MEGABYTE
 from factory.weeks import start_of
 from stack.database import start_databases
 from stack.settings import CHECKOUT, read_stack_settings
@@ -79,7 +80,7 @@ def _row(home: Path, database: str, rows: int) -> str:
     share = f"{100 * found['sampling_error']:.2f} points"
     name = "PostgreSQL" if database == "embedded" else "SQLite"
     counts = f"{found['samples']:,} | {found['sampled']:,} | {share} | {found['level']}"
-    return f"| {name} | {counts} | {cost.seconds:.1f} | {cost.cpu_seconds:.1f} | {cost.peak_bytes / 2**20:,.0f} |"
+    return f"| {name} | {counts} | {cost.seconds:.1f} | {cost.cpu_seconds:.1f} | {cost.peak_bytes / MEGABYTE:,.0f} |"
 
 
 @dataclass(frozen=True)

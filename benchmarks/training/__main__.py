@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, TypeVar
 from benchmarks.training import rows as sources
 from benchmarks.training.rows import Rows
 from factory.simulation import PUBLISHED_ROWS
+from factory.sizes import megabytes
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -67,7 +68,8 @@ def main() -> None:
     compare(found, fitted)
     wall, cpu = selection_seconds
     print(f"\nselection: {wall:.1f} s in {os.cpu_count()} threads, {cpu:.1f} CPU s (load of the machine {load():.1f})")
-    print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GB")
+    peak_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # Linux counts in KiB
+    print(f"peak memory: {megabytes(peak_bytes, 0)}")
 
 
 def warm_up() -> None:

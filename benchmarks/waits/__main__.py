@@ -189,7 +189,7 @@ def _row(each: Measured, base: Measured | None) -> str:
     in_airflow = not is_base and each.case.way != "run_deployment"
     cuts = quantiles(each.lags_seconds, n=100) if len(each.lags_seconds) > 1 and not is_base else None
     beyond = f"{each.waiter_cpu_seconds - base.waiter_cpu_seconds:.1f}" if base and in_airflow else "–"
-    memory = f"{(each.memory_bytes - base.memory_bytes) / each.case.count / 1024:.1f}" if base and in_airflow else "–"
+    memory = f"{(each.memory_bytes - base.memory_bytes) / each.case.count / 1000:.1f}" if base and in_airflow else "–"
     server = f"{each.server_cpu_seconds - base.server_cpu_seconds:.1f}" if base else "–"
     cells = [
         {"embedded": "PostgreSQL", "sqlite": "SQLite"}[each.database],

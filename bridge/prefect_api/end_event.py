@@ -15,7 +15,7 @@ from bridge.errors import BridgeError
 from bridge.prefect_api.records import FlowRun
 from bridge.prefect_api.run_queries import UnreadableRun
 
-LONGEST_RESULT_BYTES = 32_768
+LONGEST_RESULT_BYTES = 30_000
 """A larger result stays in Prefect; an event names the run that bears it."""
 
 LONGEST_TEXT = 1000

@@ -5,15 +5,15 @@ Pure: numbers and names in, a verdict with its checks and its reason out. Must n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from factory.sizes import megabytes
 from factory.use_cases.use_case import Gate
 
 Rule = Literal["floor", "gain", "classes", "size", "latency", "memory", "approval", "rolled back", "standing"]
 
-MEGABYTE = 10**6
 NAMED_CLASSES = 3
 
 
@@ -205,16 +205,19 @@ def _approval(approval: Approval) -> Check:
 
 def _limits(costs: Costs, gate: Gate) -> list[Check]:
     return [
-        _limit("size", "the model's files take", costs.size_bytes, gate.largest_size_bytes, "MB"),
-        _limit("latency", "the 95th percentile of one prediction is", costs.p95_ms, gate.slowest_prediction_ms, "ms"),
-        _limit("memory", "a process that serves it holds", costs.memory_bytes, gate.largest_memory_bytes, "MB"),
+        _limit("size", "the model's files take", costs.size_bytes, gate.largest_size_bytes, megabytes),
+        _limit("latency", "the 95th percentile of one prediction is", costs.p95_ms, gate.slowest_prediction_ms, _ms),
+        _limit("memory", "a process that serves it holds", costs.memory_bytes, gate.largest_memory_bytes, megabytes),
     ]
 
 
-def _limit(rule: Rule, what: str, measured: float, limit: float, unit: Literal["MB", "ms"]) -> Check:
-    passed = measured <= limit
-    shown, most = (f"{number / (MEGABYTE if unit == 'MB' else 1):,.1f} {unit}" for number in (measured, limit))
-    return Check(rule, passed, f"{what} {shown}, {'within' if passed else 'above'} the limit of {most}")
+def _limit(rule: Rule, what: str, measured: float, limit: float, in_words: Callable[[float], str]) -> Check:
+    relation = "within" if measured <= limit else "above"
+    return Check(rule, measured <= limit, f"{what} {in_words(measured)}, {relation} the limit of {in_words(limit)}")
+
+
+def _ms(milliseconds: float) -> str:
+    return f"{milliseconds:,.1f} ms"
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -16,6 +16,7 @@ from fastapi import HTTPException, Request
 
 from bridge.prefect_api.records import DeploymentRecord, FlowRun
 from factory import contracts
+from factory.sizes import megabytes
 from plugins.control_page.airflow_internals import (
     DagAccessEntity,
     DagDetails,
@@ -163,7 +164,7 @@ def refuse_large(request: Request) -> None:
     if "transfer-encoding" in request.headers:
         raise HTTPException(411, "A form is sent with its length.")
     if int(request.headers.get("content-length", 0)) > FORM_BYTES:  # the server lets nothing but digits pass
-        raise HTTPException(413, f"A form of more than {FORM_BYTES:,} bytes is not read.")
+        raise HTTPException(413, f"A form of more than {megabytes(FORM_BYTES)} is not read.")
 
 
 def refuse_other_sites(request: Request) -> None:

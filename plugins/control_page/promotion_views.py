@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from factory.contracts import GateCheck, PromotionResult
 from factory.decisions import Decision
+from factory.sizes import megabytes
 from plugins.control_page.run_views import Tone
 
 METRICS = {"f1_weighted": "Weighted F1", "f1_macro": "Macro F1", "accuracy": "Accuracy"}
 _TONES: dict[str, Tone] = {"promoted": "good", "rolled back": "warn", "kept": "muted"}
-_COSTS = {
-    "size_bytes": ("Size", 2**20, "MB"),
-    "memory_bytes": ("Memory", 2**20, "MB"),
-    "p95_ms": ("Answer (p95)", 1, "ms"),
+_COSTS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "size_bytes": ("Size", megabytes),
+    "memory_bytes": ("Memory", megabytes),
+    "p95_ms": ("Answer (p95)", "{:,.1f} ms".format),
 }
 
 
@@ -68,8 +69,8 @@ def decision_view(decision: Decision) -> DecisionView:
         metrics=_metrics(result),
         checks=result.checks,
         costs=tuple(
-            (words, f"{result.costs[name] / unit:,.1f} {word}")
-            for name, (words, unit, word) in _COSTS.items()
+            (words, in_words(result.costs[name]))
+            for name, (words, in_words) in _COSTS.items()
             if name in result.costs
         ),
         test=f"{result.test_rows:,} rows of {result.test_version}",

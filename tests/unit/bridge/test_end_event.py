@@ -39,7 +39,7 @@ def test_a_sound_result_is_told() -> None:
 @pytest.mark.parametrize(
     ("result", "reason"),
     [
-        ({"x": "y" * LONGEST_RESULT_BYTES}, "larger than 32 KB"),
+        ({"x": "y" * LONGEST_RESULT_BYTES}, "larger than 0.03 MB"),
         ({"scores": [0.5, math.nan]}, r"result.scores\[1\] is nan"),
         ({"x": math.inf}, "result.x is inf"),
         ({"x": {"y": "a\x00b"}}, "result.x.y"),

@@ -118,7 +118,7 @@ def test_job_variables_that_the_worker_takes_as_they_stand_pass() -> None:
         ({"\ud800": 1}, r"week has a key '.*', which holds a character that is none"),
         ({1: 2}, r"week has a key 1, which is no text"),
         (2**63, r"week is an integer of more than 64 bits"),
-        ("x" * 3_000_000, r"parameters is larger than 2048 KB"),
+        ("x" * 3_000_000, r"parameters is larger than 2 MB"),
     ],
     ids=lambda value: str(value)[:30],
 )

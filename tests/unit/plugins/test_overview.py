@@ -96,7 +96,7 @@ def test_a_rollback_would_lead_to_the_champion_before() -> None:
 
 
 def test_a_decision_is_told_with_its_numbers_and_its_cost() -> None:
-    told = decision_view(decision(2, costs={"size_bytes": 2**21, "p95_ms": 12.34}, card_url="http://m/card"))
+    told = decision_view(decision(2, costs={"size_bytes": 2_000_000, "p95_ms": 12.34}, card_url="http://m/card"))
     assert [row.words for row in told.metrics] == ["Weighted F1", "Macro F1"]
     assert told.costs == (("Size", "2.0 MB"), ("Answer (p95)", "12.3 ms"))
     assert told.links == {"Model card": "http://m/card"}

@@ -21,7 +21,7 @@ class Result(BaseModel):
         ({"f1": [0.5, math.nan]}, r"Result\.scores\.f1\[1\] is nan"),
         ({"f1": math.inf}, r"Result\.scores\.f1 is inf"),
         ({"name": "a\x00b"}, r"Result\.scores\.name holds a character that is none"),
-        ({"text": "x" * 3_000_000}, r"Result is larger than 2048 KB"),
+        ({"text": "x" * 3_000_000}, r"Result is larger than 2 MB"),
         ({"rows": 2**70}, r"Result\.scores\.rows is an integer of more than 64 bits"),
     ],
     ids=lambda value: str(value)[:30],
