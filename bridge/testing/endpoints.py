@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from bridge.testing.filtering import PAGE, Document, matches, page
+from bridge.testing.filtering import PAGE, Document, event_matches, matches, page
 from bridge.testing.schemas import Refusal
 from bridge.testing.state import State
 
@@ -32,6 +32,7 @@ RUN_SORTS = (
     "NEXT_SCHEDULED_START_TIME_ASC",
     "END_TIME_DESC",
 )
+EVENTS_PAGE = 50
 LOG_SORTS = ("TIMESTAMP_ASC", "TIMESTAMP_DESC")
 ARTIFACT_SORTS = ("ID_DESC", "CREATED_DESC", "UPDATED_DESC", "KEY_ASC", "KEY_DESC")
 TASK_RUN_SORTS = ("ID_DESC", "EXPECTED_START_TIME_ASC", "EXPECTED_START_TIME_DESC", "NAME_ASC", "END_TIME_DESC")
@@ -73,6 +74,7 @@ class Endpoints:
             ("PATCH", "/flow_runs/{id:uuid}/labels", self.label_flow_run),
             ("POST", "/flow_runs/{id:uuid}/set_state", self.set_state),
             ("POST", "/logs/filter", self.logs),
+            ("POST", "/events/filter", self.events),
             ("POST", "/artifacts/filter", self.artifacts),
             ("GET", "/work_pools/{name}", self.work_pool),
             ("POST", "/work_pools/{name}/queues/filter", self.work_queues),
@@ -165,6 +167,15 @@ class Endpoints:
 
     def logs(self, _: Request, body: Any) -> Answer:
         return 200, self._page(self._state.logs, body, "logs", LOG_SORTS)
+
+    def events(self, _: Request, body: Any) -> Answer:
+        _refuse_unknown(body, "filter")
+        wanted = dict(body.get("filter") or {})
+        latest_first = wanted.pop("order", "DESC") == "DESC"
+        with self._state.lock:
+            found = [deepcopy(event) for event in self._state.events if event_matches(event, wanted)]
+        found.sort(key=lambda event: str(event["occurred"]), reverse=latest_first)
+        return 200, {"events": found[: body.get("limit", EVENTS_PAGE)], "total": len(found), "next_page": None}
 
     def artifacts(self, _: Request, body: Any) -> Answer:
         return 200, self._page(self._state.artifacts, body, "artifacts", ARTIFACT_SORTS)
