@@ -160,6 +160,15 @@ decisions = Table(
     Column("flow_run_url", Text),
 )
 Index("decisions_by_moment", decisions.c.use_case, decisions.c.decided_at)
+measurements = Table(
+    "measurements",
+    tables,
+    Column("use_case", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("rival", Text, primary_key=True),
+    Column("measured_at", _Moment, nullable=False),
+    Column("measured", JSON, nullable=False),
+)
 drift_looks = Table(
     "drift_looks",
     tables,

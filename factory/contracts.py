@@ -240,6 +240,8 @@ class PromotionResult(_Result):
     decided_by: str = ""
     mlflow_url: str | None = None
     card_url: str | None = None
+    experiment_url: str | None = None
+    """All trainings of the use case, in MLflow."""
 
     def facts(self) -> dict[str, str]:
         return {"Champion": f"v{self.champion_version}" if self.champion_version else "none"}

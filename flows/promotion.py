@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import flow, get_run_logger, task
 
-from factory import use_cases
+from factory import measurements, use_cases
 from factory.catalogue import exclusive, open_catalogue
 from factory.contracts import PromotionResult, Share
 from factory.settings import Settings, read_settings
-from flows.adapters import decisions, registry, ruling
+from flows.adapters import decisions, registry, ruling, runs
 from flows.adapters.announcement import announce_failure, announce_result
 from flows.adapters.initiator import find_initiator
 from flows.adapters.publication import publish
@@ -161,6 +161,7 @@ def decide(
         if verdict.rule != "standing":  # its card tells how it became champion
             log_card(client, settings, case, challenger, evidence, result)
         if not case.rehearsal:
+            measurements.record(connection, ruling.measured(case, challenger, rival, evidence))
             decisions.write_verdict(connection, client, challenger, result, case.initiator)
         return result
 
@@ -195,7 +196,8 @@ def _links(client: MlflowClient, settings: Settings, version: Version) -> ruling
 
     page = settings.mlflow_ui_url
     version_page = f"{page.rstrip('/')}/#/models/{version.model}/versions/{version.number}" if page else None
-    return ruling.Links(version_page, card_url(client, settings, version))
+    experiment_page = runs.experiment_url(client, page, version.run_id)
+    return ruling.Links(version_page, card_url(client, settings, version), experiment_page)
 
 
 if __name__ == "__main__":

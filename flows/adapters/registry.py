@@ -30,6 +30,8 @@ CHALLENGER = "challenger"
 DATASET_TAG = "dataset"
 MODEL_FILE = "model.skops"
 LOGGED_MODEL = "models:/"
+KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"
+"""By which MLflow's page opens an experiment on its trainings, not on an agent's traces."""
 MLFLOW_DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # tasks repeat, with backoff and in sight: both would take minutes
     "MLFLOW_UV_AUTO_DETECT": "false",  # a lock file in the working directory is not the model's environment
@@ -75,9 +77,11 @@ def experiment_id(client: MlflowClient, name: str) -> str:
     from mlflow.exceptions import MlflowException
 
     if found := client.get_experiment_by_name(name):
+        if KIND_TAG not in found.tags:  # of an earlier version, or made by hand
+            client.set_experiment_tag(found.experiment_id, KIND_TAG, KIND)
         return str(found.experiment_id)
     try:
-        return str(client.create_experiment(name, artifact_location=_local_artifacts(client)))
+        return str(client.create_experiment(name, artifact_location=_local_artifacts(client), tags={KIND_TAG: KIND}))
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from math import isnan
 
 from factory import use_cases
 from factory.approval import is_asked_for
 from factory.contracts import GateCheck, PromotionResult
+from factory.measurements import ClassScore, CurvePoint, Interval, Measurement
 from factory.settings import Settings
 from factory.use_cases.use_case import Gate, UseCase
 from flows.adapters.decisions import PREVIOUS_TAG, ROLLED_BACK_TAG
@@ -57,10 +60,11 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Where people look at the version and at its card; None when no web interface is known."""
+    """Where people look at the version, at its card and at all trainings; None when no web interface is known."""
 
     mlflow_url: str | None
     card_url: str | None
+    experiment_url: str | None
 
 
 def asked(
@@ -120,6 +124,7 @@ def verdict_result(
         decided_by=case.initiator.name,
         mlflow_url=links.mlflow_url,
         card_url=links.card_url,
+        experiment_url=links.experiment_url,
     )
 
 
@@ -142,6 +147,7 @@ def rollback_result(case: Case, leaving: Version, returning: Version, links: Lin
         decided_by=case.initiator.name,
         mlflow_url=links.mlflow_url,
         card_url=links.card_url,
+        experiment_url=links.experiment_url,
     )
 
 
@@ -151,3 +157,43 @@ def _values(estimates: Mapping[str, Estimate]) -> dict[str, float]:
 
 def _recorded(version: Version) -> dict[str, float]:
     return {name: float(version.tags[name]) for name in METRICS if name in version.tags}
+
+
+def measured(case: Case, challenger: Version, rival: Version | None, evidence: Evidence) -> Measurement:
+    """The evidence as the catalogue keeps it."""
+    theirs = {change.name: change for change in evidence.comparison.classes} if evidence.comparison else {}
+    return Measurement(
+        use_case=case.use_case,
+        version=challenger.number,
+        rival=rival.number if rival else None,
+        measured_at=datetime.now(UTC),
+        test_version=challenger.dataset.test_version,
+        test_rows=challenger.dataset.test.rows,
+        metrics={name: _interval(found) for name, found in evidence.mine.items()},
+        gains={name: _interval(found) for name, found in (evidence.gains or {}).items()},
+        classes=tuple(
+            ClassScore(
+                name=row["class"],
+                rows=int(row["rows"]),
+                f1=_interval(Estimate(row["f1"], row["f1_low"], row["f1_high"])),
+                rival_f1=theirs[row["class"]].champion_f1 if row["class"] in theirs else None,
+                fall_chance=theirs[row["class"]].p_value if row["class"] in theirs else None,
+            )
+            for row in evidence.classes.to_dict("records")
+        ),
+        curve=tuple(
+            CurvePoint(
+                confidence=row["confidence"],
+                right=_interval(Estimate(row["right"], row["low"], row["high"])),
+                rows=int(row["rows"]),
+            )
+            for row in evidence.curve.to_dict("records")
+        ),
+        calibration_error=_interval(evidence.calibration_error),
+    )
+
+
+def _interval(found: Estimate) -> Interval:
+    """A bound that is no number, where no resample held the class, is none: JSON has no NaN."""
+    low, high = (None if isnan(bound) else float(bound) for bound in (found.low, found.high))
+    return Interval(value=float(found.value), low=low, high=high)

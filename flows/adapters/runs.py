@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 REPORT_FILE = "drift_report.html"
 CHART_FILE = "drift_by_week.png"
 MODEL_NEEDS = ("scikit-learn", "skops", "numpy")
+TRAINING_VIEW = "?workflowType=machine_learning"
+"""MLflow's pages have a view for trainings and one for agents, and open on the latter where nothing is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,15 @@ def run_url(client: MlflowClient, ui_url: str | None, run_id: str, artifact: str
         return None
     experiment = client.get_run(run_id).info.experiment_id
     page = f"{ui_url.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
-    return f"{page}/artifacts/{artifact}" if artifact else page
+    return (f"{page}/artifacts/{artifact}" if artifact else page) + TRAINING_VIEW
+
+
+def experiment_url(client: MlflowClient, ui_url: str | None, run_id: str) -> str | None:
+    """Where a person looks at all runs of the run's experiment; None when no web interface is known."""
+    if ui_url is None:
+        return None
+    experiment = client.get_run(run_id).info.experiment_id
+    return f"{ui_url.rstrip('/')}/#/experiments/{experiment}/runs{TRAINING_VIEW}"
 
 
 def git_revision() -> str | None:
