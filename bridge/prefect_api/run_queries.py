@@ -44,6 +44,7 @@ class RunQuery:
     """Which flow runs: of one deployment, in one of `states` (types, or names like Late), since, with all `tags`.
 
     `deployment_ids` are several deployments of which any will do; an empty tuple finds nothing, None does not ask.
+    `name_part` is a part of the run's name, whatever its case.
     """
 
     deployment_id: str | None = None
@@ -52,6 +53,7 @@ class RunQuery:
     tags: tuple[str, ...] = ()
     limit: int = 20
     deployment_ids: tuple[str, ...] | None = None
+    name_part: str | None = None
 
     def filter(self, now: datetime) -> dict[str, Any]:
         """Prefect's filter. Runs that are planned for later than `now` are left out unless SCHEDULED is asked for."""
@@ -68,6 +70,8 @@ class RunQuery:
             runs["state"] |= {"name": {"any_": names}} if names else {}
         if self.tags:
             runs["tags"] = {"all_": list(self.tags)}
+        if self.name_part is not None:
+            runs["name"] = {"like_": self.name_part}
         expected = {} if "SCHEDULED" in types else {"before_": now.isoformat()}
         if self.since is not None:
             expected["after_"] = self.since.isoformat()

@@ -15,7 +15,33 @@ from plugins.control_page.airflow_internals import get_user
 from plugins.control_page.pages import environment, show
 from plugins.control_page.prefect_reader import PrefectReader
 from plugins.control_page.prefect_source import find_prefect
-from plugins.control_page.routes import assets, deployments, overview, promotion, runs, starting, task
+from plugins.control_page.routes import (
+    assets,
+    cancelling,
+    comparison,
+    deployments,
+    overview,
+    promotion,
+    run_list,
+    run_log,
+    runs,
+    starting,
+    task,
+)
+
+PARTS = (
+    overview,
+    starting,
+    run_list,
+    cancelling,
+    run_log,
+    runs,
+    deployments,
+    comparison,
+    promotion,
+    task,
+    assets,
+)
 
 
 @lru_cache(maxsize=1)
@@ -36,7 +62,7 @@ def make_application(reader: PrefectReader) -> FastAPI:
         dependencies=[Depends(get_user), Depends(refuse_other_sites), Depends(refuse_large)],
     )
     app.state.prefect = reader
-    for part in (overview, starting, runs, deployments, promotion, task, assets):
+    for part in PARTS:
         app.include_router(part.router)
     app.add_exception_handler(RoutingError, _refused)
     app.add_exception_handler(Forbidden, _forbidden)

@@ -6,7 +6,8 @@ Reads only. Blocks; call it in a thread. Settings are read at the first look, as
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import lru_cache
 from time import monotonic
 
@@ -18,11 +19,13 @@ from factory.decisions import Decision, find_promotion, read_decisions
 from factory.drift_history import Look, read_looks, weekly
 from factory.errors import CatalogueUnreachable
 from factory.ledger import Entry, read_entries
+from factory.measurements import Measurement, read_measurements
 from factory.settings import read_settings
 
 FRESH_SECONDS = 5
 DECISIONS_SHOWN = 30
 WEEKS_SHOWN = 26
+_known: dict[str, tuple[UseCaseFacts, datetime]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +53,37 @@ def _facts(use_case: str, period: int) -> UseCaseFacts:  # noqa: ARG001 — ends
         with engine.connect() as connection:
             weeks = read_entries(connection, use_case)[-WEEKS_SHOWN:]
             decided = _decisions(connection, use_case)
-        return UseCaseFacts(weeks, decided, weekly(read_looks(engine, use_case))[-WEEKS_SHOWN:])
+        facts = UseCaseFacts(weeks, decided, weekly(read_looks(engine, use_case))[-WEEKS_SHOWN:])
     except (CatalogueUnreachable, SQLAlchemyError) as error:
-        return UseCaseFacts(trouble=f"The catalogue does not answer: {str(error).splitlines()[0]}")
+        return _as_known(use_case, _unreachable(error))
+    _known[use_case] = facts, datetime.now(UTC)
+    return facts
+
+
+def _as_known(use_case: str, trouble: str) -> UseCaseFacts:
+    """What was read last stays, with the hour at which it was read."""
+    if use_case not in _known:
+        return UseCaseFacts(trouble=trouble)
+    facts, read_at = _known[use_case]
+    return replace(facts, trouble=f"{trouble}; what you see of weeks and models is as it was at {read_at:%H:%M} UTC")
+
+
+def measurements_of(use_case: str) -> tuple[Sequence[Measurement], str | None]:
+    """What versions were measured at, the newest first, and why it is not known where it is not."""
+    return _measurements(use_case, int(monotonic() // FRESH_SECONDS))
+
+
+@lru_cache(maxsize=32)
+def _measurements(use_case: str, period: int) -> tuple[Sequence[Measurement], str | None]:  # noqa: ARG001 — ends the cache
+    try:
+        with _engine().connect() as connection:
+            return read_measurements(connection, use_case), None
+    except (CatalogueUnreachable, SQLAlchemyError) as error:
+        return (), _unreachable(error)
+
+
+def _unreachable(error: Exception) -> str:
+    return f"The catalogue does not answer: {str(error).splitlines()[0]}"
 
 
 def _decisions(connection: Connection, use_case: str) -> list[Decision]:

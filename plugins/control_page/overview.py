@@ -13,7 +13,8 @@ from factory.drift_history import Look
 from factory.ledger import Entry
 from plugins.control_page.airflow_reader import LastDagRun
 from plugins.control_page.factory_reader import UseCaseFacts
-from plugins.control_page.run_views import LATE, RunView, Tone, ago
+from plugins.control_page.run_views import RunView, Tone, ago
+from plugins.control_page.stuck import StuckRuns
 
 F1 = "f1_weighted"
 SPARK_WIDTH, SPARK_HEIGHT = 120, 28
@@ -60,12 +61,17 @@ class UseCaseRow:
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Something that a person should look at; `path` is a page of ours, `airflow_path` one of Airflow's."""
+    """Something that a person should look at; `path` is a page of ours, `airflow_path` one of Airflow's.
+
+    `words` stay as they are while it lasts, and are announced once; `why` may change with every look.
+    """
 
     tone: Tone
     words: str
     path: str | None = None
     airflow_path: str | None = None
+    why: str = ""
+    since: datetime | None = None
 
 
 def use_case_row(
@@ -130,15 +136,16 @@ def attention(
     rows: Iterable[UseCaseRow],
     facts: Mapping[str, UseCaseFacts],
     troubled: Sequence[RunView],
+    stuck: Sequence[StuckRuns],
     workers: Mapping[str, Sequence[Worker]],
 ) -> list[Attention]:
-    """What needs a person, the gravest first; `troubled` are runs that are late, failed or crashed lately."""
+    """What needs a person, the gravest first; `troubled` are runs that failed or crashed lately."""
     found = [
         Attention("bad", f"No worker is online on pool {pool}{_last_heard(each)}.", "deployments")
         for pool, each in sorted(workers.items())
         if not any(worker.status == "ONLINE" for worker in each)
     ]
-    found += _of_runs(troubled)
+    found += [*_of_stuck(stuck), *_of_failures(troubled)]
     for row in rows:
         if row.airflow and row.airflow.state == "failed":
             path = f"/dags/{quote(row.airflow.dag_id, safe='')}/runs/{quote(row.airflow.run_id or '', safe='')}"
@@ -161,23 +168,39 @@ def _last_heard(workers: Sequence[Worker]) -> str:
     return f"; the last one was heard {ago(heard)}" if heard else "; there has never been one"
 
 
-def _of_runs(troubled: Sequence[RunView]) -> list[Attention]:
+def _of_stuck(stuck: Sequence[StuckRuns]) -> list[Attention]:
+    """One line a deployment and way of being stuck, what waits longest first."""
+    lines = []
+    for group in sorted(stuck, key=lambda each: (each.since is None, each.since)):
+        verb = "is" if len(group.runs) == 1 else "are"
+        words = f"{_named(group.runs, group.deployment)} {verb} {group.phrase}."
+        lines.append(Attention("bad", words, _path(group.runs, group.state, "ever"), None, group.why, group.since))
+    return lines
+
+
+def _of_failures(troubled: Sequence[RunView]) -> list[Attention]:
     """One line a deployment and state, however many runs there are."""
     by_kind: dict[tuple[str, str], list[RunView]] = {}
     for run in troubled:
         by_kind.setdefault((run.deployment, run.state), []).append(run)
-    lines = []
-    for (deployment, state), runs in sorted(by_kind.items(), key=lambda item: item[0][1] != LATE):
-        what = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
-        where = f" of {deployment}" if deployment else ""
-        verb = "is" if len(runs) == 1 else "are"
-        words = (
-            f"{what}{where} {verb} late." if state == LATE else f"{what}{where}: {state.lower()} in the last 24 hours."
+    return [
+        Attention(
+            "bad", f"{_named(runs, deployment)}: {state.lower()} in the last 24 hours.", _path(runs, state, "day")
         )
-        listed = urlencode({"state": state, "deployment": deployment, "span": "day"})
-        path = f"runs/{runs[0].id}" if len(runs) == 1 else f"runs?{listed}"
-        lines.append(Attention("bad", words, path))
-    return lines
+        for (deployment, state), runs in by_kind.items()
+    ]
+
+
+def _named(runs: Sequence[RunView], deployment: str) -> str:
+    what = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
+    return f"{what} of {deployment}" if deployment else what
+
+
+def _path(runs: Sequence[RunView], state: str, span: str) -> str:
+    """The run's own page, or the list of them all."""
+    if len(runs) == 1:
+        return f"runs/{runs[0].id}"
+    return f"runs?{urlencode({'state': state, 'deployment': runs[0].deployment, 'span': span})}"
 
 
 def _model(decision: Decision) -> ModelView:

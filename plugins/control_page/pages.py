@@ -28,6 +28,7 @@ VIEWS = (
     ("overview", "Overview", ""),
     ("run", "Run", "run"),
     ("runs", "Runs", "runs"),
+    ("timeline", "Over time", "timeline"),
     ("deployments", "Deployments", "deployments"),
     ("promotion", "Promote", "promotion"),
 )
@@ -89,9 +90,11 @@ def environment() -> Environment:
     made.filters |= {
         "when": when,
         "clock": clock,
+        "day_and_hour": day_and_hour,
         "since": since,
         "duration": in_words,
         "decimal": decimal,
+        "change": change,
         "count": count,
         "exact": escape,
     }
@@ -123,6 +126,11 @@ def clock(moment: datetime | None) -> Markup:
     return _time(moment, "clock", moment.strftime("%H:%M:%S") if moment else "")
 
 
+def day_and_hour(moment: datetime | None) -> Markup:
+    """A time within some weeks, as short as can be."""
+    return _time(moment, "short", moment.strftime("%d %b %H:%M") if moment else "")
+
+
 def since(moment: datetime | None) -> Markup:
     """How long ago a time is, which the script keeps up to date."""
     return _time(moment, "ago", ago(moment) if moment else "")
@@ -131,6 +139,11 @@ def since(moment: datetime | None) -> Markup:
 def decimal(value: float | None, places: int = 3) -> str:
     """A share or a score."""
     return "–" if value is None else f"{value:.{places}f}"
+
+
+def change(value: float | None, places: int = 3) -> str:
+    """A difference, with its sign; a minus is as wide as a plus, and nothing is negative zero."""
+    return "–" if value is None else f"{round(value, places) + 0.0:+.{places}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def count(value: int | None) -> str:

@@ -69,13 +69,11 @@ def decision_view(decision: Decision) -> DecisionView:
         metrics=_metrics(result),
         checks=result.checks,
         costs=tuple(
-            (words, in_words(result.costs[name]))
-            for name, (words, in_words) in _COSTS.items()
-            if name in result.costs
+            (words, in_words(result.costs[name])) for name, (words, in_words) in _COSTS.items() if name in result.costs
         ),
         test=f"{result.test_rows:,} rows of {result.test_version}",
         week=decision.dataset.week,
-        links=_web({**result.links(), "MLflow": result.mlflow_url}),
+        links=links_of(result),
     )
 
 
@@ -103,5 +101,8 @@ def _metrics(result: PromotionResult) -> tuple[MetricView, ...]:
     return tuple(views)
 
 
-def _web(links: dict[str, str | None]) -> dict[str, str]:
+def links_of(result: PromotionResult) -> dict[str, str]:
+    """Where a person reads more of the version that was judged: web addresses alone."""
+    known = {"MLflow": result.mlflow_url, "All trainings in MLflow": result.experiment_url}
+    links = {**result.links(), **known}
     return {name: url for name, url in links.items() if url and url.startswith(("http://", "https://"))}

@@ -10,7 +10,21 @@ from urllib.parse import urlencode
 from bridge.prefect_api.run_queries import RunQuery
 
 RUNS_A_PAGE = 50
-STATES = ("Running", "Late", "Scheduled", "Pending", "Completed", "Failed", "Crashed", "Cancelled", "Cancelling")
+DRAWN = 200
+"""Runs in the picture over time: one page of Prefect's."""
+LONGEST_TEXT = 200
+STATES = (
+    "Running",
+    "Late",
+    "Scheduled",
+    "Pending",
+    "Completed",
+    "Failed",
+    "Crashed",
+    "Cancelled",
+    "Cancelling",
+    "Paused",
+)
 SPANS: Mapping[str, timedelta | None] = {
     "hour": timedelta(hours=1),
     "day": timedelta(days=1),
@@ -22,12 +36,19 @@ SPANS: Mapping[str, timedelta | None] = {
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
-    """What stands in the list's form; what is none of the choices counts as not chosen. Pages count from 1."""
+    """What stands in the list's form; what is none of the choices counts as not chosen. Pages count from 1.
+
+    `name` is a part of a run's name, `tag` one tag or several with commas between, `parameter` as
+    `parameter_search.has_parameter` has it.
+    """
 
     state: str = ""
     deployment: str = ""
     use_case: str = ""
     span: str = "week"
+    name: str = ""
+    tag: str = ""
+    parameter: str = ""
     page: int = 1
 
     @classmethod
@@ -40,18 +61,35 @@ class RunFilter:
             deployment=asked.get("deployment", ""),
             use_case=asked.get("use_case", ""),
             span=span if span in SPANS else "week",
+            name=_text(asked.get("name", "")),
+            tag=_text(asked.get("tag", "")),
+            parameter=_text(asked.get("parameter", "")),
             page=max(1, int(page)) if page.isdecimal() and len(page) < 7 else 1,
         )
 
-    def address(self, page: int) -> str:
-        """The query of another page of the same list."""
-        named = {name: getattr(replace(self, page=page), name) for name in self.__slots__}
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether anything but the time is asked for."""
+        return any((self.state, self.deployment, self.use_case, self.name, self.tag, self.parameter))
+
+    def address(self, page: int | None = None, **other: str) -> str:
+        """The query of the same list, of another page of it, or with something else in its form."""
+        changed = replace(self, **other) if page is None else replace(self, page=page)
+        named = {name: getattr(changed, name) for name in self.__slots__}
         return urlencode({name: value for name, value in named.items() if value})
 
-    def query(self, deployment_ids: Mapping[str, str], now: datetime, *, everything: bool) -> RunQuery:
+    def query(
+        self,
+        deployment_ids: Mapping[str, str],
+        now: datetime,
+        *,
+        everything: bool,
+        limit: int = RUNS_A_PAGE,
+        times: int = 1,
+    ) -> RunQuery:
         """For Prefect. `deployment_ids` are those that the viewer may see, by name; `everything`: there is no other.
 
-        A deployment or use case that is not among them finds nothing.
+        A deployment or use case that is not among them finds nothing. `times` as long a time is looked at.
         """
         wanted = {
             name: each
@@ -62,7 +100,14 @@ class RunFilter:
         span = SPANS[self.span]
         return RunQuery(
             states=(self.state,) if self.state else (),
-            since=now - span if span else None,
-            limit=RUNS_A_PAGE,
+            since=now - times * span if span else None,
+            limit=limit,
             deployment_ids=None if unrestricted else tuple(sorted(wanted.values())),
+            tags=tuple(tag for each in self.tag.split(",") if (tag := each.strip())),
+            name_part=self.name or None,
         )
+
+
+def _text(written: str) -> str:
+    """What a person has written, without what no name holds: Prefect's database refuses a NUL."""
+    return "".join(each for each in written[:LONGEST_TEXT] if each.isprintable()).strip()

@@ -60,6 +60,7 @@ class RunView:
     message: str
     acted: tuple[str, ...] = ()
     """Sentences on who cancelled or retried it from the page."""
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class LogView:
     moment: datetime
     level: str
     message: str
+    task: str = ""
 
 
 def tone_of(run: FlowRun) -> Tone:
@@ -108,6 +110,7 @@ def run_view(run: FlowRun, deployment: str, now: datetime) -> RunView:
         is_live=live,
         message=shortened(run.state_message, MESSAGE_CHARACTERS),
         acted=acted_on(run),
+        tags=run.tags,
     )
 
 
@@ -131,6 +134,11 @@ def dag_of(run: FlowRun) -> str | None:
     return str(labelled) if labelled in dags_claimed(run) else None
 
 
+def is_cancellable(run: FlowRun) -> bool:
+    """Whether there is something to cancel, and nobody has asked for it yet."""
+    return isinstance(judge(run), Live) and run.state_type != "CANCELLING"
+
+
 def starter_of(run: FlowRun) -> Starter:
     """Who started the run, from its tags, its labels and what Prefect says of it."""
     user = run.labels.get(USER_LABEL)
@@ -152,9 +160,9 @@ def starter_of(run: FlowRun) -> Starter:
 
 def log_view(line: LogLine, task_names: Mapping[str, str] = MappingProxyType({})) -> LogView:
     """The line with its level in a word and the name of its task run."""
-    line = replace(line, task_run_name=task_names.get(line.task_run_id or "", ""))
     level = next(word for least, word in _LEVELS if line.named_level >= least)
-    return LogView(line.id, line.timestamp, level, line.text)
+    task = "" if line.task_run_id is None else task_names.get(line.task_run_id) or f"task run {line.task_run_id[:8]}"
+    return LogView(line.id, line.timestamp, level, replace(line, task_run_id=None).text, task)
 
 
 def pretty(document: Mapping[str, Any]) -> str:

@@ -69,6 +69,11 @@ def troubled(prefect: FakePrefect) -> dict[str, str]:
     prefect.on_run(score, result={"week": 3, "rows": 812, "mlflow_url": "http://127.0.0.1:9/#/runs/1"})
     started_by = ["airflow", "dag:weekly_ml_pipeline", "run:manual__2026-03-02T00:00:00+00:00", "task:score"]
     done = prefect.run(score, {"week_number": 3}, started_by, {"airflow.dag_id": "weekly_ml_pipeline"})
+    prefect.on_run(score, state="SCHEDULED")
+    submitting = prefect.run(score)
+    prefect.set_state(submitting, "PENDING", name="Submitting")
+    since = (datetime.now(UTC) - timedelta(minutes=15)).isoformat()
+    prefect._state.run(submitting.id)["state"]["timestamp"] = since
     prefect.wait_for(
         lambda: prefect.read(failed).state_type == "RUNNING" and prefect.read(done).state_type == "COMPLETED"
     )
@@ -193,9 +198,10 @@ def _mount(app: Any, scene: str, prefect: FakePrefect) -> None:
 
 def _fill_catalogue() -> None:
     """Three weeks, the last of them rejected; two decisions; drift that grows until it alarms."""
-    from factory import decisions, drift_history, ledger
+    from factory import decisions, drift_history, ledger, measurements
     from factory.catalogue import open_catalogue
     from tests.airflow.test_control_page import decision
+    from tests.measured import measurement
 
     engine, today = open_catalogue(os.environ["DATABASE_URL"]), datetime.now(UTC)
     with engine.begin() as connection:
@@ -212,6 +218,8 @@ def _fill_catalogue() -> None:
             "previous_champion_version": "1",
         }
         decisions.record(connection, decision(2, "kept", **kept, **plain))
+        for number in (1, 2):
+            measurements.record(connection, measurement(number, rival=number - 1))
     for week, score in enumerate((0.05, 0.12, 0.08, 0.31, 0.66)):
         until = today - timedelta(weeks=4 - week)
         level, alarm = ("critical", True) if score > 0.6 else ("stable", False)

@@ -24,6 +24,11 @@ STATES = (
     "no-worker",
     "cancelling",
     "unfolded",
+    "choosing",
+    "lanes",
+    "lanes-table",
+    "log",
+    "compare",
     "refused",
     "loading",
     "down",
@@ -51,16 +56,19 @@ def show(open_window: Open, stages: Stages, state: str, **options: object) -> Pa
         "refused": "run",
         "forbidden": "runs",
     }
+    paths |= {"choosing": "runs", "lanes": "timeline?span=hour", "lanes-table": "timeline?span=hour"}
+    paths |= {"log": f"{paths.get('failed')}?level=warning", "compare": "promotion/products/compare"}
     page = open_window("about:blank", **options)
     if token:
         log_in(page.context, stage.url, token)
     if state == "loading":  # the first look paints at once; those that follow are never answered here
         page.route("**/*", lambda route: None if route.request.headers.get("x-live") else route.continue_())
     page.goto(f"{stage.url}/{paths.get(state, state.partition('-')[2] if scene != 'troubled' else '')}")
-    acts = {"cancelling": _ask_to_cancel, "refused": _send_what_does_not_fit, "forbidden": _try_to_start}
-    {**acts, "unfolded": _unfold}.get(state, _wait)(page)
+    doing = {"cancelling": _ask_to_cancel, "refused": _send_what_does_not_fit, "forbidden": _try_to_start}
+    doing |= {"unfolded": _unfold, "choosing": _choose_several, "lanes-table": _open_table}
+    doing.get(state, _wait)(page)
     if state == "attention":
-        expect(page.locator("#attention li")).to_have_count(7)
+        expect(page.locator("#attention li")).to_have_count(8)
     if state != "loading":
         expect(page.locator(".loading")).to_have_count(0)
     if scene == "down":
@@ -76,6 +84,17 @@ def _ask_to_cancel(page: Page) -> None:
     page.locator("tbody tr", has=page.locator(".badge.busy")).locator("th a").first.click()
     page.get_by_role("button", name="Cancel the run").click()
     expect(page.get_by_role("dialog")).to_be_visible()
+
+
+def _choose_several(page: Page) -> None:
+    page.get_by_label("every run of this page that has not ended").check()
+    page.get_by_role("button", name="Cancel the chosen runs").click()
+    expect(page.get_by_role("dialog").locator("li").first).to_be_visible()
+
+
+def _open_table(page: Page) -> None:
+    page.get_by_text("The same as a table").click()
+    expect(page.locator("#lanes-table tbody tr").first).to_be_visible()
 
 
 def _send_what_does_not_fit(page: Page) -> None:
@@ -118,6 +137,7 @@ def test_what_needs_attention_is_on_top_and_leads_there(open_window: Open, stage
     for words in (
         "No worker is online on pool gpus",
         "promotion/products is late",
+        "score/products is stuck in Submitting. A worker has taken it",
         "failed in the last 24 hours",
         "crashed in the last 24 hours",
         "The last run of weekly_ml_pipeline failed in Airflow",
@@ -226,6 +246,66 @@ def test_the_focus_stays_where_it_is_while_the_list_is_looked_at_again(
     with page.expect_response(lambda answer: bool(answer.request.headers.get("x-live"))):
         pass
     expect(link).to_be_focused()
+
+
+def test_runs_are_chosen_and_cancelled_together_by_the_keyboard_and_stay_chosen_while_the_list_lives(
+    open_window: Open, stages: Stages
+) -> None:
+    stage = stages["troubled"]
+    page = open_window(f"{stage.url}/run", stage.tokens["admin"])
+    for _ in range(2):
+        page.goto(f"{stage.url}/run")
+        page.get_by_role("link", name="training-pipeline/products", exact=True).click()
+        page.get_by_role("button", name="Start").click()
+        page.wait_for_url(re.compile(r"/runs/[0-9a-f-]{36}"))
+        expect(page.locator("#run-state .badge")).to_have_text("Running")
+    page.goto(f"{stage.url}/runs?state=Running")
+    button = page.get_by_role("button", name="Cancel the chosen runs")
+    expect(button).to_be_disabled()
+    boxes = page.locator("tbody input[type=checkbox]")
+    for place in range(2):
+        _press_until(page, "Tab", boxes.nth(place))
+        page.keyboard.press("Space")
+    expect(button).to_contain_text("(2)")
+    before = page.locator("#run-list").inner_text()
+    expect(page.locator("#run-list")).not_to_have_text(before, timeout=30_000)
+    expect(button).to_contain_text("(2)")
+    _press_until(page, "Shift+Tab", button)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog").locator("li")).to_have_count(2)
+    _press_until(page, "Tab", page.get_by_role("dialog").get_by_role("button", name="Cancel the runs"))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("2 of 2 runs cancelled")
+    page.get_by_role("link", name="Back to the runs").click()
+    assert "state=Running" in page.url
+
+
+def test_what_is_typed_to_search_for_is_sent_by_enter_and_a_log_is_downloaded(
+    open_window: Open, stages: Stages
+) -> None:
+    stage = stages["troubled"]
+    page = open_window(f"{stage.url}/runs", stage.tokens["admin"])
+    page.get_by_label("Parameter").fill("week_number=4")
+    page.keyboard.press("Tab")
+    assert "parameter" not in page.url
+    page.get_by_label("Parameter").press("Enter")
+    page.wait_for_url(re.compile("parameter=week_number"))
+    expect(page.locator("#run-list")).to_contain_text("that were looked through")
+    page.goto(f"{stage.url}/runs/{stage.runs['troubled']['failed']}")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download the whole log").click()
+    assert "No space left on device" in Path(download.value.path()).read_text()
+
+
+def test_the_picture_leads_to_a_run_by_the_keyboard_and_its_table_stays_open(open_window: Open, stages: Stages) -> None:
+    page = show(open_window, stages, "lanes-table")
+    with page.expect_response(lambda answer: bool(answer.request.headers.get("x-live"))):
+        pass
+    expect(page.locator("#lanes-table")).to_have_attribute("open", "")
+    block = page.locator("svg.lane a").first
+    _press_until(page, "Shift+Tab", block)
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/runs/[0-9a-f-]{36}"))
 
 
 def test_a_change_of_state_is_announced_and_a_log_is_not_read_out(open_window: Open, stages: Stages) -> None:

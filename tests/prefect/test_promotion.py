@@ -18,6 +18,7 @@ from factory.catalogue import decisions as decisions_table
 from factory.catalogue import open_catalogue
 from factory.contracts import PromotionResult
 from factory.decisions import Decision, read_decisions
+from factory.measurements import Measurement, read_measurements
 from factory.use_cases.use_case import Gate
 from flows.adapters import registry
 from flows.adapters.initiator import Initiator
@@ -39,6 +40,12 @@ def decisions(home: Home) -> list[Decision]:
         return read_decisions(connection, "products")[::-1]
 
 
+def measured(home: Home) -> list[Measurement]:
+    """What versions were measured at, the newest first."""
+    with open_catalogue(home.settings.database_url).connect() as connection:
+        return read_measurements(connection, "products")
+
+
 def test_the_better_model_wins_on_the_same_test_set_and_the_decision_is_written_on_it(veteran: Home) -> None:
     first = promotion(model_version=WEAK, threshold=0.1)
     second = promotion(threshold=0.1)
@@ -52,6 +59,13 @@ def test_the_better_model_wins_on_the_same_test_set_and_the_decision_is_written_
     assert tags["decision_reason"] == second["reason"]
     assert float(tags["decision_f1_weighted"]) == pytest.approx(second["challenger_metrics"]["f1_weighted"], abs=1e-6)
     assert tags["previous_champion"] == WEAK
+    beside_weak, alone = measured(veteran)
+    assert [(each.version, each.rival) for each in (beside_weak, alone)] == [(STRONG, WEAK), (WEAK, None)]
+    assert {name: each.value for name, each in beside_weak.metrics.items()} == second["challenger_metrics"]
+    assert beside_weak.gains["f1_weighted"].low == pytest.approx(second["gain_at_least"], abs=0.05)
+    assert sum(each.rows for each in alone.classes) == alone.test_rows == second["test_rows"]
+    assert all(each.rival_f1 is not None for each in beside_weak.classes)
+    assert sum(each.rows for each in beside_weak.curve) == second["test_rows"]
 
 
 def test_a_decision_that_is_taken_again_is_the_same(veteran: Home) -> None:

@@ -93,6 +93,8 @@ def test_the_registry_tells_what_a_model_was_made_of(home: Home) -> None:
     errors = read_json(home, result["run_id"], "worst_errors.json")
     assert len(errors["data"]) == 20
     assert errors["columns"][:3] == ["productid", "true_class", "predicted_class"]
+    kind = home.client.get_experiment(run.info.experiment_id).tags["mlflow.experimentKind"]
+    assert kind == "custom_model_development"  # MLflow's page opens on its trainings
     (model,) = home.client.search_logged_models([run.info.experiment_id])
     assert model.source_run_id == result["run_id"]
     assert home.tags("1")["dataset"] == dataset.model_dump_json()

@@ -1,4 +1,4 @@
-// The page's one script: theme, times in the viewer's zone, dialogs, links out of Airflow's frame, and live updates.
+// The page's one script: theme, times in the viewer's zone, dialogs, choosing rows, links out of Airflow's frame, and live updates.
 // Every view works without it, read once; nothing here knows what a view shows.
 "use strict";
 
@@ -20,6 +20,7 @@
 
   const moments = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
   const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+  const short = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
   function ago(date) {
     const seconds = (Date.now() - date) / 1000, size = Math.abs(seconds);
     const [length, unit] = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]].find(([least]) => size >= least) || [1, "s"];
@@ -29,7 +30,7 @@
   function showTimes(root) {
     for (const time of root.querySelectorAll("time[datetime]")) {
       const date = new Date(time.dateTime);
-      const words = { ago: () => ago(date), clock: () => clock.format(date) }[time.dataset.as]?.() ?? moments.format(date);
+      const words = { ago: () => ago(date), clock: () => clock.format(date), short: () => short.format(date) }[time.dataset.as]?.() ?? moments.format(date);
       if (time.textContent !== words) time.textContent = words;
       if (time.dataset.as !== "moment") time.title = moments.format(date);
     }
@@ -58,9 +59,42 @@
     if (event.target.method === "post") for (const button of event.target.querySelectorAll("[type=submit]")) button.disabled = true;
   });
   document.addEventListener("change", (event) => {
-    const form = event.target.closest("form[data-at-once]");
-    if (form) form.requestSubmit();
+    // What is typed is sent by Enter or by the button; only a choice says that it is finished.
+    if (event.target.matches("form[data-at-once] select")) event.target.form.requestSubmit();
+    const all = event.target.dataset.chooseAll;
+    if (all) for (const box of boxes(all)) box.checked = event.target.checked;
+    countChosen();
   });
+
+  // Rows are chosen by boxes of one name. What is done to them stands in a dialog, which holds what was chosen when it opened.
+  function boxes(name, chosen = "") {
+    return [...document.querySelectorAll(`td input[type="checkbox"][name="${CSS.escape(name)}"]${chosen}`)];
+  }
+  function countChosen() {
+    for (const button of document.querySelectorAll("[data-counts]")) {
+      const count = boxes(button.dataset.counts, ":checked").length;
+      button.disabled = count === 0;
+      button.querySelector("[data-count]").textContent = count;
+    }
+    for (const list of document.querySelectorAll("dialog:not([open]) [data-chosen]")) {
+      list.replaceChildren(...boxes(list.dataset.chosen, ":checked").map((box) => {
+        const item = document.createElement("li");
+        item.textContent = box.closest("tr").querySelector("th").textContent;
+        item.append(Object.assign(document.createElement("input"), { type: "hidden", name: box.name, value: box.value }));
+        return item;
+      }));
+    }
+  }
+  // What a person has chosen or opened stays so when its region is put in place anew.
+  function keptOpen(root) {
+    const checked = [...root.querySelectorAll("input[type=checkbox]:checked")].map((each) => each.id);
+    const open = [...root.querySelectorAll("details[open]")].map((each) => each.id);
+    return () => {
+      for (const id of checked) { const box = document.getElementById(id); if (box) box.checked = true; }
+      for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+      countChosen();
+    };
+  }
   window.addEventListener("pageshow", () => {
     for (const button of document.querySelectorAll("[type=submit]:disabled")) button.disabled = false;
   });
@@ -100,7 +134,9 @@
   }
   function putWhole(fresh) {
     if (main.contains(document.activeElement)) main.focus();
+    const asBefore = keptOpen(main);
     main.replaceChildren(...[...fresh.querySelector("main").childNodes].map((each) => document.importNode(each, true)));
+    asBefore();
     document.title = fresh.title;
     remember(document);
     toEndOfLog();
@@ -121,7 +157,9 @@
       announce(region, next);
       const focused = region.contains(document.activeElement) ? document.activeElement : null;
       const again = focused && sameAs(focused);
+      const asBefore = keptOpen(region);
       region.replaceChildren(...[...next.childNodes].map((each) => document.importNode(each, true)));
+      asBefore();
       if (next.dataset.announce) region.dataset.announce = next.dataset.announce;
       if (focused) (region.querySelector(again) ?? main).focus();
     }
@@ -160,6 +198,7 @@
   }
 
   showTimes(document);
+  countChosen();
   setInterval(() => showTimes(document), 5000);
   toEndOfLog();
   if (main) {

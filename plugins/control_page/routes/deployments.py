@@ -15,6 +15,7 @@ from bridge.prefect_api.records import DeploymentRecord, Worker
 from plugins.control_page import audit
 from plugins.control_page.access import Viewer
 from plugins.control_page.deployment_views import DeploymentView, deployment_view
+from plugins.control_page.freshness import Freshness, Seen
 from plugins.control_page.pages import show
 from plugins.control_page.prefect_reader import PATIENCE_SECONDS, PrefectReader
 from plugins.control_page.routes.looking import ReaderDep, ViewerDep, see_deployments, see_workers
@@ -27,15 +28,14 @@ router = APIRouter()
 async def deployment_list(request: Request, reader: ReaderDep, viewer: ViewerDep) -> HTMLResponse:
     """Every deployment that the viewer may see, with its pool's workers."""
     seen = await see_deployments(reader)
-    workers, trouble = await workers_of(reader, (seen.value or {}).values())
+    workers, looked = await workers_of(reader, (seen.value or {}).values())
     views = await asyncio.to_thread(_views, viewer, seen.value or {}, workers)
     return show(
         request,
         "deployments.html",
         view="deployments",
         deployments=views,
-        trouble=seen.trouble or trouble,
-        read_at=seen.read_at,
+        fresh=Freshness.of(seen, *looked),
         is_loading=seen.is_loading,
     )
 
@@ -58,12 +58,12 @@ async def resume(request: Request, deployment_id: UUID, reader: ReaderDep, viewe
 
 async def workers_of(
     reader: PrefectReader, records: Iterable[DeploymentRecord], patience_seconds: float = PATIENCE_SECONDS
-) -> tuple[dict[str, list[Worker]], str | None]:
-    """The workers of these deployments' pools, by pool, as far as they are known, and what stands in the way."""
+) -> tuple[dict[str, list[Worker]], list[Seen[list[Worker]]]]:
+    """The workers of these deployments' pools, by pool, as far as they are known, and how each pool was seen."""
     pools = sorted({record.work_pool_name for record in records if record.work_pool_name})
     seen = await asyncio.gather(*(see_workers(reader, pool, patience_seconds) for pool in pools))
     known = {pool: each.value for pool, each in zip(pools, seen, strict=True) if each.value is not None}
-    return known, next((each.trouble for each in seen if each.trouble), None)
+    return known, seen
 
 
 def _views(

@@ -19,18 +19,28 @@ from factory import contracts, use_cases
 from plugins.control_page.access import Viewer
 from plugins.control_page.airflow_reader import LastDagRun, last_dag_runs
 from plugins.control_page.factory_reader import UseCaseFacts, facts_of
+from plugins.control_page.freshness import Freshness, Seen
 from plugins.control_page.overview import attention, use_case_row
 from plugins.control_page.pages import show
-from plugins.control_page.prefect_reader import PATIENCE_SECONDS, PrefectReader, Seen
+from plugins.control_page.prefect_reader import PATIENCE_SECONDS, PrefectReader
 from plugins.control_page.routes.deployments import workers_of
-from plugins.control_page.routes.looking import Deployments, ReaderDep, ViewerDep, name_of, see_deployments
+from plugins.control_page.routes.looking import (
+    Deployments,
+    ReaderDep,
+    ViewerDep,
+    name_of,
+    see_deployments,
+    see_live_runs,
+    visible_ids,
+)
+from plugins.control_page.routes.stuck import find_stuck
 from plugins.control_page.run_views import run_view
 
 router = APIRouter()
 FIRST_PAINT_SECONDS = 0.1
 """How long the first paint waits for Prefect in all; what has not come by then comes with the first live look."""
 LAST_RUNS = 30
-TROUBLED = ("Late", "Failed", "Crashed")
+FAILED = ("Failed", "Crashed")
 
 
 @router.get("/")
@@ -43,17 +53,20 @@ async def overview(request: Request, reader: ReaderDep, viewer: ViewerDep) -> HT
         patience = max(0.0, began + patience - monotonic())
     known = deployments.value or {}
     cases = await asyncio.to_thread(_visible_cases, viewer)
-    (facts, dags), (last, troubled, planned), (workers, _) = await asyncio.gather(
+    ids = await asyncio.to_thread(visible_ids, viewer, known)
+    (facts, dags), (last, failed, planned), live, (workers, _) = await asyncio.gather(
         asyncio.to_thread(_facts, cases, viewer),
-        _runs(reader, deployments.value, cases, patience),
+        _runs(reader, deployments.value, cases, ids, patience),
+        see_live_runs(reader, ids, patience),
         workers_of(reader, [record for name, record in known.items() if name.partition("/")[2] in cases], patience),
     )
     shown = await asyncio.to_thread(
         lambda: {
             key: [run for run in seen.value or () if _may_see(viewer, known, run)]
-            for key, seen in {**last, "": troubled}.items()
+            for key, seen in {**last, "": failed, "live": live}.items()
         }
     )
+    stuck = await find_stuck(reader, shown["live"], known, now, patience)
     views = {key: [run_view(run, name_of(known, run), now) for run in runs] for key, runs in shown.items()}
     rows = [
         use_case_row(
@@ -66,17 +79,14 @@ async def overview(request: Request, reader: ReaderDep, viewer: ViewerDep) -> HT
         )
         for name in cases
     ]
-    parts: list[Seen[Any]] = [deployments, troubled, planned, *last.values()]
-    trouble = next((part.trouble for part in parts if part.trouble), None)
+    parts: list[Seen[Any]] = [deployments, failed, live, planned, *last.values()]
     return show(
         request,
         "overview.html",
         view="overview",
         rows=rows,
-        attention=attention(rows, facts, views[""], workers),
-        trouble=trouble,
-        read_at=deployments.read_at,
-        is_loading=trouble is None and any(part.is_loading for part in parts),
+        attention=attention(rows, facts, views[""], stuck, workers),
+        fresh=Freshness.of(*parts),
     )
 
 
@@ -87,9 +97,13 @@ def deployments_of(use_case: str) -> list[str]:
 
 
 async def _runs(
-    reader: PrefectReader, deployments: Deployments | None, cases: Sequence[str], patience: float
+    reader: PrefectReader,
+    deployments: Deployments | None,
+    cases: Sequence[str],
+    visible: tuple[str, ...] | None,
+    patience: float,
 ) -> tuple[dict[str, Seen[tuple[FlowRun, ...]]], Seen[tuple[FlowRun, ...]], Seen[list[FlowRun]]]:
-    """The newest runs of each use case, those that are in trouble, and those that are planned."""
+    """The newest runs of each use case, those of all that have failed lately, and those that are planned."""
     now = datetime.now(UTC)
     ids = {name: tuple(sorted(_ids(deployments or {}, name))) for name in cases}
     everything = tuple(sorted({each for some in ids.values() for each in some}))
@@ -97,30 +111,44 @@ async def _runs(
     def page(query: RunQuery) -> Operation[tuple[FlowRun, ...]]:
         return (yield from run_queries.read_run_page(query)).runs
 
-    async def see(key: str, of: tuple[str, ...], query: RunQuery, fresh_seconds: float) -> Seen[tuple[FlowRun, ...]]:
+    async def see(
+        key: str, of: tuple[str, ...] | None, query: RunQuery, fresh_seconds: float
+    ) -> Seen[tuple[FlowRun, ...]]:
+        if of == ():
+            return Seen(())
         return await reader.see(
             ("overview", key, of), lambda: page(query), fresh_seconds=fresh_seconds, patience_seconds=patience
         )
 
-    def planned() -> Operation[list[FlowRun]]:
-        runs = {
-            "deployment_id": {"any_": list(everything)},
-            "state": {"type": {"any_": ["SCHEDULED"]}},
-            "expected_start_time": {"after_": now.isoformat()},
-        }
-        return run_queries.filter_flow_runs({"flow_runs": runs}, sort="EXPECTED_START_TIME_ASC", limit=LAST_RUNS)
-
-    if not everything:  # either none is deployed, or it is not known yet
-        none: Seen[tuple[FlowRun, ...]] = Seen(() if deployments is not None else None)
-        return {}, none, Seen([] if deployments is not None else None)
-    day = RunQuery(deployment_ids=everything, states=TROUBLED, since=now - timedelta(days=1), limit=100)
+    if deployments is None:
+        return {}, Seen(), Seen()
+    day = RunQuery(deployment_ids=visible, states=FAILED, since=now - timedelta(days=1), limit=100)
     queries = [see(name, ids[name], RunQuery(deployment_ids=ids[name], limit=LAST_RUNS), 5.0) for name in cases]
-    last, troubled, coming = await asyncio.gather(
+    last, failed, coming = await asyncio.gather(
         asyncio.gather(*queries),
-        see("troubled", everything, day, 6.0),
-        reader.see(("overview", "planned", everything), planned, fresh_seconds=60.0, patience_seconds=patience),
+        see("failed", visible, day, 6.0),
+        _see_planned(reader, everything, now, patience),
     )
-    return dict(zip(cases, last, strict=True)), troubled, coming
+    return dict(zip(cases, last, strict=True)), failed, coming
+
+
+async def _see_planned(
+    reader: PrefectReader, deployment_ids: tuple[str, ...], now: datetime, patience: float
+) -> Seen[list[FlowRun]]:
+    """The next runs that their schedules have planned."""
+    if not deployment_ids:
+        return Seen([])
+    runs = {
+        "deployment_id": {"any_": list(deployment_ids)},
+        "state": {"type": {"any_": ["SCHEDULED"]}},
+        "expected_start_time": {"after_": now.isoformat()},
+    }
+    return await reader.see(
+        ("overview", "planned", deployment_ids),
+        lambda: run_queries.filter_flow_runs({"flow_runs": runs}, sort="EXPECTED_START_TIME_ASC", limit=LAST_RUNS),
+        fresh_seconds=60.0,
+        patience_seconds=patience,
+    )
 
 
 def _facts(cases: Sequence[str], viewer: Viewer) -> tuple[dict[str, UseCaseFacts], dict[str, list[LastDagRun]]]:

@@ -40,7 +40,7 @@ def first(request: Request, viewer: ViewerDep) -> RedirectResponse:
 @router.get("/promotion/{use_case}")
 async def history(request: Request, use_case: str, viewer: ViewerDep) -> HTMLResponse:
     """The decisions on the use case's champions, the newest first, and what may be done now."""
-    name = _name_of(use_case)
+    name = name_of_promotion(use_case)
     dag_ids = viewer.dags_of(name)
     await asyncio.to_thread(viewer.require, "see", dag_ids)
     facts = await asyncio.to_thread(facts_of, use_case)
@@ -81,14 +81,14 @@ async def roll_back(request: Request, use_case: str, reader: ReaderDep, viewer: 
 
 async def _form(request: Request, use_case: str, viewer: Viewer) -> dict[str, str]:
     """What was sent, which is not read for those who may not change anything here; raises Forbidden."""
-    await asyncio.to_thread(viewer.require, "promote", viewer.dags_of(_name_of(use_case)))
+    await asyncio.to_thread(viewer.require, "promote", viewer.dags_of(name_of_promotion(use_case)))
     return await posted_in(request)
 
 
 async def _start(
     request: Request, event: str, params: PromotionParams, token: str, reader: PrefectReader, viewer: Viewer
 ) -> RedirectResponse:
-    name = _name_of(params.use_case)
+    name = name_of_promotion(params.use_case)
     record = await _deployment(reader, name)
     parameters = contracts.promotion(params.use_case).encode(params)
     asked = {key: value for key, value in parameters.items() if value is not None}
@@ -106,7 +106,7 @@ async def _deployment(reader: PrefectReader, name: str) -> DeploymentRecord:
     return seen.value[name]
 
 
-def _name_of(use_case: str) -> str:
+def name_of_promotion(use_case: str) -> str:
     """The name of the use case's promotion; answers 404 where there is no such use case."""
     try:
         return contracts.promotion(use_cases.get(use_case).name).name

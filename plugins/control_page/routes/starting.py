@@ -23,6 +23,7 @@ from factory.settings import read_settings
 from plugins.control_page import audit
 from plugins.control_page.access import Viewer
 from plugins.control_page.forms import WHOLE, Field, fill, fill_as, form_of, read_form, with_problems
+from plugins.control_page.freshness import Freshness
 from plugins.control_page.pages import show
 from plugins.control_page.prefect_reader import PrefectReader
 from plugins.control_page.redaction import redacted
@@ -50,8 +51,7 @@ async def choice(request: Request, reader: ReaderDep, viewer: ViewerDep) -> HTML
         "choose.html",
         view="run",
         listed=listed,
-        trouble=seen.trouble,
-        read_at=seen.read_at,
+        fresh=Freshness.of(seen),
         is_loading=seen.is_loading,
     )
 

@@ -9,6 +9,8 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from plugins.control_page.airflow_reader import task_facts
+from plugins.control_page.freshness import Freshness
+from plugins.control_page.log_filter import LogFilter
 from plugins.control_page.pages import show
 from plugins.control_page.routes.looking import ReaderDep, ViewerDep
 from plugins.control_page.routes.runs import run_page
@@ -32,6 +34,7 @@ async def task(
     facts = await asyncio.to_thread(task_facts, dag_id, run_id, task_id, index)
     named: dict[str, Any] = {"task_id": task_id, "facts": facts, "view": ""}
     if facts is None or facts.flow_run_id is None:
-        return show(request, "task.html", run=None, trouble=None, read_at=None, **named)
-    given = await run_page(facts.flow_run_id, reader, viewer)
+        return show(request, "task.html", run=None, fresh=Freshness(), **named)
+    address = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": map_index}
+    given = await run_page(facts.flow_run_id, reader, viewer, LogFilter.parse(request.query_params), address)
     return show(request, "task.html", **{**given, **named})

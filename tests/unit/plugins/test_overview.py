@@ -15,6 +15,7 @@ from plugins.control_page.factory_reader import UseCaseFacts
 from plugins.control_page.overview import attention, challenger_of, champion_of, drift_view, use_case_row
 from plugins.control_page.promotion_views import decision_view, standing
 from plugins.control_page.run_views import RunView, Starter
+from plugins.control_page.stuck import StuckRuns
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 FILE = {"uri": "file:///none", "sha256": "0" * 64, "rows": 9}
@@ -128,16 +129,25 @@ def test_what_needs_attention_is_told_once_each_and_nothing_where_all_is_well() 
     facts = UseCaseFacts([week(2, "rejected", "half of it is missing")], [], [look(0.6, alarm=True, level="alert")])
     ran = LastDagRun("weekly", "r", "failed", NOW, NOW, None, paused=False)
     row = use_case_row("products", "Products", facts, [ran], [], [])
-    troubled = [view("a", "Failed"), view("b", "Failed"), view("c", "Late")]
+    troubled = [view("a", "Failed"), view("b", "Failed")]
+    stuck = [
+        StuckRuns("train/products", "Submitting", "stuck in Submitting", (view("d", "Submitting"),), NOW, "Why."),
+        StuckRuns("train/products", "Late", "late", (view("c", "Late"),), NOW - timedelta(days=3), "No worker."),
+        StuckRuns("", "Late", "late", (view("e", "Late"), view("f", "Late")), None, ""),
+    ]
     workers = {"gpus": [Worker("w", "OFFLINE", NOW)], "models": [Worker("w", "ONLINE", NOW)]}
-    told = [each.words for each in attention([row], {"products": facts}, troubled, workers)]
+    found = attention([row], {"products": facts}, troubled, stuck, workers)
+    told = [each.words for each in found]
     assert told[0].startswith("No worker is online on pool gpus")
     assert told[1:] == [
         "c of train/products is late.",
+        "d of train/products is stuck in Submitting.",
+        "2 runs are late.",
         "2 runs of train/products: failed in the last 24 hours.",
         "The last run of weekly failed in Airflow.",
         "Week 2 of products was rejected: half of it is missing",
         "products drifts: alert, score 0.60.",
     ]
+    assert (found[1].why, found[1].since, found[1].path) == ("No worker.", NOW - timedelta(days=3), "runs/c")
     well = UseCaseFacts()
-    assert attention([use_case_row("p", "P", well, [], [], [])], {"p": well}, [], {}) == []
+    assert attention([use_case_row("p", "P", well, [], [], [])], {"p": well}, [], [], {}) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from bridge.prefect_api.connection import PrefectConnection
 from bridge.testing import FakePrefect
 from plugins.control_page import prefect_reader
 from plugins.control_page.budget import BURST, REQUESTS_PER_SECOND, RequestBudget
-from plugins.control_page.prefect_reader import PrefectReader
+from plugins.control_page.prefect_reader import QUIET_SECONDS, SILENT_SECONDS, PrefectReader
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
@@ -70,19 +71,79 @@ async def test_a_change_costs_what_it_costs_and_what_was_read_before_is_read_ane
     assert (await look(shared, run.id)).value.state_type == "CANCELLED"
 
 
-async def test_a_prefect_that_is_away_is_told_within_two_seconds_and_what_was_seen_stays(
+async def test_a_slow_prefect_leaves_what_was_seen_and_is_no_outage_until_it_is_silent(
     fake: FakePrefect, awaited: list[float]
 ) -> None:
-    run, shared = fake.run("a/b"), reader(fake)
+    ahead = [0.0]
+    run, shared = fake.run("a/b"), PrefectReader(lambda: fake.connection, clock=lambda: monotonic() + ahead[0])
     seen = await look(shared, run.id)
     fake.faults.delay(30, times=None)
     shared.expire()
     awaited.clear()
     later = await look(shared, run.id, fresh_seconds=0.0)
     assert 0 < sum(awaited) < 2
-    assert (later.value, later.read_at) == (seen.value, seen.read_at)
-    assert "has not answered" in str(later.trouble)
+    assert (later.value, later.read_at, later.trouble) == (seen.value, seen.read_at, None)
+    assert (later.is_slow, later.is_old) == (True, True)
+    ahead[0] += SILENT_SECONDS
+    silent = await look(shared, run.id, fresh_seconds=0.0)
+    assert (silent.value, silent.is_away) == (seen.value, True)
+    assert "has not answered for" in str(silent.trouble)
     fake.faults.clear()
+
+
+async def test_other_parts_of_a_page_wait_no_longer_for_a_slow_prefect(fake: FakePrefect, awaited: list[float]) -> None:
+    runs, shared = [fake.run("a/b") for _ in range(4)], reader(fake)
+    fake.faults.delay(30, times=None)
+    for run in runs:
+        assert (await look(shared, run.id)).is_loading
+    assert 0 < sum(awaited) < 2
+    fake.faults.clear()
+
+
+async def test_after_a_quiet_time_what_was_seen_is_told_to_be_old_until_it_is_read_anew(fake: FakePrefect) -> None:
+    ahead = [0.0]
+    run, shared = fake.run("a/b"), PrefectReader(lambda: fake.connection, clock=lambda: monotonic() + ahead[0])
+
+    async def glance() -> Any:
+        operation = lambda: wire.read_flow_run(run.id)  # noqa: E731
+        return await shared.see(("run", run.id), operation, fresh_seconds=2.0, patience_seconds=0.0)
+
+    await look(shared, run.id)
+    assert not (await glance()).is_old
+    ahead[0] += 3600
+    old = await glance()
+    assert (old.value.id, old.is_old, old.trouble) == (run.id, True, None)
+    assert not (await look(shared, run.id, fresh_seconds=2.0)).is_old
+
+
+async def test_an_outage_is_over_with_the_first_answer_for_all_that_is_shown(fake: FakePrefect) -> None:
+    ahead = [0.0]
+    first, second = fake.run("a/b"), fake.run("a/b")
+    shared = PrefectReader(lambda: fake.connection, clock=lambda: monotonic() + ahead[0])
+    for run in (first, second):
+        await look(shared, run.id)
+    fake.faults.cut(times=None)
+    shared.expire()
+    troubles = [await look(shared, run.id) for run in (first, second)]
+    assert [(each.is_away, each.is_old, each.value is not None) for each in troubles] == [(True, True, True)] * 2
+    fake.faults.clear()
+    ahead[0] += QUIET_SECONDS
+    assert [(await look(shared, run.id)).trouble for run in (first, second)] == [None, None]
+
+
+async def test_a_run_that_was_deleted_is_not_shown_as_it_was(fake: FakePrefect) -> None:
+    run, shared = fake.run("a/b"), reader(fake)
+    assert (await look(shared, run.id)).value.id == run.id
+    fake._state.delete(run.id)
+    gone = await look(shared, run.id, fresh_seconds=0.0)
+    assert (gone.value, gone.is_away) == (None, False)
+    assert "has no flow run" in str(gone.trouble)
+
+
+async def test_what_is_asked_for_once_waits_for_the_budget(fake: FakePrefect) -> None:
+    run, shared = fake.run("a/b"), reader(fake, rate=20, burst=1)
+    found = [await shared.read(wire.read_flow_run(run.id)) for _ in range(3)]
+    assert {each.id for each in found} == {run.id}
 
 
 async def test_while_prefect_is_away_it_is_not_asked_by_everybody() -> None:

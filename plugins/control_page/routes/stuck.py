@@ -1,0 +1,80 @@
+"""Which runs are stuck and why, asked of Prefect beside what the page reads anyway: seldom, and of few."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from bridge.heartbeats import MISSED, SHORTEST_SECONDS, read_heartbeats, silent_seconds
+from bridge.prefect_api.records import FlowRun
+from bridge.readiness import Finding, examine_run
+from plugins.control_page.freshness import Seen
+from plugins.control_page.prefect_reader import PATIENCE_SECONDS, PrefectReader
+from plugins.control_page.routes.looking import Deployments, name_of
+from plugins.control_page.run_views import run_view
+from plugins.control_page.stuck import Stuck, StuckRuns, grouped, how_stuck, is_suspect, reason_in
+
+REASON_SECONDS = 60.0
+BEATS_SECONDS = 60.0
+MOST_SUSPECTS = 5
+"""Of the runs that run the longest, so many are asked after; each costs a request a minute."""
+MOST_REASONS = 2
+"""Ways of waiting whose reason is looked for; each costs some requests a minute."""
+
+
+async def find_stuck(
+    reader: PrefectReader, live: Sequence[FlowRun], deployments: Deployments, now: datetime, patience_seconds: float
+) -> list[StuckRuns]:
+    """The stuck ones of these runs, by deployment and by how they are stuck; `live` is oldest first."""
+    suspects = [run for run in live if is_suspect(run, now, MISSED * SHORTEST_SECONDS)][:MOST_SUSPECTS]
+    silent = await asyncio.gather(*(_silent_seconds(reader, run, now, patience_seconds) for run in suspects))
+    silences = dict(zip((run.id for run in suspects), silent, strict=True))
+    judged = ((run, how_stuck(run, now, silences.get(run.id))) for run in live)
+    found = {run.id: (run, stuck) for run, stuck in judged if stuck is not None}
+    reasons = await _reasons(reader, list(found.values()), patience_seconds)
+    views = [run_view(run, name_of(deployments, run), now) for run, _ in found.values()]
+    return grouped({key: stuck for key, (_, stuck) in found.items()}, views, reasons)
+
+
+async def find_out_why(reader: PrefectReader, run: FlowRun, now: datetime) -> tuple[Stuck | None, list[Finding]]:
+    """Whether this run is stuck, and what stands in its way with what to do about it."""
+    silent = None
+    if is_suspect(run, now, MISSED * SHORTEST_SECONDS):
+        silent = await _silent_seconds(reader, run, now, PATIENCE_SECONDS)
+    stuck = how_stuck(run, now, silent)
+    if stuck is None or run.state_type not in {"SCHEDULED", "PENDING"}:
+        return stuck, []
+    findings = await _see_findings(reader, run, PATIENCE_SECONDS)
+    return stuck, [each for each in findings.value or () if each.remedy]
+
+
+async def _reasons(
+    reader: PrefectReader, found: Sequence[tuple[FlowRun, Stuck]], patience_seconds: float
+) -> Mapping[str, str]:
+    """Why runs wait, by the id of one run of each deployment."""
+    firsts = {run.deployment_id: (run, stuck) for run, stuck in reversed(found) if run.state_type == "SCHEDULED"}
+    asked = list(firsts.values())[:MOST_REASONS]
+    seen = await asyncio.gather(*(_see_findings(reader, run, patience_seconds) for run, _ in asked))
+    return {run.id: reason_in(each.value, stuck) for (run, stuck), each in zip(asked, seen, strict=True) if each.value}
+
+
+async def _see_findings(reader: PrefectReader, run: FlowRun, patience_seconds: float) -> Seen[list[Finding]]:
+    return await reader.see(
+        ("findings", run.id),
+        lambda: examine_run(run),
+        fresh_seconds=REASON_SECONDS,
+        patience_seconds=patience_seconds,
+    )
+
+
+async def _silent_seconds(reader: PrefectReader, run: FlowRun, now: datetime, patience_seconds: float) -> float | None:
+    beats = await reader.see(
+        ("heartbeats", run.id),
+        lambda: read_heartbeats(run.id),
+        fresh_seconds=BEATS_SECONDS,
+        patience_seconds=patience_seconds,
+    )
+    if beats.value is None or beats.read_at is None:
+        return None
+    return silent_seconds(beats.value, min(now, beats.read_at))  # what was read a while ago has not fallen silent since
