@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the others.
 .DEFAULT_GOAL := help
-.PHONY: help python installed install install-test demo up down shell status logs test test-all test-browser test-docs test-busy test-faults test-matrix test-model test-sqlite test-wheel bench-control-page bench-cycle bench-dataset bench-drift bench-task-end bench-training bench-waits pictures lint env lock wheel clean
+.PHONY: help python installed install install-test demo up down shell status logs test test-all test-browser test-docs test-busy test-faults test-matrix test-model test-sqlite test-wheel bench-control-page bench-cycle bench-dataset bench-drift bench-gate bench-task-end bench-training bench-waits pictures lint env lock wheel clean
 
 PYTHON ?= python3
 export PYTHON
@@ -105,6 +105,9 @@ bench-drift: install-test ## is drift found in its week, are quiet weeks left al
 
 bench-control-page: install-test ## what the control page costs Prefect and its viewers at 10,000 runs (4 minutes)
 	@exec $(AIRFLOW)/python -m benchmarks.control_page
+
+bench-gate: install-test ## how often the promotion's gate errs, beside the textbook's rule, at 2 to 1,000 classes (5 minutes)
+	@exec $(ML)/python -m benchmarks.gate $(if $(PAIRS),--pairs $(PAIRS))
 
 bench-task-end: install-test ## from a flow run's end to its task's end, beside polling (6 minutes)
 	@exec $(ML)/python -m benchmarks.task_end
