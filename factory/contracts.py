@@ -182,6 +182,8 @@ class PromotionParams(Params):
 
     `threshold` takes the place of the floor in the use case's gate. `approved_by` and `rejected_by` name the person
     who was asked, `requested_by` whoever starts the run by hand. A `rehearsal` judges and changes nothing.
+    `champion` gives the title to a version without the gate, or with `none` to nobody: for a registry that was touched
+    by hand.
     """
 
     without_promotion: ClassVar[Mapping[str, Any] | None] = None
@@ -196,6 +198,7 @@ class PromotionParams(Params):
     rejected_by: str | None = None
     requested_by: str | None = None
     rehearsal: bool = False
+    champion: str | None = None
 
 
 class GateCheck(_Contract):

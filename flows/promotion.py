@@ -19,11 +19,11 @@ from factory import measurements, use_cases
 from factory.catalogue import exclusive, open_catalogue
 from factory.contracts import PromotionResult, Share
 from factory.settings import Settings, read_settings
-from flows.adapters import decisions, registry, ruling, runs
+from flows.adapters import decisions, registry, ruling, runs, title
 from flows.adapters.announcement import announce_failure, announce_result
 from flows.adapters.initiator import find_initiator
 from flows.adapters.publication import publish
-from flows.adapters.registry import CHALLENGER, CHAMPION, RegistryError, Version
+from flows.adapters.registry import CHALLENGER, RegistryError, Version
 from flows.adapters.retries import NETWORK
 from flows.adapters.ruling import Case
 from flows.core import policy
@@ -51,6 +51,7 @@ def promotion(
     rejected_by: str | None = None,
     requested_by: str | None = None,
     rehearsal: bool = False,
+    champion: str | int | None = None,
 ) -> dict[str, Any]:
     """Make the challenger champion if it deserves it, or give the title back.
 
@@ -67,6 +68,7 @@ def promotion(
         rejected_by: The person who refused, which keeps the champion in any case.
         requested_by: Recorded as whoever decided.
         rehearsal: Judge and change nothing.
+        champion: Mend the title by hand: to a version that held it before or bears it now, or to `none`.
     """
     settings = read_settings()
     gate = use_cases.get(use_case).gate
@@ -78,7 +80,9 @@ def promotion(
         named=model_version is not None,
         rehearsal=rehearsal,
     )
-    if rollback:
+    if champion is not None:
+        result = mend_title(settings, case, str(champion))
+    elif rollback:
         result = give_back(settings, case)
     else:
         challenger = find_challenger(settings, case, None if model_version is None else str(model_version))
@@ -151,8 +155,10 @@ def decide(
         client = registry.connect(settings.mlflow_tracking_uri)
         if earlier := decisions.find_earlier(connection, client, case.model, case.initiator):
             return earlier
-        champion = registry.find_version(client, case.model, CHAMPION)
+        champion = title.find_champion(connection, client, case.use_case)
         rival = champion if champion and champion.number != challenger.number else None
+        if rival:
+            title.refuse_known_rows(settings, rival, challenger)
         theirs = predict.fn(settings, rival, rows["text"]) if rival else None
         evidence = gather(rows, answers, theirs, gate=case.gate)
         verdict = ruling.rule(case, challenger, champion, evidence, costs)
@@ -176,7 +182,7 @@ def give_back(settings: Settings, case: Case) -> PromotionResult:
         client = registry.connect(settings.mlflow_tracking_uri)
         if earlier := decisions.find_earlier(connection, client, case.model, case.initiator):
             return earlier
-        leaving = registry.find_version(client, case.model, CHAMPION)
+        leaving = title.find_champion(connection, client, case.use_case)
         if leaving is None:
             raise RegistryError(f"model {case.model!r} has no champion to roll back: promote a version first")
         before = leaving.tags.get(decisions.PREVIOUS_TAG)
@@ -188,6 +194,30 @@ def give_back(settings: Settings, case: Case) -> PromotionResult:
         links = _links(client, settings, returning)
         result = ruling.rollback_result(case, leaving, returning, links)
         decisions.write_rollback(connection, client, leaving, returning, result, case.initiator)
+        return result
+
+
+@task(**NETWORK)
+def mend_title(settings: Settings, case: Case, number: str) -> PromotionResult:
+    """The title to that version, or to nobody, without the gate: for a registry that was touched by hand; recorded.
+
+    Raises RegistryError for a version that neither held the title before nor bears it now.
+    """
+    with exclusive(open_catalogue(settings.database_url), case.lock) as connection:
+        client = registry.connect(settings.mlflow_tracking_uri)
+        if earlier := decisions.find_earlier(connection, client, case.model, case.initiator):
+            return earlier
+        allowed = title.may_hold(connection, client, case.use_case)
+        if number != title.NOBODY and number not in allowed:
+            raise RegistryError(
+                f"version {number} never was champion of {case.model!r}: let the gate decide "
+                f"(--model-version {number}), or name {' or '.join([*sorted(allowed), title.NOBODY])}"
+            )
+        holder = None if number == title.NOBODY else registry.get_version(client, case.model, number)
+        before, dataset = title.standing(connection, client, case.use_case)
+        links = _links(client, settings, holder) if holder else ruling.Links(None, None, None)
+        result = ruling.mended_result(case, holder, before, dataset, links)
+        decisions.write_mended(connection, client, case.model, holder, dataset, result, case.initiator)
         return result
 
 

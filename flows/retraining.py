@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
 
@@ -81,7 +81,9 @@ def plan_retraining(settings: Settings, use_case: str) -> Plan:
     client = registry.connect(settings.mlflow_tracking_uri)
     model = use_cases.get(use_case).model_name
     newest = newest_week(settings, use_case)
-    known = registry.trained_snapshots(client, model)
+    known, strangers = registry.trained_snapshots(client, model)
+    for said in strangers:
+        get_run_logger().warning("left out of what was trained on: %s", said)
     newer = newest is not None and is_newer(Snapshot(newest.week, newest.revision), known)
     champion = registry.find_version(client, model, registry.CHAMPION)
     params = runs.read_params(client, champion.run_id) if champion else {}

@@ -52,7 +52,7 @@ def score(
     champion = find_champion(settings, use_case)
     week = dataset.week if dataset else week_number or find_newest_week(settings, use_case)
     if champion is None:
-        return _skip(use_case, week, None, "there is no champion yet")
+        return _skip(use_case, week, None, explain_absence(settings, use_case))
     chosen = dataset or find_dataset(settings, use_case, week)
     if champion.dataset.week >= chosen.week:
         trained = f"champion v{champion.number} was trained on week {champion.dataset.week}"
@@ -95,6 +95,17 @@ def find_newest_week(settings: Settings, use_case: str) -> int:
     from flows.adapters import datasets
 
     return datasets.newest_week(settings, use_case)
+
+
+@task(**NETWORK)
+def explain_absence(settings: Settings, use_case: str) -> str:
+    """Why there is no champion, by the record of decisions."""
+    from factory.catalogue import open_catalogue
+    from flows.adapters import registry, title
+
+    client = registry.connect(settings.mlflow_tracking_uri)
+    with open_catalogue(settings.database_url).connect() as connection:
+        return title.explain_absence(connection, client, use_case)
 
 
 @task(**NETWORK)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from factory import decisions
-from factory.contracts import PromotionResult
+from factory.contracts import DatasetRef, PromotionResult
 from factory.decisions import Decision
 from flows.adapters import registry
 from flows.adapters.initiator import Initiator
@@ -34,8 +34,7 @@ def find_earlier(
 
     Completes the catalogue on the way: the decision that made the present champion has its row afterwards.
     """
-    champion = registry.find_version(client, model, CHAMPION)
-    if champion is not None and (document := champion.tags.get(MADE_CHAMPION_TAG)):
+    if document := registry.alias_tags(client, model, CHAMPION).get(MADE_CHAMPION_TAG):
         decisions.record(connection, Decision.model_validate_json(document))
     found = decisions.find_decision(connection, initiator.flow_run_id)
     return found.result if found else None
@@ -45,7 +44,7 @@ def write_verdict(
     connection: Connection, client: MlflowClient, challenger: Version, result: PromotionResult, initiator: Initiator
 ) -> None:
     """Write the verdict on the challenger, and then give it the title if it was promoted."""
-    decision = _decision(challenger, result, initiator)
+    decision = _decision(challenger.dataset, result, initiator)
     if result.rule != "standing":  # its tags still tell how it became champion
         registry.tag(client, challenger, _verdict_tags(decision))
     if result.promoted:
@@ -68,7 +67,7 @@ def write_rollback(
     initiator: Initiator,
 ) -> None:
     """Write the rollback on both versions, and then give the title back."""
-    decision = _decision(leaving, result, initiator)
+    decision = _decision(leaving.dataset, result, initiator)
     said = {**_said(decision), "decision_reason": result.reason}
     registry.tag(client, leaving, {**said, "decision": "rolled back", ROLLED_BACK_TAG: said["decided_at"]})
     made = {"decision": "restored", MADE_CHAMPION_TAG: decision.model_dump_json()}
@@ -77,11 +76,31 @@ def write_rollback(
     decisions.record(connection, decision)
 
 
-def _decision(challenger: Version, result: PromotionResult, initiator: Initiator) -> Decision:
+def write_mended(
+    connection: Connection,
+    client: MlflowClient,
+    model: str,
+    holder: Version | None,
+    dataset: DatasetRef,
+    result: PromotionResult,
+    initiator: Initiator,
+) -> None:
+    """Write that a person set the title, and then give it to `holder`, or take it from whoever bears it."""
+    decision = _decision(dataset, result, initiator)
+    if holder is not None:
+        said = {**_said(decision), "decision": "by hand", "decision_reason": result.reason}
+        registry.tag(client, holder, {**said, MADE_CHAMPION_TAG: decision.model_dump_json()})
+        registry.give_alias(client, holder, CHAMPION)
+    elif registry.alias_number(client, model, CHAMPION):
+        registry.take_alias(client, model, CHAMPION)
+    decisions.record(connection, decision)
+
+
+def _decision(dataset: DatasetRef, result: PromotionResult, initiator: Initiator) -> Decision:
     return Decision(
         decision_id=initiator.flow_run_id,
         decided_at=datetime.now(UTC),
-        dataset=challenger.dataset,
+        dataset=dataset,
         result=result,
         flow_run_url=initiator.flow_run_url,
     )

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from factory.contracts import DatasetRef
 from factory.private_files import make_file
 from flows.adapters.artifacts import fetch
@@ -32,6 +34,8 @@ MODEL_FILE = "model.skops"
 LOGGED_MODEL = "models:/"
 KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"
 """By which MLflow's page opens an experiment on its trainings, not on an agent's traces."""
+MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""What MLflow says of a version or an alias that it does not have."""
 MLFLOW_DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # tasks repeat, with backoff and in sight: both would take minutes
     "MLFLOW_UV_AUTO_DETECT": "false",  # a lock file in the working directory is not the model's environment
@@ -118,14 +122,8 @@ def register(
 
 def find_version(client: MlflowClient, model: str, alias: str) -> Version | None:
     """The version that bears the alias, None when no version does."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return _version(client.get_model_version_by_alias(model, alias))
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
+    found = _bearer(client, model, alias)
+    return None if found is None else _version(found)
 
 
 def get_version(client: MlflowClient, model: str, number: str) -> Version:
@@ -135,14 +133,45 @@ def get_version(client: MlflowClient, model: str, number: str) -> Version:
     try:
         return _version(client.get_model_version(model, number))
     except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if error.error_code in MISSING:
             raise RegistryError(f"MLflow holds no version {number!r} of model {model!r}") from error
         raise
 
 
-def trained_snapshots(client: MlflowClient, model: str) -> list[Snapshot]:
-    """The snapshots that versions of the model were trained on."""
-    return [_version(found).snapshot for found in client.search_model_versions(f"name='{model}'")]
+def exists(client: MlflowClient, model: str, number: str) -> bool:
+    """Whether there is a version of that number, whoever registered it."""
+    return any(str(found.version) == number for found in client.search_model_versions(f"name='{model}'"))
+
+
+def alias_number(client: MlflowClient, model: str, alias: str) -> str | None:
+    """The number of the version that bears the alias, whoever registered it; None when no version does."""
+    found = _bearer(client, model, alias)
+    return None if found is None else str(found.version)
+
+
+def alias_tags(client: MlflowClient, model: str, alias: str) -> Mapping[str, str]:
+    """The tags of the version that bears the alias, whoever registered it."""
+    found = _bearer(client, model, alias)
+    return {} if found is None else dict(found.tags)
+
+
+def trained_snapshots(client: MlflowClient, model: str) -> tuple[list[Snapshot], list[str]]:
+    """The snapshots that versions of the model were trained on, and what is wrong with versions that tell of none.
+
+    A version that was registered by hand keeps nobody from training.
+    """
+    known, strangers = [], []
+    for found in client.search_model_versions(f"name='{model}'"):
+        try:
+            known.append(_version(found).snapshot)
+        except RegistryError as error:
+            strangers.append(str(error))
+    return known, strangers
+
+
+def take_alias(client: MlflowClient, model: str, alias: str) -> None:
+    """Nobody bears the alias afterwards."""
+    client.delete_registered_model_alias(model, alias)
 
 
 def give_alias(client: MlflowClient, version: Version, alias: str) -> None:
@@ -164,12 +193,32 @@ def load_model(client: MlflowClient, version: Version, roots: Sequence[str] = ()
 
 @contextmanager
 def downloaded(client: MlflowClient, version: Version, roots: Sequence[str] = ()) -> Iterator[Path]:
-    """The version's files in a folder that goes with the block; `roots` and errors as in `artifacts.fetch`."""
+    """The version's files in a folder that goes with the block; `roots` and errors as in `artifacts.fetch`.
+
+    Raises RegistryError when the files are gone.
+    """
+    from mlflow.exceptions import MlflowException
+
+    gone = (
+        f"the files of version {version.number} of model {version.model!r} are gone ({version.source}): restore them. "
+        f"If it is the champion, give its title back (python -m flows.promotion --use-case {version.dataset.use_case} "
+        f"--rollback) or take it away (… --champion none); neither loads the model"
+    )
     place = version.source
-    if place.startswith(LOGGED_MODEL):
-        place = client.get_logged_model(place.removeprefix(LOGGED_MODEL)).artifact_location
     with tempfile.TemporaryDirectory() as folder:
-        yield fetch(client, place, roots, folder=folder)
+        try:
+            if place.startswith(LOGGED_MODEL):
+                place = client.get_logged_model(place.removeprefix(LOGGED_MODEL)).artifact_location
+            path = fetch(client, place, roots, folder=folder)
+        except FileNotFoundError as error:
+            raise RegistryError(gone) from error
+        except MlflowException as error:
+            if error.error_code in MISSING:
+                raise RegistryError(gone) from error
+            raise
+        if not (path / MODEL_FILE).exists():
+            raise RegistryError(gone)
+        yield path
 
 
 def read_model(folder: Path) -> Pipeline:
@@ -183,15 +232,35 @@ def read_model(folder: Path) -> Pipeline:
     return skops.io.load(folder / MODEL_FILE, trusted=[])
 
 
+def _bearer(client: MlflowClient, model: str, alias: str) -> ModelVersion | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(model, alias)
+    except MlflowException as error:
+        if error.error_code in MISSING:
+            return None
+        raise
+
+
 def _version(found: ModelVersion) -> Version:
     tags = dict(found.tags)
     if DATASET_TAG not in tags:
-        raise RegistryError(
-            f"version {found.version} of model {found.name!r} has no tag {DATASET_TAG!r}: it was not registered by the "
-            "training pipeline, delete it or take the alias from it"
-        )
-    dataset = DatasetRef.model_validate_json(tags[DATASET_TAG])
+        raise RegistryError(_stranger(found, "has no tag"))
+    try:
+        dataset = DatasetRef.model_validate_json(tags[DATASET_TAG])
+    except ValidationError as error:
+        raise RegistryError(_stranger(found, "names no snapshot in its tag")) from error
     return Version(found.name, str(found.version), str(found.run_id), str(found.source), dataset, tags)
+
+
+def _stranger(found: ModelVersion, fault: str) -> str:
+    return (
+        f"version {found.version} of model {found.name!r} {fault} {DATASET_TAG!r}: it was not registered by the "
+        f"training pipeline, delete it (MlflowClient().delete_model_version({found.name!r}, "
+        f"{str(found.version)!r})) or "
+        "take the alias from it"
+    )
 
 
 def _make_folder(tracking_uri: str) -> None:

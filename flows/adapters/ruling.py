@@ -13,7 +13,7 @@ from math import isnan
 
 from factory import use_cases
 from factory.approval import is_asked_for
-from factory.contracts import GateCheck, PromotionResult
+from factory.contracts import DatasetRef, GateCheck, PromotionResult
 from factory.measurements import ClassScore, CurvePoint, Interval, Measurement
 from factory.settings import Settings
 from factory.use_cases.use_case import Gate, UseCase
@@ -148,6 +148,31 @@ def rollback_result(case: Case, leaving: Version, returning: Version, links: Lin
         mlflow_url=links.mlflow_url,
         card_url=links.card_url,
         experiment_url=links.experiment_url,
+    )
+
+
+def mended_result(
+    case: Case, holder: Version | None, before: str | None, dataset: DatasetRef, links: Links
+) -> PromotionResult:
+    """The title as a person set it, as a result: to `holder` or to nobody, after `before` by the record."""
+    number = holder.number if holder else None
+    said = f"by hand: version {number} is the champion" if number else "by hand: there is no champion"
+    return PromotionResult(
+        use_case=case.use_case,
+        promoted=holder is not None,
+        reason=f"{said}, after {f'version {before}' if before else 'none'}",
+        rule="by hand",
+        challenger_version=number or before or "none",
+        challenger_metrics=_recorded(holder) if holder else {},
+        champion_version=number,
+        previous_champion_version=before,
+        previous_champion_metrics=None,
+        threshold=case.gate.floor,
+        test_version=dataset.test_version,
+        test_rows=dataset.test.rows,
+        decided_by=case.initiator.name,
+        mlflow_url=links.mlflow_url,
+        card_url=links.card_url,
     )
 
 

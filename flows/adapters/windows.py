@@ -71,14 +71,15 @@ def read_windows(
     raises AddressRefused where it is neither the setting's nor below a data root or the store.
     """
     from factory.inference_log import add_groups, count_versions, newest_timestamp, read_window
-    from flows.adapters import registry, runs
+    from flows.adapters import registry, runs, title
 
     if path is not None and path != settings.inference_log_path:  # what the setting names is the operator's word
         path = admitted(settings, path)
     model = use_cases.get(use_case).model_name
     champion = registry.find_version(client, model, registry.CHAMPION)
     if champion is None:
-        return Nothing("there is no champion yet")
+        with engine.connect() as connection:
+            return Nothing(title.explain_absence(connection, client, use_case))
     until = as_of or newest_timestamp(engine, use_case, path)
     if until is None:
         return Nothing("no prediction is logged yet")

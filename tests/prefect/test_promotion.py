@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from subprocess import Popen
 from typing import TYPE_CHECKING, Any
@@ -20,12 +21,14 @@ from factory.contracts import PromotionResult
 from factory.decisions import Decision, read_decisions
 from factory.measurements import Measurement, read_measurements
 from factory.use_cases.use_case import Gate
-from flows.adapters import registry
+from flows.adapters import registry, title
 from flows.adapters.initiator import Initiator
 from flows.adapters.registry import RegistryError
 from flows.adapters.ruling import Case
+from flows.adapters.title import TitleUnclear
 from flows.core.policy import Approval
 from flows.promotion import give_back, promotion
+from flows.scoring import score
 
 if TYPE_CHECKING:
     from tests.prefect.conftest import Home
@@ -240,3 +243,71 @@ def test_of_two_promotions_at_once_one_wins(veteran: Home, start: Callable[..., 
     assert sorted(result["promoted"] for result in results) == [False, True]
     assert {result["champion_version"] for result in results} == {STRONG}
     assert f"version {STRONG} already is the champion" in [result["reason"] for result in results]
+
+
+def test_an_alias_that_was_taken_away_by_hand_makes_no_worse_model_champion(veteran: Home) -> None:
+    promotion(model_version=STRONG, threshold=0.1)
+    veteran.client.delete_registered_model_alias("products", "champion")
+
+    with pytest.raises(TitleUnclear, match=r"alias 'champion' of model 'products' is gone.*--champion 2") as unclear:
+        promotion(model_version=WEAK, threshold=0.1)
+    assert "to accept the registry: python -m flows.promotion --use-case products --champion none" in str(unclear.value)
+    assert score(use_case="products", dataset=veteran.cut(2), return_state=True).name == "Skipped"
+
+    mended = promotion(champion=STRONG, requested_by="Anna")
+    assert (mended["rule"], mended["champion_version"], veteran.alias("champion")) == ("by hand", STRONG, STRONG)
+    assert not promotion(model_version=WEAK, threshold=0.1)["promoted"]
+
+    veteran.client.set_registered_model_alias("products", "champion", WEAK)
+    with pytest.raises(TitleUnclear, match="stands at version 1"):
+        promotion(model_version=STRONG, threshold=0.1)
+    with pytest.raises(RegistryError, match="version 99 never was champion"):
+        promotion(champion=99)
+    assert promotion(champion=WEAK)["champion_version"] == WEAK
+    assert promotion(model_version=STRONG, threshold=0.1)["promoted"]
+    assert [each.result.rule for each in decisions(veteran)][1] == "by hand"
+
+
+def test_a_champion_that_was_deleted_by_hand_is_missed(veteran: Home) -> None:
+    promotion(model_version=WEAK, threshold=0.1)
+    promotion(model_version=STRONG, threshold=0.1)
+    veteran.client.delete_model_version("products", STRONG)
+
+    with pytest.raises(TitleUnclear, match=r"version 2 was deleted; to go on from there: .* --champion 1"):
+        promotion(model_version=WEAK, threshold=0.1)
+    assert promotion(champion=WEAK)["champion_version"] == veteran.alias("champion") == WEAK
+    assert promotion(champion="none")["champion_version"] is veteran.alias("champion") is None
+    assert promotion(model_version=WEAK, threshold=0.1)["rule"] == "floor"
+
+
+def test_a_champion_of_another_catalogue_is_not_measured_on_rows_that_it_knows(veteran: Home) -> None:
+    promotion(model_version=WEAK, threshold=0.1)
+    champion, challenger = (registry.get_version(veteran.client, "products", number) for number in (WEAK, STRONG))
+    foreign = champion.dataset.model_copy(
+        update={"test": champion.dataset.test.model_copy(update={"sha256": "0" * 64})}
+    )
+    title.refuse_known_rows(
+        veteran.settings, replace(champion, dataset=foreign), challenger
+    )  # another test set, but none of its rows
+
+    trained = veteran.client.get_model_version("products", STRONG).tags["dataset"]
+    tested = {**json.loads(trained), "test": {key: json.loads(trained)[key] for key in ("uri", "sha256", "rows")}}
+    veteran.client.set_model_version_tag("products", STRONG, "dataset", json.dumps(tested))
+    with pytest.raises(TitleUnclear, match=r"was trained on [\d,]+ of the [\d,]+ rows of the challenger's"):
+        promotion(model_version=STRONG, threshold=0.1)
+    assert veteran.alias("champion") == WEAK
+
+
+def test_a_champion_without_its_files_and_a_stranger_in_the_registry_are_told(veteran: Home) -> None:
+    promotion(model_version=WEAK, threshold=0.1)
+    version = registry.get_version(veteran.client, "products", WEAK)
+    for model in Path(veteran.settings.mlflow_tracking_uri.removeprefix("sqlite:///")).parent.rglob("model.skops"):
+        if version.source.rsplit("/", 1)[-1] in str(model):
+            model.unlink()
+    with pytest.raises(RegistryError, match=r"files of version 1 of model 'products' are gone .*--rollback"):
+        promotion(model_version=STRONG, threshold=0.1)
+
+    veteran.client.create_model_version("products", version.source, version.run_id)
+    known, strangers = registry.trained_snapshots(veteran.client, "products")
+    assert len(known) == 2
+    assert "version 3 of model 'products' has no tag 'dataset'" in strangers[0]

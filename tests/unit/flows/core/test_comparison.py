@@ -77,7 +77,7 @@ def test_a_class_that_is_lost_is_seen_and_three_unlucky_rows_are_not() -> None:
 
 
 def test_equally_good_models_are_rarely_stopped_by_a_class_of_few_rows() -> None:
-    """By the amount alone one promotion in five or so would be; 6 of 60 would be more than the sign test's 5 %."""
+    """By the amount alone one promotion in five or so would be; 6 of 60 would be more than the test's 5 %."""
     sizes = [3, 5, 8, 11, 13, 13, 19, 25, 30, 30, 32, 38, 40, 40, 66, 81, 106, 164, 175, 194]
     truth = np.repeat([f"c{number:02d}" for number in range(len(sizes))], sizes)
     stopped = fallen = 0

@@ -1,0 +1,135 @@
+"""Who holds the title: what the registry's alias says, and what the record of decisions says.
+
+Owns how the two are compared, and the words and commands for where they differ. Both may be touched by hand: an alias
+is moved, a version deleted, a catalogue begun anew under an old registry. A challenger is judged only beside a champion
+on whom both agree, and who was trained on none of the test rows. Changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from factory import decisions, use_cases
+from factory.contracts import DatasetRef
+from factory.errors import FactoryError
+from factory.settings import Settings
+from factory.snapshots import read_frame
+from flows.adapters import registry
+from flows.adapters.datasets import admit
+from flows.adapters.registry import CHAMPION, RegistryError, Version
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from sqlalchemy import Connection
+
+    from factory.decisions import Decision
+
+NOBODY = "none"
+"""What stands for a version where there shall be no champion."""
+
+
+class TitleUnclear(RegistryError):
+    """Registry, record and snapshots do not agree on the champion; the message says how to mend it."""
+
+
+def find_champion(connection: Connection, client: MlflowClient, use_case: str) -> Version | None:
+    """The champion on whom alias and last decision agree; None when both know of none.
+
+    Where no decision was ever recorded the alias is believed. Raises TitleUnclear.
+    """
+    champion = registry.find_version(client, use_cases.get(use_case).model_name, CHAMPION)
+    last = last_decision(connection, use_case)
+    if last is None or last.result.champion_version == (champion and champion.number):
+        return champion
+    raise TitleUnclear(_difference(client, use_case, last, champion))
+
+
+def explain_absence(connection: Connection, client: MlflowClient, use_case: str) -> str:
+    """Why no version bears the alias: nobody was promoted yet, or it was taken away."""
+    last = last_decision(connection, use_case)
+    if last is None or last.result.champion_version is None:
+        return "there is no champion yet"
+    return _difference(client, use_case, last, None)
+
+
+def last_decision(connection: Connection, use_case: str) -> Decision | None:
+    """The decision that was recorded last, whatever it was: each of them names the champion after it."""
+    return next(iter(decisions.read_decisions(connection, use_case, limit=1)), None)
+
+
+def refuse_known_rows(settings: Settings, champion: Version, challenger: Version) -> None:
+    """Nothing, when the champion was trained on none of the rows on which both are to be measured.
+
+    One frozen test set for both tells so by its checksum; else the champion's snapshot is read. Raises TitleUnclear.
+    """
+    test = challenger.dataset.test
+    if champion.dataset.test.sha256 == test.sha256:
+        return
+    both = f"champion v{champion.number} and challenger v{challenger.number} of {champion.model!r}"
+    who = f"{both} have different test sets"
+    retire = _command(challenger.dataset.use_case, NOBODY)
+    try:
+        known = _count_known(settings, champion.dataset, challenger.dataset)
+    except (FactoryError, OSError) as error:
+        raise TitleUnclear(
+            f"{who}, and the snapshot that would tell on which rows the champion was trained cannot be read ({error}): "
+            f"restore it, or let the next challenger be judged without this champion: {retire}"
+        ) from error
+    if known:
+        raise TitleUnclear(
+            f"{who}, and the champion was trained on {known:,} of the {test.rows:,} rows of the challenger's: it comes "
+            "from another catalogue, and would only recite them. Point DATABASE_URL at the catalogue that it was "
+            f"trained from, or let the next challenger be judged without it: {retire}"
+        )
+
+
+def may_hold(connection: Connection, client: MlflowClient, use_case: str) -> set[str]:
+    """The versions that a person may give the title to without the gate: former champions, and whoever bears it now."""
+    held = {each.result.champion_version for each in decisions.read_decisions(connection, use_case)}
+    bearer = registry.alias_number(client, use_cases.get(use_case).model_name, CHAMPION)
+    return {number for number in {*held, bearer} if number}
+
+
+def standing(connection: Connection, client: MlflowClient, use_case: str) -> tuple[str | None, DatasetRef]:
+    """The champion's number by the record, else by the alias, and the data of its decision or training.
+
+    Raises RegistryError when neither knows of any.
+    """
+    if last := last_decision(connection, use_case):
+        return last.result.champion_version, last.dataset
+    model = use_cases.get(use_case).model_name
+    if champion := registry.find_version(client, model, CHAMPION):
+        return champion.number, champion.dataset
+    raise RegistryError(
+        f"{model!r} has no champion, neither by the registry nor by the record: there is nothing to mend"
+    )
+
+
+def _count_known(settings: Settings, champion: DatasetRef, challenger: DatasetRef) -> int:
+    """How many of the challenger's test rows share a text or a group with what the champion was trained on."""
+    keys = ["text_key", "group"]
+    trained = read_frame(admit(settings, champion), columns=[*keys, "side"])
+    trained = trained[trained["side"] == "train"]
+    tested = read_frame(admit(settings, challenger).test, columns=keys)
+    return int((tested["text_key"].isin(trained["text_key"]) | tested["group"].isin(trained["group"])).sum())
+
+
+def _difference(client: MlflowClient, use_case: str, last: Decision, champion: Version | None) -> str:
+    model, recorded = use_cases.get(use_case).model_name, last.result.champion_version
+    stands = f"stands at version {champion.number}" if champion else "is gone"
+    by_record = f"version {recorded} is the champion" if recorded else "there is no champion"
+    said = (
+        f"MLflow's alias {CHAMPION!r} of model {model!r} {stands}, but by the last decision "
+        f"({last.decided_at:%Y-%m-%d %H:%M}, {last.result.decided_by}) {by_record}"
+    )
+    back = recorded or NOBODY
+    if recorded and not registry.exists(client, model, recorded):
+        said += f", and version {recorded} was deleted"
+        back = last.result.previous_champion_version or NOBODY
+    ways = {back: "to return to the record" if back == recorded else "to go on from there"}
+    ways.setdefault(champion.number if champion else NOBODY, "to accept the registry")
+    return f"{said}; {', '.join(f'{why}: {_command(use_case, who)}' for who, why in ways.items())}"
+
+
+def _command(use_case: str, number: str) -> str:
+    return f"python -m flows.promotion --use-case {use_case} --champion {number}"
