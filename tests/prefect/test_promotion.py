@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -301,9 +302,8 @@ def test_a_champion_of_another_catalogue_is_not_measured_on_rows_that_it_knows(v
 def test_a_champion_without_its_files_and_a_stranger_in_the_registry_are_told(veteran: Home) -> None:
     promotion(model_version=WEAK, threshold=0.1)
     version = registry.get_version(veteran.client, "products", WEAK)
-    for model in Path(veteran.settings.mlflow_tracking_uri.removeprefix("sqlite:///")).parent.rglob("model.skops"):
-        if version.source.rsplit("/", 1)[-1] in str(model):
-            model.unlink()
+    files = veteran.client.get_logged_model(version.source.removeprefix("models:/")).artifact_location
+    shutil.rmtree(files.removeprefix("file://"))
     with pytest.raises(RegistryError, match=r"files of version 1 of model 'products' are gone .*--rollback"):
         promotion(model_version=STRONG, threshold=0.1)
 
