@@ -58,11 +58,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def scenarios() -> Iterator[DagBag]:
-    """The DAGs of this folder, with a metadata database in which they can run.
-
-    They are written there once: `dag.test()` would parse and write them all each time it is called.
-    """
+def scenarios() -> DagBag:
+    """The DAGs of this folder, with a metadata database in which they stand and can run."""
     from airflow.dag_processing import dagbag
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.utils.db import initdb
@@ -74,10 +71,7 @@ def scenarios() -> Iterator[DagBag]:
     bag = dagbag.BundleDagBag(SCENARIOS, bundle_path=bundle.path, bundle_name=bundle.name)
     assert not bag.import_errors
     dagbag.sync_bag_to_db(bag, bundle.name, bundle.version)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dagbag, "BundleDagBag", lambda **_: bag)
-        patch.setattr(dagbag, "sync_bag_to_db", lambda *_: None)
-        yield bag
+    return bag
 
 
 @pytest.fixture(scope="session")
@@ -173,13 +167,20 @@ class Played:
 
 @pytest.fixture
 def play(scenarios: DagBag) -> Callable[..., Played]:
-    """Run a DAG of this folder to its end, in this process, with `dag.test()`."""
+    """Run a DAG of this folder to its end, in this process, with `dag.test()`.
+
+    That would parse all files and write all DAGs each time it is called; they stand in the database already.
+    """
+    from airflow.dag_processing import dagbag
 
     def run(dag_id: str, **conf: object) -> Played:
         dag = scenarios.dags[dag_id]
         raised: list[BaseException] = []
         for task in dag.tasks:
             task.on_failure_callback = task.on_retry_callback = [lambda context: raised.append(context["exception"])]
-        return Played(dag.test(run_conf=conf), raised)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(dagbag, "BundleDagBag", lambda **_: scenarios)
+            patch.setattr(dagbag, "sync_bag_to_db", lambda *_: None)
+            return Played(dag.test(run_conf=conf), raised)
 
     return run

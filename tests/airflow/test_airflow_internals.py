@@ -32,6 +32,8 @@ PUBLIC = {
     "airflow.configuration",
     "airflow.plugins_manager",
     "airflow.providers.http.hooks.http",
+    "airflow.providers.slack.notifications.slack_webhook",
+    "airflow.providers.smtp.notifications.smtp",
     "airflow.providers.standard.operators.hitl",
     "airflow.sdk",
     "airflow.sdk.definitions.retry_policy",

@@ -31,6 +31,8 @@ PUBLIC = {
     "prefect.client.schemas.schedules",
     "prefect.context",
     "prefect.deployments.runner",
+    "prefect.events.actions",
+    "prefect.events.schemas.automations",
     "prefect.exceptions",
     "prefect.flows",
     "prefect.logging.loggers",
