@@ -293,6 +293,9 @@ class ScoreResult(_Result):
         return {"Scored": f"{self.rows:,}"}
 
     def reservations(self) -> list[str]:
+        return []
+
+    def news(self) -> list[str]:
         return [f"Scoring skipped: {self.reason}"] if self.status == "skipped" else []
 
 
