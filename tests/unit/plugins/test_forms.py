@@ -139,6 +139,7 @@ def test_fields_that_name_people_are_not_asked_for_and_rare_ones_are_marked() ->
         "threshold": True,
         "rollback": True,
         "rehearsal": False,
+        "champion": True,
     }
     rare = {field.name: field.rare for field in form_of(record())}
     assert [name for name, is_rare in rare.items() if is_rare] == ["day", "moment", "inner"]
