@@ -43,7 +43,7 @@ Rule = Callable[[Pair], tuple[bool, bool]]
 def main() -> None:
     """Run every number of classes and of copies."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=120, help="simulated pairs for every figure")
+    parser.add_argument("--pairs", type=int, default=60, help="simulated pairs for every figure")
     parser.add_argument("--classes", type=int, choices=CLASSES, action="append")
     options = parser.parse_args()
     print(f"In % of the pairs (of {BROAD_PAIRS} for a broad loss): the gate / the textbook's rule\n")

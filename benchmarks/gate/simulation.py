@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Codes = NDArray[np.int64]
 
 SHARED = 0.9
-SMALLEST = 4
+SMALLEST, LARGE = 4, 360
 OVERCONFIDENT = 0.1
 """By how much the simulated confidences lie above the share of right answers."""
 SKEW = 0.7
@@ -57,16 +57,13 @@ def draw(random: np.random.Generator, classes: int, mine: float, theirs: float) 
 
 
 def lose_small(random: np.random.Generator, classes: int) -> Pair:
-    """A challenger that is better in the largest tenth of the classes and lost all others, of four rows each."""
-    rows = class_rows(classes)
+    """A challenger that is much better in the large tenth of the classes and lost all others, of four rows each."""
     large = max(classes // 10, 1)
-    truth = np.concatenate(
-        [np.repeat(np.arange(large), 4 * rows[:large]), np.repeat(np.arange(large, classes), SMALLEST)]
-    )
-    theirs = np.where(random.random(len(truth)) < 0.95, truth, random.integers(0, large, len(truth)))
-    mine = np.where((truth < large) & (random.random(len(truth)) < 0.6), truth, theirs)
+    truth = np.concatenate([np.repeat(np.arange(large), LARGE), np.repeat(np.arange(large, classes), SMALLEST)])
+    theirs = np.where(random.random(len(truth)) < 0.7, truth, random.integers(0, large, len(truth)))
+    better = np.where(random.random(len(truth)) < 0.8, truth, theirs)
     lost = random.integers(0, large, len(truth))
-    return Pair(truth, np.where(truth < large, mine, lost), theirs, np.arange(len(truth)))
+    return Pair(truth, np.where(truth < large, better, lost), theirs, np.arange(len(truth)))
 
 
 def true_f1(classes: int, accuracy: float) -> float:
