@@ -59,7 +59,8 @@ def sqlite_urls(folder: Path) -> DatabaseUrls:
     return DatabaseUrls(
         prefect=f"sqlite+aiosqlite:///{folder / 'prefect.sqlite'}",
         mlflow=f"sqlite:///{folder / 'mlflow.sqlite'}",
-        airflow=f"sqlite:///{folder / 'airflow.sqlite'}",
+        # Airflow's services write side by side: by default one that has waited for 5 s fails as "database is locked"
+        airflow=f"sqlite:///{folder / 'airflow.sqlite'}?timeout=60",
         catalogue=f"sqlite:///{folder / 'catalogue.sqlite'}",
     )
 

@@ -59,7 +59,8 @@ class LiveAirflow:
             **{name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "PREFECT_"))},
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW_CONN_PREFECT_DEFAULT": json.dumps({"conn_type": "prefect", "host": self.prefect_api_url}),
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}",
+            # so long a service waits while another writes; by default 5 s, which a busy machine exceeds
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}?timeout=120",
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(self.home / "plugins"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
