@@ -73,7 +73,7 @@ _AIRFLOW_PACE = {
 
 
 def prefect_environment(settings: StackSettings, identity: Identity, urls: DatabaseUrls) -> dict[str, str]:
-    """For Prefect's server and worker, its command line, and the flows that the worker starts."""
+    """For Prefect's server, its command line, and the flow runs."""
     return {
         **_base(settings, ".venv-ml"),
         **factory_environment(settings, identity, urls),
@@ -82,6 +82,7 @@ def prefect_environment(settings: StackSettings, identity: Identity, urls: Datab
         "PREFECT_SERVER_API_AUTH_STRING": identity.prefect_secret,
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(_own_origins(settings.prefect_port)),
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": urls.prefect,
+        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
         "PREFECT_WORKER_QUERY_SECONDS": "1",
         "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": "30",
         "PREFECT_LOGGING_COLORS": "false",

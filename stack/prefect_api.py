@@ -1,6 +1,6 @@
 """Prefect's REST API as the stack itself asks it: the one place that sends its address together with its secret.
 
-Standard library alone, for what runs before anything heavy is imported..
+Standard library alone, for what runs before anything heavy is imported.
 """
 
 from __future__ import annotations
@@ -38,6 +38,18 @@ class PrefectApi:
     def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """As `probes.ask`: the answer's JSON, or None when Prefect does not answer with success."""
         return ask(f"{self.url}{path}", body, self.headers)
+
+
+def serves(prefect: PrefectApi) -> Probe:
+    """Ready when a deployment without a work pool has been polled since this probe was made."""
+    since = datetime.now(UTC)
+
+    def probe() -> bool:
+        found = prefect.ask("/deployments/filter", {}) or []
+        polled = [each["last_polled"] for each in found if each["work_pool_name"] is None]
+        return any(when and datetime.fromisoformat(when) > since for when in polled)
+
+    return probe
 
 
 def polls(prefect: PrefectApi, pool: str) -> Probe:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from stack.database import DatabaseUrls
 from stack.environment import WORK_POOL, airflow_environment, mlflow_environment, prefect_environment
 from stack.identity import ADMIN, Identity
-from stack.prefect_api import PrefectApi, polls
+from stack.prefect_api import PrefectApi, polls, serves
 from stack.probes import Probe, answers, basic_auth, beats
 from stack.settings import CHECKOUT, StackSettings
 
@@ -44,6 +45,7 @@ def all_services(settings: StackSettings, identity: Identity, urls: DatabaseUrls
     """Every service in an order that a person can read; `after` is what the supervisor goes by."""
     return [
         *_prefect(settings, prefect_environment(settings, identity, urls)),
+        *_flows(settings, prefect_environment(settings, identity, urls)),
         _mlflow(settings, identity, urls),
         *_airflow(settings, airflow_environment(settings, identity, urls)),
     ]
@@ -52,34 +54,36 @@ def all_services(settings: StackSettings, identity: Identity, urls: DatabaseUrls
 def _prefect(settings: StackSettings, environment: Mapping[str, str]) -> list[Service]:
     api = PrefectApi.named_in(environment)
     server = ("server", "start", "--host", "127.0.0.1", "--port", str(settings.prefect_port))
-    worker = ("worker", "start", "--name", "stack", "--pool", WORK_POOL, "--type", "process")
-    prefect = str(ML / "prefect")
     return [
         Service(
             "prefect-server",
-            (prefect, *server),
+            (str(ML / "prefect"), *server),
             environment,
             probe=lambda: answers(f"{api.url}/ready"),
             address=settings.prefect_url,
         ),
-        Service(
-            "prefect-pool",
-            (str(ML / "python"), "-m", "stack.work_pool", WORK_POOL),
-            environment,
-            after=("prefect-server",),
-        ),
-        Service(
-            "prefect-deploy",
-            (str(ML / "python"), "-m", "flows.deploying"),
-            environment,
-            after=("prefect-pool",),
-        ),
+    ]
+
+
+def _flows(settings: StackSettings, environment: Mapping[str, str]) -> list[Service]:
+    """What deploys the flows and starts their runs."""
+    api = PrefectApi.named_in(environment)
+    python = str(ML / "python")
+    if settings.flows == "served":
+        serving = (python, "-m", "flows.serving")
+        probe = partial(serves, api)
+        return [Service("prefect-flows", serving, environment, after=("prefect-server",), probe=probe, restarts=True)]
+    worker = ("worker", "start", "--name", "stack", "--pool", WORK_POOL, "--type", "process")
+    pool = (python, "-m", "stack.work_pool", WORK_POOL)
+    return [
+        Service("prefect-pool", pool, environment, after=("prefect-server",)),
+        Service("prefect-deploy", (python, "-m", "flows.deploying"), environment, after=("prefect-pool",)),
         Service(
             "prefect-worker",
-            (prefect, *worker, "--install-policy", "never"),
+            (str(ML / "prefect"), *worker, "--install-policy", "never"),
             environment,
             after=("prefect-pool",),
-            probe=lambda: polls(api, WORK_POOL),
+            probe=partial(polls, api, WORK_POOL),
             restarts=True,
         ),
     ]

@@ -136,6 +136,8 @@ class StackSettings:
     airflow_port: int
     database: str
     airflow_schedule: str
+    flows: str = "served"
+    """How Prefect's flow runs are started: `served`, forked from a warm process, or by a `worker` of a work pool."""
     passed: Mapping[str, str] = field(default_factory=dict)
     notify: Mapping[str, str] = field(default_factory=dict)
     factory: Mapping[str, str] = field(default_factory=dict)
@@ -167,6 +169,7 @@ class StackSettings:
             "STACK_HOME": str(self.home.path),
             "DATABASE": self.database,
             "AIRFLOW_SCHEDULE": self.airflow_schedule,
+            "FLOWS": self.flows,
         }
 
 
@@ -187,6 +190,7 @@ def read_stack_settings(environ: Mapping[str, str] = os.environ) -> StackSetting
         airflow_port=ports["AIRFLOW_PORT"],
         database=_database(environ.get("DATABASE") or "embedded"),
         airflow_schedule=environ.get("AIRFLOW_SCHEDULE") or "none",
+        flows=_flows(environ.get("FLOWS") or "served"),
         passed={name: value for name, value in environ.items() if _PASSED.fullmatch(name)},
         notify={name: value for name, value in environ.items() if value and _NOTIFY.fullmatch(name)},
         factory=_factory(environ),
@@ -253,3 +257,9 @@ def _database(text: str) -> str:
     if text in {"embedded", "sqlite"} or re.match(r"postgres(ql)?(\+\w+)?://", text):
         return text
     raise StackError("DATABASE must be 'embedded', 'sqlite' or the URL of a PostgreSQL server (postgresql://…)")
+
+
+def _flows(text: str) -> str:
+    if text in {"served", "worker"}:
+        return text
+    raise StackError(f"FLOWS={text!r} must be 'served' or 'worker'")

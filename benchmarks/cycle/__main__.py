@@ -12,8 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -33,7 +31,8 @@ WEEK = 2
 """The week that is measured; the one before it gives it a champion."""
 SHARES = {"WEEK_FIRST_SHARE": "0.9", "WEEK_WEEKLY_SHARE": "0.1"}
 """The second week holds the whole catalogue, of which a tenth has arrived in it."""
-WAYS = ("script", "worker", "serve")
+WAYS = {"script": "worker", "worker": "worker", "serve": "served"}
+"""How the stack starts flow runs, by way; beside the script nothing but idles."""
 LOOK_SECONDS = 0.5
 PARSE_SECONDS = 120
 WEEK_SECONDS = 1_800
@@ -66,7 +65,8 @@ def main() -> None:
 def measure(way: str, rows: int) -> dict[str, Stage]:
     """One way, on a stack and a catalogue of its own."""
     with tempfile.TemporaryDirectory(prefix="bench-cycle-") as folder:
-        settings = read_stack_settings({**os.environ, **SHARES, "STACK_HOME": folder, "FREE_PORTS": "1"})
+        asked = {**os.environ, **SHARES, "STACK_HOME": folder, "FREE_PORTS": "1", "FLOWS": WAYS[way]}
+        settings = read_stack_settings(asked)
         with running_stack(settings):
             variables = read_exports(Home(Path(folder)).environment_file.read_text())
             _run([sys.executable, "-m", "factory", "load", "simulated", "--rows", str(rows)], variables)
@@ -74,30 +74,7 @@ def measure(way: str, rows: int) -> dict[str, Stage]:
                 for week in (WEEK - 1, WEEK):
                     said = _run([sys.executable, "-m", "benchmarks.cycle.plain", str(week)], variables)
                 return {name: Stage(seconds) for name, seconds in json.loads(said.splitlines()[-1]).items()}
-            prefect = PrefectApi.named_in(variables)
-            with _serving(variables, settings, prefect) if way == "serve" else nullcontext():
-                return _through_airflow(settings, prefect)
-
-
-@contextmanager
-def _serving(variables: dict[str, str], settings: StackSettings, prefect: PrefectApi) -> Iterator[None]:
-    with settings.home.log("serving").open("wb") as log:
-        command = [sys.executable, "-m", "flows.serving"]
-        process = subprocess.Popen(command, cwd=CHECKOUT, env=variables, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        _wait_until(lambda: process.poll() is not None or _served(prefect))
-        if process.poll() is not None:
-            raise SystemExit(f"flows.serving has ended:\n{settings.home.log('serving').read_text()}")
-        yield
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-def _served(prefect: PrefectApi) -> bool:
-    """No deployment is a work pool's any more."""
-    made = prefect.ask("/deployments/filter", {})
-    return bool(made) and all(each["work_pool_name"] is None for each in made)
+            return _through_airflow(settings, PrefectApi.named_in(variables))
 
 
 def _through_airflow(settings: StackSettings, prefect: PrefectApi) -> dict[str, Stage]:

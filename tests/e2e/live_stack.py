@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -15,7 +14,6 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
-import psutil
 import pytest
 from pytest_httpserver import HTTPServer
 from sqlalchemy import Row, create_engine, text
@@ -25,6 +23,7 @@ from stack.environment import read_exports
 from stack.identity import ADMIN, load_identity
 from stack.lifecycle import running_stack
 from stack.prefect_api import PrefectApi
+from stack.processes import family
 from stack.settings import CHECKOUT, Home, read_stack_settings
 from stack.state import read_state
 from stack.weeks import DAG_ID
@@ -32,6 +31,8 @@ from stack.weeks import DAG_ID
 WEEK_SECONDS = 900
 """No week takes that long: a limit for one that hangs, on a machine however busy."""
 MESSAGE_SECONDS = 60
+STARTERS = ("prefect-flows", "prefect-worker")
+"""One of them starts the flow runs."""
 WEBHOOK = "/api/webhooks/1234/a-secret-token"
 
 
@@ -60,16 +61,15 @@ class Stack:
     def prefect_api(self) -> PrefectApi:
         return PrefectApi.named_in(self.environment)
 
-    def kill_worker_and_flow(self, flow_run_id: str) -> None:
-        """As a machine that is out of memory would: the worker first, so that nobody tells of the flow's end."""
+    def kill_flow_runs(self) -> None:
+        """As a machine that is out of memory would: who serves them first, so that nobody tells of their end."""
         state = read_state(self.home)
         assert state is not None
-        worker = state.services["prefect-worker"].process
-        assert worker is not None
-        of_flow = [each for each in psutil.process_iter() if _flow_run_of(each) == flow_run_id]
-        assert of_flow
-        for pid in (worker.pid, *(each.pid for each in of_flow)):
-            os.kill(pid, signal.SIGKILL)
+        service = next(state.services[name].process for name in STARTERS if name in state.services)
+        serving = service.process() if service else None
+        assert serving is not None
+        for each in family(serving):
+            each.kill()
 
     def message_about(self, run: DagRun) -> dict[str, Any]:
         """The one embed that Discord was sent about the run; the dag-processor sends it a moment after the end."""
@@ -151,21 +151,13 @@ class Stack:
             self.prefect.patch(path, json={"parameters": sound}).raise_for_status()
 
 
-def _flow_run_of(process: psutil.Process) -> str | None:
-    try:
-        found: str | None = process.environ().get("PREFECT__FLOW_RUN_ID")
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return None
-    return found
-
-
 @contextmanager
-def live_stack(folder: Path, database: str) -> Iterator[Stack]:
+def live_stack(folder: Path, database: str, flows: str = "served") -> Iterator[Stack]:
     """A stack from nothing, ended with the block."""
     sink = HTTPServer(host="127.0.0.1")
     sink.expect_request(WEBHOOK, method="POST").respond_with_data(status=204)
     sink.start()
-    asked = {**os.environ, "STACK_HOME": str(folder), "FREE_PORTS": "1", "DATABASE": database}
+    asked = {**os.environ, "STACK_HOME": str(folder), "FREE_PORTS": "1", "DATABASE": database, "FLOWS": flows}
     settings = read_stack_settings({**asked, "DISCORD_WEBHOOK_URL": sink.url_for(WEBHOOK)})
     try:
         with running_stack(settings):

@@ -1,4 +1,4 @@
-"""The same loop without PostgreSQL, whose worker is killed in the middle of it, and nothing is left behind."""
+"""The same loop without PostgreSQL, whose flow runs are killed in the middle of it, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from stack.environment import MARK
 from tests.e2e.live_stack import WEEK_SECONDS, live_stack, wait_until
 
 
-def test_a_week_on_sqlite_outlives_its_worker_and_leaves_nothing_behind(
-    tmp_path_factory: pytest.TempPathFactory,
+@pytest.mark.parametrize("flows", ["served", "worker"])
+def test_a_week_on_sqlite_outlives_its_flow_runs_and_leaves_nothing_behind(
+    tmp_path_factory: pytest.TempPathFactory, flows: str
 ) -> None:
     folder = tmp_path_factory.mktemp("sqlite")
-    with live_stack(folder, "sqlite") as running:
+    with live_stack(folder, "sqlite", flows) as running:
         running.load_sample()
         run = running.trigger_week(1)
 
@@ -21,7 +22,7 @@ def test_a_week_on_sqlite_outlives_its_worker_and_leaves_nothing_behind(
             return [(each["id"], each["state_type"]) for each in running.flow_runs(run, "train")]
 
         wait_until(lambda: [state for _, state in trainings()] == ["RUNNING"], "the training runs", WEEK_SECONDS)
-        running.kill_worker_and_flow(trainings()[0][0])
+        running.kill_flow_runs()
         assert running.ended(run).state == "success"
         assert [state for _, state in trainings()] == ["CRASHED", "COMPLETED"]
         assert "No sign of life" in running.flow_runs(run, "train")[0]["state"]["message"]

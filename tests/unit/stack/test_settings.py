@@ -11,7 +11,7 @@ def test_an_empty_environment_gives_the_documented_defaults():
     settings = read_stack_settings({"PATH": "/bin", "DATABASE": "", "PREFECT_PORT": ""})
 
     assert settings.ports == {"PREFECT_PORT": 4200, "MLFLOW_PORT": 5000, "AIRFLOW_PORT": 8080}
-    assert (settings.database, settings.airflow_schedule) == ("embedded", "none")
+    assert (settings.database, settings.airflow_schedule, settings.flows) == ("embedded", "none", "served")
     assert settings.home.path.name == ".stack"
 
 
@@ -29,6 +29,7 @@ def test_settings_survive_the_way_to_the_supervisor():
         "STACK_HOME": "/s",
         "DATABASE": "sqlite",
         "AIRFLOW_SCHEDULE": "5 7 * * 1",
+        "FLOWS": "worker",
         "DISCORD_WEBHOOK_URL": "http://127.0.0.1:9/hook",
         "PATH": "/bin",
         "MIN_SAMPLES_FOR_DRIFT": "5",
@@ -96,3 +97,8 @@ def test_a_relative_folder_becomes_absolute(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
     assert read_stack_settings({"STACK_HOME": "mine"}).home.path == Path(tmp_path / "mine")
+
+
+def test_flow_runs_are_served_or_started_by_a_worker_and_nothing_else():
+    with pytest.raises(StackError, match="FLOWS='serve' must be 'served' or 'worker'"):
+        read_stack_settings({"FLOWS": "serve"})
