@@ -159,8 +159,8 @@ def test_the_command_line_runs_a_deployment_to_its_result(stack: Stack, second_w
 
 
 def test_the_doctor_finds_everything_in_order(stack: Stack, first_week: DagRun) -> None:
-    findings = json.loads(stack.command("bridge", "doctor", "--json").stdout)
-    assert {"API", "deployments", "work pool models"} <= {finding["what"] for finding in findings}
+    findings = json.loads(stack.command("bridge", "doctor", "training-pipeline/products", "--json").stdout)
+    assert {"API", "deployment training-pipeline/products"} <= {finding["what"] for finding in findings}
     assert all(finding["in order"] for finding in findings)
 
 
