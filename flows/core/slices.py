@@ -6,11 +6,16 @@ Pure: rows and answers in, a table out. Must not know models, or what becomes of
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from flows.core.groups import Groups
 from flows.core.intervals import estimate
+
+if TYPE_CHECKING:
+    from py3langid.langid import LanguageIdentifier
 
 LANGUAGES = {"en": "English", "fr": "French"}
 FEWEST_LETTERS = 12
@@ -48,16 +53,23 @@ def measure_slices(rows: pd.DataFrame, predicted: pd.DataFrame, *, groups: Group
 
 def languages_of(texts: pd.Series) -> pd.Series:
     """English, French, or "too short to tell", by py3langid's character statistics; the first two alone are asked."""
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
-    identifier.set_languages(list(LANGUAGES))
+    identifier = _language_identifier()
 
     def named(text: str) -> str:
         letters = sum(map(str.isalpha, text))
         return LANGUAGES[identifier.classify(text)[0]] if letters >= FEWEST_LETTERS else "too short to tell"
 
     return texts.map(named)
+
+
+@cache
+def _language_identifier() -> LanguageIdentifier:
+    """Unpacking its model takes half a second: once a process."""
+    from py3langid import langid
+
+    identifier = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE)
+    identifier.set_languages(list(LANGUAGES))
+    return identifier
 
 
 def _kinds(rows: pd.DataFrame, predicted: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:

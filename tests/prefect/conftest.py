@@ -272,7 +272,7 @@ def veteran(trained: Path, prefect_server: Prefect, tmp_path: Path) -> Iterator[
         yield home
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def command() -> Callable[[str], str]:
     """Where a command of this environment lies."""
     return tool
@@ -290,16 +290,32 @@ def tracking_server(tmp_path: Path, start: Callable[..., subprocess.Popen[bytes]
     return f"http://127.0.0.1:{port}"
 
 
-@pytest.fixture
-def start(prefect_server: Prefect, variables: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Starts a process against the session's server and this test's home; it is ended with the test."""
+@contextmanager
+def starting(environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts processes with these variables and more; they are ended with the block."""
     running: list[subprocess.Popen[bytes]] = []
 
     def begin(command: list[str], log: Path, **more: str) -> subprocess.Popen[bytes]:
-        running.append(spawn(command, log, {**prefect_server.environment, **variables, **more}))
+        running.append(spawn(command, log, {**environment, **more}))
         return running[-1]
 
-    yield begin
-    for process in running:
-        if process.poll() is None:
-            stop(process)
+    try:
+        yield begin
+    finally:
+        for process in running:
+            if process.poll() is None:
+                stop(process)
+
+
+@pytest.fixture
+def start(prefect_server: Prefect, variables: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts a process against the session's server and this test's home; it is ended with the test."""
+    with starting({**prefect_server.environment, **variables}) as begin:
+        yield begin
+
+
+@pytest.fixture(scope="module")
+def start_for_all(prefect_server: Prefect) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """The same for all tests of a file, and without a home."""
+    with starting(prefect_server.environment) as begin:
+        yield begin

@@ -73,34 +73,56 @@ def parent_of(pid: int) -> int:
 
 @pytest.fixture
 def serve(start: Start, command: Callable[[str], str], tmp_path: Path) -> Callable[..., subprocess.Popen[bytes]]:
-    """Serves the deployments of a file, started as by a shell's `&`: without Ctrl-C; returns once it says so."""
+    """Serves the deployments of a file for a test; returns once it says so."""
 
     def begin(declared: Path, **variables: str) -> subprocess.Popen[bytes]:
-        log = tmp_path / "serving.log"
-        python = [command("python"), "-m", "flows.serving", "--deployments", str(declared)]
-        process = start(
-            ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *python],
-            log,
-            PYTHONPATH=str(tmp_path),
-            PREFECT_RUNNER_POLL_FREQUENCY="1",
-            **variables,
-        )
-        wait_until(lambda: process.poll() is not None or "serving " in log.read_text(), "the flows are served", 120)
-        assert process.poll() is None, log.read_text()[-3000:]
-        return process
+        return begin_to_serve(start, command("python"), declared, tmp_path / "serving.log", **variables)
 
     return begin
 
 
+def begin_to_serve(begin: Start, python: str, declared: Path, log: Path, **variables: str) -> subprocess.Popen[bytes]:
+    """Started as by a shell's `&`: without Ctrl-C."""
+    process = begin(
+        ["sh", "-c", 'trap "" INT; exec "$@"', "sh", python, "-m", "flows.serving", "--deployments", str(declared)],
+        log,
+        PYTHONPATH=str(declared.parent),
+        PREFECT_RUNNER_POLL_FREQUENCY="1",
+        **variables,
+    )
+    wait_until(lambda: process.poll() is not None or "serving " in log.read_text(), "the flows are served", 120)
+    assert process.poll() is None, log.read_text()[-3000:]
+    return process
+
+
+@pytest.fixture(scope="module")
+def sleeper(
+    prefect_server: Prefect,
+    start_for_all: Start,
+    command: Callable[[str], str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[], tuple[subprocess.Popen[bytes], Path]]]:
+    """The process that serves `sleeper/test`, and its log; another one once a test has ended it."""
+    folder = tmp_path_factory.mktemp("sleeper")
+    declared = folder / "declared.yaml"
+    declared.write_text(DECLARED)
+    (folder / "sleeper.py").write_text(FLOW)
+    served: list[tuple[subprocess.Popen[bytes], Path]] = []
+
+    def living() -> tuple[subprocess.Popen[bytes], Path]:
+        if not served or served[-1][0].poll() is not None:
+            log = folder / f"serving-{len(served)}.log"
+            served.append((begin_to_serve(start_for_all, command("python"), declared, log), log))
+        return served[-1]
+
+    yield living
+    prefect_server.request("DELETE", f"deployments/{prefect_server.deployments()['sleeper/test']['id']}")
+
+
 @pytest.fixture
-def serving(
-    prefect: Prefect, serve: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that serves `sleeper/test`."""
-    (tmp_path / "sleeper.py").write_text(FLOW)
-    (tmp_path / "declared.yaml").write_text(DECLARED)
-    yield serve(tmp_path / "declared.yaml")
-    prefect.request("DELETE", f"deployments/{prefect.deployments()['sleeper/test']['id']}")
+def serving(sleeper: Callable[[], tuple[subprocess.Popen[bytes], Path]]) -> subprocess.Popen[bytes]:
+    """The process that serves `sleeper/test`."""
+    return sleeper()[0]
 
 
 @pytest.fixture
@@ -208,12 +230,13 @@ def test_a_run_does_not_outlive_the_warm_process_by_which_its_end_is_known(
 def test_a_serving_process_that_is_ended_takes_its_runs_and_the_warm_process_with_it(
     prefect: Prefect,
     serving: subprocess.Popen[bytes],
+    sleeper: Callable[[], tuple[subprocess.Popen[bytes], Path]],
     begin: Callable[[float], tuple[str, Path]],
-    tmp_path: Path,
     *,
     ctrl_c: bool,
 ) -> None:
     """By a signal to it alone, or by a terminal's, which reaches every process."""
+    _, log = sleeper()
     run, folder = begin(600)
     pid = begun(folder)["pid"]
     warm = parent_of(pid)
@@ -227,7 +250,7 @@ def test_a_serving_process_that_is_ended_takes_its_runs_and_the_warm_process_wit
     wait_until(lambda: not is_alive(pid) and not is_alive(warm), "no process is left")
     assert serving.returncode == 0
     assert prefect.ended(run)["state_type"] == "CRASHED"
-    assert "Traceback" not in (tmp_path / "serving.log").read_text()
+    assert "Traceback" not in log.read_text()
 
 
 def test_a_library_that_is_missing_is_told_before_anything_is_served(
