@@ -27,9 +27,11 @@ _SERVER = ("fastapi==0.150.*", "sqlalchemy>=2.0.50,<2.1")
 
 AIRFLOW = (
     Release("3.3.2"),
-    # Its execution API cannot be built by a newer FastAPI.
+    # Its execution API cannot be built by a newer FastAPI, and does not find its services with a newer svcs.
     Release(
-        "3.2.2", ("fastapi<0.137",), lacks="PrefectEventTrigger; a deferred task that a person ends leaves its run"
+        "3.2.2",
+        ("fastapi<0.137", "svcs<26"),
+        lacks="PrefectEventTrigger; a deferred task that a person ends leaves its run",
     ),
 )
 """The newest first: it is the one of `requirements/airflow.txt`, and is tried with every Python."""

@@ -247,7 +247,7 @@ def test_the_readmes_dag_runs_a_real_flow(migrated: Installed, served: LivePrefe
     code = RUN_NIGHTLY.format(folder=str(migrated.home / "dags"), key="prefect_flow_run_id")
     printed = migrated.python(code, AIRFLOW_CONN_PREFECT_DEFAULT=connection)
     state, result, flow_run_id = json.loads(re.findall(r"^ENDED (.*)$", printed, re.MULTILINE)[-1])
-    assert state == "success"
+    assert state == "success", printed
     assert result == {"text": "from nightly", "number": 1}
     assert served.request("GET", f"/flow_runs/{flow_run_id}")["state"]["type"] == "COMPLETED"
 
@@ -263,7 +263,7 @@ def test_the_readmes_dag_runs_on_the_fake_as_well(migrated: Installed) -> None:
     )
     printed = migrated.python(f"{fake}{code}prefect.__exit__(None, None, None)\n")
     state, result, _ = json.loads(re.findall(r"^ENDED (.*)$", printed, re.MULTILINE)[-1])
-    assert (state, result) == ("success", {"text": "from the fake", "number": 2})
+    assert (state, result) == ("success", {"text": "from the fake", "number": 2}), printed
 
 
 @pytest.fixture(scope="session")
@@ -285,7 +285,7 @@ def test_the_lineage_of_the_flow_run_hangs_on_the_task(with_lineage: Installed, 
         AIRFLOW__OPENLINEAGE__TRANSPORT=json.dumps({"type": "file", "log_file_path": str(events), "append": True}),
     )
     state, _, flow_run_id = json.loads(re.findall(r"^ENDED (.*)$", printed, re.MULTILINE)[-1])
-    assert state == "success"
+    assert state == "success", printed
     labels = served.request("GET", f"/flow_runs/{flow_run_id}")["labels"]
     told = [json.loads(line) for line in events.read_text().splitlines()]
     of_task = [event for event in told if event["job"]["name"] == "nightly.echo"]
