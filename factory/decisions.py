@@ -10,6 +10,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, RowMapping, select
 
+from factory import stored
 from factory.catalogue import decisions, upsert
 from factory.contracts import DatasetRef, PromotionResult
 
@@ -51,8 +52,8 @@ def record(connection: Connection, decision: Decision) -> None:
         previous_champion_version=result.previous_champion_version,
         approved_by=result.approved_by,
         rejected_by=result.rejected_by,
-        dataset=decision.dataset.model_dump(mode="json"),
-        result=result.model_dump(mode="json"),
+        dataset=stored.dump(decision.dataset),
+        result=stored.dump(result),
         flow_run_url=decision.flow_run_url,
     )
     connection.execute(row.on_conflict_do_nothing(index_elements=["decision_id"]))
@@ -79,4 +80,4 @@ def find_promotion(connection: Connection, use_case: str, version: str) -> Decis
 
 
 def _decision(row: RowMapping) -> Decision:
-    return Decision.model_validate({name: row[name] for name in Decision.model_fields})
+    return stored.load(Decision, row)

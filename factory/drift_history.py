@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Engine, RowMapping, select, update
 
+from factory import stored
 from factory.catalogue import drift_looks, exclusive, retrainings, upsert
 from factory.contracts import ColumnDrift, LiveQuality
 from factory.weeks import WEEK, aware
@@ -57,9 +58,11 @@ class Retraining(BaseModel):
 
 def record_look(engine: Engine, look: Look) -> None:
     """Write the look; an earlier one at the same data time gives way to it."""
-    row = look.model_dump(mode="json", exclude={"until", "looked_at"}) | {
+    row = look.model_dump() | {
         "until": aware(look.until),
         "looked_at": aware(look.looked_at),
+        "columns": {name: stored.dump(column) for name, column in look.columns.items()},
+        "live": stored.dump(look.live) if look.live else None,
     }
     with engine.begin() as connection:
         insert = upsert(connection, drift_looks).values(row)
@@ -74,7 +77,7 @@ def read_looks(engine: Engine, use_case: str, *, until: datetime | None = None, 
         query = query.where(drift_looks.c.until <= aware(until))
     with engine.connect() as connection:
         found = connection.execute(query.order_by(drift_looks.c.until.desc()).limit(limit)).mappings().all()
-    return [Look.model_validate(dict(row)) for row in reversed(found)]
+    return [stored.load(Look, row) for row in reversed(found)]
 
 
 def weekly(looks: Sequence[Look]) -> list[Look]:
@@ -142,4 +145,4 @@ def _stands(other: Retraining, now: datetime, claimed_by: str) -> bool:
 
 
 def _retraining(row: RowMapping) -> Retraining:
-    return Retraining.model_validate(dict(row))
+    return stored.load(Retraining, row)

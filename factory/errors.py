@@ -10,6 +10,7 @@
     ├── ProductUnknown          a product that is to be corrected is not there
     ├── ForeignProducts         the catalogue holds the products of another source
     ├── SnapshotStoreUnusable   the snapshot folder cannot be opened
+    ├── DocumentUnreadable      what was stored lacks what it should hold
     ├── SnapshotCorrupt         a file is missing or is not the one that was written
     ├── AddressRefused          a parameter names what it may not
     ├── WeekUnknown             no such week was cut
@@ -62,6 +63,10 @@ class ForeignProducts(FactoryError):
 
 class SnapshotStoreUnusable(FactoryError):
     """The snapshot URI names a filesystem that cannot be opened or written."""
+
+
+class DocumentUnreadable(FactoryError):
+    """A stored document is damaged, or was written by a version that says things in another way."""
 
 
 class SnapshotCorrupt(FactoryError):

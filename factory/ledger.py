@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, RowMapping, select, update
 
+from factory import stored
 from factory.catalogue import data_loads, upsert
 from factory.contracts import DatasetRef
 
@@ -91,7 +92,7 @@ def record_verdict(connection: Connection, dataset: DatasetRef, status: Status, 
 
 
 def _metadata(dataset: DatasetRef, findings: Sequence[str]) -> dict[str, Any]:
-    return {"dataset": dataset.model_dump(mode="json"), "findings": list(findings)}
+    return {"dataset": stored.dump(dataset), "findings": list(findings)}
 
 
 def _percentage(share: float) -> float:
@@ -110,6 +111,6 @@ def _entry(row: RowMapping) -> Entry:
         started_at=row["started_at"],
         completed_at=row["completed_at"],
         total_rows=row["total_rows"],
-        dataset=DatasetRef.model_validate(dataset) if dataset else None,
+        dataset=stored.load(DatasetRef, dataset) if dataset else None,
         findings=tuple(document.get("findings", ())),
     )

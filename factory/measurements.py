@@ -12,6 +12,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, RowMapping, select
 
+from factory import stored
 from factory.catalogue import measurements, upsert
 
 
@@ -68,7 +69,7 @@ def record(connection: Connection, measured: Measurement) -> None:
         version=measured.version,
         rival=measured.rival or "",
         measured_at=measured.measured_at,
-        measured=measured.model_dump(mode="json"),
+        measured=stored.dump(measured),
     )
     keys = ["use_case", "version", "rival"]
     changed = {"measured_at": row.excluded.measured_at, "measured": row.excluded.measured}
@@ -82,4 +83,4 @@ def read_measurements(connection: Connection, use_case: str) -> list[Measurement
 
 
 def _measurement(row: RowMapping) -> Measurement:
-    return Measurement.model_validate(row["measured"])
+    return stored.load(Measurement, row["measured"])

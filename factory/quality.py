@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict
 from html import escape
 
-from factory import ledger
+from factory import ledger, stored
 from factory.contracts import DatasetRef
 from factory.findings import SHOWN
 from factory.inspection import Inspection
@@ -69,6 +69,7 @@ def _short(value: object) -> str:
 
 def _document(dataset: DatasetRef, inspection: Inspection, status: str) -> dict[str, object]:
     return {
+        stored.SCHEMA_FIELD: stored.SCHEMA,
         "batch": ledger.batch_name(dataset.use_case, dataset.week, dataset.revision),
         "status": status,
         "sha256": dataset.sha256,

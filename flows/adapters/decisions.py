@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from factory import decisions
+from factory import decisions, stored
 from factory.contracts import DatasetRef, PromotionResult
 from factory.decisions import Decision
 from flows.adapters import registry
@@ -35,7 +35,7 @@ def find_earlier(
     Completes the catalogue on the way: the decision that made the present champion has its row afterwards.
     """
     if document := registry.alias_tags(client, model, CHAMPION).get(MADE_CHAMPION_TAG):
-        decisions.record(connection, Decision.model_validate_json(document))
+        decisions.record(connection, stored.load_json(Decision, document))
     found = decisions.find_decision(connection, initiator.flow_run_id)
     return found.result if found else None
 
@@ -51,7 +51,7 @@ def write_verdict(
         made = {
             PREVIOUS_TAG: result.previous_champion_version,
             ROLLED_BACK_TAG: None,
-            MADE_CHAMPION_TAG: decision.model_dump_json(),
+            MADE_CHAMPION_TAG: stored.dump_json(decision),
         }
         registry.tag(client, challenger, made)
         registry.give_alias(client, challenger, CHAMPION)
@@ -70,7 +70,7 @@ def write_rollback(
     decision = _decision(leaving.dataset, result, initiator)
     said = {**_said(decision), "decision_reason": result.reason}
     registry.tag(client, leaving, {**said, "decision": "rolled back", ROLLED_BACK_TAG: said["decided_at"]})
-    made = {"decision": "restored", MADE_CHAMPION_TAG: decision.model_dump_json()}
+    made = {"decision": "restored", MADE_CHAMPION_TAG: stored.dump_json(decision)}
     registry.tag(client, returning, {**said, **made})
     registry.give_alias(client, returning, CHAMPION)
     decisions.record(connection, decision)
@@ -89,7 +89,7 @@ def write_mended(
     decision = _decision(dataset, result, initiator)
     if holder is not None:
         said = {**_said(decision), "decision": "by hand", "decision_reason": result.reason}
-        registry.tag(client, holder, {**said, MADE_CHAMPION_TAG: decision.model_dump_json()})
+        registry.tag(client, holder, {**said, MADE_CHAMPION_TAG: stored.dump_json(decision)})
         registry.give_alias(client, holder, CHAMPION)
     elif registry.alias_number(client, model, CHAMPION):
         registry.take_alias(client, model, CHAMPION)

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
+from factory import stored
 from factory.contracts import DatasetRef
+from factory.errors import DocumentUnreadable
 from factory.private_files import make_file
 from flows.adapters.artifacts import fetch
 from flows.core.policy import Snapshot
@@ -113,7 +113,7 @@ def register(
     if standing:
         number = str(standing[0].version)
     else:
-        written = {**tags, DATASET_TAG: dataset.model_dump_json()}
+        written = {**tags, DATASET_TAG: stored.dump_json(dataset)}
         source = f"{LOGGED_MODEL}{model_id}"
         number = str(client.create_model_version(model, source, run_id, written, model_id=model_id).version)
     client.set_registered_model_alias(model, CHALLENGER, number)
@@ -248,8 +248,8 @@ def _version(found: ModelVersion) -> Version:
     if DATASET_TAG not in tags:
         raise RegistryError(_stranger(found, "has no tag"))
     try:
-        dataset = DatasetRef.model_validate_json(tags[DATASET_TAG])
-    except ValidationError as error:
+        dataset = stored.load_json(DatasetRef, tags[DATASET_TAG])
+    except DocumentUnreadable as error:
         raise RegistryError(_stranger(found, "names no snapshot in its tag")) from error
     return Version(found.name, str(found.version), str(found.run_id), str(found.source), dataset, tags)
 

@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from factory import stored
 from factory.contracts import DatasetRef
 from flows.adapters.artifacts import fetch
 from flows.adapters.registry import Version, experiment_id
@@ -91,7 +92,7 @@ def log_monitoring(
 
 def read_dataset(client: MlflowClient, run_id: str, roots: Sequence[str] = ()) -> DatasetRef:
     """The dataset that a training run logged."""
-    return DatasetRef.model_validate_json(_fetch(client, run_id, DATASET_FILE, roots).read_bytes())
+    return stored.load_json(DatasetRef, _fetch(client, run_id, DATASET_FILE, roots).read_bytes())
 
 
 def read_reference(client: MlflowClient, watched: Version, roots: Sequence[str] = ()) -> pd.DataFrame:

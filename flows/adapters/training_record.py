@@ -13,6 +13,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from factory import stored
 from factory.contracts import DatasetRef
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Training:
         found = self.evaluation
         for name, content in read_quality(self.dataset).items():
             (folder / name).write_bytes(content)
-        (folder / DATASET_FILE).write_text(self.dataset.model_dump_json(indent=2))
+        (folder / DATASET_FILE).write_text(stored.dump_json(self.dataset, indent=2))
         (folder / ENVIRONMENT_FILE).write_text(json.dumps(describe_environment(), indent=2))
         found.reference.to_parquet(folder / REFERENCE_FILE, index=False)
         figures.draw_confusion(found.confusion, folder / "confusion_matrix.png")

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from factory.catalogue import open_catalogue
 from factory.decisions import Decision, find_promotion, read_decisions
 from factory.drift_history import Look, read_looks, weekly
-from factory.errors import CatalogueUnreachable
+from factory.errors import CatalogueUnreachable, FactoryError
 from factory.ledger import Entry, read_entries
 from factory.measurements import Measurement, read_measurements
 from factory.settings import read_settings
@@ -54,7 +54,7 @@ def _facts(use_case: str, period: int) -> UseCaseFacts:  # noqa: ARG001 — ends
             weeks = read_entries(connection, use_case)[-WEEKS_SHOWN:]
             decided = _decisions(connection, use_case)
         facts = UseCaseFacts(weeks, decided, weekly(read_looks(engine, use_case))[-WEEKS_SHOWN:])
-    except (CatalogueUnreachable, SQLAlchemyError) as error:
+    except (FactoryError, SQLAlchemyError) as error:
         return _as_known(use_case, _unreachable(error))
     _known[use_case] = facts, datetime.now(UTC)
     return facts
@@ -78,12 +78,13 @@ def _measurements(use_case: str, period: int) -> tuple[Sequence[Measurement], st
     try:
         with _engine().connect() as connection:
             return read_measurements(connection, use_case), None
-    except (CatalogueUnreachable, SQLAlchemyError) as error:
+    except (FactoryError, SQLAlchemyError) as error:
         return (), _unreachable(error)
 
 
 def _unreachable(error: Exception) -> str:
-    return f"The catalogue does not answer: {str(error).splitlines()[0]}"
+    answers = isinstance(error, FactoryError) and not isinstance(error, CatalogueUnreachable)
+    return f"The catalogue {'cannot be read' if answers else 'does not answer'}: {str(error).splitlines()[0]}"
 
 
 def _decisions(connection: Connection, use_case: str) -> list[Decision]:

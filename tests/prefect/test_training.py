@@ -13,7 +13,8 @@ import skops.io
 from skops.io.exceptions import UntrustedTypesFoundException
 
 from bridge.contracts import RESULT_ARTIFACT_KEY
-from factory.contracts import FileRef, TrainingResult
+from factory import stored
+from factory.contracts import DatasetRef, FileRef, TrainingResult
 from factory.cutting import last_cut_week
 from factory.errors import SnapshotCorrupt, WeekUnknown
 from flows.adapters import registry, runs
@@ -97,7 +98,7 @@ def test_the_registry_tells_what_a_model_was_made_of(home: Home) -> None:
     assert kind == "custom_model_development"  # MLflow's page opens on its trainings
     (model,) = home.client.search_logged_models([run.info.experiment_id])
     assert model.source_run_id == result["run_id"]
-    assert home.tags("1")["dataset"] == dataset.model_dump_json()
+    assert stored.load_json(DatasetRef, home.tags("1")["dataset"]) == dataset
 
 
 def test_the_best_candidate_of_the_training_rows_is_trained_and_the_failed_ones_are_named(

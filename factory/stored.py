@@ -1,0 +1,59 @@
+"""Documents that outlive the code that wrote them: JSON in the catalogue, in MLflow's tags and in its artifacts.
+
+Owns how a contract is written down and read again. On the wire between Airflow and Prefect a contract refuses what it
+does not know, since both sides run one version; here a field that another version wrote is passed over, and every
+document says by which schema it was made. Must not know which documents there are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from factory.errors import DocumentUnreadable
+
+SCHEMA = 1
+"""Raised by whoever gives a stored field another meaning; a field more needs a default and no new number."""
+
+SCHEMA_FIELD = "schema"
+
+Document = TypeVar("Document", bound=BaseModel)
+
+
+def dump(document: BaseModel) -> dict[str, Any]:
+    """The document as JSON values, with its schema number."""
+    return {SCHEMA_FIELD: SCHEMA, **document.model_dump(mode="json")}
+
+
+def dump_json(document: BaseModel, *, indent: int | None = None) -> str:
+    """The document as JSON text, with its schema number."""
+    return json.dumps(dump(document), indent=indent)
+
+
+def load(kind: type[Document], values: Mapping[str, Any]) -> Document:
+    """The document, without the fields that this version does not know. Raises DocumentUnreadable."""
+    try:
+        return kind.model_validate(dict(values), extra="ignore")
+    except ValidationError as error:
+        first, number = error.errors()[0], values.get(SCHEMA_FIELD, SCHEMA)
+        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        newer = isinstance(number, int) and number > SCHEMA
+        remedy = "install the version that wrote it" if newer else "restore it from a copy"
+        raise DocumentUnreadable(
+            f"a stored {kind.__name__} cannot be read ({where}: {first['msg']}); it is of schema {number}, this version "
+            f"writes {SCHEMA}: {remedy}"
+        ) from error
+
+
+def load_json(kind: type[Document], text: str | bytes) -> Document:
+    """As `load`, of JSON text."""
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise DocumentUnreadable(f"a stored {kind.__name__} is not JSON ({error}): restore it from a copy") from error
+    if not isinstance(values, dict):
+        raise DocumentUnreadable(f"a stored {kind.__name__} is no JSON object: restore it from a copy")
+    return load(kind, values)
