@@ -29,7 +29,6 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     create_engine,
-    inspect,
     make_url,
     text,
 )
@@ -39,6 +38,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, Operati
 from sqlalchemy.pool import NullPool
 
 from factory.errors import CatalogueBusy, CatalogueUnreachable, CatalogueUnwritable, FactoryError
+from factory.migrations import migrate
 from factory.private_files import make_file
 
 LOCK_WAIT_SECONDS = 300
@@ -47,7 +47,8 @@ _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED", "55P03")
 _READ_ONLY = ("SQLITE_READONLY", "SQLITE_PERM", "25006", "42501")
 _FULL = ("SQLITE_FULL", "53100")
 _GONE = ("SQLITE_CANTOPEN", "SQLITE_IOERR", "57P0", "08")
-_CREATION_LOCK = 7_105_022_217_044_681  # any number, the same in every process: PostgreSQL's advisory lock
+_settled: set[tuple[object, ...]] = set()
+"""The databases that this process has seen to bear its tables."""
 
 # The order of ids must not depend on the database's locale: snapshots are written in it.
 _Id = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
@@ -201,19 +202,6 @@ locks = Table(
     Column("taken_at", _Moment, nullable=False),
 )
 
-# A text that is changed, by whomever, loses the key that was made of it (factory.keys).
-_FORGET_SQLITE = """
-CREATE TRIGGER IF NOT EXISTS text_key_forgotten AFTER UPDATE OF designation, description ON products
-BEGIN UPDATE products SET text_key = NULL WHERE productid = NEW.productid; END
-"""
-_FORGET_POSTGRESQL = """
-CREATE OR REPLACE FUNCTION forget_text_key() RETURNS trigger LANGUAGE plpgsql AS
-'BEGIN NEW.text_key := NULL; RETURN NEW; END';
-DROP TRIGGER IF EXISTS text_key_forgotten ON products;
-CREATE TRIGGER text_key_forgotten BEFORE UPDATE OF designation, description ON products
-FOR EACH ROW EXECUTE FUNCTION forget_text_key()
-"""
-
 
 def open_engine(url: str) -> Engine:
     """An engine on the catalogue that was proven to answer; a SQLite file's folder is made where it is missing.
@@ -238,33 +226,42 @@ def open_engine(url: str) -> Engine:
 
 
 def create_tables(engine: Engine) -> None:
-    """Every table, made where it is missing; several processes may do so at once."""
-    with engine.connect() as connection:
-        if set(tables.tables) <= set(inspect(connection).get_table_names()) and not _lacking(connection):
-            return
-    with engine.begin() as connection:
-        if connection.dialect.name == "sqlite":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        else:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATION_LOCK})
-        tables.create_all(connection)
-        for name in _lacking(connection):
-            connection.execute(text(f"ALTER TABLE {products.name} ADD COLUMN {name} BIGINT"))
-        sqlite_file = connection.dialect.name == "sqlite"
-        connection.exec_driver_sql(_FORGET_SQLITE if sqlite_file else _FORGET_POSTGRESQL)
+    """The tables of this version, whichever version's stood there; several processes may do so at once.
 
-
-def _lacking(connection: Connection) -> list[str]:
-    """The key columns that a catalogue of an earlier version does not have yet."""
-    present = {column["name"] for column in inspect(connection).get_columns(products.name)}
-    return [name for name in ("text_key", "text_cleaning") if name not in present]
+    Nothing is written where nothing is to be done. Raises CatalogueNewer, CatalogueUnwritable, CatalogueBusy and
+    CatalogueUnreachable.
+    """
+    try:
+        migrate(engine, wait_seconds=LOCK_WAIT_SECONDS)
+    except DBAPIError as error:
+        if (explained := _explained(error, engine, "migration")) is None:
+            raise
+        if isinstance(explained, CatalogueUnwritable):
+            explained = CatalogueUnwritable(
+                f"{explained}. Its tables are missing or of an earlier version: whoever may write it brings them up by "
+                "opening it once (`python -m factory show`)"
+            )
+        raise explained from error
 
 
 def open_catalogue(url: str) -> Engine:
-    """An engine on a catalogue that has its tables; raises CatalogueUnreachable."""
+    """An engine on a catalogue with the tables of this version; a process looks at these once a database.
+
+    Raises as open_engine and create_tables do.
+    """
     engine = open_engine(url)
-    create_tables(engine)
+    if _identity(engine) not in _settled:
+        create_tables(engine)
+        _settled.add(_identity(engine))
     return engine
+
+
+def _identity(engine: Engine) -> tuple[object, ...]:
+    """What tells this database from another under the same URL; a SQLite file may have been replaced, or be empty."""
+    if engine.dialect.name != "sqlite":
+        return (engine.url,)
+    file = Path(engine.url.database or "").stat()
+    return engine.url, file.st_dev, file.st_ino, file.st_size == 0
 
 
 @contextmanager

@@ -80,4 +80,4 @@ def find_promotion(connection: Connection, use_case: str, version: str) -> Decis
 
 
 def _decision(row: RowMapping) -> Decision:
-    return stored.load(Decision, row)
+    return stored.load(Decision, dict(row))

@@ -77,7 +77,7 @@ def read_looks(engine: Engine, use_case: str, *, until: datetime | None = None, 
         query = query.where(drift_looks.c.until <= aware(until))
     with engine.connect() as connection:
         found = connection.execute(query.order_by(drift_looks.c.until.desc()).limit(limit)).mappings().all()
-    return [stored.load(Look, row) for row in reversed(found)]
+    return [stored.load(Look, dict(row)) for row in reversed(found)]
 
 
 def weekly(looks: Sequence[Look]) -> list[Look]:
@@ -145,4 +145,4 @@ def _stands(other: Retraining, now: datetime, claimed_by: str) -> bool:
 
 
 def _retraining(row: RowMapping) -> Retraining:
-    return stored.load(Retraining, row)
+    return stored.load(Retraining, dict(row))

@@ -4,6 +4,7 @@
     ├── CatalogueUnreachable    no database under that URL
     ├── CatalogueBusy           somebody else held the lock for too long
     ├── CatalogueUnwritable     it may not be written, or has no room left
+    ├── CatalogueNewer          a later version of the factory made its tables
     ├── CatalogueEmpty          there is nothing to cut
     ├── SourceUnreadable        a file or folder is not what it should be
     ├── ProductConflict         a product comes twice, and differently
@@ -39,6 +40,10 @@ class CatalogueBusy(FactoryError):
 
 class CatalogueUnwritable(FactoryError):
     """The catalogue's database may not be written, or has no room left."""
+
+
+class CatalogueNewer(FactoryError):
+    """The catalogue was migrated by a version of the factory that this code is older than."""
 
 
 class CatalogueEmpty(FactoryError):

@@ -17,4 +17,5 @@ def make_folder(folder: Path) -> None:
 def make_file(file: Path) -> None:
     """Make an empty file with mode 600 and the folder that it lies in, unless they are there. Raises OSError."""
     make_folder(file.parent)
-    file.touch(mode=0o600)
+    if not file.exists():  # who may only read a file may not touch it either
+        file.touch(mode=0o600)

@@ -36,15 +36,15 @@ def dump_json(document: BaseModel, *, indent: int | None = None) -> str:
 def load(kind: type[Document], values: Mapping[str, Any]) -> Document:
     """The document, without the fields that this version does not know. Raises DocumentUnreadable."""
     try:
-        return kind.model_validate(dict(values), extra="ignore")
+        return kind.model_validate(values, extra="ignore")
     except ValidationError as error:
         first, number = error.errors()[0], values.get(SCHEMA_FIELD, SCHEMA)
         where = ".".join(str(part) for part in first["loc"]) or "the whole"
         newer = isinstance(number, int) and number > SCHEMA
         remedy = "install the version that wrote it" if newer else "restore it from a copy"
         raise DocumentUnreadable(
-            f"a stored {kind.__name__} cannot be read ({where}: {first['msg']}); it is of schema {number}, this version "
-            f"writes {SCHEMA}: {remedy}"
+            f"a stored {kind.__name__} cannot be read ({where}: {first['msg']}); it is of schema {number}, this "
+            f"version writes {SCHEMA}: {remedy}"
         ) from error
 
 
