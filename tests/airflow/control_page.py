@@ -61,18 +61,29 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePrefect]:
 
 
 @pytest.fixture
-def as_user(airflow_app: Any, fake: FakePrefect, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    """A browser that somebody has logged in with; without a name nobody has. Each test's page knows nothing yet."""
+def as_user(
+    airflow_app: Any, fake: FakePrefect, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Any]]:
+    """A browser that somebody has logged in with; without a name nobody has. Each test's page knows nothing yet.
+
+    The page is patient: on a busy machine the fake may need longer than a person likes to wait. Where a test looks at
+    what is `awaited`, it waits as it does for people.
+    """
     from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
     from starlette.testclient import TestClient
 
     from plugins.control_page import app
     from plugins.control_page.budget import RequestBudget
-    from plugins.control_page.prefect_reader import PrefectReader
+    from plugins.control_page.prefect_reader import READING_SECONDS, PrefectReader
     from plugins.control_page.prefect_source import find_prefect
 
+    class PatientReader(PrefectReader):
+        async def see(self, *asked: Any, **more: Any) -> Any:
+            return await super().see(*asked, **{**more, "patience_seconds": READING_SECONDS})
+
     # What is asked for costs nothing here: how often Prefect may be asked is a test of its own.
-    page = app.make_application(PrefectReader(find_prefect, RequestBudget(rate=1000, burst=1000)))
+    reader = PrefectReader if "awaited" in request.fixturenames else PatientReader
+    page = app.make_application(reader(find_prefect, RequestBudget(rate=1000, burst=1000)))
     monkeypatch.setattr(app, "application", lambda: page)
     opened: list[TestClient] = []
 
