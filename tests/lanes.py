@@ -25,13 +25,13 @@ class Lane:
 LANES = (
     Lane("week", ML, ("e2e/test_weekly_loop.py",), shares=False),
     Lane("flows", ML, ("prefect",)),
-    Lane("serving", ML, ("prefect/test_deployments.py", "prefect/test_serving.py")),
     Lane("ending", AIRFLOW, tuple(f"airflow/test_{name}_in_airflow.py" for name in ("ending", "watching", "identity"))),
     Lane("airflow", AIRFLOW, ("airflow",), workers=2),
-    Lane("approval", AIRFLOW, ("airflow/test_approval_in_airflow.py", "airflow/test_secrets_in_airflow.py")),
-    Lane("contract", AIRFLOW, ("contract",)),
-    Lane("faults", AIRFLOW, ("faults",)),
+    Lane("serving", ML, ("prefect/test_deployments.py", "prefect/test_serving.py")),
     Lane("models", ML, ("unit/factory", "unit/flows", "unit/stack", "unit/docker", "unit/suite", "unit/isolation")),
+    Lane("contract", AIRFLOW, ("contract",)),
+    Lane("approval", AIRFLOW, ("airflow/test_approval_in_airflow.py", "airflow/test_secrets_in_airflow.py")),
+    Lane("faults", AIRFLOW, ("faults",)),
     Lane("bridge", AIRFLOW, ("unit/bridge", "unit/plugins", "unit/isolation"), shares=False),
 )
 """The longest first."""

@@ -9,6 +9,7 @@ import json
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,6 +111,7 @@ class Training:
         figures.draw_calibration(found.curve, found.calibration_error, folder / "calibration.png")
 
 
+@cache
 def describe_environment() -> dict[str, Any]:
     """What the process runs on: Python, platform, and every installed distribution with its version."""
     packages = {found.metadata["Name"]: found.version for found in distributions()}

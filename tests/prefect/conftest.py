@@ -39,6 +39,9 @@ QUIET = {
 SERVING_COSTS = {"serving_size_bytes": "1000000", "serving_memory_bytes": "200000000", "serving_p95_ms": "1.5"}
 OUTSIDE = ("DATABASE_URL", "POSTGRES_HOST", "INFERENCE_LOG_PATH", "DISCORD_WEBHOOK_URL", "PREFECT_API_KEY")
 
+HTTP = httpx.Client(timeout=120, trust_env=False)
+"""One for all requests: to make one takes long."""
+
 
 @dataclass(frozen=True)
 class Prefect:
@@ -55,7 +58,7 @@ class Prefect:
         """What the server answers; while its SQLite is locked (503) it is asked again."""
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
-            answer = httpx.request(method, f"{self.api}/{path}", json=body, timeout=120)
+            answer = HTTP.request(method, f"{self.api}/{path}", json=body)
             if answer.status_code != 503 or time.monotonic() > deadline:
                 break
             time.sleep(0.1)

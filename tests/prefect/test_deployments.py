@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
 from typing import TYPE_CHECKING
@@ -29,21 +30,45 @@ DEPLOY_SECONDS = 120
 Start = Callable[..., "Popen[bytes]"]
 
 
-@pytest.fixture
-def deploy(start: Start, tmp_path: Path, command: Callable[[str], str]) -> Callable[..., None]:
+FIELDS = ["entrypoint", "parameters", "tags", "description", "job_variables", "work_pool_name", "work_queue_name"]
+FIELDS += ["paused", "parameter_openapi_schema", "enforce_parameter_schema", "path", "pull_steps"]
+
+
+@pytest.fixture(scope="module")
+def deploy(
+    start_for_all: Start, tmp_path_factory: pytest.TempPathFactory, command: Callable[[str], str]
+) -> Callable[..., None]:
     """Runs `prefect deploy --all` on a checkout that holds no more than the file: entrypoints are module paths."""
-    checkout = tmp_path / "checkout"
-    checkout.mkdir()
+    checkout = tmp_path_factory.mktemp("checkout")
     shutil.copy(CHECKOUT / "prefect.yaml", checkout)
 
-    def run(**variables: str) -> None:
-        pool = ["work-pool", "create", "models", "--type", "process", "--overwrite"]
-        for words in (pool, ["--no-prompt", "deploy", "--all"]):
-            log = checkout / "deploy.log"
-            process = start([command("prefect"), *words], log, **variables)
-            assert process.wait(DEPLOY_SECONDS) == 0, log.read_text()[-3000:]
+    def run(*words: str, **variables: str) -> None:
+        log = checkout / "deploy.log"
+        process = start_for_all([command("prefect"), *(words or ("--no-prompt", "deploy", "--all"))], log, **variables)
+        assert process.wait(DEPLOY_SECONDS) == 0, log.read_text()[-3000:]
 
+    run("work-pool", "create", "models", "--type", "process")
     return run
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a deployment of everything left with Prefect: FIELDS by deployment, and the schedules."""
+
+    deployments: dict[str, dict[str, object]]
+    schedules: list[tuple[bool, str, str]]
+
+
+def made(prefect: Prefect) -> Made:
+    found = {name: {key: entry[key] for key in FIELDS} for name, entry in prefect.deployments().items()}
+    return Made({name: found[name] for name in found if name in NAMES}, schedules(prefect))
+
+
+@pytest.fixture(scope="module")
+def by_prefect(prefect_server: Prefect, deploy: Callable[..., None]) -> Made:
+    """What Prefect's own command makes of the file."""
+    deploy()
+    return made(prefect_server)
 
 
 def schedules(prefect: Prefect) -> list[tuple[bool, str, str]]:
@@ -52,16 +77,15 @@ def schedules(prefect: Prefect) -> list[tuple[bool, str, str]]:
 
 
 def test_every_flow_is_deployed_and_the_schedule_can_be_switched_off(
-    prefect: Prefect, deploy: Callable[..., None]
+    prefect: Prefect, by_prefect: Made, deploy: Callable[..., None]
 ) -> None:
-    deploy()
-
-    found = prefect.deployments()
+    found = by_prefect.deployments
     assert set(found) == NAMES
     assert {entry["work_pool_name"] for entry in found.values()} == {"models"}
-    assert {name for name, entry in found.items() if entry["schedules"]} == {"monitor-and-retrain/products"}
-    assert schedules(prefect) == [(True, "0 9 * * *", "UTC")]
+    assert by_prefect.schedules == [(True, "0 9 * * *", "UTC")]
     assert not any(entry["pull_steps"] or entry["path"] for entry in found.values())
+    scheduled = {name for name, entry in prefect.deployments().items() if entry["schedules"]}
+    assert scheduled == {"monitor-and-retrain/products"}
 
     deploy(MONITOR_SCHEDULE_ACTIVE="false")
 
@@ -100,25 +124,13 @@ def pools(prefect: Prefect) -> dict[str, dict[str, object]]:
     return {pool["name"]: pool for pool in prefect.post("work_pools/filter", {})}
 
 
-def test_a_first_start_deploys_as_the_file_says(
-    prefect: Prefect, start_up: Callable[..., str], deploy: Callable[..., None]
+def test_a_first_start_deploys_as_prefects_own_command_does(
+    prefect: Prefect, start_up: Callable[..., str], by_prefect: Made
 ) -> None:
-    """As `prefect deploy --all` does, to the last field of what is declared."""
-    fields = ["entrypoint", "parameters", "tags", "description", "job_variables", "work_pool_name", "work_queue_name"]
-    fields += ["paused", "parameter_openapi_schema", "enforce_parameter_schema", "path"]
-
-    def made() -> dict[str, dict[str, object]]:
-        found = {name: {key: entry[key] for key in fields} for name, entry in prefect.deployments().items()}
-        assert set(found) >= NAMES
-        return {name: found[name] for name in NAMES}
-
+    """To the last field of what is declared."""
     remove_deployments(prefect)
     start_up()
-    ours, ours_scheduled = made(), schedules(prefect)
-    remove_deployments(prefect)
-    deploy()
-    assert ours == made()
-    assert ours_scheduled == schedules(prefect) == [(True, "0 9 * * *", "UTC")]
+    assert made(prefect) == by_prefect
 
 
 def test_what_people_decided_outlives_a_start(prefect: Prefect, start_up: Callable[..., str]) -> None:
@@ -186,13 +198,14 @@ def test_what_was_switched_on_in_prefect_stays_on(prefect: Prefect, start_up: Ca
 def test_a_worker_runs_a_deployment_against_a_tracking_server_and_its_result_crosses_as_json(
     home: Home,
     prefect: Prefect,
-    deploy: Callable[..., None],
+    start_up: Callable[..., str],
     start: Start,
     tracking_server: str,
     command: Callable[[str], str],
     tmp_path: Path,
 ) -> None:
-    deploy(MONITOR_SCHEDULE_ACTIVE="false")
+    remove_deployments(prefect)
+    start_up(MONITOR_SCHEDULE_ACTIVE="false")
     home.cut(1)
     start(
         [command("prefect"), "worker", "start", "--pool", "models", "--type", "process", "--install-policy", "never"],
