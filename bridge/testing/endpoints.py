@@ -18,7 +18,7 @@ from bridge.testing.filtering import PAGE, Document, event_matches, matches, pag
 from bridge.testing.schemas import Refusal
 from bridge.testing.state import State
 
-VERSION = "3.8.8"
+VERSION = "3.9.1"
 """The version of Prefect that the contract tests hold the fake against."""
 
 RUN_SORTS = (
