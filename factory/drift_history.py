@@ -104,16 +104,16 @@ def claim_retraining(
 ) -> Retraining | None:
     """Claim the episode's one retraining: None when it is the caller's now, else the one that stands in the way.
 
-    One stands in the way that was started, or ended well, within `cooldown_days` of data time before or after. One that
-    failed or was lost does not, nor does one that `claimed_by` itself started: a flow run that was interrupted goes on.
-    `force` takes no notice of others. Of two callers at once one gets it.
+    One stands in the way that runs, whatever its data time, or that ended well at `until` or less than `cooldown_days` of
+    data time before or after. One that failed or was lost does not, nor does one that `claimed_by` itself started: a
+    flow run that was interrupted goes on. `force` takes no notice of others. Of two callers at once one gets it.
     """
     now, until = datetime.now(UTC), aware(until)
     with exclusive(engine, f"retraining/{use_case}") as connection:
         query = select(retrainings).where(retrainings.c.use_case == use_case).order_by(retrainings.c.until)
         others = [_retraining(row) for row in connection.execute(query).mappings()]
-        near = [other for other in others if abs(until - other.until) < timedelta(days=cooldown_days)]
-        standing = [other for other in near if _stands(other, now, claimed_by)]
+        cooldown = timedelta(days=cooldown_days)
+        standing = [other for other in others if _runs(other, now, claimed_by) or _ended_near(other, until, cooldown)]
         if standing and not force:
             return standing[-1]
         values = {"claimed_by": claimed_by, "started_at": now, "ended_at": None, "status": "started", "outcome": None}
@@ -122,9 +122,15 @@ def claim_retraining(
     return None
 
 
-def settle_retraining(engine: Engine, use_case: str, until: datetime, *, done: bool, outcome: str) -> None:
-    """Write how the claimed retraining ended, in a sentence; a failed one may be tried again."""
-    mine = (retrainings.c.use_case == use_case) & (retrainings.c.until == aware(until))
+def settle_retraining(
+    engine: Engine, use_case: str, until: datetime, *, claimed_by: str, done: bool, outcome: str
+) -> None:
+    """Write how the retraining that `claimed_by` holds ended, in a sentence; a failed one may be tried again.
+
+    Nothing is written where another holds the claim by now.
+    """
+    claim = (retrainings.c.use_case == use_case) & (retrainings.c.until == aware(until))
+    mine = claim & (retrainings.c.claimed_by == claimed_by)
     status = "done" if done else "failed"
     with engine.begin() as connection:
         connection.execute(
@@ -139,9 +145,13 @@ def read_retrainings(engine: Engine, use_case: str) -> list[Retraining]:
         return [_retraining(row) for row in connection.execute(query).mappings()]
 
 
-def _stands(other: Retraining, now: datetime, claimed_by: str) -> bool:
-    runs = other.status == "started" and now - other.started_at < LOST_AFTER
-    return other.status == "done" or (runs and other.claimed_by != claimed_by)
+def _runs(other: Retraining, now: datetime, claimed_by: str) -> bool:
+    lost = now - other.started_at >= LOST_AFTER
+    return other.status == "started" and not lost and other.claimed_by != claimed_by
+
+
+def _ended_near(other: Retraining, until: datetime, cooldown: timedelta) -> bool:
+    return other.status == "done" and (other.until == until or abs(until - other.until) < cooldown)
 
 
 def _retraining(row: RowMapping) -> Retraining:

@@ -6,13 +6,16 @@ their contracts say; that an episode has one retraining is `factory.drift_histor
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 from prefect import get_run_logger, task
 from prefect.client.schemas.objects import State
-from prefect.context import TaskRunContext
+from prefect.context import FlowRunContext
 
 from factory import drift_history, use_cases
 from factory.catalogue import open_catalogue
@@ -57,18 +60,18 @@ def retrain(settings: Settings, use_case: str, *, until: datetime | None, cause:
     plan = plan_retraining(settings, use_case)
     if not (plan.newer or force):
         return Outcome("no newer snapshot")
-    if until is not None and (standing := claim(settings, use_case, until, force=force)):
+    mine = _claimer()
+    if until is not None and (standing := claim(settings, use_case, until, claimed_by=mine, force=force)):
         return Outcome(_explain(standing, settings))
-    params = TrainingParams(use_case=use_case, dataset=plan.dataset, auto_promote_threshold=None, **plan.fixed)
-    try:
-        outcome = _train_and_decide(params)
-    except RetrainingFailed as error:
+    with nullcontext() if until is None else _given_back(settings, use_case, until, mine):
+        params = TrainingParams(use_case=use_case, dataset=plan.dataset, auto_promote_threshold=None, **plan.fixed)
+        try:
+            outcome = _train_and_decide(params)
+        except RetrainingFailed as error:
+            raise RetrainingFailed(f"{cause}; {error}") from error
         if until is not None:
-            settle(settings, use_case, until, done=False, outcome=str(error))
-        raise RetrainingFailed(f"{cause}; {error}") from error
-    if until is not None:
-        settle(settings, use_case, until, done=True, outcome=outcome.said)
-    return outcome
+            settle(settings, use_case, until, claimed_by=mine, done=True, outcome=outcome.said)
+        return outcome
 
 
 @task(**NETWORK)
@@ -91,19 +94,35 @@ def plan_retraining(settings: Settings, use_case: str) -> Plan:
 
 
 @task(**NETWORK)
-def claim(settings: Settings, use_case: str, until: datetime, *, force: bool) -> Retraining | None:
-    """None when the episode's retraining is ours now, else the one that stands in the way."""
-    context = TaskRunContext.get()
-    mine = str(context.task_run.flow_run_id) if context else "nobody"
+def claim(settings: Settings, use_case: str, until: datetime, *, claimed_by: str, force: bool) -> Retraining | None:
+    """None when the episode's retraining is the caller's now, else the one that stands in the way."""
     engine, days = open_catalogue(settings.database_url), settings.retrain_cooldown_days
-    return drift_history.claim_retraining(engine, use_case, until, days, claimed_by=mine, force=force)
+    return drift_history.claim_retraining(engine, use_case, until, days, claimed_by=claimed_by, force=force)
 
 
 @task(**NETWORK)
-def settle(settings: Settings, use_case: str, until: datetime, *, done: bool, outcome: str) -> None:
-    """Write how the episode's retraining ended."""
+def settle(settings: Settings, use_case: str, until: datetime, *, claimed_by: str, done: bool, outcome: str) -> None:
+    """Write how the caller's retraining ended."""
     engine = open_catalogue(settings.database_url)
-    drift_history.settle_retraining(engine, use_case, until, done=done, outcome=outcome)
+    drift_history.settle_retraining(engine, use_case, until, claimed_by=claimed_by, done=done, outcome=outcome)
+
+
+def _claimer() -> str:
+    """Who claims: the flow run, also when it is started again; a call outside of one is like no other."""
+    context = FlowRunContext.get()
+    return str(context.flow_run.id if context and context.flow_run else uuid4())
+
+
+@contextmanager
+def _given_back(settings: Settings, use_case: str, until: datetime, claimed_by: str) -> Iterator[None]:
+    """The claim is given back by whatever ends the block early: left standing it would be in the way for hours."""
+    try:
+        yield
+    except BaseException as error:
+        said = str(error) if isinstance(error, RetrainingFailed) else f"{type(error).__name__}: {error}"
+        # not as a task: a flow run that is cancelled starts none any more
+        settle.fn(settings, use_case, until, claimed_by=claimed_by, done=False, outcome=said)
+        raise
 
 
 def _train_and_decide(params: TrainingParams) -> Outcome:

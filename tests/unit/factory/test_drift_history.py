@@ -84,7 +84,7 @@ def test_an_episode_begins_with_the_first_of_the_last_row_of_alarms() -> None:
 def test_an_episode_has_one_retraining(engine: Engine) -> None:
     assert claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS, claimed_by="me") is None
     running = claim_retraining(engine, "products", MONDAY + timedelta(days=1), COOLDOWN_DAYS, claimed_by="other")
-    settle_retraining(engine, "products", MONDAY, done=True, outcome="version 4 promoted")
+    settle_retraining(engine, "products", MONDAY, claimed_by="me", done=True, outcome="version 4 promoted")
     ended = claim_retraining(engine, "products", MONDAY + timedelta(days=29), COOLDOWN_DAYS, claimed_by="other")
 
     assert running is not None
@@ -98,7 +98,7 @@ def test_an_episode_has_one_retraining(engine: Engine) -> None:
 
 def test_a_failed_or_lost_retraining_may_be_tried_again(engine: Engine) -> None:
     claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS, claimed_by="other")
-    settle_retraining(engine, "products", MONDAY, done=False, outcome="training ended as Failed")
+    settle_retraining(engine, "products", MONDAY, claimed_by="other", done=False, outcome="training ended as Failed")
     assert claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS, claimed_by="me") is None
 
     long_ago = datetime.now(UTC) - drift_history.LOST_AFTER
@@ -117,6 +117,26 @@ def test_a_retraining_that_is_forced_asks_nobody(engine: Engine) -> None:
     claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS, claimed_by="other")
 
     assert claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS, claimed_by="me", force=True) is None
+
+
+def test_without_a_cooldown_one_runs_at_a_time_and_a_look_has_one(engine: Engine) -> None:
+    next_look = MONDAY + timedelta(days=1)
+    assert claim_retraining(engine, "products", MONDAY, 0, claimed_by="me") is None
+    assert claim_retraining(engine, "products", MONDAY, 0, claimed_by="other") is not None
+    assert claim_retraining(engine, "products", next_look, 0, claimed_by="other") is not None
+
+    settle_retraining(engine, "products", MONDAY, claimed_by="me", done=True, outcome="version 4 promoted")
+    assert claim_retraining(engine, "products", MONDAY, 0, claimed_by="other") is not None
+    assert claim_retraining(engine, "products", next_look, 0, claimed_by="other") is None
+
+
+def test_a_callers_end_does_not_settle_anothers_claim(engine: Engine) -> None:
+    claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS, claimed_by="me")
+    claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS, claimed_by="other", force=True)
+    settle_retraining(engine, "products", MONDAY, claimed_by="me", done=False, outcome="training ended as Failed")
+
+    (standing,) = drift_history.read_retrainings(engine, "products")
+    assert (standing.claimed_by, standing.status) == ("other", "started")
 
 
 CLAIM = """
