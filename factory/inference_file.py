@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from factory.errors import InferenceLogInvalid
+from factory.stores import unreached
 
 FILE_COLUMNS = ("timestamp", "predicted_class", "confidence", "text_length")
 """What a file must hold; the table's other columns, `text` and `label` (the true class) may stand there too."""
@@ -38,7 +39,7 @@ def read_pieces(path: str, use_case: str, columns: Collection[str] | None = None
                     yield typed(ours, path)
     except InferenceLogInvalid:
         raise
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, *unreached()) as error:
         raise InferenceLogInvalid(
             f"{path} cannot be read as an inference log (CSV or Parquet): {error}. Look at INFERENCE_LOG_PATH."
         ) from error

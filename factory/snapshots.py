@@ -9,7 +9,7 @@ import io
 import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,15 +18,17 @@ from uuid import uuid4
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fsspec.core import url_to_fs
 
 from factory.contracts import FileRef
-from factory.errors import SnapshotCorrupt, SnapshotStoreUnusable
+from factory.errors import SnapshotCorrupt
 from factory.private_files import make_file, make_folder
+from factory.stores import explained, has_folders, identity, on_disk, open_store
 
 ROW_GROUP_ROWS = 20_000
 _READ_BYTES, _WRITE_BYTES = 2**20, 2**22
 _PARTIAL = ".partial"
+_verified: dict[str, tuple[object, ...]] = {}
+"""By address, the checksum that this process found a file to have, with what tells that file from any other."""
 _PARQUET: dict[str, Any] = {
     "compression": "zstd",
     "compression_level": 1,
@@ -74,17 +76,17 @@ def writing(folder_uri: str, stem: str, schema: pa.Schema) -> Iterator[Writer]:
     Only one process may write one stem at a time: what an interrupted one left behind is removed. Raises
     SnapshotStoreUnusable.
     """
-    filesystem, folder = _filesystem(folder_uri)
-    with _explained(folder_uri):
-        on_disk = "file" in _protocols(filesystem)
-        if on_disk:
+    filesystem, folder = open_store(folder_uri)
+    with explained(folder_uri, writing=True):
+        on_this_machine = on_disk(filesystem)
+        if on_this_machine:
             make_folder(Path(folder))
-        else:
+        elif has_folders(filesystem):
             filesystem.makedirs(folder, exist_ok=True)
         _remove_partial(filesystem, folder, stem)
         partial = f"{folder}/{stem}-{uuid4().hex}{_PARTIAL}"
         try:
-            if on_disk:
+            if on_this_machine:
                 make_file(Path(partial))
             with filesystem.open(partial, "wb") as sink:
                 hashing = _Hashing(sink)
@@ -94,7 +96,7 @@ def writing(folder_uri: str, stem: str, schema: pa.Schema) -> Iterator[Writer]:
                         yield writer
                     buffered.flush()
                 sink.flush()
-                if on_disk:  # a power cut after the rename must not leave an empty file
+                if on_this_machine:  # a power cut after the rename must not leave an empty file
                     os.fsync(sink.fileno())
         except BaseException:  # Ctrl-C included: an interrupted file is of no use to anybody
             if filesystem.exists(partial):  # else this would hide why it could not even be opened
@@ -160,8 +162,8 @@ def write_beside(ref: FileRef, ending: str, content: bytes) -> str:
     It is replaced when it stands already. Raises SnapshotStoreUnusable.
     """
     uri = beside(ref, ending)
-    filesystem, path = _filesystem(uri)
-    with _explained(uri):
+    filesystem, path = open_store(uri)
+    with explained(uri, writing=True):
         filesystem.pipe_file(path, content)
     return uri
 
@@ -173,9 +175,9 @@ def beside(ref: FileRef, ending: str) -> str:
 
 def read_beside(ref: FileRef, ending: str) -> bytes | None:
     """What `write_beside` wrote; None when there is nothing. Raises SnapshotStoreUnusable."""
-    filesystem, path = _filesystem(beside(ref, ending))
+    filesystem, path = open_store(beside(ref, ending))
     try:
-        with _explained(ref.uri):
+        with explained(ref.uri):
             content: bytes = filesystem.cat_file(path)
     except FileNotFoundError:
         return None
@@ -184,8 +186,8 @@ def read_beside(ref: FileRef, ending: str) -> bytes | None:
 
 def is_there(ref: FileRef) -> bool:
     """Whether the file stands where it was written; its checksum is not looked at. Raises SnapshotStoreUnusable."""
-    filesystem, path = _filesystem(ref.uri)
-    with _explained(ref.uri):
+    filesystem, path = open_store(ref.uri)
+    with explained(ref.uri):
         return bool(filesystem.exists(path))
 
 
@@ -214,19 +216,15 @@ def read_schema(ref: FileRef) -> pa.Schema:
 
 @contextmanager
 def _opened(ref: FileRef) -> Iterator[Any]:
-    filesystem, path = _filesystem(ref.uri)
+    filesystem, path = open_store(ref.uri)
     try:
-        with _explained(ref.uri), filesystem.open(path, "rb") as file:
-            digest = sha256()
-            while content := file.read(_READ_BYTES):
-                digest.update(content)
-            found = digest.hexdigest()
-            if found != ref.sha256:
-                raise SnapshotCorrupt(
-                    f"{ref.uri} is not the file that was written (sha256 {found[:12]}…, recorded {ref.sha256[:12]}…): "
-                    "restore it; a snapshot must never be edited"
-                )
-            file.seek(0)
+        with explained(ref.uri), filesystem.open(path, "rb") as file:
+            told = identity(filesystem, path, file)
+            if told is None or _verified.get(ref.uri) != (ref.sha256, *told):
+                _verify(ref, file)
+                file.seek(0)
+                if told is not None:
+                    _verified[ref.uri] = (ref.sha256, *told)
             yield file
     except FileNotFoundError as error:
         raise SnapshotCorrupt(
@@ -234,35 +232,23 @@ def _opened(ref: FileRef) -> Iterator[Any]:
         ) from error
 
 
+def _verify(ref: FileRef, file: Any) -> None:
+    digest = sha256()
+    while content := file.read(_READ_BYTES):
+        digest.update(content)
+    found = digest.hexdigest()
+    if found != ref.sha256:
+        raise SnapshotCorrupt(
+            f"{ref.uri} is not the file that was written (sha256 {found[:12]}…, recorded {ref.sha256[:12]}…): "
+            "restore it; a snapshot must never be edited"
+        )
+
+
 def _remove_partial(filesystem: Any, folder: str, stem: str) -> None:
-    for path in filesystem.ls(folder, detail=False, refresh=True):
+    found: list[str] = []
+    with suppress(FileNotFoundError):  # a store without folders has none before its first file
+        found = filesystem.ls(folder, detail=False, refresh=True)
+    for path in found:
         name = path.rsplit("/", 1)[-1]
         if name.startswith(f"{stem}-") and name.endswith(_PARTIAL):
             filesystem.rm_file(path)
-
-
-def _protocols(filesystem: Any) -> tuple[str, ...]:
-    protocol = filesystem.protocol
-    return (protocol,) if isinstance(protocol, str) else tuple(protocol)
-
-
-def _filesystem(uri: str) -> tuple[Any, str]:
-    try:
-        filesystem, path = url_to_fs(uri)
-    except (ImportError, ValueError) as error:
-        raise SnapshotStoreUnusable(
-            f"{uri} cannot be opened: {error}. Set SNAPSHOT_URI to a folder, or install the filesystem it names."
-        ) from error
-    return filesystem, path.rstrip("/")
-
-
-@contextmanager
-def _explained(uri: str) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise SnapshotStoreUnusable(
-            f"the snapshot store at {uri} refused: {error}. Look at its space and permissions, or set SNAPSHOT_URI."
-        ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import tracemalloc
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import fsspec
@@ -15,7 +16,16 @@ import pytest
 from factory import snapshots
 from factory.contracts import FileRef
 from factory.errors import SnapshotCorrupt, SnapshotStoreUnusable
-from factory.snapshots import ROW_GROUP_ROWS, read_batches, read_frame, write_batches
+from factory.snapshots import (
+    ROW_GROUP_ROWS,
+    is_there,
+    read_batches,
+    read_beside,
+    read_frame,
+    write_batches,
+    write_beside,
+)
+from tests.live_s3 import BUCKET, live_s3
 
 SCHEMA = pa.schema([("productid", pa.string()), ("number", pa.int64())])
 
@@ -27,8 +37,28 @@ def rows(count: int, batch_rows: int = 3) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_pydict({"productid": [f"{n:03d}" for n in some], "number": some}, schema=SCHEMA)
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture(scope="module")
+def s3() -> Iterator[dict[str, str]]:
+    """A store that speaks S3, as a process' environment names it."""
+    if find_spec("moto") is None:
+        pytest.skip("the server of the S3 protocol is in the other environment")
+    with live_s3() as variables:
+        yield variables
+
+
+@pytest.fixture
+def bucket(s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of its bucket, which this process finds."""
+    for name, value in s3.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{BUCKET}"
+
+
+@pytest.fixture(params=["file", "memory", "s3"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "s3":
+        yield f"{request.getfixturevalue('bucket')}/deep/{tmp_path.name}"
+        return
     if request.param == "file":
         yield (tmp_path / "snapshots").as_uri()
         return
@@ -41,6 +71,8 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 def names(folder: str) -> list[str]:
     filesystem, path = fsspec.core.url_to_fs(folder)
+    if not filesystem.exists(path):
+        return []
     return sorted(name.rsplit("/", 1)[-1] for name in filesystem.ls(path, detail=False))
 
 
@@ -111,6 +143,7 @@ def test_what_a_killed_writer_left_is_removed_by_the_next(folder: str) -> None:
     assert names(folder) == [f"r1-{ref.sha256[:12]}.parquet", "r2-0b.partial"]
 
 
+@pytest.mark.parametrize("folder", ["file", "memory"], indirect=True)  # the store is in this process as well
 def test_a_file_is_read_in_batches_without_being_kept(folder: str) -> None:
     schema = pa.schema([(f"c{number}", pa.int64()) for number in range(8)])
     draw = np.random.default_rng(0).integers
@@ -164,3 +197,75 @@ def test_a_snapshot_is_its_writers_alone_and_a_folder_that_was_there_stays_as_it
     assert modes == {0o700}
     assert stat.S_IMODE(snapshot.stat().st_mode) == 0o600
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+
+class Hashes:
+    """Counts the files whose bytes are looked at."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made = 0
+        verify = snapshots._verify
+
+        def counted(*given: object) -> None:
+            self.made += 1
+            verify(*given)
+
+        monkeypatch.setattr(snapshots, "_verify", counted)
+
+
+@pytest.mark.parametrize("folder", ["file", "s3"], indirect=True)
+def test_a_process_hashes_a_file_once_and_again_when_it_was_changed(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = write_batches(folder, "r1", SCHEMA, rows(5))
+    hashes = Hashes(monkeypatch)
+    for _ in range(3):
+        read_frame(ref)
+        list(read_batches(ref))
+    assert hashes.made == 1
+    filesystem, path = fsspec.core.url_to_fs(ref.uri, use_listings_cache=False)
+    content = bytearray(filesystem.cat_file(path))
+    content[20] ^= 1  # as many bytes as before
+    filesystem.pipe_file(path, bytes(content))
+    with pytest.raises(SnapshotCorrupt, match="not the file that was written"):
+        read_frame(ref)
+    content[20] ^= 1
+    filesystem.pipe_file(path, bytes(content))
+    assert len(read_frame(ref)) == 5
+    with pytest.raises(SnapshotCorrupt, match="not the file that was written"):
+        read_frame(ref.model_copy(update={"sha256": "0" * 64}))
+
+
+def test_a_bucket_that_is_not_there_is_said_and_not_made(bucket: str) -> None:
+    with pytest.raises(SnapshotStoreUnusable, match=r"s3://typo/x is not there.*Make the bucket"):
+        write_batches("s3://typo/x", "r1", SCHEMA, rows(5))
+    with pytest.raises(SnapshotStoreUnusable, match="Make the bucket"):
+        write_batches("s3://typo/x", "r1", SCHEMA, rows(5))
+
+
+def test_what_another_process_did_in_a_bucket_is_seen(bucket: str) -> None:
+    ref = write_batches(f"{bucket}/seen", "r1", SCHEMA, rows(5))
+    assert is_there(ref)
+    fsspec.filesystem("s3", skip_instance_cache=True).rm_file(ref.uri)
+    assert not is_there(ref)
+    with pytest.raises(SnapshotCorrupt, match=r"is missing.*cut the week again"):
+        read_frame(ref)
+
+
+def test_a_store_that_is_away_is_one_message_of_cause_and_remedy(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    ref = FileRef(uri=f"{bucket}/r1.parquet", sha256="0" * 64, rows=5)
+    try:
+        for act in (
+            lambda: write_batches(bucket, "r1", SCHEMA, rows(5)),
+            lambda: write_beside(ref, ".html", b"x"),
+            lambda: read_frame(ref),
+            lambda: read_beside(ref, ".html"),
+            lambda: is_there(ref),
+        ):
+            with pytest.raises(SnapshotStoreUnusable, match=r"does not answer.*127\.0\.0\.1:1.*Start it, or look at"):
+                act()
+    finally:
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
