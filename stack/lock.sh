@@ -14,7 +14,7 @@ export_groups() {
 export_groups airflow --group airflow
 export_groups airflow-test --group airflow --group test
 export_groups ml --group ml
-export_groups ml-test --group ml --group test --group lint
+export_groups ml-test --group ml --group test --group lint --group s3
 for name in browser tools; do
     "$uv" export --quiet --only-group "$name" --no-emit-project --no-header --output-file "requirements/$name.txt"
 done
