@@ -316,7 +316,9 @@ class ColumnDrift(_Contract):
 
     `psi`, `chance_psi` (what it is on average without drift), `p_value` and `level` are against the version's
     predictions on the frozen test set; those named `recent_` against the 23 days before, None where there were too
-    few. `drifted` tells of alert or critical in either. Evidently's own test stands beside it and decides nothing.
+    few. `drifted` tells of alert or critical in either. `missing` is the share (0 to 1) of rows without a value, a level
+    of its own; `false_alarm_rate` how often the reference, its groups drawn anew, would stand at alert against
+    itself by its PSI alone. Evidently's own test stands beside it and decides nothing.
     """
 
     psi: float
@@ -324,6 +326,9 @@ class ColumnDrift(_Contract):
     p_value: float
     level: DriftLevel
     drifted: bool
+    missing: float = 0.0
+    reference_missing: float = 0.0
+    false_alarm_rate: float | None = None
     recent_psi: float | None = None
     recent_p_value: float | None = None
     recent_level: DriftLevel | None = None
@@ -388,6 +393,13 @@ class MonitorResult(_Result):
             "Drift": f"{self.level}, score {self.drift_score:.2f} (alarm above {self.threshold:.2f} or when critical)",
             "PSI": ", ".join(f"{name} {self.drift_metrics[name].psi:.2f}" for name in columns),
         }
+        rates = [
+            column.false_alarm_rate for column in self.drift_metrics.values() if column.false_alarm_rate is not None
+        ]
+        if rates:
+            said["Reference against itself"] = f"at alert by PSI alone in up to {max(rates):.0%} of draws"
+        if missing := [f"{name} {column.missing:.1%}" for name, column in self.drift_metrics.items() if column.missing]:
+            said["Missing"] = ", ".join(missing)
         if live := self.live:
             said["Live F1"] = (
                 f"{live.f1_weighted:.3f} ({live.low:.3f} to {live.high:.3f}), promised {live.promised:.3f}"

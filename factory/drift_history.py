@@ -104,8 +104,8 @@ def claim_retraining(
 ) -> Retraining | None:
     """Claim the episode's one retraining: None when it is the caller's now, else the one that stands in the way.
 
-    One stands in the way that runs, whatever its data time, or that ended well at `until` or less than `cooldown_days` of
-    data time before or after. One that failed or was lost does not, nor does one that `claimed_by` itself started: a
+    One stands in the way that runs, whatever its data time, or that ended well at `until` or less than `cooldown_days`
+    of data time before or after. One that failed or was lost does not, nor does one that `claimed_by` itself started: a
     flow run that was interrupted goes on. `force` takes no notice of others. Of two callers at once one gets it.
     """
     now, until = datetime.now(UTC), aware(until)

@@ -132,7 +132,18 @@ def draw_report(windows: Windows, finding: Finding) -> Report:
     from flows.adapters import drift_report
 
     drifted = ", ".join(finding.drifted()) or "no column"
-    findings = f"Drift: {finding.level}; drifted: {drifted}."
+    columns = finding.against_reference.columns
+    rates = ", ".join(f"{name} {column.false_alarm_rate:.0%}" for name, column in columns.items())
+    missing = [
+        f"{name} {column.missing:.1%} (reference {column.reference_missing:.1%})"
+        for name, column in columns.items()
+        if column.missing or column.reference_missing
+    ]
+    findings = (
+        f"Drift: {finding.level}; drifted: {drifted}. The reference against itself at alert by PSI alone: {rates}."
+    )
+    if missing:
+        findings += f" Missing: {', '.join(missing)}."
     current = windows.current
     return drift_report.draw_report(windows.reference, current.rows, total=current.total, findings=findings)
 

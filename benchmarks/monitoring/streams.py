@@ -1,10 +1,12 @@
 """Weeks of predictions to look at: a model of the first week predicts what arrives in every later one.
 
-Owns where the products come from: simulated ones, with or without a change of vocabulary, or a real file of offers.
+Owns where the products come from: simulated ones, with or without a change of vocabulary, a real file of offers, or the
+descriptions of packages that every Debian machine has.
 """
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,12 +47,33 @@ def simulated(simulation: Simulation, name: str) -> Stream:
     return _stream(name, products.assign(text=texts, group=texts.map(group_of)))
 
 
-def offers(path: Path, plan: WeekPlan) -> Stream:
-    """A stream of real offers (the CSV of PriceRunner's aggregate), split by product cluster."""
+def offers(path: Path, plan: WeekPlan, group: str = "group_id") -> Stream:
+    """A stream of real offers (the CSV of PriceRunner's aggregate), split by product cluster, or by `merchant`."""
     frame = pd.read_csv(path, header=None, names=OFFER_COLUMNS, dtype=str)
     weeks = [arrival_week(productid, plan) for productid in frame["productid"]]
     texts = product_text(frame["designation"], pd.Series(None, index=frame.index, dtype=object))
-    return _stream(f"{path.name}: real offers", frame.assign(text=texts, group=frame["group_id"], week=weeks))
+    name = f"{path.name}: real offers by {'cluster' if group == 'group_id' else group}"
+    return _stream(name, frame.assign(text=texts, group=frame[group], week=weeks))
+
+
+def packages(plan: WeekPlan) -> Stream:
+    """A stream of the packages that this machine's apt knows: description, section, and split by source package."""
+    available = subprocess.run(["apt-cache", "dumpavail"], capture_output=True, text=True, check=True).stdout
+    entries = [
+        dict(line.split(": ", 1) for line in entry.splitlines() if line[:1] != " " and ": " in line)
+        for entry in available.split("\n\n")
+    ]
+    rows = [entry for entry in entries if {"Package", "Description", "Section"} <= entry.keys()]
+    frame = pd.DataFrame(
+        {
+            "productid": [entry["Package"] for entry in rows],
+            "text": [entry["Description"] for entry in rows],
+            "prdtypecode": [entry["Section"] for entry in rows],
+            "group": [entry.get("Source", entry["Package"]).split(" ")[0] for entry in rows],
+        }
+    ).drop_duplicates("productid")
+    frame["week"] = [arrival_week(productid, plan) for productid in frame["productid"]]
+    return _stream("Debian's packages by source", frame)
 
 
 def _stream(name: str, products: pd.DataFrame) -> Stream:
@@ -65,7 +88,8 @@ def _stream(name: str, products: pd.DataFrame) -> Stream:
     def predicted(rows: pd.DataFrame) -> pd.DataFrame:
         rows = rows.reset_index(drop=True)
         found = models.predict(model, rows["text"])
-        return found.assign(text=rows["text"], text_length=rows["text"].str.len(), label=rows["prdtypecode"])
+        known = {"group": rows["group"], "text": rows["text"], "label": rows["prdtypecode"]}
+        return found.assign(**known, text_length=rows["text"].str.len())
 
     weeks: Iterator[tuple[int, pd.DataFrame]] = ((int(week), predicted(rows)) for week, rows in later.groupby("week"))
     return Stream(name, predicted(first[test]), dict(weeks))

@@ -53,7 +53,9 @@ def _draw_drift(axes: Axes, looks: Sequence[Look]) -> None:
     for name in names:
         values = [look.columns[name].psi if name in look.columns else None for look in looks]
         heights = [float("nan") if value is None else max(value, LEAST_PSI) for value in values]
-        (line,) = axes.plot(range(len(looks)), heights, marker="o", markersize=4, markerfacecolor="white", label=name)
+        (line,) = axes.plot(
+            range(len(looks)), heights, marker="o", markersize=4, markerfacecolor="white", label=_labelled(name, looks)
+        )
         real = [
             place for place, look in enumerate(looks) if name in look.columns and look.columns[name].level != "stable"
         ]
@@ -65,6 +67,12 @@ def _draw_drift(axes: Axes, looks: Sequence[Look]) -> None:
     axes.set_ylim(LEAST_PSI, highest)
     axes.set(ylabel="PSI against the reference", title=f"{looks[0].use_case}: drift by week (filled dots: significant)")
     axes.legend(loc="upper left", fontsize=8, ncols=len(names) + 1)
+
+
+def _labelled(name: str, looks: Sequence[Look]) -> str:
+    """The column, and how often the last look's reference stood at alert against itself by PSI alone."""
+    last = looks[-1].columns.get(name)
+    return name if last is None or last.false_alarm_rate is None else f"{name} ({last.false_alarm_rate:.0%} by itself)"
 
 
 def _draw_live(axes: Axes, looks: Sequence[Look]) -> None:

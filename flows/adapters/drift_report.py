@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from flows.core.drift import COLUMNS
+from flows.core.drift import CATEGORIES, COLUMNS, NUMBERS, TEXTS, is_missing
 from flows.core.look import sampling_error
 
 ROWS = 5_000
@@ -24,6 +24,9 @@ TEXT_METHOD = "abs_text_content_drift"
 
 NO_TAG = "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}"
 """Stands in the page for a sign that could begin a tag."""
+
+MISSING = "missing"
+"""Stands in the page for a class or a text that is not there."""
 
 P_VALUE_NAMES = ("p_value", "p-value")
 SEED = 42
@@ -47,7 +50,7 @@ class Report:
 
 
 def draw_report(reference: pd.DataFrame, current: pd.DataFrame, *, total: int, findings: str) -> Report:
-    """The report on COLUMNS; without text where the current predictions hold none.
+    """The report on those of COLUMNS that hold values on both sides.
 
     `current` was drawn from `total` predictions. Above Evidently's part the page says `findings`, and how many rows
     it shows with the error of that sample.
@@ -56,11 +59,14 @@ def draw_report(reference: pd.DataFrame, current: pd.DataFrame, *, total: int, f
     from evidently import Report as EvidentlyReport
     from evidently.metrics import ValueDrift
 
-    columns = [name for name in COLUMNS if name in current.columns]
+    held = [name for name in COLUMNS if name in current.columns and name in reference.columns]
+    columns = [name for name in held if not any(is_missing(side[name]).all() for side in (reference, current))]
+    if not columns:
+        return Report(_banner(f"{findings} No column holds a value on both sides: there is nothing to draw."), {})
     definition = DataDefinition(
-        categorical_columns=["predicted_class"],
-        numerical_columns=["confidence", "text_length"],
-        text_columns=["text"] if "text" in columns else [],
+        categorical_columns=[name for name in CATEGORIES if name in columns],
+        numerical_columns=[name for name in NUMBERS if name in columns],
+        text_columns=[name for name in TEXTS if name in columns],
     )
     shown, known = _plain(current, columns), _plain(reference, columns)
     sides = [Dataset.from_pandas(side, data_definition=definition) for side in (shown, known)]
@@ -68,7 +74,9 @@ def draw_report(reference: pd.DataFrame, current: pd.DataFrame, *, total: int, f
     drifts = [ValueDrift(column=name, method=TEXT_METHOD if name == "text" else None) for name in columns]
     snapshot = EvidentlyReport(drifts).run(*sides)
     page = str(snapshot.get_html_str(as_iframe=False))
-    note = f"{findings} {_sample_note(len(shown), total, len(known), len(reference))}"
+    empty = [name for name in held if name not in columns]
+    absent = f" Without a value on one side, and not drawn: {', '.join(empty)}." if empty else ""
+    note = f"{findings}{absent} {_sample_note(len(shown), total, len(known), len(reference))}"
     return Report(page.replace("<body>", f"<body>{_banner(note)}", 1), _tests(snapshot.dict()))
 
 
@@ -99,9 +107,12 @@ def _plain(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     wanted = frame[columns]
     if len(wanted) > ROWS:
         wanted = wanted.sample(ROWS, random_state=SEED)
-    texts: dict[str, type] = {name: object for name in ("predicted_class", "text") if name in columns}
-    plain = wanted.astype(texts).reset_index(drop=True)
-    # Evidently writes names and words into a script of the page as they are, where a tag would end it.
-    for name in texts:
-        plain[name] = plain[name].map(lambda text: str(text).replace("<", NO_TAG), na_action="ignore")
+    plain = wanted.reset_index(drop=True)
+    for name in columns:
+        empty = is_missing(plain[name])
+        if name in NUMBERS:
+            plain[name] = plain[name].astype(float).mask(empty)
+        else:  # Evidently writes names and words into a script of the page as they are, where a tag would end it
+            plain[name] = plain[name].astype(object).mask(empty, MISSING)
+            plain[name] = plain[name].map(lambda text: str(text).replace("<", NO_TAG))
     return plain

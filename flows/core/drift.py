@@ -7,6 +7,10 @@ Risk Scorecards, 2006: below 0.1 no change, 0.1 to 0.25 some, above it much). Th
 samples: over 21 classes it is .31 on average at n = 100 without any drift. So a level counts only where a permutation
 test, which relabels whole groups (`flows.core.groups`), agrees, at .01 divided by the number of tests of one look
 (Bonferroni): a look without drift then raises any level in at most one of a hundred cases, however many columns it has.
+
+Permutations deal what both sides hold; that the reference's few groups may be no sample of the population they do not
+see. So the groups are drawn anew as well (`sampling_p_value`), and both have to agree. A missing value is a level of
+its own in every column: its share is watched as any other's.
 """
 
 from __future__ import annotations
@@ -14,28 +18,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from flows.core.domain_classifier import score_texts
-from flows.core.groups import Groups, groups_of
-from flows.core.resampling import Kinds, draw_swaps
+from flows.core.groups import Groups, sampled_groups
+from flows.core.stability import own_spread, permutation_test, sampling_p_value, stability_index
 
-Counts: TypeAlias = NDArray[Any]
-"""Rows by bin; whole numbers, unless what a group shows on one side is weighed as on the other."""
+__all__ = [
+    "COLUMNS",
+    "ColumnDrift",
+    "Drift",
+    "Level",
+    "compare",
+    "is_missing",
+    "level_of",
+    "permutation_test",
+    "stability_index",
+]
 
 CATEGORIES, NUMBERS, TEXTS = ("predicted_class",), ("confidence", "text_length"), ("text",)
 COLUMNS = (*CATEGORIES, *NUMBERS, *TEXTS)
 DATA_COLUMNS = ("text_length", "text")
 """Columns that do not depend on which model predicted."""
 P_VALUE = 0.01
-PERMUTATIONS = 1_999
-"""The smallest p-value is then .0005: .01 may be shared by twenty tests."""
 BINS = 10
-SEED = 42
 
 
 class Level(StrEnum):
@@ -60,13 +69,18 @@ LEVELS = {Level.WARNING: 0.1, Level.ALERT: 0.2, Level.CRITICAL: 0.3}
 class ColumnDrift:
     """`psi` says how far the column moved, `chance_psi` what it is on average without drift at these sizes.
 
-    `p_value` is the share of permutations (0 to 1) that reach it.
+    `p_value` is the share of permutations (0 to 1) that reach it, or of resamples of the groups where that is larger.
+    `missing` is the share (0 to 1) of rows without a value, `false_alarm_rate` that of the reference's own resamples
+    which stand at alert against the reference itself.
     """
 
     psi: float
     chance_psi: float
     p_value: float
     level: Level
+    missing: float = 0.0
+    reference_missing: float = 0.0
+    false_alarm_rate: float = 0.0
 
     @property
     def drifted(self) -> bool:
@@ -109,7 +123,7 @@ def compare(
     held = [name for name in columns if name in reference.columns and name in current.columns]
     allowed = P_VALUE / max(tests or len(held), 1)
     keys = [name for name in ("group", "text") if name in reference.columns and name in current.columns]
-    groups = groups_of(pd.concat([reference[keys], current[keys]], ignore_index=True))
+    groups = sampled_groups(pd.concat([reference[keys], current[keys]], ignore_index=True))
     return Drift({name: _compare_column(name, reference[name], current[name], groups, allowed) for name in held})
 
 
@@ -120,114 +134,56 @@ def level_of(psi: float, p_value: float, allowed_p: float = P_VALUE) -> Level:
     return max((level for level, least in LEVELS.items() if psi >= least), key=lambda it: it.rank, default=Level.STABLE)
 
 
-def stability_index(reference_counts: Counts, current_counts: Counts) -> NDArray[np.float64]:
-    """PSI of counts by bin; bins lie on the last axis, further axes are kept.
-
-    Half a row is added to every bin, so that an empty one gives a large number rather than an infinite one.
-    """
-    bins = reference_counts.shape[-1]
-    reference = (reference_counts + 0.5) / (reference_counts.sum(axis=-1, keepdims=True) + 0.5 * bins)
-    current = (current_counts + 0.5) / (current_counts.sum(axis=-1, keepdims=True) + 0.5 * bins)
-    index: NDArray[np.float64] = ((current - reference) * np.log(current / reference)).sum(axis=-1)
-    return index
-
-
-@dataclass(frozen=True, slots=True)
-class Permuted:
-    """A PSI, its mean under random relabelling, and the share of relabellings that reach it."""
-
-    psi: float
-    chance_psi: float
-    p_value: float
-
-
-def permutation_test(
-    reference: NDArray[np.int64],
-    current: NDArray[np.int64],
-    *,
-    groups: Groups | None = None,
-    permutations: int = PERMUTATIONS,
-    seed: int = SEED,
-) -> Permuted:
-    """The PSI of two arrays of bin numbers (0, 1, …) against random relabellings of their groups.
-
-    `groups` holds a number for every row, those of the reference first; without it every row is a group. Groups that
-    stand on one side are dealt anew to the sides. In one that stands on both, what its rows show on either side changes
-    places or stays, and it keeps its weight on both.
-    """
-    bins = int(max(reference.max(), current.max())) + 1
-    observed = float(stability_index(np.bincount(reference, minlength=bins), np.bincount(current, minlength=bins)))
-    cells, side = np.concatenate([reference, current]), np.repeat([0, 1], [len(reference), len(current)])
-    group = np.arange(len(cells)) if groups is None else groups
-    present = [np.bincount(group[side == each], minlength=int(group.max()) + 1) > 0 for each in (0, 1)]
-    both = (present[0] & present[1])[group]
-    older, newer = _dealt(cells[~both], group[~both], side[~both], bins, permutations, seed)
-    if both.any():
-        exchanged = _exchanged(cells[both], group[both], side[both], bins, permutations, seed)
-        older, newer = older + exchanged[0], newer + exchanged[1]
-    permuted = stability_index(older, newer)
-    reached = int((permuted >= observed - 1e-12).sum())
-    return Permuted(observed, float(permuted.mean()), (reached + 1) / (permutations + 1))
-
-
-def _dealt(
-    cells: NDArray[np.int64], groups: Groups, side: NDArray[np.int64], bins: int, permutations: int, seed: int
-) -> tuple[Counts, Counts]:
-    """Counts by bin (columns) of both sides when the current one gets as many groups as it has, at random."""
-    if not len(cells):
-        return (nothing := np.zeros((permutations, bins), dtype=np.int64)), nothing
-    members = np.unique(groups, return_inverse=True)[1]
-    newer = Kinds.of(cells, members, bins).deal(len(np.unique(members[side == 1])), permutations, seed)
-    return np.bincount(cells, minlength=bins) - newer, newer
-
-
-def _exchanged(
-    cells: NDArray[np.int64], groups: Groups, side: NDArray[np.int64], bins: int, permutations: int, seed: int
-) -> tuple[Counts, Counts]:
-    """Counts by bin (columns) of both sides when what a group shows on either side changes places, or stays."""
-    from scipy.sparse import csr_array, diags_array
-
-    members = np.unique(groups, return_inverse=True)[1]
-    size = (int(members.max()) + 1, bins)
-    own = [
-        csr_array((np.ones(int((side == each).sum())), (members[side == each], cells[side == each])), shape=size)
-        for each in (0, 1)
-    ]
-    rows = [table.sum(axis=1) for table in own]
-    blocks: list[list[Counts]] = [[], []]
-    for swaps in draw_swaps(size[0], permutations, seed):
-        for each, other in ((0, 1), (1, 0)):
-            change = diags_array(rows[each] / rows[other]) @ own[other] - own[each]
-            blocks[each].append(own[each].sum(axis=0) + ((1 - swaps) / 2) @ change)
-    older, newer = (np.concatenate(parts) for parts in blocks)
-    return older, newer
+def is_missing(values: pd.Series) -> NDArray[np.bool_]:
+    """Where there is no value: none at all, an empty text, or a number that is not finite."""
+    if pd.api.types.is_numeric_dtype(values):
+        none: NDArray[np.bool_] = ~np.isfinite(values.to_numpy(dtype=float, na_value=np.nan))
+        return none
+    blank: NDArray[np.bool_] = values.fillna("").astype(str).str.strip().eq("").to_numpy(dtype=bool)
+    return blank
 
 
 def _compare_column(
     name: str, reference: pd.Series, current: pd.Series, groups: Groups, allowed_p: float
 ) -> ColumnDrift:
+    pooled, first = pd.concat([reference, current], ignore_index=True), len(reference)
+    missing = is_missing(pooled)
+    codes = np.zeros(len(pooled), dtype=np.int64)
     if name in CATEGORIES:
-        found = permutation_test(*_codes(reference, current), groups=groups)
+        codes[~missing] = pd.factorize(pooled[~missing].astype(str), sort=True)[0]
     elif name in NUMBERS:
-        numbers = reference.to_numpy(dtype=float), current.to_numpy(dtype=float)
-        found = permutation_test(*_bins(*numbers), groups=groups)
+        codes[~missing] = _bins(pooled[~missing].to_numpy(dtype=float))
     else:
-        older, newer = score_texts(reference.fillna("").tolist(), current.fillna("").tolist(), groups=groups)
-        found = permutation_test(*_bins(older, newer), groups=groups)
-        if newer.mean() <= older.mean():
-            found = Permuted(found.psi, found.chance_psi, 1.0)
-    return ColumnDrift(found.psi, found.chance_psi, found.p_value, level_of(found.psi, found.p_value, allowed_p))
+        codes[~missing] = _text_bins(pooled[~missing], int((~missing[:first]).sum()), groups[~missing])
+    codes[missing] = codes.max(initial=-1, where=~missing) + 1  # missing values are a bin of their own
+    sides = codes[:first], codes[first:]
+    own = own_spread(sides[0], groups=groups[:first])
+    found = permutation_test(*sides, groups=groups)
+    p_value = found.p_value
+    if p_value < allowed_p and found.psi >= min(LEVELS.values()):
+        p_value = max(p_value, sampling_p_value(*sides, groups=groups))
+    return ColumnDrift(
+        psi=found.psi,
+        chance_psi=found.chance_psi,
+        p_value=p_value,
+        level=level_of(found.psi, p_value, allowed_p),
+        missing=float(missing[first:].mean()),
+        reference_missing=float(missing[:first].mean()),
+        false_alarm_rate=float((own >= LEVELS[Level.ALERT]).mean()),
+    )
 
 
-def _codes(reference: pd.Series, current: pd.Series) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    values = pd.concat([reference.astype(str), current.astype(str)], ignore_index=True)
-    codes = pd.factorize(values, sort=True)[0].astype(np.int64)
-    return codes[: len(reference)], codes[len(reference) :]
+def _text_bins(pooled: pd.Series, first: int, groups: Groups) -> NDArray[np.int64]:
+    """Bin numbers of texts, the `first` of which are the older; one bin where a classifier tells nothing apart."""
+    nothing = np.zeros(len(pooled), dtype=np.int64)
+    if not 0 < first < len(pooled):
+        return nothing
+    texts, members = pooled.tolist(), np.unique(groups, return_inverse=True)[1]
+    older, newer = score_texts(texts[:first], texts[first:], groups=members)
+    return _bins(np.concatenate([older, newer])) if newer.mean() > older.mean() else nothing
 
 
-def _bins(reference: NDArray[np.float64], current: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _bins(pooled: NDArray[np.float64]) -> NDArray[np.int64]:
     """Bin numbers by the deciles of both sides together: bins that know the sides would bias the permutation test."""
-    pooled = np.concatenate([reference, current])
-    edges = np.unique(np.quantile(pooled, np.linspace(0, 1, BINS + 1)[1:-1]))
-    codes = np.searchsorted(edges, pooled, side="right").astype(np.int64)
-    return codes[: len(reference)], codes[len(reference) :]
+    edges = np.unique(np.quantile(pooled, np.linspace(0, 1, BINS + 1)[1:-1])) if len(pooled) else pooled
+    return np.searchsorted(edges, pooled, side="right").astype(np.int64)

@@ -20,6 +20,9 @@ from factory.text import group_of
 Groups: TypeAlias = NDArray[np.int64]
 """A number for every row, from 0 on; rows of one number are one observation."""
 
+LARGEST_JOINED = 0.5
+"""One group that holds more of the rows than this was chained together by texts that many groups share."""
+
 
 def groups_of(rows: pd.DataFrame) -> Groups:
     """The groups of rows that may hold `group` and `text`; rows with neither are each for themselves.
@@ -32,6 +35,18 @@ def groups_of(rows: pd.DataFrame) -> Groups:
     if "text" in rows.columns:
         keys.append([group_of(text) or None if isinstance(text, str) else None for text in rows["text"]])
     return join_groups(*keys) if keys else np.arange(len(rows))
+
+
+def sampled_groups(rows: pd.DataFrame) -> Groups:
+    """The groups of rows as `groups_of` makes them; by `group` alone where equal texts chain most rows into one.
+
+    Merchants sell the same product under the same words: joined over these nearly all would be one observation, and
+    nothing could be told of it.
+    """
+    joined = groups_of(rows)
+    if "group" in rows.columns and len(rows) and np.bincount(joined).max() > LARGEST_JOINED * len(rows):
+        return join_groups(rows["group"])
+    return joined
 
 
 def join_groups(*keys: Sequence[Any] | pd.Series) -> Groups:

@@ -64,3 +64,28 @@ def test_what_classes_and_texts_say_is_no_part_of_the_page() -> None:
     assert "document.title" in page
     assert "<script>document.title" not in page
     assert "</script><script>document" not in page
+
+
+@pytest.mark.parametrize("column", ["predicted_class", "confidence", "text_length", "text"])
+def test_an_empty_column_is_left_out_of_the_report_and_said(column: str) -> None:
+    current = predictions(300, 2).assign(**{column: None})
+
+    report = draw_report(predictions(400, 1), current, total=300, findings="")
+
+    assert column not in report.tests
+    assert len(report.tests) == 3
+    assert f"Without a value on one side, and not drawn: {column}." in report.page
+
+
+def test_values_that_are_missing_here_and_there_break_nothing() -> None:
+    sides = [predictions(400, seed).astype({"text": object, "text_length": float}) for seed in (1, 2)]
+    for side in sides:
+        side.loc[side.index[::5], :] = None
+
+    assert len(draw_report(*sides, total=400, findings="").tests) == 4
+
+
+def test_without_any_value_there_is_still_a_page() -> None:
+    empty = predictions(300, 2).assign(predicted_class=None, confidence=None, text_length=None, text="")
+
+    assert "nothing to draw" in draw_report(predictions(400, 1), empty, total=300, findings="").page

@@ -147,3 +147,57 @@ def test_a_log_without_texts_is_compared_by_its_other_columns() -> None:
     found = drift.compare(predictions(400, seed=1), predictions(120, seed=2).drop(columns="text"))
 
     assert list(found.columns) == ["predicted_class", "confidence", "text_length"]
+
+
+@pytest.mark.parametrize("column", drift.COLUMNS)
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_missing_values_are_a_level_of_their_own(column: str, share: float) -> None:
+    """Whatever spells them: none, not a number, or an empty text."""
+    current = predictions(500, seed=2)
+    current[column] = current[column].astype(object)
+    nothing: object = np.nan if column in drift.NUMBERS else ""
+    current.loc[current.index[: int(share * 500)], column] = nothing
+
+    found = drift.compare(predictions(1100, seed=1), current)
+
+    assert found.drifted() == [column]
+    assert found.columns[column].missing == share
+    assert found.columns[column].reference_missing == 0
+
+
+def test_one_missing_value_hides_no_drift() -> None:
+    current = predictions(500, seed=2)
+    current["text_length"] = current["text_length"] + 300.0
+    whole = drift.compare(predictions(1100, seed=1), current).columns["text_length"]
+    current.loc[7, "text_length"] = np.nan
+
+    found = drift.compare(predictions(1100, seed=1), current).columns["text_length"]
+
+    assert found.level is whole.level is drift.Level.CRITICAL
+    assert found.psi == pytest.approx(whole.psi, rel=0.2)
+
+
+def test_a_column_that_was_always_empty_is_no_drift() -> None:
+    reference, current = (predictions(300, seed).assign(confidence=np.nan, text=None) for seed in (1, 2))
+
+    assert drift.compare(reference, current).drifted() == []
+
+
+def test_a_reference_of_few_groups_is_known_to_be_no_sample_of_the_population() -> None:
+    """Eight merchants sell one class each; all sixteen of them come by in the week, and nothing has changed."""
+    reference = predictions(800, seed=1).assign(group=np.repeat(range(8), 100))
+    current = predictions(800, seed=2).assign(group=np.repeat(range(16), 50))
+    for side in (reference, current):
+        side["predicted_class"] = side["group"].astype(str)
+
+    found = drift.compare(reference, current).columns["predicted_class"]
+
+    assert found.psi > 0.3
+    assert found.level is drift.Level.STABLE
+    assert found.false_alarm_rate > 0.5
+
+
+def test_a_reference_of_many_rows_is_not_alarmed_by_itself() -> None:
+    found = drift.compare(predictions(1100, seed=1), predictions(500, seed=2))
+
+    assert {column.false_alarm_rate for column in found.columns.values()} == {0.0}
