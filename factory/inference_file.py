@@ -39,7 +39,7 @@ def read_pieces(path: str, use_case: str, columns: Collection[str] | None = None
                     yield typed(ours, path)
     except InferenceLogInvalid:
         raise
-    except (OSError, ValueError, ImportError, *unreached()) as error:
+    except _unreadable() as error:
         raise InferenceLogInvalid(
             f"{path} cannot be read as an inference log (CSV or Parquet): {error}. Look at INFERENCE_LOG_PATH."
         ) from error
@@ -64,6 +64,10 @@ def require(columns: Collection[str], wanted: Collection[str], origin: str) -> N
     """Raises InferenceLogInvalid when one of the wanted columns is not among them."""
     if missing := [name for name in wanted if name not in columns]:
         raise InferenceLogInvalid(f"{origin} lack the columns {', '.join(missing)}")
+
+
+def _unreadable() -> tuple[type[Exception], ...]:
+    return (OSError, ValueError, ImportError, *unreached())
 
 
 def _csv_pieces(file: Any, path: str, columns: Collection[str] | None) -> Generator[pd.DataFrame, None, None]:

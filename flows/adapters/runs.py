@@ -7,10 +7,12 @@ and aliases are `flows.adapters.registry`'s.
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from factory import stored
 from factory.contracts import DatasetRef
 from flows.adapters.artifacts import fetch
+from flows.adapters.killed_runs import end_killed, who_writes
 from flows.adapters.registry import Version, experiment_id
 from flows.adapters.training_record import DATASET_FILE, REFERENCE_FILE, Training
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 REPORT_FILE = "drift_report.html"
 CHART_FILE = "drift_by_week.png"
+_log = logging.getLogger(__name__)
 MODEL_NEEDS = ("scikit-learn", "skops", "numpy")
 TRAINING_VIEW = "?workflowType=machine_learning"
 """MLflow's pages have a view for trainings and one for agents, and open on the latter where nothing is said."""
@@ -45,16 +49,12 @@ class Logged:
 
 
 def log_training(client: MlflowClient, experiment: str, training: Training, *, ui_url: str | None) -> Logged:
-    """Write the training as a new run.
-
-    A run that could not be written whole ends as FAILED, so that what is FINISHED can be relied on.
-    """
+    """Write the training as a new run."""
     dataset = training.dataset
     name = f"{training.use_case} week {dataset.week}"
     tags = {"use_case": training.use_case, "week": str(dataset.week), "kind": "training"}
     tags |= _origin(training.flow_run_url)
-    run_id = _start(client, experiment, name, tags)
-    try:
+    with _run(client, experiment, name, tags) as run_id:
         _log_numbers(client, run_id, training.parameters(), training.numbers())
         _log_input(client, run_id, dataset)
         with tempfile.TemporaryDirectory() as folder:
@@ -63,10 +63,6 @@ def log_training(client: MlflowClient, experiment: str, training: Training, *, u
         for name, table in training.tables().items():
             client.log_table(run_id, table.astype(object), name)  # pandas warns where MLflow looks at a text column
         model_id = _log_model(client, run_id, training.model)
-    except BaseException:  # Ctrl-C included: a run that was cut short must not say RUNNING for ever
-        client.set_terminated(run_id, "FAILED")
-        raise
-    client.set_terminated(run_id)
     return Logged(run_id, model_id, run_url(client, ui_url, run_id))
 
 
@@ -82,24 +78,25 @@ def log_monitoring(
 ) -> str:
     """Write one look at drift as a run, with the report's HTML and the weeks' chart; gives the run's id."""
     name = f"drift of {watched.model} v{watched.number}"
-    run_id = _start(client, experiment, name, {"kind": "monitoring", "model_version": watched.number, **tags})
-    _log_numbers(client, run_id, {}, metrics)
-    client.log_text(run_id, report, REPORT_FILE)
-    client.log_figure(run_id, chart, CHART_FILE)
-    client.set_terminated(run_id)
+    with _run(client, experiment, name, {"kind": "monitoring", "model_version": watched.number, **tags}) as run_id:
+        _log_numbers(client, run_id, {}, metrics)
+        client.log_text(run_id, report, REPORT_FILE)
+        client.log_figure(run_id, chart, CHART_FILE)
     return run_id
 
 
 def read_dataset(client: MlflowClient, run_id: str, roots: Sequence[str] = ()) -> DatasetRef:
     """The dataset that a training run logged."""
-    return stored.load_json(DatasetRef, _fetch(client, run_id, DATASET_FILE, roots).read_bytes())
+    with _fetched(client, run_id, DATASET_FILE, roots) as file:
+        return stored.load_json(DatasetRef, file.read_bytes())
 
 
 def read_reference(client: MlflowClient, watched: Version, roots: Sequence[str] = ()) -> pd.DataFrame:
     """The version's predictions on the frozen test set: text, predicted_class, confidence, text_length."""
     import pandas as pd
 
-    return pd.read_parquet(_fetch(client, watched.run_id, REFERENCE_FILE, roots))
+    with _fetched(client, watched.run_id, REFERENCE_FILE, roots) as file:
+        return pd.read_parquet(file)
 
 
 def read_params(client: MlflowClient, run_id: str) -> dict[str, str]:
@@ -139,8 +136,23 @@ def git_revision() -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _start(client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]) -> str:
-    return str(client.create_run(experiment_id(client, experiment), run_name=name, tags=dict(tags)).info.run_id)
+@contextmanager
+def _run(client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[str]:
+    """A run's id while it is written.
+
+    One that could not be written whole ends as FAILED, so that what is FINISHED can be relied on; one whose process is
+    killed is ended by the next.
+    """
+    place = experiment_id(client, experiment)
+    for killed, why in end_killed(client, place).items():
+        _log.warning("run %s of experiment %s had not ended and was ended as KILLED: %s", killed, experiment, why)
+    run_id = str(client.create_run(place, run_name=name, tags={**who_writes(), **tags}).info.run_id)
+    try:
+        yield run_id
+    except BaseException:  # Ctrl-C included: a run that was cut short must not say RUNNING for ever
+        client.set_terminated(run_id, "FAILED")
+        raise
+    client.set_terminated(run_id)
 
 
 def _origin(flow_run_url: str | None) -> dict[str, str]:
@@ -190,6 +202,9 @@ def _log_model(client: MlflowClient, run_id: str, model: Pipeline) -> str:
     return str(logged.model_id)
 
 
-def _fetch(client: MlflowClient, run_id: str, path: str, roots: Sequence[str]) -> Path:
+@contextmanager
+def _fetched(client: MlflowClient, run_id: str, path: str, roots: Sequence[str]) -> Iterator[Path]:
+    """A file of the run, in a folder that goes with the block."""
     place = str(client.get_run(run_id).info.artifact_uri)
-    return fetch(client, f"{place.rstrip('/')}/{path}", roots)
+    with tempfile.TemporaryDirectory() as folder:
+        yield fetch(client, f"{place.rstrip('/')}/{path}", roots, folder=folder)
