@@ -133,6 +133,8 @@ inference_log = Table(
     Column("text_length", Integer, nullable=False),
     Column("model_version", Text, nullable=False),
     Column("use_case", Text, nullable=False),
+    Column("text", Text),
+    Column("group_key", BigInteger),
 )
 Index(  # holds all that counting and drawing a window of a million predictions needs: the table is not touched
     "inference_log_window",

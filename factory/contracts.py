@@ -316,8 +316,8 @@ class ColumnDrift(_Contract):
 
     `psi`, `chance_psi` (what it is on average without drift), `p_value` and `level` are against the version's
     predictions on the frozen test set; those named `recent_` against the 23 days before, None where there were too
-    few. `drifted` tells of alert or critical in either. `missing` is the share (0 to 1) of rows without a value, a level
-    of its own; `false_alarm_rate` how often the reference, its groups drawn anew, would stand at alert against
+    few. `drifted` tells of alert or critical in either. `missing` is the share (0 to 1) of rows without a value, a
+    level of its own; `false_alarm_rate` how often the reference, its groups drawn anew, would stand at alert against
     itself by its PSI alone. Evidently's own test stands beside it and decides nothing.
     """
 
@@ -382,6 +382,8 @@ class MonitorResult(_Result):
     live: LiveQuality | None = None
     retraining: str | None = None
     episode_since: datetime | None = None
+    slices: dict[str, ColumnDrift] = Field(default_factory=dict)
+    """Parts of the whole: `language`, and by `class <name>` how sure the model is; they count for `level` alone."""
     report_url: str | None = None
     chart_url: str | None = None
 

@@ -23,7 +23,9 @@ from factory.keys import key_of
 from factory.text import product_text
 from factory.weeks import aware
 
-COLUMNS = tuple(column.name for column in inference_log.columns)
+SCORED = ("text", "group_key")
+"""What was scored, as it stood then; unknown in logs of before it was kept, and where a caller does not say it."""
+COLUMNS = tuple(column.name for column in inference_log.columns if column.name not in SCORED)
 MOST_ROWS = 20_000
 """At most so many rows of a window are read: a share in them is within 0.7 points of the window's, 19 times in 20."""
 _WRITE_ROWS = 5_000
@@ -34,6 +36,7 @@ __all__ = [
     "COLUMNS",
     "FILE_COLUMNS",
     "MOST_ROWS",
+    "SCORED",
     "Window",
     "add_groups",
     "append",
@@ -55,7 +58,8 @@ class Window:
 def append(engine: Engine, frame: pd.DataFrame) -> int:
     """The number of predictions that were not logged yet; one of the same prediction_id is left as it is.
 
-    `frame` holds COLUMNS, of which `scored_at` is now where it is missing. Raises InferenceLogInvalid.
+    `frame` holds COLUMNS, of which `scored_at` is now where it is missing, and may hold SCORED. Raises
+    InferenceLogInvalid.
     """
     rows = _checked(frame)
     new = 0
@@ -110,10 +114,11 @@ def read_window(
 ) -> Window:
     """The predictions of the `days` up to and including `until` (data time), of one model version or of all.
 
-    Columns: those of the table, `text`, the product's text as the models see it, and `label`, its true class where it
-    is known by now; `labelled` asks for those alone that have one. With `path` (CSV or Parquet, any fsspec address) the
-    file's own columns instead, at least FILE_COLUMNS; its rows that name no version count as any version's. Of more
-    than `most_rows` predictions those with the smallest hashes are drawn: a random sample, and the same one every time.
+    Columns: COLUMNS, `text` as it was scored (of a log of before it was kept, the product's of today, as the models see
+    it), and `label`, its true class where it is known by now; `labelled` asks for those alone that have one. With
+    `path` (CSV or Parquet, any fsspec address) the file's own columns instead, at least FILE_COLUMNS; its rows that
+    name no version count as any version's. Of more than `most_rows` predictions those with the smallest hashes are
+    drawn: a random sample, and the same one every time.
     Raises InferenceLogInvalid.
     """
     if path is not None:
@@ -138,23 +143,28 @@ def read_window(
             chosen = inference_log.c.prediction_id
             parts = [_read(connection, _rows_query().where(chosen.in_(chunk))) for chunk in chunks]
     frame = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
-    frame["text"] = product_text(frame["designation"], frame["description"])
+    unknown = frame["text"].isna()
+    frame["text"] = frame["text"].astype(object)
+    frame.loc[unknown, "text"] = product_text(frame["designation"][unknown], frame["description"][unknown])
     frame["label"] = frame.pop("prdtypecode")
     frame = frame.sort_values(["timestamp", "prediction_id"], kind="stable", ignore_index=True)
     return Window(typed(frame.drop(columns=["designation", "description"]), "the inference log"), total)
 
 
 def add_groups(engine: Engine, window: Window) -> Window:
-    """The window with `group`, the key of each product's group; None where the catalogue knows none."""
-    ids = window.rows["productid"].dropna().unique().tolist()
-    known: dict[str, int] = {}
+    """The window with `group`: the key that was scored with, else that of the product's group, None without either."""
+    ids = window.rows["prediction_id"].tolist()
+    log, known = inference_log.c, dict[str, int | None]()
+    told = inference_log.outerjoin(products, products.c.productid == log.productid)
     with engine.connect() as connection:
         for start in range(0, len(ids), _WRITE_ROWS):
-            query = select(products.c.productid, products.c.group_id).where(products.c.group_id.is_not(None))
-            chunk = connection.execute(query.where(products.c.productid.in_(ids[start : start + _WRITE_ROWS])))
-            known.update((productid, key_of(group)) for productid, group in chunk)
-    group = pd.Series([known.get(name) for name in window.rows["productid"]], window.rows.index, dtype="object")
-    return Window(window.rows.assign(group=group), window.total)
+            query = select(log.prediction_id, log.group_key, products.c.group_id).select_from(told)
+            for name, key, group in connection.execute(
+                query.where(log.prediction_id.in_(ids[start : start + _WRITE_ROWS]))
+            ):
+                known[name] = key_of(group) if key is None and group is not None else key
+    found = pd.Series([known.get(name) for name in ids], window.rows.index, dtype="object")
+    return Window(window.rows.assign(group=found), window.total)
 
 
 def merge_samples(*windows: Window) -> Window:
@@ -178,7 +188,8 @@ def _within(use_case: str, until: datetime, days: float) -> list[Any]:
 def _rows_query() -> Select[Any]:
     told = inference_log.outerjoin(products, products.c.productid == inference_log.c.productid)
     told = told.outerjoin(labels, labels.c.productid == inference_log.c.productid)
-    columns = (inference_log, products.c.designation, products.c.description, labels.c.prdtypecode)
+    logged = [inference_log.c[name] for name in (*COLUMNS, "text")]
+    columns = (*logged, products.c.designation, products.c.description, labels.c.prdtypecode)
     return select(*columns).select_from(told)
 
 
@@ -264,17 +275,23 @@ def _checked(frame: pd.DataFrame) -> pd.DataFrame:
         frame = frame.assign(scored_at=datetime.now(UTC))
     require(frame.columns, COLUMNS, "the predictions")
     rows = typed(frame[list(COLUMNS)], "the predictions")
-    if rows.drop(columns="productid").isna().any(axis=None):
-        empty = ", ".join(rows.columns[rows.isna().any()])
+    needed = rows.drop(columns="productid")
+    if needed.isna().any(axis=None):
+        empty = ", ".join(needed.columns[needed.isna().any()])
         raise InferenceLogInvalid(f"the predictions hold empty values in {empty}: score the products again")
-    return rows
+    return rows.assign(**{name: frame[name] if name in frame.columns else None for name in SCORED})
 
 
 def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
     rows = rows.astype({"timestamp": object, "scored_at": object, "text_length": int})
-    productid = rows["productid"].astype(object)
-    rows["productid"] = productid.where(productid.notna(), None)
-    return [{**row, "text_length": int(row["text_length"])} for row in rows.to_dict("records")]
+    for name in ("productid", *SCORED):
+        values = rows[name].astype(object)
+        rows[name] = values.where(values.notna(), None)
+    records: list[dict[str, Any]] = rows.to_dict("records")
+    for row in records:
+        row["text_length"], key = int(row["text_length"]), row["group_key"]
+        row["group_key"] = None if key is None else int(key)
+    return records
 
 
 def _required(engine: Engine | None) -> Engine:

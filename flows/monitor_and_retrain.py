@@ -22,7 +22,7 @@ from factory.catalogue import open_catalogue
 from factory.contracts import LiveQuality, MonitorResult
 from factory.settings import Settings, read_settings
 from flows.adapters.announcement import announce_failure, announce_result, announcement_of
-from flows.adapters.look_history import describe_look, explain_look
+from flows.adapters.look_history import describe_look, describe_slices, explain_look
 from flows.adapters.publication import flow_run_url, publish, publish_skip
 from flows.adapters.retries import NETWORK
 from flows.adapters.windows import Nothing, Windows
@@ -83,7 +83,7 @@ def monitor_and_retrain(
         until = windows.until if look.alarm else None
         outcome = retrain(settings, use_case, until=until, cause=reason, force=force_retrain)
         get_run_logger().info(outcome.said)
-    return publish(_result(settings, windows, looks, reason, outcome, links))
+    return publish(_result(settings, windows, looks, finding, reason, outcome, links))
 
 
 @task(**NETWORK)
@@ -139,13 +139,13 @@ def draw_report(windows: Windows, finding: Finding) -> Report:
         for name, column in columns.items()
         if column.missing or column.reference_missing
     ]
-    findings = (
-        f"Drift: {finding.level}; drifted: {drifted}. The reference against itself at alert by PSI alone: {rates}."
-    )
-    if missing:
-        findings += f" Missing: {', '.join(missing)}."
+    findings = [
+        f"Drift: {finding.level}; drifted: {drifted}; slices: {', '.join(finding.slices.drifted()) or 'none'}.",
+        f"The reference against itself at alert by PSI alone: {rates}.",
+        *([f"Missing: {', '.join(missing)}."] if missing else []),
+    ]
     current = windows.current
-    return drift_report.draw_report(windows.reference, current.rows, total=current.total, findings=findings)
+    return drift_report.draw_report(windows.reference, current.rows, total=current.total, findings=" ".join(findings))
 
 
 @task(**NETWORK)
@@ -184,7 +184,13 @@ def log_look(settings: Settings, windows: Windows, looks: list[Look], report: Re
 
 
 def _result(
-    settings: Settings, windows: Windows, looks: list[Look], reason: str, outcome: Outcome | None, links: Links
+    settings: Settings,
+    windows: Windows,
+    looks: list[Look],
+    finding: Finding,
+    reason: str,
+    outcome: Outcome | None,
+    links: Links,
 ) -> MonitorResult:
     from factory.drift_history import episode_start
     from flows.core.look import sampling_error
@@ -208,6 +214,7 @@ def _result(
         sampling_error=round(sampling_error(len(current.rows), current.total), 5),
         recent_samples=windows.before.total,
         live=look.live,
+        slices=describe_slices(finding),
         retraining=outcome.said if outcome else None,
         episode_since=episode_start(looks),
         report_url=links.report,

@@ -130,7 +130,9 @@ def predict_arrivals(settings: Settings, champion: Version, dataset: DatasetRef)
         scored_at=datetime.now(UTC),
         prediction_id=[str(uuid5(NAMESPACE_URL, f"{key}/{productid}")) for productid in arrivals["productid"]],
         productid=arrivals["productid"],
+        text=arrivals["text"],
         text_length=arrivals["text"].str.len(),
+        group_key=arrivals["group"],
         model_version=champion.number,
         use_case=dataset.use_case,
     )

@@ -6,10 +6,11 @@ See docs/benchmarks/drift.md for what is measured how.
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 
 from benchmarks.monitoring import drift, million
-from benchmarks.monitoring.streams import offers, simulated
+from benchmarks.monitoring.streams import offers, packages, simulated
 from factory.settings import WeekPlan
 from factory.simulation import PUBLISHED_ROWS, Simulation
 
@@ -26,6 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", choices=("change", "silence", "million"), action="append")
     parser.add_argument("--offers", type=Path, help="PriceRunner's aggregate CSV: weeks of real offers too")
+    parser.add_argument("--weeks", type=int, default=50, help="quiet weeks of each stream")
     parser.add_argument("--database", choices=("sqlite", "embedded"), action="append")
     parser.add_argument("--rows", type=int, default=1_000_000, help="logged predictions of the last part")
     options = parser.parse_args()
@@ -33,7 +35,7 @@ def main() -> None:
     if "change" in parts:
         show_change()
     if "silence" in parts:
-        show_silence(options.offers)
+        show_silence(options.offers, options.weeks)
     if "million" in parts:
         million.show(options.rows, options.database or ["sqlite", "embedded"])
 
@@ -54,16 +56,20 @@ def show_change() -> None:
             print(drift.sensitivity_row(stream, share, DRIFT_WEEK), flush=True)
 
 
-def show_silence(offers_path: Path | None) -> None:
-    """Fifty weeks in which nothing changed: how many false alarms?"""
-    print("\n## Fifty weeks without a change\n")
-    print("| products | weeks | predictions a week | bare PSI of 0.2 | any level | false alarms | s a look |")
-    print("|---|--:|--:|--:|--:|--:|--:|")
+def show_silence(offers_path: Path | None, weeks: int) -> None:
+    """Weeks in which nothing changed: how many false alarms?"""
+    print("\n## Weeks without a change\n")
+    headings = ("products", "weeks", "predictions a week", "reference by itself", "bare PSI of 0.2", "any level")
+    print("| " + " | ".join([*headings, "false alarms", "s a look"]) + " |")
+    print("|---|--:|--:|--:|--:|--:|--:|--:|")
     for rows in (PUBLISHED_ROWS, SMALL_ROWS):
         simulation = Simulation(rows=rows, plan=FIFTY_WEEKS)
-        print(drift.silence_row(_until(simulated(simulation, simulation.source), 51)), flush=True)
+        print(drift.silence_row(_until(simulated(simulation, simulation.source), 1 + weeks)), flush=True)
+    real = [packages(FIFTY_WEEKS)] if shutil.which("apt-cache") else []
     if offers_path is not None:
-        print(drift.silence_row(_until(offers(offers_path, FIFTY_WEEKS), 51)), flush=True)
+        real += [offers(offers_path, FIFTY_WEEKS, group) for group in ("group_id", "merchant")]
+    for stream in real:
+        print(drift.silence_row(_until(stream, 1 + weeks)), flush=True)
 
 
 def _until(stream: drift.Stream, week: int) -> drift.Stream:

@@ -80,4 +80,5 @@ def silence_row(stream: Stream) -> str:
     rows = sorted(each.rows for each in judged)[len(judged) // 2]
     raw = sum(any(column.psi >= 0.2 for column in each.finding.against_reference.columns.values()) for each in judged)
     seconds = sum(each.seconds for each in judged) / len(judged)
-    return f"| {stream.name} | {len(judged)} | {rows:,} | {raw} | {levels} | **{alarms}** | {seconds:.2f} |"
+    own = max(column.false_alarm_rate for column in judged[-1].finding.against_reference.columns.values())
+    return f"| {stream.name} | {len(judged)} | {rows:,} | {own:.0%} | {raw} | {levels} | **{alarms}** | {seconds:.2f} |"

@@ -111,10 +111,11 @@ def _read_test(test: FileRef) -> pd.DataFrame:
 
 
 def read_arrivals(settings: Settings, dataset: DatasetRef) -> pd.DataFrame:
-    """The products that are new in this week: productid and text."""
-    rows = read_frame(admit(settings, dataset), columns=["productid", "designation", "description", "arrived"])
+    """The products that are new in this week: productid, text and group."""
+    columns = ["productid", "designation", "description", "group", "arrived"]
+    rows = read_frame(admit(settings, dataset), columns=columns)
     new = rows[rows["arrived"]].reset_index(drop=True)
-    return new.assign(text=product_text(new["designation"], new["description"]))[["productid", "text"]]
+    return new.assign(text=product_text(new["designation"], new["description"]))[["productid", "text", "group"]]
 
 
 def read_quality(dataset: DatasetRef) -> dict[str, bytes]:

@@ -12,6 +12,7 @@ from factory.contracts import ColumnDrift, LiveQuality
 from factory.drift_history import Look
 from flows.adapters.drift_report import Report
 from flows.adapters.windows import Windows
+from flows.core import drift
 from flows.core.look import Finding
 
 
@@ -37,31 +38,44 @@ def explain_look(look: Look, finding: Finding, threshold: float) -> str:
     """The look in a sentence, with its numbers."""
     drifted = finding.drifted()
     columns = f" ({', '.join(drifted)})" if drifted else ""
+    slices = finding.slices.drifted()
+    among = f"; drifted slices: {', '.join(slices)}" if slices else ""
     relation = "above" if look.drift_score > threshold else "not above"
     return (
         f"{look.level} over {look.samples:,} predictions of version {look.model_version}: "
-        f"drift score {look.drift_score:.2f}{columns} is {relation} {threshold:.2f}"
+        f"drift score {look.drift_score:.2f}{columns} is {relation} {threshold:.2f}{among}"
     )
+
+
+def describe_slices(finding: Finding) -> dict[str, ColumnDrift]:
+    """The slices as the result tells them."""
+    return {name: _told(slice_, drifted=slice_.drifted) for name, slice_ in finding.slices.columns.items()}
 
 
 def _columns(finding: Finding, report: Report) -> dict[str, ColumnDrift]:
     drifted, columns = finding.drifted(), {}
     for name, column in finding.against_reference.columns.items():
         recent, tested = finding.recent.columns.get(name), report.tests.get(name)
-        columns[name] = ColumnDrift(
-            psi=round(column.psi, 4),
-            chance_psi=round(column.chance_psi, 4),
-            p_value=round(column.p_value, 4),
-            level=column.level.value,
-            drifted=name in drifted,
-            missing=round(column.missing, 5),
-            reference_missing=round(column.reference_missing, 5),
-            false_alarm_rate=round(column.false_alarm_rate, 4),
-            recent_psi=round(recent.psi, 4) if recent else None,
-            recent_p_value=round(recent.p_value, 4) if recent else None,
-            recent_level=recent.level.value if recent else None,
-            evidently_test=tested.name if tested else None,
-            evidently_score=round(tested.score, 4) if tested else None,
-            evidently_drifted=tested.drifted if tested else None,
-        )
+        beside = {
+            "recent_psi": round(recent.psi, 4) if recent else None,
+            "recent_p_value": round(recent.p_value, 4) if recent else None,
+            "recent_level": recent.level.value if recent else None,
+            "evidently_test": tested.name if tested else None,
+            "evidently_score": round(tested.score, 4) if tested else None,
+            "evidently_drifted": tested.drifted if tested else None,
+        }
+        columns[name] = _told(column, drifted=name in drifted).model_copy(update=beside)
     return columns
+
+
+def _told(column: drift.ColumnDrift, *, drifted: bool) -> ColumnDrift:
+    return ColumnDrift(
+        psi=round(column.psi, 4),
+        chance_psi=round(column.chance_psi, 4),
+        p_value=round(column.p_value, 4),
+        level=column.level.value,
+        drifted=drifted,
+        missing=round(column.missing, 5),
+        reference_missing=round(column.reference_missing, 5),
+        false_alarm_rate=round(column.false_alarm_rate, 4),
+    )

@@ -149,7 +149,7 @@ def _compare_column(
     pooled, first = pd.concat([reference, current], ignore_index=True), len(reference)
     missing = is_missing(pooled)
     codes = np.zeros(len(pooled), dtype=np.int64)
-    if name in CATEGORIES:
+    if name not in (*NUMBERS, *TEXTS):
         codes[~missing] = pd.factorize(pooled[~missing].astype(str), sort=True)[0]
     elif name in NUMBERS:
         codes[~missing] = _bins(pooled[~missing].to_numpy(dtype=float))

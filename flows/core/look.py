@@ -7,22 +7,27 @@ come from or what an alarm sets off.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
 from flows.core import drift
 from flows.core.drift import Drift, Level
+from flows.core.slice_drift import look_at_slices
 
 MODEL_COLUMNS = tuple(name for name in drift.COLUMNS if name not in drift.DATA_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`against_reference` holds all columns, `recent` those for which the days before hold enough predictions."""
+    """`against_reference` holds all columns, `recent` those for which the days before hold enough predictions.
+
+    `slices` are parts of the whole (`flows.core.slice_drift`); they raise the level and no score.
+    """
 
     against_reference: Drift
     recent: Drift
+    slices: Drift = field(default_factory=lambda: Drift({}))
 
     def drifted(self) -> list[str]:
         """Names of the columns that drifted in either comparison."""
@@ -36,11 +41,12 @@ class Finding:
 
     @property
     def level(self) -> Level:
-        """The higher of both comparisons' levels."""
-        return max(self.against_reference.level, self.recent.level, key=lambda level: level.rank)
+        """The highest of all comparisons' levels."""
+        found = (self.against_reference.level, self.recent.level, self.slices.level)
+        return max(found, key=lambda level: level.rank)
 
     def alarms(self, threshold: float) -> bool:
-        """Whether more than `threshold` of the columns drifted, or one critically."""
+        """Whether more than `threshold` of the columns drifted, or one column or slice critically."""
         return self.score > threshold or self.level is Level.CRITICAL
 
 
@@ -64,7 +70,8 @@ def take_look(
             pairs.append((frame, columns))
     tests = sum(len([name for name in columns if name in frame and name in current]) for frame, columns in pairs)
     first, *others = [drift.compare(frame, current, columns, tests=tests) for frame, columns in pairs]
-    return Finding(first, Drift({name: column for other in others for name, column in other.columns.items()}))
+    recent = Drift({name: column for other in others for name, column in other.columns.items()})
+    return Finding(first, recent, look_at_slices(reference, current, min_samples=min_samples))
 
 
 def sampling_error(drawn: int, total: int) -> float:

@@ -11,7 +11,15 @@ import pytest
 from sqlalchemy import Engine
 
 from factory.errors import InferenceLogInvalid
-from factory.inference_log import COLUMNS, append, count_versions, merge_samples, newest_timestamp, read_window
+from factory.inference_log import (
+    COLUMNS,
+    add_groups,
+    append,
+    count_versions,
+    merge_samples,
+    newest_timestamp,
+    read_window,
+)
 
 MONDAY = datetime(2026, 1, 12, tzinfo=UTC)
 Batch = Callable[..., pd.DataFrame]
@@ -38,6 +46,19 @@ def test_a_prediction_is_logged_once(engine: Engine) -> None:
     assert append(engine, predictions(15).assign(predicted_class="toys")) == 5
     classes = read_window(engine, "products", MONDAY, 7).rows["predicted_class"]
     assert classes.value_counts().to_dict() == {"tools": 10, "toys": 5}
+
+
+def test_what_was_scored_is_read_whatever_the_catalogue_says_since(engine: Engine) -> None:
+    """A product may be corrected or deleted later. Keys keep their 64 bits beside rows that have none."""
+    key = 2**62 + 1
+    append(
+        engine, predictions(3).assign(text=["oak chair", "", None], group_key=pd.Series([key, 7, None], dtype=object))
+    )
+
+    window = add_groups(engine, read_window(engine, "products", MONDAY, 7))
+
+    assert window.rows["text"].tolist() == ["oak chair", "", ""]
+    assert window.rows["group"].tolist() == [key, 7, None]
 
 
 def test_one_prediction_twice_in_one_call_is_one(engine: Engine) -> None:
