@@ -10,6 +10,7 @@
     ├── ProductConflict         a product comes twice, and differently
     ├── ProductUnknown          a product that is to be corrected is not there
     ├── ForeignProducts         the catalogue holds the products of another source
+    ├── ArtifactStoreAway       what MLflow keeps as files is out of reach
     ├── SnapshotStoreUnusable   the snapshot folder cannot be opened
     ├── DocumentUnreadable      what was stored lacks what it should hold
     ├── SnapshotCorrupt         a file is missing or is not the one that was written
@@ -64,6 +65,10 @@ class ProductUnknown(FactoryError):
 
 class ForeignProducts(FactoryError):
     """The catalogue already holds the products of another source."""
+
+
+class ArtifactStoreAway(FactoryError):
+    """The store in which MLflow keeps its files does not answer, or knows no such user."""
 
 
 class SnapshotStoreUnusable(FactoryError):

@@ -26,6 +26,7 @@ def live_s3() -> Iterator[dict[str, str]]:
         found = {
             **{name.upper(): value for name, value in access.items()},
             "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "MLFLOW_S3_ENDPOINT_URL": f"http://{host}:{port}",
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
         }

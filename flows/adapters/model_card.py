@@ -15,6 +15,7 @@ from bridge.plain_text import as_lines
 from factory.contracts import PromotionResult
 from factory.settings import Settings
 from flows.adapters import runs
+from flows.adapters.artifacts import reaching
 from flows.adapters.registry import Version
 from flows.adapters.ruling import Case
 from flows.core.evidence import Evidence
@@ -54,7 +55,9 @@ def log_card(
     client: MlflowClient, settings: Settings, case: Case, version: Version, evidence: Evidence, result: PromotionResult
 ) -> None:
     """Write the version's card into its run; a later decision on the same version replaces it."""
-    client.log_text(version.run_id, draw_card(client, settings, case, version, evidence, result), CARD_FILE)
+    card = draw_card(client, settings, case, version, evidence, result)
+    with reaching(version.source):
+        client.log_text(version.run_id, card, CARD_FILE)
 
 
 def draw_card(

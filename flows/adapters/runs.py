@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from factory import stored
 from factory.contracts import DatasetRef
-from flows.adapters.artifacts import fetch
+from flows.adapters.artifacts import fetch, reaching
 from flows.adapters.killed_runs import end_killed, who_writes
 from flows.adapters.registry import Version, experiment_id
 from flows.adapters.training_record import DATASET_FILE, REFERENCE_FILE, Training
@@ -146,9 +146,11 @@ def _run(client: MlflowClient, experiment: str, name: str, tags: Mapping[str, st
     place = experiment_id(client, experiment)
     for killed, why in end_killed(client, place).items():
         _log.warning("run %s of experiment %s had not ended and was ended as KILLED: %s", killed, experiment, why)
-    run_id = str(client.create_run(place, run_name=name, tags={**who_writes(), **tags}).info.run_id)
+    info = client.create_run(place, run_name=name, tags={**who_writes(), **tags}).info
+    run_id = str(info.run_id)
     try:
-        yield run_id
+        with reaching(info.artifact_uri):
+            yield run_id
     except BaseException:  # Ctrl-C included: a run that was cut short must not say RUNNING for ever
         client.set_terminated(run_id, "FAILED")
         raise
