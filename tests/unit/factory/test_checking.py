@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import Engine, delete, update
 
-from factory import checks, ledger
+from factory import checks, ledger, snapshots
 from factory.catalogue import labels, products
 from factory.checking import check_week
 from factory.contracts import DatasetRef
@@ -51,6 +51,22 @@ def test_a_good_week_is_accepted_and_given_back(good: DatasetRef, settings: Sett
     assert check_week(settings, good) == good
     assert find_week(settings, "products", 1) == good
     assert check_week(settings, good) == good
+
+
+def test_cutting_and_checking_two_weeks_hashes_each_file_once(
+    stock: Stock, goods: Batch, cut: Cut, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[str] = []
+    verify = snapshots._verify
+
+    def counted(ref: DatasetRef, file: object) -> None:
+        hashed.append(ref.uri)
+        verify(ref, file)
+
+    monkeypatch.setattr(snapshots, "_verify", counted)
+    stock(goods(400))
+    first, second = (check_week(settings, cut(week)) for week in (1, 2))
+    assert sorted(hashed) == sorted({first.test.uri, first.uri, second.uri})
 
 
 def test_every_finding_stands_in_one_error_and_in_data_loads(
