@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, event, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text
 from sqlalchemy.pool import NullPool
 
 from factory import catalogue, decisions, drift_history, ledger
@@ -146,16 +147,20 @@ def statements(file: Path, engine: Engine) -> list[str]:
 
 def build(engine: Engine, *files: Path) -> dict[str, dict[str, Any]]:
     """A catalogue as these versions made it, one after the other, with a row in every table; gives these rows."""
-    rows: dict[str, dict[str, Any]] = {}
     with engine.begin() as connection:
         for file in files:
             for statement in statements(file, engine):
                 connection.exec_driver_sql(statement)
-        found = inspect(connection)
-        for name in filter(found.has_table, ROWS):
-            there = {column["name"] for column in found.get_columns(name)}
-            rows[name] = {key: value for key, value in ROWS[name].items() if key in there}
-            connection.execute(insert(tables.tables[name]).values(rows[name]))
+        return fill(connection)
+
+
+def fill(connection: Connection) -> dict[str, dict[str, Any]]:
+    """A row in every table that is there, with the columns that it has; gives these rows."""
+    rows, found = {}, inspect(connection)
+    for name in filter(found.has_table, ROWS):
+        there = {column["name"] for column in found.get_columns(name)}
+        rows[name] = {key: value for key, value in ROWS[name].items() if key in there}
+        connection.execute(insert(tables.tables[name]).values(rows[name]))
     return rows
 
 
@@ -184,6 +189,24 @@ def test_every_earlier_catalogue_is_brought_up_with_its_rows(
     assert len(drift_history.read_looks(engine, "products")) == ("drift_looks" in rows)
     assert len(drift_history.read_retrainings(engine, "products")) == ("retrainings" in rows)
     assert load(engine, [goods(3, first=1)], source="sample", created_at=NOW).new == 3
+
+
+def test_every_version_is_brought_up_with_its_rows(settings: Settings) -> None:
+    engine = open_engine(settings.database_url)
+    with engine.connect() as connection:
+        versions = [each.revision for each in ScriptDirectory.from_config(configuration(connection)).walk_revisions()]
+    for version in versions:
+        with engine.begin() as connection:
+            tables.drop_all(connection)
+            connection.execute(text(f"DROP TABLE IF EXISTS {VERSION_TABLE}"))
+            command.upgrade(configuration(connection), version)
+            rows = fill(connection)
+        create_tables(engine)
+        assert differences(engine) == []
+        with engine.connect() as connection:
+            for name, row in rows.items():
+                (found,) = connection.execute(select(tables.tables[name])).mappings()
+                assert {key: found[key] for key in row} == row
 
 
 def test_an_empty_database_gets_the_tables_that_the_code_declares(engine: Engine) -> None:
