@@ -12,7 +12,7 @@ from pytest_httpserver import HTTPServer
 from sqlalchemy import delete, insert, select
 
 from bridge.contracts import SKIPPED_STATE_NAME
-from factory.catalogue import labels, open_catalogue
+from factory.catalogue import inference_log, labels, open_catalogue
 from factory.contracts import MonitorResult, ScoreResult
 from factory.drift_history import claim_retraining, read_looks, read_retrainings
 from factory.errors import AddressRefused
@@ -81,6 +81,10 @@ def test_the_champion_scores_the_arrivals_once(veteran: Home, champion: str) -> 
     assert len(log) == dataset.arrivals
     assert set(log["timestamp"]) == {pd.Timestamp(dataset.as_of)}
     assert (log["text_length"] == log["text"].str.len()).all()
+    with open_catalogue(veteran.settings.database_url).connect() as connection:
+        kept = connection.execute(select(inference_log.c.text, inference_log.c.group_key)).all()
+    assert sorted(text for text, _ in kept) == sorted(log["text"])  # what was scored, not what the products say since
+    assert all(key is not None for _, key in kept)
 
 
 def test_a_champion_does_not_score_what_it_was_trained_on(veteran: Home, champion: str) -> None:
@@ -99,6 +103,8 @@ def test_arrivals_of_the_same_kind_are_no_drift(veteran: Home, champion: str) ->
     assert result["drift_score"] == 0
     assert result["samples"] == veteran.cut(2).arrivals
     assert result["level"] == "stable"
+    assert result["slices"]["language"]["level"] == "stable"
+    assert all(column["false_alarm_rate"] < 0.05 for column in result["drift_metrics"].values())
     assert {"predicted_class", "confidence", "text_length", "text"} == set(result["drift_metrics"])
     assert all(column["evidently_test"] for column in result["drift_metrics"].values())
     assert result["retraining"] is None
