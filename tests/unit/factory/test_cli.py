@@ -51,6 +51,24 @@ def test_from_nothing_to_two_accepted_weeks(factory: Factory) -> None:
     ]
 
 
+def test_two_files_of_one_base_name_are_two_sources(factory: Factory, tmp_path: Path) -> None:
+    options = ["--id", "id", "--text", "text", "--label", "label"]
+    files = [tmp_path / shop / "products.csv" for shop in ("north", "south")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text(f"id,text,label\n{file.parent.name}-1,an oak chair,furniture\n")
+    north, south = map(str, files)
+    assert factory("load", "file", north, *options).returncode == 0
+    refused = factory("load", "file", south, *options)
+    assert refused.returncode == 1
+    assert north in refused.stderr
+    assert south in refused.stderr
+    assert "1 products loaded" in factory("load", "file", south, *options, "--append").stdout
+    shown = factory("show").stdout
+    assert north in shown
+    assert south in shown
+
+
 def test_a_file_without_header_and_with_groups_is_loaded(factory: Factory, tmp_path: Path) -> None:
     lines = [f"{n},offer no {n},{n % 7},{n // 4},cluster,{n % 3},kind {n % 3}" for n in range(400)]
     (tmp_path / "offers.csv").write_text("\n".join(lines))
