@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import urlencode
 
 from bridge.prefect_api.run_queries import RunQuery
@@ -72,7 +73,7 @@ class RunFilter:
         """Whether anything but the time is asked for."""
         return any((self.state, self.deployment, self.use_case, self.name, self.tag, self.parameter))
 
-    def address(self, page: int | None = None, **other: str) -> str:
+    def address(self, page: int | None = None, **other: Any) -> str:
         """The query of the same list, of another page of it, or with something else in its form."""
         changed = replace(self, **other) if page is None else replace(self, page=page)
         named = {name: getattr(changed, name) for name in self.__slots__}

@@ -86,7 +86,7 @@ async def see_runs_with_parameter(
     return await reader.see(
         ("searched", parameter, *_key_of(query, span, page)),
         lambda: find_runs(
-            query, parameter, page, lambda run: redacted(run.parameters, schemas.get(run.deployment_id, {}))
+            query, parameter, page, lambda run: redacted(run.parameters, schemas.get(run.deployment_id or "", {}))
         ),
         fresh_seconds=SEARCH_SECONDS,
     )

@@ -60,11 +60,9 @@ async def overview(request: Request, reader: ReaderDep, viewer: ViewerDep) -> HT
         see_live_runs(reader, ids, patience),
         workers_of(reader, [record for name, record in known.items() if name.partition("/")[2] in cases], patience),
     )
+    lists: dict[str, Seen[Any]] = {**last, "": failed, "live": live}
     shown = await asyncio.to_thread(
-        lambda: {
-            key: [run for run in seen.value or () if _may_see(viewer, known, run)]
-            for key, seen in {**last, "": failed, "live": live}.items()
-        }
+        lambda: {key: [run for run in seen.value or () if _may_see(viewer, known, run)] for key, seen in lists.items()}
     )
     stuck = await find_stuck(reader, shown["live"], known, now, patience)
     views = {key: [run_view(run, name_of(known, run), now) for run in runs] for key, runs in shown.items()}

@@ -35,7 +35,7 @@ async def whole_log(flow_run_id: UUID, reader: ReaderDep, viewer: ViewerDep) -> 
     run, deployments, tasks = await asyncio.gather(
         see_run(reader, key), see_deployments(reader), see_task_runs(reader, key)
     )
-    found = run.value or await reader.read(wire.read_flow_run(key))
+    found = run.value if run.value is not None else await reader.read(wire.read_flow_run(key))
     name = name_of(deployments.value, found)
     await asyncio.to_thread(viewer.require, "see", viewer.dags_of(name, found))
     first = await reader.read(wire.read_logs(key))  # before the answer begins: what goes wrong here is told by a page
