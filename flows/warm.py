@@ -1,12 +1,12 @@
 """What takes the flows and their tasks long to import, imported: a process that has this begins a flow run at once.
 
 Owns the list. Flows import what a task needs when it begins, so that a process that needs little starts fast;
-`flows.serving` forks its flow runs from one that has it all.
+`flows.serving` forks its flow runs from one that has it all. Evidently is left to the monitoring, which alone needs it:
+it is a fifth of the memory.
 """
 
 # ruff: noqa: F401 - nothing here is used
 import datasketch
-import evidently.metrics
 import jinja2
 import matplotlib.backends.backend_agg
 import mlflow.sklearn
@@ -20,7 +20,6 @@ import skops.io
 
 import flows.adapters.datasets
 import flows.adapters.drift_chart
-import flows.adapters.drift_report
 import flows.adapters.model_card
 import flows.adapters.prefect_internals
 import flows.core.evidence

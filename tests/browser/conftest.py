@@ -182,7 +182,8 @@ def _stack(home: Path) -> Stack:
 
 
 def _exports(path: Path) -> dict[str, str]:
-    return dict(word.split("=", 1) for word in shlex.split(path.read_text()) if word != "export")
+    exports = dict(word.split("=", 1) for word in shlex.split(path.read_text()) if "=" in word)
+    return {name: value for name, value in exports.items() if name != "PATH"}
 
 
 def _viewer_token(secret: str) -> str:

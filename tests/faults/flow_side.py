@@ -6,6 +6,7 @@ state, and a run that is being cancelled is ended as cancelled. What it did is w
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -189,7 +190,8 @@ class FlowSide:
         line = {"flow_run_id": flow_run_id, "name": "prefect.flow_runs", "level": level, "message": message}
         shown = self.clock.shown(datetime.now(UTC)).isoformat()
         self._ask("POST", "/logs/", [{**line, "timestamp": shown}])
-        self.said.setdefault(flow_run_id, []).append(message)
+        if level >= logging.INFO:  # Airflow's own level, below which it writes nothing
+            self.said.setdefault(flow_run_id, []).append(message)
 
     def _put(self, flow_run_id: str, state_type: str, name: str, *, force: bool = False) -> None:
         body = {"state": {"type": state_type, "name": name}, "force": force}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any, Literal
 
 from bridge.contracts import SKIPPED_STATE_NAME
@@ -152,7 +152,9 @@ def _orphans(task: TaskHistory, runs: Sequence[RunHistory]) -> Iterator[Finding]
 def _cancellations(task: TaskHistory, runs: Sequence[RunHistory]) -> Iterator[Finding]:
     if task.set_by_hand or task.asked_afresh_at or task.has_deadlines:
         return
-    for run in runs:
+    for run, later in zip_longest(runs, runs[1:]):
+        if later is not None and _asks_for_another(task, run, later):
+            continue  # the DAG names another deployment by now: the run of the old one is nobody's
         if run.was_cancelled and run.id not in task.cancelled_elsewhere:
             yield Finding("wrong verdicts", f"{run.id} was cancelled, and nobody had asked for that")
 
@@ -192,7 +194,8 @@ def _success(task: TaskHistory, last: RunHistory) -> Iterator[Finding]:
 
 def _failure(task: TaskHistory, last: RunHistory | None) -> Iterator[Finding]:
     if last is None:
-        yield Finding("wrong verdicts", f"the task failed without any run: {task.error}")
+        if not task.may_not_start:  # a run that has not begun goes with its deployment
+            yield Finding("wrong verdicts", f"the task failed without any run: {task.error}")
     elif last.state_type == "COMPLETED":
         if last.holds == "yes":
             yield Finding("wrong verdicts", f"the task failed, but its run {last.id} completed: {task.error}")

@@ -35,7 +35,7 @@ def tell(flow, flow_run, state):
 def sleeper(folder: str, seconds: float = 0) -> None:
     told = {
         "pid": os.getpid(),
-        "warm": sorted({"evidently", "mlflow", "skops.io"} & set(sys.modules)),
+        "warm": sorted({"mlflow", "sklearn", "skops.io"} & set(sys.modules)),
         "run": os.environ["PREFECT__FLOW_RUN_ID"],
     }
     Path(folder, "begun.part").write_text(json.dumps(told))
@@ -174,7 +174,7 @@ def test_runs_begin_warm_each_in_a_process_of_its_own_and_their_log_reaches_pref
 
     told = [begun(folder) for _, folder in runs]
     assert [prefect.ended(run)["state_type"] for run, _ in runs] == ["COMPLETED", "COMPLETED"]
-    assert [each["warm"] for each in told] == [["evidently", "mlflow", "skops.io"]] * 2
+    assert [each["warm"] for each in told] == [["mlflow", "sklearn", "skops.io"]] * 2
     assert [each["run"] for each in told] == [run for run, _ in runs]
     assert len({serving.pid, *(each["pid"] for each in told)}) == 3
     for run, _ in runs:
