@@ -22,7 +22,7 @@ SIZE = {"width": 1440, "height": 860}
 def main(home: Path) -> None:
     """Write the pictures beside this file."""
     state = json.loads((home / "stack.json").read_text())
-    password = json.loads((home / "identity.json").read_text())["admin_password"]
+    identity = json.loads((home / "identity.json").read_text())
     airflow, prefect = (f"http://127.0.0.1:{state['ports'][name]}" for name in ("AIRFLOW_PORT", "PREFECT_PORT"))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -30,10 +30,11 @@ def main(home: Path) -> None:
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
         page = browser.new_page(viewport=SIZE)
-        log_in(page, airflow, password)
+        log_in(page, airflow, identity["admin_password"])
         run = last_run(page, airflow)
         take(page, f"{airflow}/dags/{DAG}/runs/{run}", "weekly-run.png")
         take(page, f"{airflow}/dags/{DAG}/runs/{run}/tasks/train/details", "bridge-task.png")
+        show_secret(page, prefect, f"prefect:{identity['prefect_password']}")
         take(page, f"{prefect}/runs", "prefect-runs.png")
         browser.close()
 
@@ -45,6 +46,14 @@ def log_in(page: Page, airflow: str, password: str) -> None:
     page.fill("input[name=password]", password)
     page.click("button[type=submit]")
     page.wait_for_url(lambda url: "/auth/" not in url)
+
+
+def show_secret(page: Page, prefect: str, secret: str) -> None:
+    """On Prefect's page that asks for it."""
+    page.goto(prefect)
+    page.fill("input[type=password]", secret)
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda url: "/login" not in url)
 
 
 def last_run(page: Page, airflow: str) -> str:

@@ -158,7 +158,7 @@ def test_times_are_in_the_viewers_zone(open_page: Open) -> None:
 
 def test_a_dialog_is_left_by_the_keyboard_and_gives_the_focus_back(open_page: Open) -> None:
     page = open_page("promotion/products")
-    button = page.get_by_role("button", name="Roll back …").first
+    button = page.get_by_role("button", name="Promote …").first
     button.focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("dialog")).to_be_visible()
