@@ -6,6 +6,7 @@ Owns words and exit codes alone; everything else is called.
 from __future__ import annotations
 
 import getpass
+import os
 import sys
 from collections.abc import Iterator
 from datetime import datetime
@@ -20,7 +21,7 @@ from rich.text import Text
 from sqlalchemy import func, select
 
 from bridge.plain_text import as_line, as_lines
-from factory import ledger, simulation, sources
+from factory import ledger, shown_settings, simulation, sources, use_cases
 from factory.catalogue import labels, open_catalogue, products
 from factory.catalogue import sources as sources_table
 from factory.checking import check_week
@@ -32,14 +33,24 @@ from factory.delimited import Dialect
 from factory.errors import FactoryError, WeekUnknown
 from factory.loading import load
 from factory.settings import SettingsError, read_settings
+from factory.use_cases import own
 from factory.weeks import start_of
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The data side of the model factory.")
 loading = typer.Typer(no_args_is_help=True, help="Append products and labels to the catalogue.")
 app.add_typer(loading, name="load")
+app.command("settings")(shown_settings.show)
 
 UseCaseOption = Annotated[str, typer.Option("--use-case", help="Whose weeks.")]
 AppendOption = Annotated[bool, typer.Option("--append", help="Add to the products of another source.")]
+
+
+@app.callback()
+def prepare(settings: shown_settings.FileOption = None) -> None:
+    """The data side of the model factory."""
+    if settings is not None:
+        os.environ[own.VARIABLE] = str(settings.absolute())
+    use_cases.current()  # a file that cannot be used ends every command, before it does anything
 
 
 @loading.command("sample")

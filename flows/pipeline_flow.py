@@ -29,7 +29,8 @@ from factory.contracts import (
     TrainingResult,
     WeekNumber,
 )
-from factory.settings import Settings, read_settings
+from factory.settings import Settings, SettingsError, read_settings
+from factory.use_cases.own import settings_file
 from flows.adapters.announcement import announce_failure, announce_result
 from flows.adapters.publication import flow_run_url, publish
 from flows.adapters.retries import NETWORK
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     from flows.adapters.training_record import Training
     from flows.core.leakage import NearDuplicates
 
+GATES_FLOOR = 0.75
+"""As a threshold it stands for the floor of the use case's gate, whatever that is set to."""
+
 
 @flow(
     name="training-pipeline",
@@ -60,7 +64,7 @@ def training_pipeline(
     week_number: WeekNumber | None = None,
     max_features: AtLeastOne | None = None,
     C: Positive | None = None,  # noqa: N803 - scikit-learn's name, known to users
-    auto_promote_threshold: Share | None = 0.75,
+    auto_promote_threshold: Share | None = GATES_FLOOR,
     use_case: str = "products",
     dataset: DatasetRef | None = None,
     week: WeekNumber | None = None,
@@ -79,15 +83,17 @@ def training_pipeline(
         max_features: So many terms, in a logistic regression that is trained without comparing candidates.
         C: Inverse strength of regularisation, in a logistic regression that is trained without comparing candidates.
         auto_promote_threshold: Weighted F1 (0 to 1) from which the promotion is decided at once; null leaves it open.
+            The default stands for the floor of the use case's gate.
         use_case: Whose weeks and models.
         dataset: A snapshot as the weekly DAG hands it over, in the store; it comes before all others.
         week: A short name of week_number.
-        candidates: The candidates to compare; all when none are named.
+        candidates: The candidates to compare; those of the use case when none are named.
         search_trials: So many other settings of the best candidate are tried.
         search_seconds: The search ends after so many seconds.
     """
     settings = read_settings()
     log = get_run_logger()
+    entrants = find_entrants(use_case, candidates)
     chosen = dataset or find_dataset(settings, use_case, chosen_week(week_number, week), dataset_run_id)
     log.info("training on %s week %d: %d rows, %d to train on", use_case, chosen.week, chosen.rows, chosen.train_rows)
     sides = read_sides(settings, chosen)
@@ -99,7 +105,7 @@ def training_pipeline(
     if fixed:
         choice = Choice(declared.recipe(max_features, C))
     else:
-        choice = choose_candidate(sides.train, declared.find(candidates), search_trials, search_seconds)
+        choice = choose_candidate(sides.train, entrants, search_trials, search_seconds)
     near = near_duplicates.result()
     training = fit_challenger(use_case, chosen, sides, choice, fixed, near, flow_run_url(settings.prefect_ui_url))
     logged = log_training(settings, training)
@@ -109,7 +115,8 @@ def training_pipeline(
     if auto_promote_threshold is not None:
         from flows.promotion import promotion
 
-        decision = promotion(use_case=use_case, model_version=version, threshold=auto_promote_threshold)
+        threshold = None if auto_promote_threshold == GATES_FLOOR else auto_promote_threshold
+        decision = promotion(use_case=use_case, model_version=version, threshold=threshold)
         promoted, reason, card_url = decision["promoted"], decision["reason"], decision["card_url"]
     result = TrainingResult(
         run_id=logged.run_id,
@@ -129,6 +136,20 @@ def training_pipeline(
         card_url=card_url,
     )
     return publish(result)
+
+
+def find_entrants(use_case: str, named: list[str] | None) -> tuple[Candidate, ...]:
+    """The candidates that are compared: those named, else those of the use case, else all.
+
+    Raises ValueError naming those that exist, and SettingsError where the use case names another.
+    """
+    if named is not None:
+        return declared.find(named)
+    own = use_cases.get(use_case).candidates
+    try:
+        return declared.find(list(own) or None)
+    except ValueError as error:
+        raise SettingsError(f"{use_case}.candidates in {settings_file() or 'the use case'}: {error}") from error
 
 
 def choose_candidate(

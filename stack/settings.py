@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bridge.switches import read_switch
+from factory import use_cases
 from factory.settings import SettingsError, read_settings
+from factory.use_cases import own
 from stack.clean import DEFAULT_HOME, MARK, read_home
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -28,6 +30,7 @@ _PASSED = re.compile(
 )
 _FACTORY = re.compile(
     r"DRIFT_THRESHOLD|MIN_SAMPLES_FOR_DRIFT|RETRAIN_COOLDOWN_DAYS|INFERENCE_LOG_PATH|DATA_ROOTS|PROMOTION_APPROVAL"
+    r"|USE_CASE_SETTINGS"
     r"|WEEK_(FIRST_SHARE|WEEKLY_SHARE|TEST_SHARE|SEED)|MONITOR_SCHEDULE_ACTIVE"
 )
 
@@ -221,8 +224,11 @@ def _factory(environ: Mapping[str, str]) -> dict[str, str]:
     """The factory's settings of this shell, looked at now: the services would meet a wrong one minutes later."""
     given = {name: value for name, value in environ.items() if value and _FACTORY.fullmatch(name)}
     switch("MONITOR_SCHEDULE_ACTIVE", given)
+    if path := own.settings_file(given):
+        given[own.VARIABLE] = str(path)  # the services run in other folders
     try:
         read_settings(given)
+        use_cases.current(given)
     except SettingsError as error:
         raise StackError(str(error)) from error
     return given

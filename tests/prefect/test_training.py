@@ -223,3 +223,16 @@ def test_an_altered_snapshot_is_refused_at_once(home: Home, prefect: Prefect) ->
     run = prefect.last_run("training-pipeline")
     tasks = prefect.post("task_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})
     assert [task["run_count"] for task in tasks if task["state_type"] == "FAILED"] in ([1], [])
+
+
+def test_the_gates_floor_of_a_file_decides_what_a_training_promotes(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "my.toml"
+    path.write_text("[products.gate]\nfloor = 0.999\n")
+    monkeypatch.setenv("USE_CASE_SETTINGS", str(path))
+
+    refused = training_pipeline(week=1, max_features=800)
+
+    assert not refused["promoted"]
+    assert "below the floor 0.9990" in refused["reason"]

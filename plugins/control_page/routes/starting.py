@@ -134,7 +134,7 @@ def signature(
     if contract is None or not contract.people:
         return {}
     taken = {"use_case": contracts.PromotionParams.model_fields["use_case"].default, **record.parameters, **parameters}
-    gate = next((each.gate for each in use_cases.ALL if each.name == taken["use_case"]), None)
+    gate = next((each.gate for each in use_cases.current() if each.name == taken["use_case"]), None)
     given: dict[str, object] = dict.fromkeys(contract.people & record.parameters.keys())
     given["requested_by"] = user_name
     moves_title = not (taken.get("rollback") or taken.get("rehearsal"))

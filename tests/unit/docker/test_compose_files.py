@@ -137,6 +137,17 @@ def test_both_sides_read_the_same_factory_settings_and_every_one_can_be_set() ->
         assert file["x-factory"].items() <= file["services"][service]["environment"].items()
 
 
+def test_every_service_that_reads_own_settings_of_use_cases_has_the_file(compose: dict[str, Any]) -> None:
+    path = compose["x-factory"]["USE_CASE_SETTINGS"]
+    default = re.fullmatch(r"\$\{USE_CASE_SETTINGS:-(.*)\}", compose["configs"]["use-cases"]["file"])
+    assert default
+    assert tomllib.loads((CHECKOUT / default[1]).read_text()) == {}
+    readers = [name for name, service in services(compose) if "USE_CASE_SETTINGS" in service.get("environment", {})]
+    assert readers
+    for name in readers:
+        assert compose["services"][name]["configs"] == [{"source": "use-cases", "target": path}], name
+
+
 def test_telemetry_is_off_in_every_service_of_ours(compose: dict[str, Any]) -> None:
     for name, service in services(compose):
         if service["image"].startswith("model-factory/"):

@@ -107,7 +107,7 @@ def test_a_module_imports_what_it_needs_opens_nothing_and_reads_no_setting(modul
     assert packages(found) & HEAVY == heavy
     assert found["opened"] == []
     ours = ("PREFECT", "AIRFLOW", "MLFLOW", "DATABASE", "POSTGRES", "DISCORD", "SNAPSHOT", "WEEK", "DRIFT", "INFERENCE")
-    ours += ("DATA_ROOTS", "NOTIFY")
+    ours += ("DATA_ROOTS", "NOTIFY", "USE_CASE")
     assert [name for name in found["read"] if name.startswith(ours)] == []
 
 

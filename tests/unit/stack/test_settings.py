@@ -78,6 +78,18 @@ def test_the_factorys_settings_are_passed_on():
     assert read_stack_settings(given).factory == given
 
 
+def test_own_settings_of_use_cases_are_passed_by_a_path_that_holds_in_every_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.toml").write_text("[products]\nmin_class_rows = 5\n")
+
+    assert read_stack_settings({"USE_CASE_SETTINGS": "mine.toml"}).factory == {
+        "USE_CASE_SETTINGS": str(tmp_path / "mine.toml")
+    }
+    Path("mine.toml").write_text("[products]\nmin_class_rows = 0\n")
+    with pytest.raises(StackError, match=r"mine\.toml(.|\n)*min_class_rows = 0"):
+        read_stack_settings({"USE_CASE_SETTINGS": "mine.toml"})
+
+
 def test_two_services_on_one_port_are_refused():
     with pytest.raises(StackError, match="share a port"):
         read_stack_settings({"AIRFLOW_PORT": "4200"})
