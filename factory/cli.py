@@ -27,14 +27,14 @@ from factory.catalogue import sources as sources_table
 from factory.checking import check_week
 from factory.corrections import change, merge_class, read_corrections, remove
 from factory.corrections import relabel as set_label
-from factory.cutting import cut_week
+from factory.cutting import cut_week, joining_moment
 from factory.decisions import read_decisions
 from factory.delimited import Dialect
 from factory.errors import FactoryError, WeekUnknown
 from factory.loading import load
 from factory.settings import SettingsError, read_settings
 from factory.use_cases import own
-from factory.weeks import start_of
+from factory.weeks import start_of, week_of
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The data side of the model factory.")
 loading = typer.Typer(no_args_is_help=True, help="Append products and labels to the catalogue.")
@@ -56,7 +56,7 @@ def prepare(settings: shown_settings.FileOption = None) -> None:
 @loading.command("sample")
 def load_sample(append: AppendOption = False) -> None:
     """5,612 real goods descriptions in 21 sections, shipped with the installation."""
-    _load(sources.read_sample(), "the sample", append=append)
+    _load(sources.read_sample(), "the sample", append=append, stock=True)
 
 
 @loading.command("rakuten")
@@ -84,17 +84,21 @@ def load_file(
     null: Annotated[
         list[str] | None, typer.Option(help=f"Spelling of a missing value, in place of {', '.join(sources.NULLS[1:])}.")
     ] = None,
+    created_at: Annotated[
+        str | None, typer.Option(help="Column of the day or moment (ISO 8601) at which a product was created.")
+    ] = None,
     source: Annotated[str | None, typer.Option(help="Name of the source; else the file's whole path.")] = None,
     append: AppendOption = False,
 ) -> None:
     """Any delimited text file (CSV, TSV; also gzip, bzip2, xz, zstd or zip) or Parquet file; nothing is repaired."""
     names = tuple(name.strip() for name in columns.split(",")) if columns else None
     mapping = sources.ColumnMapping(
-        id_column, text_column, label_column, group, description, names, headerless=no_header
+        id_column, text_column, label_column, group, description, names, no_header, created_at
     )
     dialect = Dialect(_sign(separator, "--separator"), encoding, _sign(quote or None, "--quote") or "", line_breaks)
     nulls = sources.NULLS if null is None else tuple(null)
-    _load(sources.read_file(path, mapping, dialect, nulls, typer.echo), source or str(path.resolve()), append=append)
+    batches = sources.read_file(path, mapping, dialect, nulls, typer.echo)
+    _load(batches, source or str(path.resolve()), append=append, dated=created_at is not None)
 
 
 @loading.command("simulated")
@@ -111,7 +115,8 @@ def load_simulated(
     """Products that are simulated, not real: Rakuten's class counts, French-like texts, drift on demand."""
     plan = read_settings().weeks
     drawn = simulation.Simulation(rows, seed, drift_week, drift, turnover, plan)
-    _load(simulation.simulate(drawn, first_week=first_week, last_week=last_week), drawn.source, append=append)
+    batches = simulation.simulate(drawn, first_week=first_week, last_week=last_week)
+    _load(batches, drawn.source, append=append, stock=True)
 
 
 @app.command()
@@ -245,11 +250,18 @@ def main() -> None:
         sys.exit(1)
 
 
-def _load(batches: Iterator[pd.DataFrame], source: str, *, append: bool) -> None:
+def _load(
+    batches: Iterator[pd.DataFrame], source: str, *, append: bool, stock: bool = False, dated: bool = False
+) -> None:
+    """`stock` counts as there from the epoch, whenever it is loaded; `dated` batches say themselves since when."""
     settings = read_settings()
     engine = open_catalogue(settings.database_url)
-    loaded = load(engine, batches, source=source, created_at=settings.weeks.epoch, append=append)
+    epoch = settings.weeks.epoch
+    moment = epoch if stock else joining_moment(settings)
+    loaded = load(engine, batches, source=source, created_at=moment, append=append)
     typer.echo(f"{as_line(source)}: {loaded.new:,} products loaded, {loaded.known:,} were there already")
+    if loaded.new and moment > epoch and not dated:
+        typer.echo(f"the new ones belong to week {week_of(moment, epoch)}, the first after the last one cut")
 
 
 def _sign(given: str | None, option: str) -> str | None:

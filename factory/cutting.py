@@ -33,7 +33,7 @@ from factory.loading import CATALOGUE_LOCK
 from factory.rows import Take, read_products
 from factory.settings import Settings, WeekPlan
 from factory.snapshots import is_there, writing
-from factory.weeks import aware, on_test_side, share_of, threshold, week_of
+from factory.weeks import aware, on_test_side, share_of, start_of, threshold, week_of
 
 TEST_VERSION = "v1"
 SIDES = ("train", "held_out", "test")
@@ -114,6 +114,17 @@ def last_cut_week(settings: Settings, use_case: str) -> int | None:
     return max((entry.week for entry in entries if entry.dataset is not None), default=None)
 
 
+def joining_moment(settings: Settings) -> datetime:
+    """When products that are loaded now join: with the week after the last that any use case cut, at its beginning.
+
+    The epoch before the first cut: they are of the first stock. The computer's clock is not asked: weeks may be cut
+    ahead of it or long after. Raises CatalogueUnreachable.
+    """
+    with open_catalogue(settings.database_url).connect() as connection:
+        last = ledger.highest_week_cut(connection)
+    return start_of(1 if last is None else last + 1, settings.weeks.epoch)
+
+
 def _cut(
     connection: Connection, settings: Settings, use_case: str, as_of: datetime, week: int, revision: int
 ) -> DatasetRef:
@@ -157,14 +168,11 @@ class _WeekRows:
     """Products whose label was there once and is not now: the checks must see them."""
 
     def read(self, connection: Connection, take: Take) -> None:
-        limit, seed = threshold(self.plan, self.week), self.plan.seed
         frozen = frozen_keys(self.test)
         self._lost = frozenset(connection.scalars(select(labels.c.productid).where(labels.c.prdtypecode.is_(None))))
 
         def pass_on(batch: pa.RecordBatch) -> None:
-            if limit < 1:  # else the week holds every product, and no share has to be worked out
-                ids = batch.column("productid").to_pylist()
-                batch = batch.filter(pa.array([share_of(name, seed) < limit for name in ids]))
+            batch = self._of_this_week(batch)
             if batch.num_rows:
                 take(self._finished(batch, frozen, tested, known))
 
@@ -175,6 +183,16 @@ class _WeekRows:
                 f"no product of the catalogue falls into week {self.week} as of {self.as_of:%Y-%m-%d %H:%M} UTC: "
                 "look at `python -m factory show`, or cut as of a later moment"
             )
+
+    def _of_this_week(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The first stock enters by its share, what was created after the epoch whole, in its week."""
+        created, limit = batch.column("created_at"), threshold(self.plan, self.week)
+        inside = np.array(pc.less(created, start_of(self.week + 1, self.plan.epoch)))
+        if limit < 1:  # else the week holds the whole stock, and no share has to be worked out
+            stock = np.array(pc.less_equal(created, aware(self.plan.epoch)))
+            ids = batch.column("productid").filter(pa.array(stock)).to_pylist()
+            inside[stock] = [share_of(name, self.plan.seed) < limit for name in ids]
+        return batch if inside.all() else batch.filter(pa.array(inside))
 
     def _finished(self, batch: pa.RecordBatch, frozen: Frozen, tested: SortedIds, known: SortedIds) -> pa.RecordBatch:
         ids = batch.column("productid")

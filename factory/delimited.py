@@ -57,7 +57,8 @@ def read_delimited(
     headerless: bool = False,
     told: Callable[[str], None] = lambda _: None,
 ) -> Iterator[pd.DataFrame]:
-    """Batches of at most `batch_rows` records, columns as the header names them, or `names`, or c0, c1, ….
+    """Batches of at most `batch_rows` records, columns as the header names them, or `names`, or c0, c1, …. A batch's
+    index holds the lines on which its records begin.
 
     `wanted` are the columns that the reader needs, by which a header's separator is known; the first of them names the
     record. `told` is given one line about the file once it has been read. Raises SourceUnreadable.
@@ -130,9 +131,14 @@ class _Lines:
         return line
 
     @property
+    def begun(self) -> int:
+        """The line on which the record begins that was read last."""
+        return self.number - len(self.since) + 1
+
+    @property
     def place(self) -> str:
-        """Where the record begins that was read last."""
-        return f"{self._path}, line {self.number - len(self.since) + 1}"
+        """That line and its file."""
+        return f"{self._path}, line {self.begun}"
 
     def _decoded(self) -> Iterator[str]:
         encoding, number = self.encoding, 0
@@ -206,6 +212,7 @@ class _Table:
         self._separator, self._dialect = separator, dialect
         self._key = self._columns.index(key) if key in self._columns else 0
         self.rows: list[list[str]] = []
+        self._numbers: list[int] = []
         self.taken = 0
         self.broken_lines = 0
 
@@ -223,12 +230,14 @@ class _Table:
         if len(self._lines.since) > 1:
             self._look_within(record)
         self.rows.append(record)
+        self._numbers.append(self._lines.begun)
         self.taken += 1
 
     def batch(self) -> pd.DataFrame:
         """What was taken since the last batch."""
         rows, self.rows = self.rows, []
-        return pd.DataFrame(rows, columns=self._columns, dtype=object)
+        numbers, self._numbers = self._numbers, []
+        return pd.DataFrame(rows, index=numbers, columns=self._columns, dtype=object)
 
     def _look_within(self, record: list[str]) -> None:
         """A quoted field holds line breaks: it may have swallowed records between two stray quotes."""
@@ -238,7 +247,7 @@ class _Table:
         for distance, line in enumerate(self._lines.since[1:], start=1):
             fields = line.rstrip("\r\n").split(self._separator)
             if len(fields) == len(self._columns) and _shape(fields[self._key]) == _shape(record[self._key]):
-                number = self._lines.number - len(self._lines.since) + 1 + distance
+                number = self._lines.begun + distance
                 raise SourceUnreadable(
                     f"{self._lines.place}: a quoted field goes on to line {number}, which looks like a row of its own: "
                     f"{shown(line)}. Remove the stray quote, or say that fields hold such lines: --line-breaks"

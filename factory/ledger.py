@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import Connection, RowMapping, func, select, update
 
 from factory import stored
 from factory.catalogue import data_loads, upsert
@@ -48,6 +48,12 @@ def read_entries(connection: Connection, use_case: str, week: int | None = None)
         query = query.where(data_loads.c.week == week)
     entries = [_entry(row) for row in connection.execute(query).mappings()]
     return sorted(entries, key=lambda entry: (entry.week, entry.revision))
+
+
+def highest_week_cut(connection: Connection) -> int | None:
+    """The highest week that any use case ever cut, whatever the checks said of it; None when there is none."""
+    highest: int | None = connection.scalar(select(func.max(data_loads.c.week)).where(data_loads.c.status != "running"))
+    return highest
 
 
 def newest(entries: Sequence[Entry], *statuses: Status) -> DatasetRef | None:

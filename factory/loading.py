@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 from sqlalchemy import Connection, Engine, select
 
@@ -25,6 +26,7 @@ from factory.text import CLEANING
 CATALOGUE_LOCK = "catalogue"
 """Held while products come in or a week is cut: no week holds half a load."""
 _LOADED = pa.schema([(name, pa.string()) for name in COLUMNS])
+_MOMENT = pa.timestamp("us", tz="UTC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ def load(
     """The batches' products appended, all or none; one that is already there is left as it is and counted.
 
     `source` names where they come from: a catalogue takes more of its own source, another's only with `append`.
+    `created_at` holds for batches that have no such column. When a product was created makes no other product of it.
     Raises ForeignProducts, ProductConflict when one id stands for two different products, SourceUnreadable.
     """
     new = known = 0
@@ -82,14 +85,13 @@ def _any_product(connection: Connection) -> bool:
 
 def _sorted_out(connection: Connection, batch: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     """The batch's rows that are new, and the number of those that are there already."""
-    batch = batch[list(COLUMNS)]
     standing = _standing(connection, batch["productid"].tolist())
     if not standing and batch["productid"].is_unique:
         return batch, 0
     there = _existing(connection, standing)
     fresh: list[int] = []
     conflicts: list[str] = []
-    for place, row in enumerate(batch.to_dict("records")):
+    for place, row in enumerate(batch[list(COLUMNS)].to_dict("records")):
         seen = there.get(row["productid"])
         if seen is None:
             there[row["productid"]] = row
@@ -129,17 +131,17 @@ def _insert(connection: Connection, batch: pd.DataFrame, created_at: datetime) -
     keys = text_keys(rows.column("designation").to_pylist(), rows.column("description").to_pylist())
     cleaning = pa.array([CLEANING] * rows.num_rows)
     rows = rows.append_column("text_key", pa.array(keys)).append_column("text_cleaning", cleaning)
+    moments = batch["created_at"] if "created_at" in batch else [created_at] * len(batch)
+    rows = rows.append_column("created_at", pa.array(moments, _MOMENT))
     of_product = rows.select([*(column.name for column in products.columns if column.name in rows.schema.names)])
     write = _copy if connection.dialect.name == "postgresql" else _insert_many
-    write(connection, products.name, of_product, {"created_at": created_at})
+    write(connection, products.name, of_product)
     labelled = rows.filter(rows.column("prdtypecode").is_valid())
-    write(connection, labels.name, labelled.select([column.name for column in labels.columns]), {})
+    write(connection, labels.name, labelled.select([column.name for column in labels.columns]))
 
 
-def _copy(connection: Connection, table: str, rows: pa.RecordBatch, same: dict[str, datetime]) -> None:
+def _copy(connection: Connection, table: str, rows: pa.RecordBatch) -> None:
     """PostgreSQL's COPY: ten times as fast as INSERT."""
-    for name, moment in same.items():
-        rows = rows.append_column(name, pa.array([moment.isoformat()] * rows.num_rows))
     content = io.BytesIO()
     arrow_csv.write_csv(rows, content, arrow_csv.WriteOptions(include_header=False))
     content.seek(0)
@@ -147,11 +149,9 @@ def _copy(connection: Connection, table: str, rows: pa.RecordBatch, same: dict[s
     cursor.copy_expert(f"COPY {table} ({', '.join(rows.schema.names)}) FROM STDIN (FORMAT csv)", content)
 
 
-def _insert_many(connection: Connection, table: str, rows: pa.RecordBatch, same: dict[str, datetime]) -> None:
-    """SQLite's driver, which takes plain tuples."""
-    fixed = [moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds") for moment in same.values()]
-    names = [*rows.schema.names, *same]
+def _insert_many(connection: Connection, table: str, rows: pa.RecordBatch) -> None:
+    """SQLite's driver, which takes plain tuples; moments as text, in UTC and without a zone."""
+    names = rows.schema.names
     statement = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
-    columns = [column.to_pylist() for column in rows.columns]
-    values = zip(*columns, *([value] * rows.num_rows for value in fixed), strict=True)
-    connection.exec_driver_sql(statement, list(values))
+    plain = (pc.strftime(each, "%Y-%m-%d %H:%M:%S") if each.type == _MOMENT else each for each in rows.columns)
+    connection.exec_driver_sql(statement, list(zip(*(each.to_pylist() for each in plain), strict=True)))

@@ -1,6 +1,7 @@
 """Readers of products and their labels: the sample, Rakuten's files, any CSV or Parquet file.
 
-Each gives batches, DataFrames with the columns COLUMNS, every value text or None; memory is bounded by the batch.
+Each gives batches, DataFrames with the columns COLUMNS, every value text or None; memory is bounded by the batch. One
+that says when its products were created adds `created_at`, moments in UTC.
 Knows nothing of the catalogue, nor of how files are written (`factory.delimited`).
 """
 
@@ -15,6 +16,7 @@ import pandas as pd
 
 from factory.delimited import Dialect, read_delimited
 from factory.errors import SourceUnreadable
+from factory.moments import MomentColumn
 
 COLUMNS = ("productid", "designation", "description", "imageid", "group_id", "prdtypecode")
 BATCH_ROWS = 5_000
@@ -31,7 +33,7 @@ def _to_nobody(line: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ColumnMapping:
-    """Which of a file's columns are the product's id, text and label; group and description may be missing.
+    """Which of a file's columns are the product's id, text and label; group, description and moment may be missing.
 
     `columns` names the columns of a file without header; `headerless` alone names them c0, c1, …
     """
@@ -43,6 +45,7 @@ class ColumnMapping:
     description: str | None = None
     columns: tuple[str, ...] | None = None
     headerless: bool = False
+    created_at: str | None = None
 
     def by_column(self) -> dict[str, str]:
         """The file's column for each of the catalogue's columns that it fills."""
@@ -52,6 +55,7 @@ class ColumnMapping:
             "prdtypecode": self.label,
             "group_id": self.group,
             "description": self.description,
+            "created_at": self.created_at,
         }
         return {ours: theirs for ours, theirs in pairs.items() if theirs}
 
@@ -103,14 +107,15 @@ def read_file(
     """The products of a delimited text file (plain or compressed) or of a Parquet file (*.parquet, *.pq).
 
     A product may have no label. `told` is given what was guessed of the file and what was taken for missing. Raises
-    SourceUnreadable when the file is missing, lacks a mapped column, holds what a parser would have to repair, or a
-    product without id or text.
+    SourceUnreadable when the file is missing, lacks a mapped column, holds what a parser would have to repair, a
+    product without id or text, or a moment that is none.
     """
     if not path.is_file():
         raise SourceUnreadable(f"{path}: there is no such file")
     wanted = mapping.by_column()
     columns = list(wanted.values())
-    if path.suffix.lower() in (".parquet", ".pq"):
+    in_parquet = path.suffix.lower() in (".parquet", ".pq")
+    if in_parquet:
         chunks = _parquet_chunks(path, columns)
     else:
         chunks = read_delimited(
@@ -123,17 +128,23 @@ def read_file(
             told=told,
         )
     check = _Check(str(path), nulls=nulls, required=("productid", "designation"))
+    moments = (
+        MomentColumn(str(path), mapping.created_at, "row" if in_parquet else "line") if mapping.created_at else None
+    )
     for chunk in chunks:
         _require(chunk, columns, path)
-        yield check(pd.DataFrame({ours: chunk[theirs] for ours, theirs in wanted.items()}, dtype=object))
-    for line in check.account(wanted):
-        told(line)
+        batch = check(pd.DataFrame({ours: chunk[theirs] for ours, theirs in wanted.items()}, dtype=object))
+        yield batch.assign(created_at=moments.read(chunk[moments.name], chunk.index)) if moments else batch
+    for line in (*check.account(wanted), moments.account() if moments else None):
+        if line:
+            told(line)
 
 
 def _parquet_chunks(path: Path, columns: list[str]) -> Iterator[pd.DataFrame]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    first = 1
     try:
         with pq.ParquetFile(path) as file:
             present = [name for name in columns if name in file.schema_arrow.names]
@@ -141,7 +152,9 @@ def _parquet_chunks(path: Path, columns: list[str]) -> Iterator[pd.DataFrame]:
                 yield pd.DataFrame(columns=file.schema_arrow.names)
             for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=present):
                 cast = [column.cast(pa.string()).to_pylist() for column in batch.columns]
-                yield pd.DataFrame(dict(zip(batch.schema.names, cast, strict=True)), dtype=object)
+                numbers = range(first, first + batch.num_rows)
+                first = numbers.stop
+                yield pd.DataFrame(dict(zip(batch.schema.names, cast, strict=True)), index=numbers, dtype=object)
     except (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise SourceUnreadable(f"{path} cannot be read as Parquet: {error}") from error
 

@@ -1,7 +1,8 @@
 """Which week a moment falls into, which products a week holds, and on which side of the split a product stands.
 
 Pure: every answer follows from the arguments alone, on any machine and database. A product's share never changes, so
-a week holds every earlier week's products and appending products moves none.
+a week holds every earlier week's products and appending products moves none. Shares are those of the first stock;
+what was created after the epoch belongs whole to its week and every later one.
 """
 
 from __future__ import annotations

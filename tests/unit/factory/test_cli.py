@@ -109,6 +109,33 @@ def test_another_source_is_refused_with_the_remedy(factory: Factory, tmp_path: P
     assert "mine.csv, the sample" in factory("show").stdout
 
 
+def test_what_is_appended_joins_whole_with_the_next_week_or_when_its_column_says(
+    factory: Factory, tmp_path: Path
+) -> None:
+    options = ["--id", "id", "--text", "text", "--label", "kind"]
+
+    def file(first: int, since: str) -> str:
+        rows = [f"{n},offer no {n},kind {n % 3},{since}" for n in range(first, first + 300)]
+        (tmp_path / f"{first}.csv").write_text("id,text,kind,since\n" + "\n".join(rows))
+        return str(tmp_path / f"{first}.csv")
+
+    first, second, third = file(1000, "2026-01-01"), file(2000, "2026-01-01"), file(3000, "2026-01-20")
+    assert "belong to week" not in factory("load", "file", first, *options).stdout
+    stock = int(factory("cut", "--week", "1").stdout.split("accepted: ")[1].split()[0])
+    assert stock < 200
+    appended = factory("load", "file", second, *options, "--append").stdout
+    assert "the new ones belong to week 2, the first after the last one cut" in appended
+    dated = factory("load", "file", third, *options, "--created-at", "since", "--append")
+    assert "since: 300 moments name no zone and were taken for UTC" in dated.stdout
+    assert "0 products loaded, 300 were there already" in factory("load", "file", third, *options, "--append").stdout
+    sizes = [int(factory("cut", "--week", str(n)).stdout.split("accepted: ")[1].split()[0]) for n in (2, 3, 4)]
+    assert [size - stock for size in sizes] == pytest.approx([300, 300, 600], abs=60)
+    (tmp_path / "wrong.csv").write_text("id,text,kind,since\n9,offer,kind 1,soon\n")
+    refused = factory("load", "file", str(tmp_path / "wrong.csv"), *options, "--created-at", "since", "--append")
+    assert refused.returncode == 1
+    assert "wrong.csv, line 2: 'soon' in since is no moment" in refused.stderr
+
+
 def test_corrections_are_made_by_command_and_listed(factory: Factory, tmp_path: Path) -> None:
     (tmp_path / "offers.csv").write_text("id,text,kind\n" + "".join(f"{n},offer no {n},k{n % 2}\n" for n in range(9)))
     factory("load", "file", str(tmp_path / "offers.csv"), "--id", "id", "--text", "text", "--label", "kind")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from subprocess import Popen
 
@@ -19,7 +20,7 @@ from factory.catalogue import data_loads, labels, open_catalogue
 from factory.checking import check_week
 from factory.contracts import DatasetRef, FileRef
 from factory.corrections import merge_class
-from factory.cutting import TEST_SCHEMA, WEEK_SCHEMA, cut_week, find_week, newest_week
+from factory.cutting import TEST_SCHEMA, WEEK_SCHEMA, cut_week, find_week, joining_moment, newest_week
 from factory.errors import CatalogueEmpty, SnapshotCorrupt, WeekRejected
 from factory.settings import Settings, WeekPlan
 from factory.snapshots import read_frame
@@ -29,6 +30,14 @@ from factory.weeks import share_of
 Batch = Callable[..., pd.DataFrame]
 Cut = Callable[[int], DatasetRef]
 Spawn = Callable[[str], Popen[str]]
+
+
+SAMPLE_WEEKS = [
+    "b46a3621cd83b5043c633e062a6f54a3add488dcd17f28f02482b2cf06dc0abe",
+    "04efcf4483d999ec9781638c7e8ce08414fc84cfea41d586f598050ef6bfa5ee",
+    "6e5bb6c99ec5fe38eb17c8f658a8ae2eca10c754c4a7456830ee66d96414d513",
+]
+"""Checksums of the rows of its first three weeks: they never change, whatever is built around them."""
 
 
 class Crash(BaseException):
@@ -110,6 +119,49 @@ def test_products_of_the_future_wait(stock: Callable[..., object], goods: Batch,
     stock(goods(300, first=300), created_at=settings.weeks.epoch + timedelta(days=7))
     assert read_frame(cut(1))["productid"].max() < "00300"
     assert read_frame(cut(2))["productid"].max() >= "00300"
+
+
+def test_what_was_created_after_the_epoch_belongs_whole_to_its_week(
+    stock: Callable[..., object], goods: Batch, settings: Settings
+) -> None:
+    epoch = settings.weeks.epoch
+    days = [0, 1 / 86_400_000_000, 8, 14]  # the first stock, then weeks 1, 2 and 3
+    dated = goods(400).assign(created_at=[epoch + timedelta(days=days[n % 4]) for n in range(400)])
+    stock(dated[:250], dated[250:])
+    ids = [f"{n:05d}" for n in range(400)]
+    for week, share in ((1, 0.4), (2, 0.43), (3, 0.46), (40, 1)):
+        frame = read_frame(cut_week(settings, "products", as_of=epoch + timedelta(days=30), week=week))
+        expected = [
+            name for name in ids if (share_of(name, 42) < share if int(name) % 4 == 0 else int(name) % 4 <= week)
+        ]
+        assert frame["productid"].tolist() == expected
+        assert frame["created_at"].tolist() == [epoch + timedelta(days=days[int(name) % 4]) for name in expected]
+
+
+def test_a_late_week_cut_anew_leaves_out_what_was_created_after_it(
+    stock: Callable[..., object], goods: Batch, settings: Settings
+) -> None:
+    epoch = settings.weeks.epoch
+    stock(goods(100))
+    stock(goods(100, first=100), created_at=epoch + timedelta(days=7 * 49))
+    as_of = datetime(2030, 1, 1, tzinfo=UTC)
+    assert [cut_week(settings, "products", as_of=as_of, week=week).rows for week in (49, 50)] == [100, 200]
+
+
+def test_what_is_loaded_after_a_cut_joins_whole_with_the_next_week(
+    stock: Callable[..., object], goods: Batch, cut: Cut, settings: Settings
+) -> None:
+    assert joining_moment(settings) == settings.weeks.epoch
+    stock(goods(300))
+    before = read_frame(check_week(settings, cut(3)))
+    assert joining_moment(settings) == settings.weeks.epoch + timedelta(days=21)
+    stock(goods(300, first=300), created_at=joining_moment(settings))
+    assert read_frame(cut(2))["productid"].max() < "00300"
+    frame = read_frame(cut(4))
+    late = frame[frame["productid"] >= "00300"]
+    assert len(late) == 300
+    assert late["arrived"].all()
+    assert len(frame) - 300 < 1.2 * len(before)
 
 
 @pytest.mark.parametrize("as_of_days", [0, 6.9])
@@ -416,6 +468,7 @@ def test_a_test_set_that_is_lost_for_good_is_told(
 
 def test_the_sample_cuts_as_the_plan_says(stock: Callable[..., object], cut: Cut, settings: Settings) -> None:
     stock(*sources.read_sample())
-    rows = [check_week(settings, cut(week)).rows for week in (1, 2, 3)]
-    assert rows == pytest.approx([0.40 * 5612, 0.43 * 5612, 0.46 * 5612], rel=0.02)
+    weeks = [check_week(settings, cut(week)) for week in (1, 2, 3)]
+    assert [week.rows for week in weeks] == pytest.approx([0.40 * 5612, 0.43 * 5612, 0.46 * 5612], rel=0.02)
+    assert [sha256(read_frame(week).to_csv(index=False).encode()).hexdigest() for week in weeks] == SAMPLE_WEEKS
     assert cut(3).classes == 21

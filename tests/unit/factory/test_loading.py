@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pandas as pd
 import pytest
@@ -31,6 +31,18 @@ def test_loading_twice_counts_what_is_known_and_leaves_it(engine: Engine, goods:
     with engine.connect() as connection:
         moments = connection.execute(select(products.c.created_at, func.count()).group_by(products.c.created_at)).all()
     assert {moment.year: count for moment, count in moments} == {2026: 30, 2027: 10}
+
+
+def test_products_bear_their_own_moments_and_keep_them(engine: Engine, goods: Batch) -> None:
+    paris = timezone(timedelta(hours=1))
+    moments = [datetime(1969, 7, 20, 20, 17, 40, 123456, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=paris), EPOCH]
+    dated = goods(3).assign(created_at=moments)
+    assert load(engine, [dated, goods(2, first=3)], source="goods", created_at=EPOCH).new == 5
+    again = pd.concat([dated, goods(1, first=5)], ignore_index=True).assign(created_at=datetime(2030, 1, 1, tzinfo=UTC))
+    assert load(engine, [again], source="goods", created_at=EPOCH) == Loaded(new=1, known=3)
+    with engine.connect() as connection:
+        found = connection.scalars(select(products.c.created_at).order_by(products.c.productid)).all()
+    assert found == [*moments, EPOCH, EPOCH, datetime(2030, 1, 1, tzinfo=UTC)]
 
 
 def test_ids_keep_their_leading_zeros(engine: Engine, batch: Batch) -> None:

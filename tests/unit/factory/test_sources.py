@@ -6,12 +6,15 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import zipfile
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from factory import sources
@@ -236,6 +239,59 @@ def test_an_archive_of_several_files_is_refused(tmp_path: Path) -> None:
         file.writestr("b.csv", "id,title,kind")
     with pytest.raises(SourceUnreadable, match=r"exactly one file, found: a\.csv, b\.csv"):
         together(read_file(tmp_path / "goods.zip", MAPPING))
+
+
+DATED = ColumnMapping(id="id", text="title", label="kind", created_at="since")
+WRITTEN = {
+    "2026-02-01": datetime(2026, 2, 1, tzinfo=UTC),
+    "2026-02-01 12:30": datetime(2026, 2, 1, 12, 30, tzinfo=UTC),
+    "2026-02-01T12:30:05.25Z": datetime(2026, 2, 1, 12, 30, 5, 250_000, tzinfo=UTC),
+    "2026-02-01T00:30:00+01:00": datetime(2026, 1, 31, 23, 30, tzinfo=UTC),
+}
+
+
+def test_a_column_says_when_products_were_created_and_utc_is_told_where_no_zone_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "BATCH_ROWS", 3)
+    rows = [f"{n},chair,k,{written}\n" for n, written in enumerate(WRITTEN)]
+    (tmp_path / "goods.csv").write_text("id,title,kind,since\n" + "".join(rows))
+    told: list[str] = []
+    frame = together(read_file(tmp_path / "goods.csv", DATED, told=told.append))
+    assert frame["created_at"].tolist() == list(WRITTEN.values())
+    assert told[1:] == ["since: 2 moments name no zone and were taken for UTC"]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("yesterday", "", "NULL", "20260201", "1769904000", "01.02.2026", "02/01/2026", "2026-02-30"),
+        *("2026-W05-1", "2026-02-01T25:00", "2026-02-01T12:00 CET", "0001-01-01T00:00+05:00", "2026-02-01x12:00"),
+    ],
+)
+def test_a_moment_that_is_none_is_refused_with_its_line_and_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    monkeypatch.setattr(sources, "BATCH_ROWS", 2)
+    rows = '1,"a chair\nof oak",k,2026-02-01\n2,b,k,2026-02-01\n3,c,k,' + written
+    (tmp_path / "goods.csv").write_text(f"id,title,kind,since\n{rows}\n")
+    with pytest.raises(SourceUnreadable, match=re.escape(f"goods.csv, line 5: {written!r} in since is no moment")):
+        together(read_file(tmp_path / "goods.csv", DATED))
+
+
+def test_parquet_may_hold_moments_days_or_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "BATCH_ROWS", 2)
+    noon = datetime(2026, 2, 1, 12, tzinfo=UTC)
+    goods = {"id": ["1", "2", "3"], "title": ["a", "b", "c"], "kind": ["k", "k", "k"]}
+    kinds = [pa.timestamp("ns", "Europe/Paris"), pa.timestamp("us", "UTC"), pa.timestamp("ms"), pa.date32()]
+    for kind in kinds:
+        table = pa.table({**goods, "since": pa.array([noon] * 3).cast(kind)})
+        pq.write_table(table, tmp_path / "goods.parquet")
+        frame = together(read_file(tmp_path / "goods.parquet", DATED))
+        assert set(frame["created_at"]) == {noon if pa.types.is_timestamp(kind) else noon.replace(hour=0)}
+    pq.write_table(pa.table({**goods, "since": [*[*WRITTEN][:2], "soon"]}), tmp_path / "goods.parquet")
+    with pytest.raises(SourceUnreadable, match="row 3: 'soon' in since is no moment"):
+        together(read_file(tmp_path / "goods.parquet", DATED))
 
 
 def test_a_text_that_no_database_takes_is_refused(tmp_path: Path) -> None:
