@@ -27,7 +27,7 @@ BUSY_SECONDS = 120
 SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 1.0
 
 
-def wait_until(holds: Callable[[], Any], what: str, seconds: float = 240) -> None:
+def wait_until(holds: Callable[[], Any], what: str, seconds: float = 600) -> None:
     """Look until it holds; raises AssertionError naming `what` after so many seconds.
 
     Most of the time passes between looks: what is waited for needs the processor as well.
