@@ -15,7 +15,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select, update
 
-from factory import cutting, ledger, loading, sources
+from factory import cutting, ledger, loading, sources, stored
 from factory.catalogue import data_loads, labels, open_catalogue
 from factory.checking import check_week
 from factory.contracts import DatasetRef, FileRef
@@ -274,7 +274,7 @@ def test_data_loads_tells_share_rows_and_reference(
     assert (row["batch_name"], row["week"], row["percentage"]) == ("products/week-03/r1", 3, 46.0)
     assert (row["total_rows"], row["status"]) == (dataset.rows, "cut")
     assert row["started_at"] <= row["completed_at"]
-    assert DatasetRef.model_validate(row["metadata"]["dataset"]) == dataset
+    assert stored.load(DatasetRef, row["metadata"]["dataset"]) == dataset
 
 
 def test_an_empty_catalogue_says_how_to_fill_it(cut: Cut, engine: Engine) -> None:
