@@ -223,6 +223,7 @@ def copy_stores(origin: Path, folder: Path) -> None:
 @contextmanager
 def living_in(folder: Path, server: Prefect) -> Iterator[Home]:
     """This process' environment as that of a home, and the server as the one that flows report to."""
+    import mlflow
     from mlflow import MlflowClient
     from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
@@ -233,6 +234,7 @@ def living_in(folder: Path, server: Prefect) -> Iterator[Home]:
         for name, value in (QUIET | variables_of(folder)).items():
             patch.setenv(name, value)
         settings = read_settings()
+        mlflow.set_tracking_uri(settings.mlflow_tracking_uri)  # an earlier test's training has left its own
         yield Home(settings, MlflowClient(tracking_uri=settings.mlflow_tracking_uri))
 
 
