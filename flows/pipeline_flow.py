@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from flows.adapters.training_record import Training
     from flows.core.leakage import NearDuplicates
 
-GATES_FLOOR = 0.75
-"""As a threshold it stands for the floor of the use case's gate, whatever that is set to."""
+THRESHOLD = 0.75
+"""From which weighted F1 a training has its promotion decided where nobody says another."""
 
 
 @flow(
@@ -64,7 +64,7 @@ def training_pipeline(
     week_number: WeekNumber | None = None,
     max_features: AtLeastOne | None = None,
     C: Positive | None = None,  # noqa: N803 - scikit-learn's name, known to users
-    auto_promote_threshold: Share | None = GATES_FLOOR,
+    auto_promote_threshold: Share | None = THRESHOLD,
     use_case: str = "products",
     dataset: DatasetRef | None = None,
     week: WeekNumber | None = None,
@@ -83,7 +83,7 @@ def training_pipeline(
         max_features: So many terms, in a logistic regression that is trained without comparing candidates.
         C: Inverse strength of regularisation, in a logistic regression that is trained without comparing candidates.
         auto_promote_threshold: Weighted F1 (0 to 1) from which the promotion is decided at once; null leaves it open.
-            The default stands for the floor of the use case's gate.
+            Where it is left at its default, a higher floor of the use case's gate takes its place.
         use_case: Whose weeks and models.
         dataset: A snapshot as the weekly DAG hands it over, in the store; it comes before all others.
         week: A short name of week_number.
@@ -115,7 +115,7 @@ def training_pipeline(
     if auto_promote_threshold is not None:
         from flows.promotion import promotion
 
-        threshold = None if auto_promote_threshold == GATES_FLOOR else auto_promote_threshold
+        threshold = find_threshold(use_case, auto_promote_threshold)
         decision = promotion(use_case=use_case, model_version=version, threshold=threshold)
         promoted, reason, card_url = decision["promoted"], decision["reason"], decision["card_url"]
     result = TrainingResult(
@@ -136,6 +136,14 @@ def training_pipeline(
         card_url=card_url,
     )
     return publish(result)
+
+
+def find_threshold(use_case: str, asked: float) -> float:
+    """What weighted F1 (0 to 1) must reach: what was asked for, and no less than the gate's floor where nothing was.
+
+    A default cannot be told from the same number that somebody asked for, so neither is ever undercut.
+    """
+    return max(asked, use_cases.get(use_case).gate.floor) if asked == THRESHOLD else asked
 
 
 def find_entrants(use_case: str, named: list[str] | None) -> tuple[Candidate, ...]:

@@ -43,9 +43,10 @@ class Service:
 
 def all_services(settings: StackSettings, identity: Identity, urls: DatabaseUrls) -> list[Service]:
     """Every service in an order that a person can read; `after` is what the supervisor goes by."""
+    prefect = prefect_environment(settings, identity, urls)
     return [
-        *_prefect(settings, prefect_environment(settings, identity, urls)),
-        *_flows(settings, prefect_environment(settings, identity, urls)),
+        *_prefect(settings, prefect),
+        *_flows(settings, prefect),
         _mlflow(settings, identity, urls),
         *_airflow(settings, airflow_environment(settings, identity, urls)),
     ]

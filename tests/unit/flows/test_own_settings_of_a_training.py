@@ -1,4 +1,4 @@
-"""Which candidates a training compares: its own, else those that are set for the use case, else all."""
+"""What a training takes from the use case as a person has set it: its candidates, and its gate's floor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from factory.settings import SettingsError
 from factory.use_cases.own import VARIABLE
 from flows.core.candidates import CANDIDATES
-from flows.pipeline_flow import find_entrants
+from flows.pipeline_flow import THRESHOLD, find_entrants, find_threshold
 
 
 def names(use_case: str, named: list[str] | None) -> list[str]:
@@ -42,3 +42,17 @@ def test_a_candidate_of_the_file_that_does_not_exist_is_told_with_those_that_do(
         SettingsError, match=r"products\.candidates in .*my\.toml: no candidate \['svm-word'\].*svm-words"
     ):
         find_entrants("products", None)
+
+
+@pytest.mark.parametrize(
+    ("floor", "asked", "expected"),
+    [(0.9, THRESHOLD, 0.9), (0.6, THRESHOLD, THRESHOLD), (0.9, 0.8, 0.8), (0.9, 0.95, 0.95)],
+)
+def test_neither_a_higher_floor_nor_a_number_that_was_asked_for_is_undercut(
+    floor: float, asked: float, expected: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "my.toml"
+    path.write_text(f"[products.gate]\nfloor = {floor}\n")
+    monkeypatch.setenv(VARIABLE, str(path))
+
+    assert find_threshold("products", asked) == expected
