@@ -27,6 +27,7 @@ START_SECONDS = 600
 ADMIN = "admin"
 PASSWORD = "a-password-for-tests"
 SECRET = "a-secret-of-at-least-sixty-four-bytes-for-tests-of-this-project-only"
+FERNET_KEY = "Zm9yLXRlc3RzLW9mLXRoaXMtcHJvamVjdC1vbmx5ISE="
 SERVICES = {
     "api-server": ("api-server", "--host", "127.0.0.1", "--workers", "1"),
     "scheduler": ("scheduler", "--skip-serve-logs"),
@@ -66,6 +67,8 @@ class LiveAirflow:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": "4",
+            # else each of the services that start at once may make one up, and none reads what another has encrypted
+            "AIRFLOW__CORE__FERNET_KEY": FERNET_KEY,
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin",
