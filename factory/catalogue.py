@@ -85,6 +85,7 @@ products = Table(
     Column("group_id", Text),
     Column("text_key", BigInteger),
     Column("text_cleaning", BigInteger),
+    Column("source", Text),
 )
 labels = Table(
     "labels",
@@ -135,6 +136,7 @@ inference_log = Table(
     Column("use_case", Text, nullable=False),
     Column("text", Text),
     Column("group_key", BigInteger),
+    Column("source", Text),
 )
 Index(  # holds all that counting and drawing a window of a million predictions needs: the table is not touched
     "inference_log_window",
@@ -185,6 +187,9 @@ drift_looks = Table(
     Column("alarm", Boolean, nullable=False),
     Column("columns", JSON, nullable=False),
     Column("live", JSON(none_as_null=True)),
+    Column("slices", JSON(none_as_null=True)),
+    Column("shares", JSON(none_as_null=True)),
+    Column("trends", JSON(none_as_null=True)),
 )
 retrainings = Table(
     "retrainings",

@@ -337,6 +337,30 @@ class ColumnDrift(_Contract):
     evidently_drifted: bool | None = None
 
 
+class Trend(_Contract):
+    """What moved most surely over the last weeks among the languages, the sources or the predicted classes.
+
+    The share of `value` (0 to 1) went from `first` to `last` by a line through `weeks` weeks; `psi` is that of all
+    values between both ends, `p_value` the chance of a move as sure where the order of the weeks means nothing.
+    """
+
+    value: str
+    first: float
+    last: float
+    weeks: int
+    psi: float
+    p_value: float
+    level: DriftLevel
+
+
+def told_trend(name: str, trend: Trend) -> str:
+    """The trend in words; empty where it is none."""
+    if trend.level == "stable":
+        return ""
+    moved = f"from {trend.first:.0%} to {trend.last:.0%} in {trend.weeks} weeks"
+    return f"{name} {trend.value or 'missing'!r} {moved} ({trend.level})"
+
+
 class LiveQuality(_Contract):
     """Weighted F1 (0 to 1) of the last 30 days' predictions whose true class is known by now, with its 95 % interval,
     beside what the frozen test set promised; `labelled` counts the predictions."""
@@ -383,7 +407,10 @@ class MonitorResult(_Result):
     retraining: str | None = None
     episode_since: datetime | None = None
     slices: dict[str, ColumnDrift] = Field(default_factory=dict)
-    """Parts of the whole: `language`, and by `class <name>` how sure the model is; they count for `level` alone."""
+    """Parts of the whole: `language` and `source`, and by `class <name>` and `source <name>` how sure the model is.
+    They count for `level` alone, as `trends` do."""
+    trends: dict[str, Trend] = Field(default_factory=dict)
+    """What slowly moved: by `language`, `source` and `predicted_class`, where there were looks in enough weeks."""
     report_url: str | None = None
     chart_url: str | None = None
 
@@ -400,6 +427,10 @@ class MonitorResult(_Result):
         ]
         if rates:
             said["Reference against itself"] = f"at alert by PSI alone in up to {max(rates):.0%} of draws"
+        if slices := [f"{name} {found.level}" for name, found in self.slices.items() if found.level != "stable"]:
+            said["Slices"] = ", ".join(slices)
+        if trends := [told for name, found in self.trends.items() if (told := told_trend(name, found))]:
+            said["Slowly"] = "; ".join(trends)
         if missing := [f"{name} {column.missing:.1%}" for name, column in self.drift_metrics.items() if column.missing]:
             said["Missing"] = ", ".join(missing)
         if live := self.live:

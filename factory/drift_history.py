@@ -6,24 +6,29 @@ of how a model is trained. A page can draw its sparkline from `read_looks` alone
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Engine, RowMapping, select, update
 
 from factory import stored
 from factory.catalogue import drift_looks, exclusive, retrainings, upsert
-from factory.contracts import ColumnDrift, LiveQuality
+from factory.contracts import ColumnDrift, LiveQuality, Trend
 from factory.weeks import WEEK, aware
 
+ONE_DAY = timedelta(days=1)
 LOST_AFTER = timedelta(hours=6)
 """A retraining that has not ended after so long died with its process; it stands in nobody's way."""
 
 
 class Look(BaseModel):
-    """One look at drift. `until` is the data time at which its windows end, `samples` the predictions in 7 days."""
+    """One look at drift. `until` is the data time at which its windows end, `samples` the predictions in 7 days.
+
+    `shares` says what came by in these: by language, source and predicted class each value's share (0 to 1). Looks of
+    before they were kept have none.
+    """
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
@@ -37,6 +42,9 @@ class Look(BaseModel):
     alarm: bool
     columns: dict[str, ColumnDrift]
     live: LiveQuality | None = None
+    slices: dict[str, ColumnDrift] = Field(default_factory=dict)
+    shares: dict[str, dict[str, float]] = Field(default_factory=dict)
+    trends: dict[str, Trend] = Field(default_factory=dict)
 
 
 class Retraining(BaseModel):
@@ -61,7 +69,7 @@ def record_look(engine: Engine, look: Look) -> None:
     row = look.model_dump() | {
         "until": aware(look.until),
         "looked_at": aware(look.looked_at),
-        "columns": {name: stored.dump(column) for name, column in look.columns.items()},
+        **{name: _documents(getattr(look, name)) for name in ("columns", "slices", "trends")},
         "live": stored.dump(look.live) if look.live else None,
     }
     with engine.begin() as connection:
@@ -77,7 +85,22 @@ def read_looks(engine: Engine, use_case: str, *, until: datetime | None = None, 
         query = query.where(drift_looks.c.until <= aware(until))
     with engine.connect() as connection:
         found = connection.execute(query.order_by(drift_looks.c.until.desc()).limit(limit)).mappings().all()
-    return [stored.load(Look, dict(row)) for row in reversed(found)]
+    known = ({name: value for name, value in row.items() if value is not None} for row in reversed(found))
+    return [stored.load(Look, row) for row in known]
+
+
+def read_weeks_before(engine: Engine, use_case: str, until: datetime, weeks: int) -> list[Look]:
+    """The newest look of each of at most so many weeks before the one that ends then, the oldest first.
+
+    A day may stand in two of them: the weekly DAG does not always come at the same minute.
+    """
+    chosen: list[Look] = []
+    reached = until = aware(until)
+    for look in reversed(read_looks(engine, use_case, until=until)):
+        if reached - look.until >= WEEK - ONE_DAY and until - look.until <= weeks * WEEK:
+            chosen.append(look)
+            reached = look.until
+    return chosen[::-1]
 
 
 def weekly(looks: Sequence[Look]) -> list[Look]:
@@ -143,6 +166,10 @@ def read_retrainings(engine: Engine, use_case: str) -> list[Retraining]:
     query = select(retrainings).where(retrainings.c.use_case == use_case).order_by(retrainings.c.until)
     with engine.connect() as connection:
         return [_retraining(row) for row in connection.execute(query).mappings()]
+
+
+def _documents(found: Mapping[str, BaseModel]) -> dict[str, dict[str, object]]:
+    return {name: stored.dump(document) for name, document in found.items()}
 
 
 def _runs(other: Retraining, now: datetime, claimed_by: str) -> bool:

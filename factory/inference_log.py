@@ -23,7 +23,7 @@ from factory.keys import key_of
 from factory.text import product_text
 from factory.weeks import aware
 
-SCORED = ("text", "group_key")
+SCORED = ("text", "group_key", "source")
 """What was scored, as it stood then; unknown in logs of before it was kept, and where a caller does not say it."""
 COLUMNS = tuple(column.name for column in inference_log.columns if column.name not in SCORED)
 MOST_ROWS = 20_000
@@ -115,10 +115,10 @@ def read_window(
     """The predictions of the `days` up to and including `until` (data time), of one model version or of all.
 
     Columns: COLUMNS, `text` as it was scored (of a log of before it was kept, the product's of today, as the models see
-    it), and `label`, its true class where it is known by now; `labelled` asks for those alone that have one. With
-    `path` (CSV or Parquet, any fsspec address) the file's own columns instead, at least FILE_COLUMNS; its rows that
-    name no version count as any version's. Of more than `most_rows` predictions those with the smallest hashes are
-    drawn: a random sample, and the same one every time.
+    it), `source` where it was logged, and `label`, its true class where it is known by now; `labelled` asks for those
+    alone that have one. With `path` (CSV or Parquet, any fsspec address) the file's own columns instead, at least
+    FILE_COLUMNS; its rows that name no version count as any version's. Of more than `most_rows` predictions those with
+    the smallest hashes are drawn: a random sample, and the same one every time.
     Raises InferenceLogInvalid.
     """
     if path is not None:
@@ -188,7 +188,7 @@ def _within(use_case: str, until: datetime, days: float) -> list[Any]:
 def _rows_query() -> Select[Any]:
     told = inference_log.outerjoin(products, products.c.productid == inference_log.c.productid)
     told = told.outerjoin(labels, labels.c.productid == inference_log.c.productid)
-    logged = [inference_log.c[name] for name in (*COLUMNS, "text")]
+    logged = [inference_log.c[name] for name in (*COLUMNS, "text", "source")]
     columns = (*logged, products.c.designation, products.c.description, labels.c.prdtypecode)
     return select(*columns).select_from(told)
 

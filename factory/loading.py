@@ -52,7 +52,7 @@ def load(
         for batch in batches:
             fresh, there = _sorted_out(connection, batch)
             if len(fresh):
-                _insert(connection, fresh, created_at)
+                _insert(connection, fresh, source, created_at)
             new += len(fresh)
             known += there
         if new + known == 0:
@@ -126,13 +126,14 @@ def _short(value: str | None) -> str:
     return repr(value if value is None or len(value) <= 40 else f"{value[:40]}…")
 
 
-def _insert(connection: Connection, batch: pd.DataFrame, created_at: datetime) -> None:
+def _insert(connection: Connection, batch: pd.DataFrame, source: str, created_at: datetime) -> None:
     rows = pa.RecordBatch.from_pandas(batch, schema=_LOADED, preserve_index=False)
     keys = text_keys(rows.column("designation").to_pylist(), rows.column("description").to_pylist())
     cleaning = pa.array([CLEANING] * rows.num_rows)
     rows = rows.append_column("text_key", pa.array(keys)).append_column("text_cleaning", cleaning)
     moments = batch["created_at"] if "created_at" in batch else [created_at] * len(batch)
     rows = rows.append_column("created_at", pa.array(moments, _MOMENT))
+    rows = rows.append_column("source", pa.array([source] * len(batch), pa.string()))
     of_product = rows.select([*(column.name for column in products.columns if column.name in rows.schema.names)])
     write = _copy if connection.dialect.name == "postgresql" else _insert_many
     write(connection, products.name, of_product)

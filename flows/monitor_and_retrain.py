@@ -22,7 +22,7 @@ from factory.catalogue import open_catalogue
 from factory.contracts import LiveQuality, MonitorResult
 from factory.settings import Settings, read_settings
 from flows.adapters.announcement import announce_failure, announce_result, announcement_of
-from flows.adapters.look_history import describe_look, describe_slices, explain_look
+from flows.adapters.look_history import describe_look, explain_look, tell_trends, with_trends
 from flows.adapters.publication import flow_run_url, publish, publish_skip
 from flows.adapters.retries import NETWORK
 from flows.adapters.windows import Nothing, Windows
@@ -71,6 +71,7 @@ def monitor_and_retrain(
     if isinstance(windows, Nothing):
         return _without_a_look(settings, use_case, windows, force=force_retrain)
     finding = compare(windows, settings.min_samples_for_drift)
+    finding = look_back(settings, use_case, windows, finding)
     live = measure_live(windows, settings.min_samples_for_drift)
     report = draw_report(windows, finding)
     look = describe_look(use_case, windows, finding, report, live, settings.drift_threshold)
@@ -83,7 +84,7 @@ def monitor_and_retrain(
         until = windows.until if look.alarm else None
         outcome = retrain(settings, use_case, until=until, cause=reason, force=force_retrain)
         get_run_logger().info(outcome.said)
-    return publish(_result(settings, windows, looks, finding, reason, outcome, links))
+    return publish(_result(settings, windows, looks, reason, outcome, links))
 
 
 @task(**NETWORK)
@@ -103,6 +104,16 @@ def compare(windows: Windows, min_samples: int) -> Finding:
 
     before, mine = windows.before.rows, windows.before_of_version()
     return look.take_look(windows.reference, windows.current.rows, before, mine, min_samples=min_samples)
+
+
+@task(**NETWORK)
+def look_back(settings: Settings, use_case: str, windows: Windows, finding: Finding) -> Finding:
+    """The finding with what moved slowly over the weeks' looks."""
+    from factory.drift_history import read_weeks_before
+    from flows.core.trend import MOST_WEEKS
+
+    engine = open_catalogue(settings.database_url)
+    return with_trends(finding, windows, read_weeks_before(engine, use_case, windows.until, MOST_WEEKS - 1))
 
 
 @task(cache_policy=NO_CACHE)
@@ -141,6 +152,7 @@ def draw_report(windows: Windows, finding: Finding) -> Report:
     ]
     findings = [
         f"Drift: {finding.level}; drifted: {drifted}; slices: {', '.join(finding.slices.drifted()) or 'none'}.",
+        *([f"Slowly: {'; '.join(trends)}."] if (trends := tell_trends(finding)) else []),
         f"The reference against itself at alert by PSI alone: {rates}.",
         *([f"Missing: {', '.join(missing)}."] if missing else []),
     ]
@@ -166,6 +178,9 @@ def log_look(settings: Settings, windows: Windows, looks: list[Look], report: Re
 
     look, client = looks[-1], registry.connect(settings.mlflow_tracking_uri)
     numbers = {f"psi_{name}": column.psi for name, column in look.columns.items()}
+    numbers |= {f"trend_psi_{name}": trend.psi for name, trend in look.trends.items()}
+    if look.slices:
+        numbers["psi_of_the_farthest_slice"] = max(slice_.psi for slice_ in look.slices.values())
     numbers |= {"drift_score": look.drift_score, "samples": float(look.samples)}
     if look.live:
         numbers |= {"live_f1_weighted": look.live.f1_weighted, "promised_f1_weighted": look.live.promised}
@@ -187,7 +202,6 @@ def _result(
     settings: Settings,
     windows: Windows,
     looks: list[Look],
-    finding: Finding,
     reason: str,
     outcome: Outcome | None,
     links: Links,
@@ -214,7 +228,8 @@ def _result(
         sampling_error=round(sampling_error(len(current.rows), current.total), 5),
         recent_samples=windows.before.total,
         live=look.live,
-        slices=describe_slices(finding),
+        slices=look.slices,
+        trends=look.trends,
         retraining=outcome.said if outcome else None,
         episode_since=episode_start(looks),
         report_url=links.report,

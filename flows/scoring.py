@@ -119,10 +119,13 @@ def find_dataset(settings: Settings, use_case: str, week: int) -> DatasetRef:
 @task(**NETWORK)
 def predict_arrivals(settings: Settings, champion: Version, dataset: DatasetRef) -> pd.DataFrame:
     """One row an arrival, as the inference log takes them; `timestamp` is the snapshot's moment, not today's."""
+    from factory.catalogue import open_catalogue
+    from factory.origins import read_origins
     from flows.adapters import datasets, registry
     from flows.core import models
 
     arrivals = datasets.read_arrivals(settings, dataset)
+    origins = read_origins(open_catalogue(settings.database_url), arrivals["productid"].tolist())
     model = registry.load_model(registry.connect(settings.mlflow_tracking_uri), champion, settings.data_roots)
     key = f"{dataset.use_case}/week-{dataset.week}/r{dataset.revision}/{champion.model}-v{champion.number}"
     return models.predict(model, arrivals["text"]).assign(
@@ -133,6 +136,7 @@ def predict_arrivals(settings: Settings, champion: Version, dataset: DatasetRef)
         text=arrivals["text"],
         text_length=arrivals["text"].str.len(),
         group_key=arrivals["group"],
+        source=origins,
         model_version=champion.number,
         use_case=dataset.use_case,
     )

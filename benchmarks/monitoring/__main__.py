@@ -9,13 +9,15 @@ import argparse
 import shutil
 from pathlib import Path
 
-from benchmarks.monitoring import drift, million
-from benchmarks.monitoring.streams import offers, packages, simulated
+from benchmarks.monitoring import changes, drift, million
+from benchmarks.monitoring.streams import Stream, offers, packages, simulated
 from factory.settings import WeekPlan
 from factory.simulation import PUBLISHED_ROWS, Simulation
 
 DRIFT_WEEK = 6
 LAST_WEEK = 9
+SLOW_WEEKS = 20
+ONE_MISSING = 1 / 500
 FIFTY_WEEKS = WeekPlan(first_share=0.40, weekly_share=0.0118)
 """Weeks 2 to 51 bring the same number of products each; the last of the catalogue come in week 52."""
 SHARES = (0.05, 0.10, 0.20, 0.50)
@@ -45,14 +47,14 @@ def show_change() -> None:
     plan = WeekPlan(first_share=0.40, weekly_share=0.03)
     print("## The vocabulary changes in one week\n\nProducts are simulated. A star: the permutation test agrees.")
     changed = Simulation(drift_week=DRIFT_WEEK, drift=0.5, plan=plan)
-    drift.print_weeks(_until(simulated(changed, changed.source), LAST_WEEK), DRIFT_WEEK)
+    drift.print_weeks(simulated(changed, changed.source).until(LAST_WEEK), DRIFT_WEEK)
     print("\n### How large a change is seen\n")
     print("| words exchanged | predictions a week | PSI text that week | level | first alarm | alarms before |")
     print("|--:|--:|--:|---|---|--:|")
     for rows in (PUBLISHED_ROWS, SMALL_ROWS):
         for share in SHARES:
             simulation = Simulation(rows=rows, drift_week=DRIFT_WEEK, drift=share, plan=plan)
-            stream = _until(simulated(simulation, simulation.source), LAST_WEEK)
+            stream = simulated(simulation, simulation.source).until(LAST_WEEK)
             print(drift.sensitivity_row(stream, share, DRIFT_WEEK), flush=True)
 
 
@@ -64,16 +66,40 @@ def show_silence(offers_path: Path | None, weeks: int) -> None:
     print("|---|--:|--:|--:|--:|--:|--:|--:|")
     for rows in (PUBLISHED_ROWS, SMALL_ROWS):
         simulation = Simulation(rows=rows, plan=FIFTY_WEEKS)
-        print(drift.silence_row(_until(simulated(simulation, simulation.source), 1 + weeks)), flush=True)
+        print(drift.silence_row(simulated(simulation, simulation.source).until(1 + weeks)), flush=True)
     real = [packages(FIFTY_WEEKS)] if shutil.which("apt-cache") else []
     if offers_path is not None:
         real += [offers(offers_path, FIFTY_WEEKS, group) for group in ("group_id", "merchant")]
     for stream in real:
-        print(drift.silence_row(_until(stream, 1 + weeks)), flush=True)
+        print(drift.silence_row(stream.until(1 + weeks)), flush=True)
+    print("\n## The same weeks with what the whole dilutes\n")
+    headings = (
+        "products",
+        "change",
+        "first alarm (share by then)",
+        "by",
+        "trend critical",
+        "PSI text in the last week",
+    )
+    print("| " + " | ".join([*headings, "texts missing", "alarms before"]) + " |\n|---|---|---|---|---|--:|--:|--:|")
+    for stream in real:
+        show_diluted(stream)
 
 
-def _until(stream: drift.Stream, week: int) -> drift.Stream:
-    return drift.Stream(stream.name, stream.reference, {n: rows for n, rows in stream.weeks.items() if n <= week})
+def show_diluted(stream: Stream) -> None:
+    """A language that comes slowly or at once, and texts that are missing: when is there an alarm?"""
+    slow, sudden = stream.until(1 + SLOW_WEEKS), stream.until(LAST_WEEK)
+    shares = {week: place / (3 * len(slow.weeks)) for place, week in enumerate(slow.weeks, 1)}
+    print(drift.change_row(changes.slowly_french(slow, 1 / 3), "a slow third of French", shares, 2), flush=True)
+    tenth, third = (changes.french_at_once(sudden, share, DRIFT_WEEK) for share in (0.1, 1 / 3))
+    at_once = dict.fromkeys(sudden.weeks, 0.1)
+    print(drift.change_row(tenth, f"a tenth of French in week {DRIFT_WEEK}", at_once, DRIFT_WEEK), flush=True)
+    few = dict.fromkeys(sudden.weeks, ONE_MISSING)
+    print(drift.change_row(changes.missing(sudden, ONE_MISSING), "one text in 500 missing", few, LAST_WEEK + 1))
+    at_once = dict.fromkeys(sudden.weeks, 1 / 3)
+    print(drift.change_row(third, f"a third of French in week {DRIFT_WEEK}", at_once, DRIFT_WEEK), flush=True)
+    both = changes.missing(third, ONE_MISSING)
+    print(drift.change_row(both, "the same, one text in 500 missing", at_once, DRIFT_WEEK), flush=True)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.monitoring.streams import Stream
-from flows.core.drift import COLUMNS
+from flows.core.drift import COLUMNS, Level
 from flows.core.intervals import estimate
 from flows.core.look import Finding, take_look
+from flows.core.trend import Week, find_trends
 
 MIN_SAMPLES = 100
 THRESHOLD = 0.3
@@ -32,10 +33,12 @@ class Judged:
 
 def judge(stream: Stream) -> list[Judged]:
     """A look at the end of every week."""
-    judged = []
+    judged, weeks = [], list[Week]()
     for week, current in stream.weeks.items():
         before, started = stream.before(week), time.perf_counter()
         finding = take_look(stream.reference, current, before, before, min_samples=MIN_SAMPLES)
+        weeks.append(Week(7.0 * week, len(current), finding.slices.shares))
+        finding = replace(finding, trends=find_trends(weeks))
         seconds = time.perf_counter() - started
         live = estimate(current["label"], current["predicted_class"], resamples=2)["f1_weighted"].value
         judged.append(Judged(week, len(current), finding, live, seconds))
@@ -70,6 +73,34 @@ def sensitivity_row(stream: Stream, drift: float, drift_week: int) -> str:
     text = at_once.finding.against_reference.columns["text"].psi
     when = "never" if first is None else f"week {first}"
     return f"| {drift:.0%} | {at_once.rows:,} | {text:.2f} | {level} | {when} | {early} |"
+
+
+def change_row(stream: Stream, change: str, shares: dict[int, float], first_week: int) -> str:
+    """When a change of that name is an alarm, how large it is by then, and which parts of the look say so.
+
+    `shares` says by week how large the change is; before `first_week` there is none.
+    """
+    judged = judge(stream)
+    early = sum(each.alarm for each in judged if each.week < first_week)
+    first = next((each for each in judged if each.alarm and each.week >= first_week), None)
+    when, by = ("never", "–") if first is None else (f"week {first.week} ({shares[first.week]:.1%})", _critical(first))
+    trend = next((each.week for each in judged if _slowly(each.finding) is Level.CRITICAL), None)
+    slowly = "–" if trend is None else f"week {trend} ({shares[trend]:.1%})"
+    last = judged[-1].finding.against_reference.columns["text"]
+    told = f"{last.missing:.2%}"
+    return f"| {stream.name} | {change} | {when} | {by} | {slowly} | {last.psi:.2f} | {told} | {early} |"
+
+
+def _critical(judged: Judged) -> str:
+    finding = judged.finding
+    found = {name for part in (finding.against_reference, finding.recent) for name in part.drifted()}
+    found |= {f"slice {name}" for name in finding.slices.drifted()}
+    found |= {f"trend {name}" for name, trend in finding.trends.items() if trend.level is Level.CRITICAL}
+    return ", ".join(sorted(found))
+
+
+def _slowly(finding: Finding) -> Level:
+    return max((trend.level for trend in finding.trends.values()), key=lambda level: level.rank, default=Level.STABLE)
 
 
 def silence_row(stream: Stream) -> str:

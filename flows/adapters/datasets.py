@@ -17,6 +17,7 @@ from factory.addresses import admitted
 from factory.catalogue import open_catalogue
 from factory.contracts import DatasetRef, FileRef
 from factory.errors import AddressRefused, WeekUnknown
+from factory.origins import read_origins
 from factory.settings import Settings
 from factory.snapshots import read_frame
 from factory.text import product_text
@@ -95,10 +96,14 @@ def admit(settings: Settings, dataset: DatasetRef) -> DatasetRef:
 
 
 def read_sides(settings: Settings, dataset: DatasetRef) -> Sides:
-    """Training rows and frozen test set; checksums are verified. Rows without a label are of no use to either."""
+    """Training rows and frozen test set; checksums are verified. Rows without a label are of no use to either.
+
+    The test rows say from which `source` they came, which the reference of a model keeps.
+    """
     dataset = admit(settings, dataset)
-    rows = read_frame(dataset, columns=[*TEST_COLUMNS, "side"])
-    return Sides(train=_labelled(rows[rows["side"] == "train"]), test=_read_test(dataset.test))
+    rows, test = read_frame(dataset, columns=[*TEST_COLUMNS, "side"]), _read_test(dataset.test)
+    origins = read_origins(open_catalogue(settings.database_url), test["productid"].tolist())
+    return Sides(train=_labelled(rows[rows["side"] == "train"]), test=test.assign(source=origins))
 
 
 def read_test(settings: Settings, dataset: DatasetRef) -> pd.DataFrame:

@@ -1,13 +1,14 @@
-"""The weeks' drift as a picture: each column's PSI by week between the levels, and live F1 beside the promised one.
+"""The weeks' drift as a picture: PSI by week between the levels, what moves slowly, and live F1 beside the promised.
 
 Owns its looks. Draws without a display; must not know MLflow or where the looks are kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from factory.contracts import ColumnDrift
 from factory.drift_history import Look
 from flows.core.drift import LEVELS, Level
 
@@ -17,22 +18,28 @@ if TYPE_CHECKING:
 
 LEAST_PSI = 0.005
 """What is below is drawn there: the axis is logarithmic, for drift spans three powers of ten."""
+FARTHEST = "farthest slice"
 SHADES = {Level.WARNING: "#fff3cd", Level.ALERT: "#ffe0b2", Level.CRITICAL: "#ffcdd2"}
 
 
 def draw_weeks(looks: Sequence[Look]) -> Figure:
     """The looks from left to right, one a week; at least one.
 
-    Dots are filled where a permutation test agrees with the level; alarms are marked on the axis.
+    Dots are filled where a permutation test agrees with the level; alarms are marked on the axis. The slice that went
+    farthest is a line beside the columns, and what moves slowly by the last look has a panel of its shares.
     """
     from matplotlib.figure import Figure
 
     live = any(look.live for look in looks)
-    figure = Figure(figsize=(10, 7 if live else 4.8), layout="constrained")
-    panels = figure.subplots(2 if live else 1, 1, sharex=True, squeeze=False, height_ratios=[3, 2] if live else [1])
+    moving = {name: trend.value for name, trend in looks[-1].trends.items() if trend.level != "stable"}
+    below = bool(moving) + live
+    figure = Figure(figsize=(10, 4.8 + 2.2 * below), layout="constrained")
+    panels = figure.subplots(1 + below, 1, sharex=True, squeeze=False, height_ratios=[3] + [2] * below)
     _draw_drift(panels[0, 0], looks)
+    if moving:
+        _draw_shares(panels[1, 0], looks, moving)
     if live:
-        _draw_live(panels[1, 0], looks)
+        _draw_live(panels[-1, 0], looks)
     last = panels[-1, 0]
     last.set_xticks(range(len(looks)), [f"{look.until:%d %b %Y}" for look in looks], rotation=45, ha="right")
     if len(looks) > 16:
@@ -44,21 +51,20 @@ def draw_weeks(looks: Sequence[Look]) -> Figure:
 
 
 def _draw_drift(axes: Axes, looks: Sequence[Look]) -> None:
-    names = list(dict.fromkeys(name for look in looks for name in look.columns))
-    highest = max([1.0, *(2 * column.psi for look in looks for column in look.columns.values())])
+    lines = [look.columns | _farthest_slice(look) for look in looks]
+    names = list(dict.fromkeys(name for columns in lines for name in columns))
+    highest = max([1.0, *(2 * column.psi for columns in lines for column in columns.values())])
     bounds = [*LEVELS.values(), highest]
     for (level, least), upper in zip(LEVELS.items(), bounds[1:], strict=True):
         axes.axhspan(least, upper, color=SHADES[level], zorder=0)
         axes.text(1.005, least, level.value, transform=axes.get_yaxis_transform(), fontsize=8, va="bottom")
     for name in names:
-        values = [look.columns[name].psi if name in look.columns else None for look in looks]
+        values = [columns[name].psi if name in columns else None for columns in lines]
         heights = [float("nan") if value is None else max(value, LEAST_PSI) for value in values]
         (line,) = axes.plot(
             range(len(looks)), heights, marker="o", markersize=4, markerfacecolor="white", label=_labelled(name, looks)
         )
-        real = [
-            place for place, look in enumerate(looks) if name in look.columns and look.columns[name].level != "stable"
-        ]
+        real = [place for place, columns in enumerate(lines) if name in columns and columns[name].level != "stable"]
         axes.plot(real, [heights[place] for place in real], "o", markersize=4, color=line.get_color())
     alarms = [place for place, look in enumerate(looks) if look.alarm]
     axes.plot(alarms, [LEAST_PSI] * len(alarms), "rv", markersize=9, clip_on=False, label="alarm" if alarms else None)
@@ -67,6 +73,20 @@ def _draw_drift(axes: Axes, looks: Sequence[Look]) -> None:
     axes.set_ylim(LEAST_PSI, highest)
     axes.set(ylabel="PSI against the reference", title=f"{looks[0].use_case}: drift by week (filled dots: significant)")
     axes.legend(loc="upper left", fontsize=8, ncols=len(names) + 1)
+
+
+def _farthest_slice(look: Look) -> dict[str, ColumnDrift]:
+    """The slice with the largest PSI, of those that stand at a level where there are any."""
+    found = [slice_ for slice_ in look.slices.values() if slice_.level != "stable"] or list(look.slices.values())
+    return {FARTHEST: max(found, key=lambda slice_: slice_.psi)} if found else {}
+
+
+def _draw_shares(axes: Axes, looks: Sequence[Look], moving: Mapping[str, str]) -> None:
+    for kind, value in moving.items():
+        known = [(place, look.shares[kind].get(value, 0.0)) for place, look in enumerate(looks) if kind in look.shares]
+        axes.plot(*zip(*known, strict=True), "o-", markersize=3, label=f"{kind} {value or 'missing'}")
+    axes.set(ylabel="share of the predictions", ylim=(0, None))
+    axes.legend(loc="upper left", fontsize=8)
 
 
 def _labelled(name: str, looks: Sequence[Look]) -> str:

@@ -6,14 +6,20 @@ as drift is `flows.core.look`.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
 
-from factory.contracts import ColumnDrift, LiveQuality
+from factory.contracts import ColumnDrift, LiveQuality, Trend, told_trend
 from factory.drift_history import Look
 from flows.adapters.drift_report import Report
 from flows.adapters.windows import Windows
 from flows.core import drift
 from flows.core.look import Finding
+from flows.core.trend import Week, find_trends
+
+OF_THE_MODEL = "predicted_class"
+"""Shares that another model's looks say nothing of."""
 
 
 def describe_look(
@@ -31,7 +37,26 @@ def describe_look(
         alarm=finding.alarms(threshold),
         columns=_columns(finding, report),
         live=live,
+        slices={name: _told(slice_, drifted=slice_.drifted) for name, slice_ in finding.slices.columns.items()},
+        shares={kind: dict(shares) for kind, shares in finding.slices.shares.items()},
+        trends=_trends(finding),
     )
+
+
+def with_trends(finding: Finding, windows: Windows, earlier: Sequence[Look]) -> Finding:
+    """The finding with what moved slowly from the earlier looks, the oldest first, to this one."""
+    weeks = []
+    for look in earlier:
+        mine = look.model_version == windows.version.number
+        shares = {kind: found for kind, found in look.shares.items() if mine or kind != OF_THE_MODEL}
+        weeks.append(Week((look.until - windows.until) / timedelta(days=1), look.samples, shares))
+    weeks.append(Week(0.0, len(windows.current.rows), finding.slices.shares))
+    return replace(finding, trends=find_trends(weeks))
+
+
+def tell_trends(finding: Finding) -> list[str]:
+    """The trends that are any, in words."""
+    return [told for name, trend in _trends(finding).items() if (told := told_trend(name, trend))]
 
 
 def explain_look(look: Look, finding: Finding, threshold: float) -> str:
@@ -40,16 +65,20 @@ def explain_look(look: Look, finding: Finding, threshold: float) -> str:
     columns = f" ({', '.join(drifted)})" if drifted else ""
     slices = finding.slices.drifted()
     among = f"; drifted slices: {', '.join(slices)}" if slices else ""
+    slowly = "".join(f"; slowly {told}" for told in tell_trends(finding))
     relation = "above" if look.drift_score > threshold else "not above"
     return (
         f"{look.level} over {look.samples:,} predictions of version {look.model_version}: "
-        f"drift score {look.drift_score:.2f}{columns} is {relation} {threshold:.2f}{among}"
+        f"drift score {look.drift_score:.2f}{columns} is {relation} {threshold:.2f}{among}{slowly}"
     )
 
 
-def describe_slices(finding: Finding) -> dict[str, ColumnDrift]:
-    """The slices as the result tells them."""
-    return {name: _told(slice_, drifted=slice_.drifted) for name, slice_ in finding.slices.columns.items()}
+def _trends(finding: Finding) -> dict[str, Trend]:
+    found = {}
+    for name, trend in finding.trends.items():
+        numbers = {key: round(value, 5) for key, value in asdict(trend).items() if isinstance(value, float)}
+        found[name] = Trend(**(asdict(trend) | numbers | {"level": trend.level.value}))
+    return found
 
 
 def _columns(finding: Finding, report: Report) -> dict[str, ColumnDrift]:

@@ -28,8 +28,8 @@ TEXT_CHARACTERS = 300
 class Evaluation:
     """`estimates` holds f1_weighted, f1_macro and accuracy with their intervals, `calibration_error` (0 to 1) its own.
 
-    `reference` holds one row a test row, in order: text, text_length, predicted_class, confidence, group. `classes`,
-    `errors` and `terms` are tables for people, `curve` and `confusion` for pictures.
+    `reference` holds one row a test row, in order: text, text_length, predicted_class, confidence, group, source.
+    `classes`, `errors` and `terms` are tables for people, `curve` and `confusion` for pictures.
     """
 
     estimates: Mapping[str, Estimate]
@@ -52,7 +52,7 @@ def evaluate(model: Pipeline, test: pd.DataFrame) -> Evaluation:
     predicted = models.predict(model, test["text"])
     truth, answers = test["prdtypecode"].astype(str), predicted["predicted_class"]
     right, groups = truth.to_numpy() == answers.to_numpy(), groups_of(test)
-    kept = {name: test[name] for name in ("text", "group") if name in test.columns}
+    kept = {name: test[name] for name in ("text", "group", "source") if name in test.columns}
     return Evaluation(
         estimates=estimate(truth, answers, groups=groups),
         calibration_error=calibration.estimate_error(predicted["confidence"], right, groups=groups),

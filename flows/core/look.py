@@ -7,13 +7,15 @@ come from or what an alarm sets off.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
 
 from flows.core import drift
 from flows.core.drift import Drift, Level
-from flows.core.slice_drift import look_at_slices
+from flows.core.slice_drift import Slices, look_at_slices
+from flows.core.trend import Trend
 
 MODEL_COLUMNS = tuple(name for name in drift.COLUMNS if name not in drift.DATA_COLUMNS)
 
@@ -22,12 +24,14 @@ MODEL_COLUMNS = tuple(name for name in drift.COLUMNS if name not in drift.DATA_C
 class Finding:
     """`against_reference` holds all columns, `recent` those for which the days before hold enough predictions.
 
-    `slices` are parts of the whole (`flows.core.slice_drift`); they raise the level and no score.
+    `slices` are parts of the whole (`flows.core.slice_drift`), `trends` what moved over the weeks, where these are
+    known (`flows.core.trend`); both raise the level and no score.
     """
 
     against_reference: Drift
     recent: Drift
-    slices: Drift = field(default_factory=lambda: Drift({}))
+    slices: Slices = field(default_factory=lambda: Slices({}))
+    trends: Mapping[str, Trend] = field(default_factory=dict)
 
     def drifted(self) -> list[str]:
         """Names of the columns that drifted in either comparison."""
@@ -41,12 +45,12 @@ class Finding:
 
     @property
     def level(self) -> Level:
-        """The highest of all comparisons' levels."""
-        found = (self.against_reference.level, self.recent.level, self.slices.level)
-        return max(found, key=lambda level: level.rank)
+        """The highest of all comparisons' and trends' levels."""
+        compared = (self.against_reference.level, self.recent.level, self.slices.level)
+        return max([*compared, *(trend.level for trend in self.trends.values())], key=lambda level: level.rank)
 
     def alarms(self, threshold: float) -> bool:
-        """Whether more than `threshold` of the columns drifted, or one column or slice critically."""
+        """Whether more than `threshold` of the columns drifted, or one column, slice or trend critically."""
         return self.score > threshold or self.level is Level.CRITICAL
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from sqlalchemy import delete, insert, select
 from bridge.contracts import SKIPPED_STATE_NAME
 from factory.catalogue import inference_log, labels, open_catalogue
 from factory.contracts import MonitorResult, ScoreResult
-from factory.drift_history import claim_retraining, read_looks, read_retrainings
+from factory.drift_history import Look, claim_retraining, read_looks, read_retrainings, record_look
 from factory.errors import AddressRefused
 from factory.inference_log import append, newest_timestamp, read_window
 from flows.monitor_and_retrain import monitor_and_retrain
@@ -52,6 +53,27 @@ def log_shifted(home: Home, predictions: pd.DataFrame) -> None:
     append(open_catalogue(home.settings.database_url), shifted)
 
 
+def record_weeks_of_french(home: Home) -> None:
+    """Eight weeks of looks in which French falls from two fifths to a twentieth."""
+    engine = open_catalogue(home.settings.database_url)
+    until = newest_timestamp(engine, "products")
+    assert until is not None
+    for weeks in range(1, 9):
+        look = Look(
+            use_case="products",
+            until=until - timedelta(weeks=weeks),
+            looked_at=until,
+            model_version="1",
+            samples=400,
+            level="stable",
+            drift_score=0.0,
+            alarm=False,
+            columns={},
+            shares={"language": {"fr": 0.05 * weeks, "en": 1 - 0.05 * weeks}},
+        )
+        record_look(engine, look)
+
+
 def test_without_a_champion_both_skip_with_a_reason_and_still_tell_their_result(home: Home, prefect: Prefect) -> None:
     home.cut(1)
 
@@ -82,9 +104,12 @@ def test_the_champion_scores_the_arrivals_once(veteran: Home, champion: str) -> 
     assert set(log["timestamp"]) == {pd.Timestamp(dataset.as_of)}
     assert (log["text_length"] == log["text"].str.len()).all()
     with open_catalogue(veteran.settings.database_url).connect() as connection:
-        kept = connection.execute(select(inference_log.c.text, inference_log.c.group_key)).all()
-    assert sorted(text for text, _ in kept) == sorted(log["text"])  # what was scored, not what the products say since
-    assert all(key is not None for _, key in kept)
+        scored = inference_log.c
+        kept = connection.execute(select(scored.text, scored.group_key, scored.source)).all()
+    assert sorted(text for text, *_ in kept) == sorted(log["text"])  # what was scored, not what the products say since
+    assert all(key is not None for _, key, _ in kept)
+    assert {source for *_, source in kept} == set(log["source"])
+    assert None not in set(log["source"])
 
 
 def test_a_champion_does_not_score_what_it_was_trained_on(veteran: Home, champion: str) -> None:
@@ -103,7 +128,10 @@ def test_arrivals_of_the_same_kind_are_no_drift(veteran: Home, champion: str) ->
     assert result["drift_score"] == 0
     assert result["samples"] == veteran.cut(2).arrivals
     assert result["level"] == "stable"
-    assert result["slices"]["language"]["level"] == "stable"
+    assert {name: result["slices"][name]["level"] for name in ("language", "source")} == {
+        "language": "stable",
+        "source": "stable",
+    }
     assert all(column["false_alarm_rate"] < 0.05 for column in result["drift_metrics"].values())
     assert {"predicted_class", "confidence", "text_length", "text"} == set(result["drift_metrics"])
     assert all(column["evidently_test"] for column in result["drift_metrics"].values())
@@ -165,12 +193,20 @@ def test_too_few_predictions_are_not_looked_at(veteran: Home, champion: str, mon
 def test_drift_retrains_on_newer_data_and_only_once(veteran: Home, prefect: Prefect, champion: str) -> None:
     score(week_number=2)
     log_shifted(veteran, logged(veteran))
+    record_weeks_of_french(veteran)
 
     result = monitor_and_retrain()
 
     assert (result["status"], result["drift_detected"], result["retrained"]) == ("drift", True, True)
     assert (result["level"], result["episode_since"] is None) == ("critical", False)
     assert result["drift_score"] > result["threshold"]
+    assert (result["trends"]["language"]["weeks"], result["trends"]["language"]["level"]) == (9, "critical")
+    assert "slowly language" in result["reason"]
+    look = read_looks(open_catalogue(veteran.settings.database_url), "products")[-1]
+    assert {name: trend.model_dump() for name, trend in look.trends.items()} == result["trends"]
+    assert {name: slice_.psi for name, slice_ in look.slices.items()} == {
+        name: slice_["psi"] for name, slice_ in result["slices"].items()
+    }
     assert result["retrain_result"]["week_number"] == 2
     assert result["retrain_result"]["promotion"]["challenger_version"] == "3"
     assert "retrained on week 2: version 3" in result["retraining"]

@@ -12,12 +12,13 @@ from sqlalchemy import Engine, update
 
 from factory import drift_history
 from factory.catalogue import retrainings
-from factory.contracts import ColumnDrift, LiveQuality
+from factory.contracts import ColumnDrift, LiveQuality, Trend
 from factory.drift_history import (
     Look,
     claim_retraining,
     episode_start,
     read_looks,
+    read_weeks_before,
     record_look,
     settle_retraining,
     weekly,
@@ -40,6 +41,9 @@ def look(days: int = 0, *, alarm: bool = False, psi: float = 0.05, use_case: str
         alarm=alarm,
         columns={"text": column},
         live=LiveQuality(f1_weighted=0.8, low=0.78, high=0.82, labelled=900, promised=0.81),
+        slices={"language": column},
+        shares={"language": {"en": 0.9, "fr": 0.1}},
+        trends={"language": Trend(value="fr", first=0.0, last=0.1, weeks=9, psi=0.3, p_value=0.002, level="alert")},
     )
 
 
@@ -65,6 +69,16 @@ def test_the_last_looks_are_read_up_to_a_moment(engine: Engine) -> None:
     found = read_looks(engine, "products", until=MONDAY + timedelta(days=14), limit=2)
 
     assert [each.until for each in found] == [MONDAY + timedelta(days=days) for days in (7, 14)]
+
+
+def test_the_weeks_before_a_look_share_no_more_than_a_day(engine: Engine) -> None:
+    for days in (0, 7, 13, 14, 20, 21, 22):
+        record_look(engine, look(days))
+    record_look(engine, look(14, use_case="other"))
+
+    found = read_weeks_before(engine, "products", MONDAY + timedelta(days=21), weeks=2)
+
+    assert [(each.until - MONDAY).days for each in found] == [7, 14]
 
 
 def test_the_weeks_show_the_last_look_of_each() -> None:

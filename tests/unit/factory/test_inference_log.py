@@ -145,7 +145,7 @@ def test_no_predictions_are_no_error(engine: Engine) -> None:
     assert append(engine, predictions(0)) == 0
     assert newest_timestamp(engine, "products") is None
     empty = read_window(engine, "products", MONDAY, 7)
-    assert empty.rows.columns.tolist() == [*COLUMNS, "text", "label"]
+    assert empty.rows.columns.tolist() == [*COLUMNS, "text", "source", "label"]
     assert empty.rows.empty
     assert empty.total == 0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.contracts import ColumnDrift, LiveQuality
+from factory.contracts import ColumnDrift, LiveQuality, Trend
 from factory.drift_history import Look
 from flows.adapters.drift_chart import draw_weeks
 
@@ -51,3 +51,22 @@ def test_live_f1_has_a_panel_of_its_own_and_any_number_of_weeks_is_drawn(weeks: 
     named = [label for label in figure.axes[1].get_xticklabels() if label.get_visible()]
     assert 1 <= len(named) <= 16
     assert named[-1].get_text() == f"{look(weeks - 1).until:%d %b %Y}"
+
+
+def test_the_farthest_slice_is_a_line_and_what_moves_slowly_a_panel_of_its_share() -> None:
+    slices = {"language": look(0, psi=0.4, alarm=True).columns["text"], "class a": look(0, psi=0.6).columns["text"]}
+    trend = Trend(value="fr", first=0.0, last=0.3, weeks=7, psi=0.5, p_value=0.001, level="critical")
+    looks = [
+        look(week, live=True).model_copy(update={"slices": slices, "shares": {"language": {"fr": week / 20}}})
+        for week in range(1, 7)
+    ]
+    looks = [look(0), *looks, looks[-1].model_copy(update={"until": look(7).until, "trends": {"language": trend}})]
+
+    drift, shares, live = draw_weeks(looks).axes
+
+    farthest = next(line for line in drift.lines if line.get_label() == "farthest slice")
+    assert list(farthest.get_ydata())[1:] == [0.4] * 7
+    (line,) = shares.lines
+    assert line.get_label() == "language fr"
+    assert list(line.get_ydata()) == [week / 20 for week in (1, 2, 3, 4, 5, 6, 6)]
+    assert live.get_ylabel() == "weighted F1"

@@ -61,6 +61,56 @@ def test_slices_of_one_source_are_quiet() -> None:
     assert found.level is Level.STABLE
 
 
+def of_sources(frame: pd.DataFrame, seed: int, **shares: float) -> pd.DataFrame:
+    names = np.random.default_rng(seed).choice(list(shares), len(frame), p=list(shares.values()))
+    return frame.assign(source=names)
+
+
+def test_sources_that_come_by_in_other_shares_are_found() -> None:
+    before = of_sources(predictions(1_000, 1), 1, north=0.8, south=0.2)
+
+    quiet = look_at_slices(before, of_sources(predictions(500, 2), 2, north=0.8, south=0.2), min_samples=50)
+    moved = look_at_slices(before, of_sources(predictions(500, 2), 2, north=0.3, south=0.7), min_samples=50)
+
+    assert {"source", "source north", "source south"} <= set(quiet.columns)
+    assert quiet.level is Level.STABLE
+    assert moved.drifted() == ["source"]
+    assert moved.shares["source"]["south"] == pytest.approx(0.7, abs=0.05)
+
+
+def test_one_source_of_which_the_model_is_less_sure_is_found() -> None:
+    sides = [of_sources(predictions(1_000, seed), seed, north=0.8, south=0.2) for seed in (1, 2)]
+    sides[1].loc[sides[1]["source"] == "south", "confidence"] *= 0.4
+
+    found = look_at_slices(*sides, min_samples=100)
+
+    assert "source south" in found.drifted()
+    assert "source north" not in found.drifted()
+
+
+def test_sources_that_are_new_with_every_file_are_no_drift() -> None:
+    sides = [predictions(600, seed).assign(source=f"week-{seed}.csv") for seed in (1, 2)]
+
+    found = look_at_slices(*sides, min_samples=100)
+
+    assert not [name for name in found.columns if name.startswith("source")]
+    assert found.shares["source"] == {"week-2.csv": 1.0}
+
+
+def test_a_full_set_of_slices_leaves_each_an_error_that_permutations_can_show() -> None:
+    random = np.random.default_rng(3)
+
+    def many(seed: int, french: float) -> pd.DataFrame:
+        frame = predictions(3_000, seed, french=french)
+        drawn = random.integers(0, 14, (2, 3_000)).astype(str)
+        return frame.assign(predicted_class=drawn[0], source=drawn[1])
+
+    found = look_at_slices(many(1, 0.0), many(2, 0.2), min_samples=100)
+
+    assert len(found.columns) == 1 + 12 + 1 + 5
+    assert found.drifted() == ["language"]
+
+
 def test_a_log_without_texts_has_no_languages() -> None:
     sides = (predictions(400, seed).drop(columns="text") for seed in (1, 2))
 
