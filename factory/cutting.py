@@ -27,7 +27,7 @@ from factory import ledger, use_cases
 from factory.catalogue import exclusive, labels, open_catalogue, products
 from factory.contracts import DatasetRef, FileRef
 from factory.errors import CatalogueEmpty, SnapshotCorrupt
-from factory.keys import fresh_keys
+from factory.joined_groups import JoinedGroups, join_groups
 from factory.known_rows import Frozen, SortedIds, frozen_keys
 from factory.loading import CATALOGUE_LOCK
 from factory.rows import Take, read_products
@@ -168,13 +168,14 @@ class _WeekRows:
     """Products whose label was there once and is not now: the checks must see them."""
 
     def read(self, connection: Connection, take: Take) -> None:
-        frozen = frozen_keys(self.test)
+        joined = join_groups(connection, self.as_of)
+        frozen = joined.beside(frozen_keys(self.test))
         self._lost = frozenset(connection.scalars(select(labels.c.productid).where(labels.c.prdtypecode.is_(None))))
 
         def pass_on(batch: pa.RecordBatch) -> None:
             batch = self._of_this_week(batch)
             if batch.num_rows:
-                take(self._finished(batch, frozen, tested, known))
+                take(self._finished(batch, joined, frozen, tested, known))
 
         with closing(SortedIds(self.test)) as tested, closing(SortedIds(self.before)) as known:
             read_products(connection, pass_on, self.as_of)
@@ -194,10 +195,12 @@ class _WeekRows:
             inside[stock] = [share_of(name, self.plan.seed) < limit for name in ids]
         return batch if inside.all() else batch.filter(pa.array(inside))
 
-    def _finished(self, batch: pa.RecordBatch, frozen: Frozen, tested: SortedIds, known: SortedIds) -> pa.RecordBatch:
+    def _finished(
+        self, batch: pa.RecordBatch, joined: JoinedGroups, frozen: Frozen, tested: SortedIds, known: SortedIds
+    ) -> pa.RecordBatch:
         ids = batch.column("productid")
-        texts, groups = fresh_keys(batch)
-        # Two product groups may share one text, and a plan may change after the test set was frozen.
+        texts, groups = joined.keys(batch)
+        # Groups that stay apart may share a text or have near ones, and a plan may change after a set was frozen.
         held = frozen.groups.among(groups) | frozen.texts.among(texts)
         held |= on_test_side(groups, seed=self.plan.seed, test_share=self.plan.test_share)
         unlabelled = np.array(batch.column("prdtypecode").is_null())
@@ -230,10 +233,11 @@ def _test_of(standing: DatasetRef | None, connection: Connection, plan: WeekPlan
 
 
 def _write_test(connection: Connection, plan: WeekPlan, folder: str) -> FileRef:
+    joined = join_groups(connection)
     with writing(f"{folder}/test", TEST_VERSION, TEST_SCHEMA) as writer:
 
         def pass_on(batch: pa.RecordBatch) -> None:
-            texts, groups = fresh_keys(batch)
+            texts, groups = joined.keys(batch)
             inside = on_test_side(groups, seed=plan.seed, test_share=plan.test_share)
             inside &= np.array(batch.column("prdtypecode").is_valid())
             writer.write(_shaped(batch, {"text_key": texts, "group": groups}, TEST_SCHEMA).filter(pa.array(inside)))

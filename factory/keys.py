@@ -74,6 +74,11 @@ class KeySet:
     def __len__(self) -> int:
         return len(self._keys)
 
+    @property
+    def keys(self) -> Keys:
+        """Each of them once, sorted."""
+        return self._keys
+
     def among(self, asked: Keys) -> np.ndarray:
         """Which of the asked keys are there."""
         found: np.ndarray = self._seen[self._slots(asked)]
