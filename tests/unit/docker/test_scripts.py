@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from pathlib import Path
 from types import ModuleType
@@ -99,3 +100,18 @@ def test_the_login_of_airflow_is_replaced_and_private(airflow_init: ModuleType, 
     assert json.loads(file.read_text()) == {"admin": 'with "quotes"'}
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["passwords.json"]
+
+
+@pytest.mark.parametrize(
+    ("script", "seconds", "said"),
+    [("exec sleep 600", 0.2, "did not end within 0.2 s"), ("exit 3", 600, "failed; the cause stands above")],
+)
+def test_a_migration_that_stands_still_or_fails_ends_the_step_with_what_to_look_at(
+    airflow_init: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, seconds: float, said: str
+) -> None:
+    airflow = tmp_path / "airflow"
+    airflow.write_text(f"#!/bin/sh\n{script}\n")
+    airflow.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(SystemExit, match=f"(?s){said}.*docker compose .* logs airflow-postgres"):
+        airflow_init.migrate(seconds)
