@@ -80,6 +80,8 @@ class LivePrefect:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
             "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+            # each time it looks for tasks below every run that was ever cancelled here, hundreds
+            "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_LOOP_SECONDS": "600",
         }
 
     def start(self) -> None:
