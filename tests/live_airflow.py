@@ -10,9 +10,8 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -198,10 +197,8 @@ def live_airflow(
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    try:
+    with suppress(ProcessLookupError):  # all of the group have ended
         os.killpg(process.pid, number)
-    except ProcessLookupError:
-        print(f"process {process.pid} had ended", file=sys.stderr)
 
 
 def _decoded(value: Any) -> Any:
