@@ -6,7 +6,7 @@ Pure: a rehearsed verdict in, Markdown out. Must not know who asks, where, or wh
 from __future__ import annotations
 
 from bridge.notifications import markdown
-from factory.contracts import PromotionResult
+from factory.contracts import PromotionResult, looked_at
 from factory.settings import Settings
 from factory.use_cases.use_case import Gate
 
@@ -32,7 +32,8 @@ def compose_question(judged: PromotionResult) -> str:
     place = f"It would take the place of version {_text(champion)}." if champion else "There is no champion yet."
     links = {**judged.links(), "MLflow": judged.mlflow_url}
     opened = " · ".join(made for text, url in links.items() if url and (made := markdown.link(text, url)))
-    rules = "\n".join(f"- {_text(check.said)}" for check in judged.checks)
+    said = [*(check.said for check in judged.checks), *(f"test set: {each}" for each in judged.test_remarks)]
+    rules = "\n".join(f"- {_text(each)}" for each in said)
     return "\n\n".join(part for part in (f"{title} {place}", _table(judged), rules, opened) if part)
 
 
@@ -48,5 +49,6 @@ def _table(judged: PromotionResult) -> str:
         for name, words in METRICS.items()
         if name in mine
     ]
-    head = f"| on {judged.test_rows:,} test rows | challenger | champion |\n|---|---|---|"
+    test = _text(looked_at(judged.test_version, judged.test_looks))
+    head = f"| on {judged.test_rows:,} test rows ({test}) | challenger | champion |\n|---|---|---|"
     return "\n".join([head, *rows])

@@ -202,6 +202,24 @@ retrainings = Table(
     Column("status", Text, nullable=False),
     Column("outcome", Text),
 )
+frozen_tests = Table(
+    "frozen_tests",
+    tables,
+    Column("use_case", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("frozen_at", _Moment, nullable=False),
+    Column("frozen_by", Text, nullable=False),
+    Column("file", JSON, nullable=False),
+)
+test_looks = Table(
+    "test_looks",
+    tables,
+    Column("use_case", Text, primary_key=True),
+    Column("sha256", Text, primary_key=True),
+    Column("look_id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("looked_at", _Moment, nullable=False),
+)
 locks = Table(
     "locks",
     tables,

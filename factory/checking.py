@@ -6,10 +6,13 @@ stands in `factory.checks`. Knows nothing of models; how alike two texts may be 
 
 from __future__ import annotations
 
-from factory import ledger, quality
+from dataclasses import replace
+
+from factory import frozen_rows, ledger, quality
 from factory.catalogue import exclusive, open_catalogue
 from factory.contracts import DatasetRef
 from factory.errors import WeekRejected, WeekUnknown
+from factory.findings import Fault
 from factory.inspection import inspect_week
 from factory.loading import CATALOGUE_LOCK
 from factory.settings import Settings
@@ -18,7 +21,8 @@ from factory.settings import Settings
 def check_week(settings: Settings, dataset: DatasetRef, *, overrule: bool = False) -> DatasetRef:
     """The same dataset, once its week is recorded as accepted; one that was accepted before is not looked at again.
 
-    A data-quality report is written beside the snapshot. `overrule` accepts what a person has judged to be meant: what
+    A data-quality report is written beside the snapshot. That frozen test rows are not as the catalogue has them stands
+    there as well: it stops the gate, not the week. `overrule` accepts what a person has judged to be meant: what
     `factory.checks` calls doubtful. Raises WeekRejected with every finding, its first rows and the address of a file
     with more of them, after recording it; WeekUnknown; SnapshotCorrupt; SnapshotStoreUnusable.
     """
@@ -33,6 +37,12 @@ def check_week(settings: Settings, dataset: DatasetRef, *, overrule: bool = Fals
         return dataset
     before = ledger.newest([other for other in entries if other.week < dataset.week], "accepted")
     inspection = inspect_week(dataset, before)
+    if inspection.profile is not None:  # else the columns are not there
+        with engine.connect() as connection:
+            difference = frozen_rows.compare(connection, dataset.test_version, dataset.test)
+        if difference.count:
+            aged = Fault("test set", difference.sentence(), "noted")
+            inspection = replace(inspection, faults=(*inspection.faults, aged))
     broken, doubtful = inspection.sentences("broken"), inspection.sentences("doubtful")
     status: ledger.Status = "rejected" if broken or (doubtful and not overrule) else "accepted"
     quality.write_report(dataset, inspection, status)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from factory.findings import Fault, Mask, Offenders, Severity, some
+from factory.frozen_rows import cover
 from factory.keys import contains, key_of
 from factory.known_rows import Frozen, SortedIds
 
@@ -180,6 +182,28 @@ class Classes:
             listed = ", ".join(f"{name!r} ({rows})" for name, rows in list(small.items())[:5])
             said = f"{len(small)} classes have fewer than {self._least} rows to train on: {listed}"
             yield Fault("small classes", said, "doubtful", mask=_labelled(list(small)))
+
+
+class Untested:
+    """Every class to train on has a row in the test set, and every test row a class to train on: else it is told."""
+
+    def __init__(self, version: str, tested: Counter[str]) -> None:
+        self._version, self._tested = version, tested
+        self._train: Counter[str] = Counter()
+        self._held_out: Counter[str] = Counter()
+
+    def see(self, batch: pa.RecordBatch) -> None:
+        """Count the rows to train on and those held out by class."""
+        labels, sides = batch.column("prdtypecode"), batch.column("side")
+        self._train.update(counted(labels.filter(pc.equal(sides, "train"))))
+        self._held_out.update(counted(labels.filter(pc.equal(sides, "held_out"))))
+
+    def faults(self) -> Iterator[Fault]:
+        """What no number on the test set will tell."""
+        coverage = cover(self._version, trained=self._train, tested=self._tested)
+        waiting = sum(self._held_out[name] for name in coverage.untested)
+        for said in replace(coverage, waiting=waiting).sentences():
+            yield Fault("coverage", said, "noted")
 
 
 class Conflicts:

@@ -21,10 +21,11 @@ from rich.text import Text
 from sqlalchemy import func, select
 
 from bridge.plain_text import as_line, as_lines
-from factory import ledger, shown_settings, simulation, sources, use_cases
+from factory import ledger, shown_settings, shown_tests, simulation, sources, use_cases
 from factory.catalogue import labels, open_catalogue, products
 from factory.catalogue import sources as sources_table
 from factory.checking import check_week
+from factory.contracts import looked_at
 from factory.corrections import change, merge_class, read_corrections, remove
 from factory.corrections import relabel as set_label
 from factory.cutting import cut_week, joining_moment
@@ -40,6 +41,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="The data sid
 loading = typer.Typer(no_args_is_help=True, help="Append products and labels to the catalogue.")
 app.add_typer(loading, name="load")
 app.command("settings")(shown_settings.show)
+app.command("freeze")(shown_tests.freeze_test_set)
 
 UseCaseOption = Annotated[str, typer.Option("--use-case", help="Whose weeks.")]
 AppendOption = Annotated[bool, typer.Option("--append", help="Add to the products of another source.")]
@@ -134,6 +136,8 @@ def cut(
         f"({dataset.train_rows:,} to train on, {dataset.arrivals:,} new), {dataset.classes} classes; "
         f"test set {dataset.test_version} of {dataset.test.rows:,} rows\n{as_line(dataset.uri)}"
     )
+    if difference := shown_tests.describe_difference(settings, dataset):
+        typer.echo(as_line(f"{difference} (python -m factory freeze)"))
 
 
 @app.command()
@@ -158,9 +162,12 @@ def show(use_case: UseCaseOption = "products") -> None:
         classes = connection.scalar(select(func.count(labels.c.prdtypecode.distinct())))
         names = ", ".join(sorted(connection.scalars(select(sources_table.c.name)))) or "nothing"
         entries = ledger.read_entries(connection, use_case)
+        tests = shown_tests.draw_tests(connection, use_case)
     typer.echo(f"{rows:,} products in {classes} classes, from {as_line(names)}")
     if entries:
         Console().print(_weeks(entries))
+    if tests:
+        Console().print(tests)
     for entry in entries:
         for finding in entry.findings:
             typer.echo(as_line(f"{entry.batch_name}: {finding}"))
@@ -227,13 +234,14 @@ def decisions(
     """Who became champion when, why, and by whose word; the newest first."""
     with open_catalogue(read_settings().database_url).connect() as connection:
         found = read_decisions(connection, use_case, limit=last)
-    table = Table("when (UTC)", "outcome", "rule", "challenger", "champion", "by", "reason", box=None)
+    table = Table("when (UTC)", "outcome", "rule", "challenger", "champion", "test set", "by", "reason", box=None)
     for each in found:
         result = each.result
         by = " and ".join(filter(None, (result.decided_by, result.approved_by or result.rejected_by)))
+        test = looked_at(result.test_version, result.test_looks)
         versions = (f"v{result.challenger_version}", f"v{result.champion_version}" if result.champion_version else "-")
         table.add_row(
-            *_told(f"{each.decided_at:%Y-%m-%d %H:%M}", each.outcome, result.rule, *versions, by, result.reason)
+            *_told(f"{each.decided_at:%Y-%m-%d %H:%M}", each.outcome, result.rule, *versions, test, by, result.reason)
         )
     if found:
         Console().print(table)

@@ -100,6 +100,15 @@ class DatasetRef(FileRef, _Result):
         return {"Week": str(self.week), "Rows": f"{self.rows:,}", "Classes": str(self.classes)}
 
 
+def looked_at(version: str, looks: int | None) -> str:
+    """The test set and how often it was looked at, where that is known: `v2, looked at 7 times`."""
+    return version if looks is None else f"{version}, looked at {'once' if looks == 1 else f'{looks:,} times'}"
+
+
+def _test_fact(version: str, looks: int | None) -> dict[str, str]:
+    return {} if looks is None else {"Test set": looked_at(version, looks)}
+
+
 class TrainingParams(Params):
     """Without `dataset` the flow takes that of `dataset_run_id`, else the snapshot of `week_number`, else the newest.
 
@@ -153,6 +162,11 @@ class TrainingResult(_Result):
     failed_candidates: dict[str, str] = Field(default_factory=dict)
     card_url: str | None = None
     """The version's model card, where this run decided on the promotion."""
+    test_version: str = ""
+    test_looks: int | None = None
+    """How often the test set was looked at, this time included; None where nobody counted."""
+    test_remarks: tuple[str, ...] = ()
+    """What has to be known of the test set beside the metrics: rows that are not as the catalogue has them, classes."""
 
     def facts(self) -> dict[str, str]:
         chosen = f" ({self.candidate})" if self.candidate else ""
@@ -160,10 +174,12 @@ class TrainingResult(_Result):
             "Challenger": f"v{self.model_version}{chosen}",
             "Weighted F1": self._with_interval("f1_weighted"),
             "Macro F1": self._with_interval("f1_macro"),
+            **_test_fact(self.test_version, self.test_looks),
         }
 
     def reservations(self) -> list[str]:
-        return [f"Candidate {name} failed: {reason}" for name, reason in self.failed_candidates.items()]
+        failed = [f"Candidate {name} failed: {reason}" for name, reason in self.failed_candidates.items()]
+        return [*failed, *(f"Test set: {said}" for said in self.test_remarks)]
 
     def news(self) -> list[str]:
         return [f"Not promoted: {self.reason}"] if self.promotion_decided and not self.promoted else []
@@ -245,14 +261,20 @@ class PromotionResult(_Result):
     card_url: str | None = None
     experiment_url: str | None = None
     """All trainings of the use case, in MLflow."""
+    test_looks: int | None = None
+    """How often the test set was looked at, this time included; None where nobody looked."""
+    test_remarks: tuple[str, ...] = ()
+    """What has to be known of the test set beside the metrics: rows that are not as the catalogue has them, classes."""
 
     def facts(self) -> dict[str, str]:
-        return {"Champion": f"v{self.champion_version}" if self.champion_version else "none"}
+        champion = f"v{self.champion_version}" if self.champion_version else "none"
+        return {"Champion": champion, **_test_fact(self.test_version, self.test_looks)}
 
     def reservations(self) -> list[str]:
         if self.rolled_back:
             return [f"Champion {self.reason}"]
-        return self._unpromoted() if self._asks_for_somebody() else []
+        remarks = [f"Test set: {said}" for said in self.test_remarks]
+        return [*(self._unpromoted() if self._asks_for_somebody() else []), *remarks]
 
     def news(self) -> list[str]:
         return [] if self._asks_for_somebody() else self._unpromoted()

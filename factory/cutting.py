@@ -16,17 +16,18 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection, select
 
-from factory import ledger, use_cases
+from factory import frozen_tests, ledger, use_cases
 from factory.catalogue import exclusive, labels, open_catalogue, products
 from factory.contracts import DatasetRef, FileRef
 from factory.errors import CatalogueEmpty, SnapshotCorrupt
+from factory.frozen_tests import FrozenTest
+from factory.held_out import KEYS, TEST_SCHEMA, TEXTS, held_out, shaped, snapshot_folder
 from factory.joined_groups import JoinedGroups, join_groups
 from factory.known_rows import Frozen, SortedIds, frozen_keys
 from factory.loading import CATALOGUE_LOCK
@@ -35,20 +36,16 @@ from factory.settings import Settings, WeekPlan
 from factory.snapshots import is_there, writing
 from factory.weeks import aware, on_test_side, share_of, start_of, threshold, week_of
 
-TEST_VERSION = "v1"
 SIDES = ("train", "held_out", "test")
 _TRAIN, _HELD_OUT, _TEST = range(len(SIDES))
 
-_TEXTS = [("productid", pa.string()), ("designation", pa.string()), ("description", pa.string())]
-_KEYS = [("text_key", pa.int64()), ("group", pa.int64())]
-TEST_SCHEMA = pa.schema([*_TEXTS, ("prdtypecode", pa.string()), *_KEYS])
 WEEK_SCHEMA = pa.schema(
     [
-        *_TEXTS,
+        *TEXTS,
         ("imageid", pa.string()),
         ("created_at", pa.timestamp("us", tz="UTC")),
         ("prdtypecode", pa.string()),
-        *_KEYS,
+        *KEYS,
         ("side", pa.string()),
         ("arrived", pa.bool_()),
     ]
@@ -80,14 +77,12 @@ def cut_week(settings: Settings, use_case: str, *, as_of: datetime, week: int | 
         entries = ledger.read_entries(connection, use_case, number)
         revision = ledger.next_revision(entries)
         if standing := ledger.newest(entries, *ledger.STANDING):
-            if _is_whole(standing):
-                return standing
-            again = _cut(connection, settings, use_case, standing.as_of, number, standing.revision)
-            if again.sha256 == standing.sha256:
+            if _is_whole(standing) or _is_restored(connection, settings, standing):
                 return standing
             revision = standing.revision + 1
             ledger.announce(connection, ledger.batch_name(use_case, number, revision), number, share)
-        dataset = _cut(connection, settings, use_case, as_of, number, revision)
+        test = _deciding_test(connection, settings, use_case)
+        dataset = _cut(connection, settings, use_case, as_of, number, revision, test)
         ledger.record_cut(connection, dataset, share)
         return dataset
 
@@ -126,15 +121,18 @@ def joining_moment(settings: Settings) -> datetime:
 
 
 def _cut(
-    connection: Connection, settings: Settings, use_case: str, as_of: datetime, week: int, revision: int
+    connection: Connection,
+    settings: Settings,
+    use_case: str,
+    as_of: datetime,
+    week: int,
+    revision: int,
+    test: FrozenTest,
 ) -> DatasetRef:
-    folder = f"{settings.snapshot_uri.rstrip('/')}/{use_case}"
+    folder = snapshot_folder(settings, use_case)
     others = ledger.read_entries(connection, use_case)
-    standing = ledger.newest(others, *ledger.STANDING)
-    test = _test_of(standing, connection, settings.weeks, folder)
-    test_version = standing.test_version if standing else TEST_VERSION
     before = ledger.newest([entry for entry in others if entry.week < week], "accepted")
-    rows = _WeekRows(settings.weeks, week, as_of, test, before)
+    rows = _WeekRows(settings.weeks, week, as_of, test.file, before)
     with writing(f"{folder}/week={week:02d}", f"r{revision}", WEEK_SCHEMA) as writer:
         rows.read(connection, writer.write)
     return DatasetRef(
@@ -146,8 +144,8 @@ def _cut(
         train_rows=rows.train_rows,
         arrivals=rows.arrivals,
         classes=len(rows.classes),
-        test=test,
-        test_version=test_version,
+        test=test.file,
+        test_version=test.version,
     )
 
 
@@ -200,9 +198,7 @@ class _WeekRows:
     ) -> pa.RecordBatch:
         ids = batch.column("productid")
         texts, groups = joined.keys(batch)
-        # Groups that stay apart may share a text or have near ones, and a plan may change after a set was frozen.
-        held = frozen.groups.among(groups) | frozen.texts.among(texts)
-        held |= on_test_side(groups, seed=self.plan.seed, test_share=self.plan.test_share)
+        held = held_out(texts, groups, frozen, self.plan)
         unlabelled = np.array(batch.column("prdtypecode").is_null())
         if self._lost and unlabelled.any():
             unlabelled &= ~np.array([name in self._lost for name in ids.to_pylist()])
@@ -213,42 +209,58 @@ class _WeekRows:
         self.arrivals += int(arrived.sum())
         self.classes.update(name for name in pc.unique(batch.column("prdtypecode")).to_pylist() if name is not None)
         made = {"text_key": texts, "group": groups, "side": pa.array(SIDES).take(pa.array(sides)), "arrived": arrived}
-        return _shaped(batch, made, WEEK_SCHEMA)
+        return shaped(batch, made, WEEK_SCHEMA)
 
 
 def _is_whole(dataset: DatasetRef) -> bool:
     return is_there(dataset) and is_there(dataset.test)
 
 
-def _test_of(standing: DatasetRef | None, connection: Connection, plan: WeekPlan, folder: str) -> FileRef:
-    """The frozen test set, which is written once; a lost one is written again, if the catalogue still gives it."""
-    if standing is None:
-        return _write_test(connection, plan, folder)
-    if not is_there(standing.test) and _write_test(connection, plan, folder).sha256 != standing.test.sha256:
-        raise SnapshotCorrupt(
-            f"the frozen test set {standing.test.uri} is lost, and the catalogue has changed since it was cut: restore "
-            "the file from a copy; models are compared on it alone"
-        )
-    return standing.test
+def _is_restored(connection: Connection, settings: Settings, standing: DatasetRef) -> bool:
+    """Whether the week, cut once more beside its own test set, is the same file; its own may be lost once another
+    decides."""
+    own = FrozenTest(standing.test_version, standing.test)
+    deciding = frozen_tests.newest(connection, standing.use_case)
+    if deciding and deciding.file.sha256 != own.file.sha256 and not is_there(own.file):
+        return False
+    test = _restored(connection, settings, standing.use_case, own)
+    again = _cut(connection, settings, standing.use_case, standing.as_of, standing.week, standing.revision, test)
+    return again.sha256 == standing.sha256
+
+
+def _deciding_test(connection: Connection, settings: Settings, use_case: str) -> FrozenTest:
+    """The test set that decides; the first cut freezes the first."""
+    if found := frozen_tests.newest(connection, use_case):
+        return _restored(connection, settings, use_case, found)
+    return FrozenTest(frozen_tests.FIRST, _write_test(connection, settings.weeks, snapshot_folder(settings, use_case)))
+
+
+def _restored(connection: Connection, settings: Settings, use_case: str, test: FrozenTest) -> FrozenTest:
+    """The same set; a first one that is lost is written again, if the catalogue still gives it."""
+    if is_there(test.file):
+        return test
+    if test.version == frozen_tests.FIRST:
+        again = _write_test(connection, settings.weeks, snapshot_folder(settings, use_case))
+        if again.sha256 == test.file.sha256:
+            return test
+    raise SnapshotCorrupt(
+        f"the frozen test set {test.file.uri} is lost, and the catalogue has changed since it was cut: restore "
+        "the file from a copy; models are compared on it alone"
+    )
 
 
 def _write_test(connection: Connection, plan: WeekPlan, folder: str) -> FileRef:
     joined = join_groups(connection)
-    with writing(f"{folder}/test", TEST_VERSION, TEST_SCHEMA) as writer:
+    with writing(f"{folder}/test", frozen_tests.FIRST, TEST_SCHEMA) as writer:
 
         def pass_on(batch: pa.RecordBatch) -> None:
             texts, groups = joined.keys(batch)
             inside = on_test_side(groups, seed=plan.seed, test_share=plan.test_share)
             inside &= np.array(batch.column("prdtypecode").is_valid())
-            writer.write(_shaped(batch, {"text_key": texts, "group": groups}, TEST_SCHEMA).filter(pa.array(inside)))
+            writer.write(shaped(batch, {"text_key": texts, "group": groups}, TEST_SCHEMA).filter(pa.array(inside)))
 
         read_products(connection, pass_on)
     return writer.ref
-
-
-def _shaped(batch: pa.RecordBatch, made: dict[str, Any], schema: pa.Schema) -> pa.RecordBatch:
-    columns = [made[name] if name in made else batch.column(name) for name in schema.names]
-    return pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=schema)
 
 
 def _refuse_empty(connection: Connection) -> None:

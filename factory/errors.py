@@ -17,6 +17,8 @@
     ├── AddressRefused          a parameter names what it may not
     ├── WeekUnknown             no such week was cut
     ├── WeekRejected            the checks found something
+    ├── NothingToFreeze         the frozen test set is as the catalogue would give it
+    ├── TestSetOutdated         too many frozen rows are not as the catalogue has them
     └── InferenceLogInvalid     predictions that cannot be logged or read
 
 Every message says what happened, to what, and what to do next.
@@ -120,6 +122,16 @@ class WeekRejected(FactoryError):
         if accept_command:
             parts.append(f"If all of this is meant: {accept_command}")
         super().__init__("\n".join(parts))
+
+
+class NothingToFreeze(FactoryError):
+    """A new test set would be the one that stands, or hold no row."""
+
+
+class TestSetOutdated(FactoryError):
+    """Too many rows of the frozen test set were relabelled, deleted or changed since: no judgement on it means much."""
+
+    __test__ = False  # pytest would take it for a class of tests
 
 
 class InferenceLogInvalid(FactoryError):

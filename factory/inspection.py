@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from factory import use_cases
-from factory.checks import Classes, Columns, Conflicts, Encoding, Labels, Leaks, Order, counted
+from factory.checks import Classes, Columns, Conflicts, Encoding, Labels, Leaks, Order, Untested, counted
 from factory.contracts import DatasetRef, FileRef
-from factory.cutting import TEST_SCHEMA, WEEK_SCHEMA
+from factory.cutting import WEEK_SCHEMA
 from factory.errors import SnapshotCorrupt
 from factory.findings import Check, Fault, Offenders
+from factory.held_out import TEST_SCHEMA
 from factory.known_rows import SortedIds, frozen_keys
 from factory.snapshots import read_batches, read_schema
 
@@ -61,13 +62,14 @@ def inspect_week(dataset: DatasetRef, before: DatasetRef | None) -> Inspection:
         return Inspection(tuple(misshapen), None)
     use_case = use_cases.get(dataset.use_case)
     earlier = _classes_of(before) if before else None
-    known = set(earlier) | set(_classes_of(dataset.test)) if earlier is not None else None
+    tested = _classes_of(dataset.test)
+    known = set(earlier) | set(tested) if earlier is not None else None
     conflicts, classes = Conflicts(use_case.label_conflict_alarm), Classes(use_case.min_class_rows, earlier)
     lengths = _Lengths()
-    with closing(SortedIds(dataset.test)) as tested:
-        leaks = Leaks(frozen_keys(dataset.test), tested)
-        encoding = Encoding(use_case.encoding_alarm)
-        checks: list[Check] = [Columns(known), Labels(), Order(), leaks, classes, conflicts, encoding]
+    with closing(SortedIds(dataset.test)) as test_ids:
+        leaks = Leaks(frozen_keys(dataset.test), test_ids)
+        encoding, untested = Encoding(use_case.encoding_alarm), Untested(dataset.test_version, tested)
+        checks: list[Check] = [Columns(known), Labels(), Order(), leaks, classes, conflicts, encoding, untested]
         for batch in read_batches(dataset):
             lengths.see(batch)
             for check in checks:

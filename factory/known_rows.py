@@ -6,7 +6,7 @@ Owns how a snapshot is looked up in without holding it in memory. Knows nothing 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,25 +69,53 @@ def _no_batches() -> Generator[pa.RecordBatch, None, None]:
 
 
 def frozen_keys(test: FileRef) -> Frozen:
-    """The keys of the frozen test set's rows; 80 bytes a row at most.
+    """The keys of the frozen test set's rows; 80 bytes a row at most."""
+    return keys_of((texts, groups) for _, texts, groups in read_keys(test))
 
-    One that was frozen before keys were stored gets them from its texts.
-    """
-    if "text_key" in read_schema(test).names:
-        batches = [(np.array(b.column("text_key")), np.array(b.column("group"))) for b in _read(test, "text_key")]
-    else:
-        batches = [
-            (_made(b), np.array([key_of(group) for group in b.column("group").to_pylist()])) for b in _read(test)
-        ]
-    if not batches:
-        nothing = np.empty(0, dtype=np.int64)
-        return Frozen(KeySet(nothing), KeySet(nothing))
-    texts, groups = (KeySet(np.concatenate(part)) for part in zip(*batches, strict=True))
+
+def keys_of(parts: Iterable[tuple[Keys, Keys]]) -> Frozen:
+    """Keys of texts and of groups, however many parts they come in."""
+    nothing = np.empty(0, dtype=np.int64)
+    texts, groups = (KeySet(np.concatenate(part)) for part in zip((nothing, nothing), *parts, strict=True))
     return Frozen(groups=groups, texts=texts)
 
 
-def _read(test: FileRef, *columns: str) -> Iterator[pa.RecordBatch]:
-    return read_batches(test, ["group", *(columns or ("designation", "description"))])
+def trained_keys(
+    snapshot: FileRef, asked: Frozen, today: Callable[[Keys], Keys] = lambda groups: groups
+) -> tuple[Keys, Keys]:
+    """Those of the asked keys, of texts and of groups, that a row of the week which was trained on bears.
+
+    `today` gives the keys that the week's groups bear by now.
+    """
+    texts, groups = [], []
+    for batch, of_text, then in read_keys(snapshot, "side"):
+        of_group = today(then)
+        train = np.array(pc.equal(batch.column("side"), "train"))
+        texts.append(np.unique(of_text[train & asked.texts.among(of_text)]))
+        groups.append(np.unique(of_group[train & asked.groups.among(of_group)]))
+    nothing = np.empty(0, dtype=np.int64)
+    return np.concatenate([nothing, *texts]), np.concatenate([nothing, *groups])
+
+
+def count_trained(snapshot: FileRef, test: FileRef) -> int:
+    """How many of the test rows share a text or a group with a row of the week that was trained on."""
+    known = keys_of([trained_keys(snapshot, frozen_keys(test))])
+    return sum(
+        int((known.texts.among(texts) | known.groups.among(groups)).sum()) for _, texts, groups in read_keys(test)
+    )
+
+
+def read_keys(ref: FileRef, *columns: str) -> Iterator[tuple[pa.RecordBatch, Keys, Keys]]:
+    """The rows' keys of texts and of groups, beside the named columns of them; raises as `read_batches`.
+
+    Those of a file that was written before keys were stored are made of its texts.
+    """
+    stored = "text_key" in read_schema(ref).names
+    for batch in read_batches(ref, ["group", *(("text_key",) if stored else ("designation", "description")), *columns]):
+        if stored:
+            yield batch, np.array(batch.column("text_key")), np.array(batch.column("group"))
+        else:
+            yield batch, _made(batch), np.array([key_of(group) for group in batch.column("group").to_pylist()])
 
 
 def _made(batch: pa.RecordBatch) -> Keys:

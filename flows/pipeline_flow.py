@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from factory import use_cases
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from flows.adapters.datasets import Sides
+    from flows.adapters.exam import Exam, Report
     from flows.adapters.runs import Logged
     from flows.adapters.training_record import Training
     from flows.core.leakage import NearDuplicates
@@ -96,6 +98,8 @@ def training_pipeline(
     entrants = find_entrants(use_case, candidates)
     chosen = dataset or find_dataset(settings, use_case, chosen_week(week_number, week), dataset_run_id)
     log.info("training on %s week %d: %d rows, %d to train on", use_case, chosen.week, chosen.rows, chosen.train_rows)
+    frozen = find_exam(settings, chosen)
+    chosen = frozen.dataset
     sides = read_sides(settings, chosen)
     refuse_leaks(use_case, sides)
     near_duplicates = find_near_duplicates.submit(use_case, sides)
@@ -107,7 +111,9 @@ def training_pipeline(
     else:
         choice = choose_candidate(sides.train, entrants, search_trials, search_seconds)
     near = near_duplicates.result()
-    training = fit_challenger(use_case, chosen, sides, choice, fixed, near, flow_run_url(settings.prefect_ui_url))
+    report = look_at_test_set(settings, frozen, sides, str(flow_run.get_id()))
+    flow_run_page = flow_run_url(settings.prefect_ui_url)
+    training = fit_challenger(use_case, chosen, sides, choice, fixed, near, flow_run_page, report)
     logged = log_training(settings, training)
     version = register_challenger(settings, training, logged)
     log.info("version %s is the challenger: %s", version, training.metrics)
@@ -134,6 +140,9 @@ def training_pipeline(
         reason=reason,
         mlflow_url=logged.url,
         card_url=card_url,
+        test_version=chosen.test_version,
+        test_looks=report.looks,
+        test_remarks=report.remarks(),
     )
     return publish(result)
 
@@ -207,6 +216,31 @@ def find_dataset(settings: Settings, use_case: str, week: int | None, dataset_ru
 
 
 @task(**NETWORK)
+def find_exam(settings: Settings, dataset: DatasetRef) -> Exam:
+    """The week with the test set that decides today; how that differs from the catalogue is a warning here."""
+    from flows.adapters import exam
+
+    found = exam.find_exam(settings, dataset)
+    log = get_run_logger()
+    (log.warning if found.difference.count else log.info)("%s", found.difference.sentence())
+    return found
+
+
+@task(**NETWORK)
+def look_at_test_set(settings: Settings, frozen: Exam, sides: Sides, look_id: str) -> Report:
+    """The look that follows, counted, and what it cannot tell; a training that is cut short after this looked, too."""
+    from factory.catalogue import open_catalogue
+    from flows.adapters import exam
+
+    trained, tested = sides.train["prdtypecode"].value_counts().to_dict(), sides.test["prdtypecode"]
+    with open_catalogue(settings.database_url).begin() as connection:
+        report = exam.look(connection, frozen, tested, trained, look_id=look_id, kind="training")
+    for said in report.coverage.sentences():
+        get_run_logger().warning("%s", said)
+    return report
+
+
+@task(**NETWORK)
 def read_sides(settings: Settings, dataset: DatasetRef) -> Sides:
     """Training rows and frozen test set of the snapshot."""
     from flows.adapters import datasets
@@ -266,6 +300,7 @@ def fit_challenger(
     fixed: dict[str, Any],
     near: NearDuplicates,
     flow_run_page: str | None,
+    report: Report,
 ) -> Training:
     """The chosen candidate fitted on all training rows, and what it is worth on the frozen test set."""
     from flows.adapters.training_record import Training
@@ -285,6 +320,7 @@ def fit_challenger(
         train_labels=train["prdtypecode"],
         test_labels=test["prdtypecode"],
         flow_run_url=flow_run_page,
+        report=report,
     )
 
 
@@ -305,7 +341,7 @@ def register_challenger(settings: Settings, training: Training, logged: Logged) 
     from flows.adapters import registry
 
     tags = {"use_case": training.use_case, "week": str(training.dataset.week)}
-    tags |= {"candidate": training.choice.candidate.name}
+    tags |= {"candidate": training.choice.candidate.name, "test_version": training.dataset.test_version}
     tags |= {name: f"{value:.6f}" for name, value in training.metrics.items()}
     model = use_cases.get(training.use_case).model_name
     client = registry.connect(settings.mlflow_tracking_uri)

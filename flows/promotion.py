@@ -11,16 +11,17 @@ compare-and-set. The rules are `flows.core.policy`, their numbers the use case's
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prefect import flow, get_run_logger, task
 
 from factory import measurements, use_cases
 from factory.catalogue import exclusive, open_catalogue
-from factory.contracts import PromotionResult, Share
+from factory.contracts import DatasetRef, PromotionResult, Share
 from factory.settings import Settings, read_settings
-from flows.adapters import decisions, registry, ruling, runs, title
+from flows.adapters import decisions, exam, registry, ruling, runs, title
 from flows.adapters.announcement import announce_failure, announce_result
+from flows.adapters.exam import Exam
 from flows.adapters.initiator import find_initiator
 from flows.adapters.publication import publish
 from flows.adapters.registry import CHALLENGER, RegistryError, Version
@@ -34,6 +35,13 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 COST_TAGS = {"size_bytes": "serving_size_bytes", "memory_bytes": "serving_memory_bytes", "p95_ms": "serving_p95_ms"}
+
+
+class Answers(NamedTuple):
+    """A model's answers to texts (predicted_class and confidence), and the classes that it knows."""
+
+    rows: pd.DataFrame
+    classes: frozenset[str]
 
 
 @flow(
@@ -55,9 +63,10 @@ def promotion(
 ) -> dict[str, Any]:
     """Make the challenger champion if it deserves it, or give the title back.
 
-    The challenger wins when it meets every rule of the use case's gate (`factory.use_cases`). A version that was
-    rolled back is judged again only when named. Gives `PromotionResult` as a dict; raises RegistryError when there is
-    nobody to judge or nobody to go back to.
+    The challenger wins when it meets every rule of the use case's gate (`factory.use_cases`), beside the champion on
+    the test set that was frozen last. A version that was rolled back is judged again only when named. Gives
+    `PromotionResult` as a dict; raises RegistryError when there is nobody to judge or nobody to go back to, and
+    TestSetOutdated when too many test rows are not as the catalogue has them.
 
     Args:
         use_case: Whose models.
@@ -86,10 +95,11 @@ def promotion(
         result = give_back(settings, case)
     else:
         challenger = find_challenger(settings, case, None if model_version is None else str(model_version))
-        rows: pd.DataFrame = read_rows(settings, challenger)
+        frozen = find_exam(settings, case, challenger)
+        rows: pd.DataFrame = read_rows(settings, frozen.dataset)
         costs = measure_costs.submit(settings, case, challenger, rows["text"])  # it waits for another process
-        answers: pd.DataFrame = predict(settings, challenger, rows["text"])
-        result = decide(settings, case, challenger, rows, answers, costs.result())
+        answers: Answers = predict(settings, challenger, rows["text"])
+        result = decide(settings, case, challenger, frozen, rows, answers, costs.result())
     get_run_logger().info("champion: version %s (%s)", result.champion_version, result.reason)
     return publish(result)
 
@@ -106,21 +116,29 @@ def find_challenger(settings: Settings, case: Case, number: str | None) -> Versi
 
 
 @task(**NETWORK)
-def read_rows(settings: Settings, challenger: Version) -> pd.DataFrame:
-    """The frozen test set, on which both models are asked; its checksum is verified."""
-    from flows.adapters.datasets import read_test
-
-    return read_test(settings, challenger.dataset)
+def find_exam(settings: Settings, case: Case, challenger: Version) -> Exam:
+    """The test set that decides; raises TestSetOutdated where it is too far from the catalogue as it is."""
+    found = exam.find_exam(settings, challenger.dataset)
+    get_run_logger().info("%s", found.difference.sentence())
+    found.difference.refuse_beyond(case.gate.largest_test_change, case.use_case)
+    return found
 
 
 @task(**NETWORK)
-def predict(settings: Settings, version: Version, texts: pd.Series) -> pd.DataFrame:
-    """The version's answers to the texts, in their order: predicted_class and confidence."""
+def read_rows(settings: Settings, dataset: DatasetRef) -> pd.DataFrame:
+    """The frozen test set, on which both models are asked; its checksum is verified."""
+    from flows.adapters.datasets import read_test
+
+    return read_test(settings, dataset)
+
+
+@task(**NETWORK)
+def predict(settings: Settings, version: Version, texts: pd.Series) -> Answers:
+    """The version's answers to the texts, in their order."""
     from flows.core import models
 
-    return models.predict(
-        registry.load_model(registry.connect(settings.mlflow_tracking_uri), version, settings.data_roots), texts
-    )
+    model = registry.load_model(registry.connect(settings.mlflow_tracking_uri), version, settings.data_roots)
+    return Answers(models.predict(model, texts), frozenset(str(name) for name in model.classes_))
 
 
 @task(**NETWORK)
@@ -145,7 +163,13 @@ def measure_costs(settings: Settings, case: Case, challenger: Version, texts: pd
 
 @task(**NETWORK)
 def decide(
-    settings: Settings, case: Case, challenger: Version, rows: pd.DataFrame, answers: pd.DataFrame, costs: Costs
+    settings: Settings,
+    case: Case,
+    challenger: Version,
+    frozen: Exam,
+    rows: pd.DataFrame,
+    answers: Answers,
+    costs: Costs,
 ) -> PromotionResult:
     """Judge, write the decision down and move the alias, while nobody else does; may be repeated."""
     from flows.adapters.model_card import log_card
@@ -157,18 +181,28 @@ def decide(
             return earlier
         champion = title.find_champion(connection, client, case.use_case)
         rival = champion if champion and champion.number != challenger.number else None
-        if rival:
-            title.refuse_known_rows(settings, rival, challenger)
+        judged = replace(challenger, dataset=frozen.dataset)
+        for trained in filter(None, (challenger, rival)):
+            title.refuse_known_rows(settings, trained, judged)
         theirs = predict.fn(settings, rival, rows["text"]) if rival else None
-        evidence = gather(rows, answers, theirs, gate=case.gate)
-        verdict = ruling.rule(case, challenger, champion, evidence, costs)
-        links = _links(client, settings, challenger)
-        result = ruling.verdict_result(case, challenger, champion, verdict, evidence, costs, links)
+        evidence = gather(rows, answers.rows, theirs.rows if theirs else None, gate=case.gate)
+        classes = answers.classes | (theirs.classes if theirs else frozenset())
+        report = exam.look(
+            connection,
+            frozen,
+            rows["prdtypecode"],
+            classes,
+            look_id=f"{challenger.run_id} beside {rival.run_id if rival else title.NOBODY}",
+            kind="judgement",
+        )
+        verdict = ruling.rule(case, judged, champion, evidence, costs)
+        links = _links(client, settings, judged)
+        result = ruling.verdict_result(case, judged, champion, verdict, evidence, costs, links, report)
         if verdict.rule != "standing":  # its card tells how it became champion
-            log_card(client, settings, case, challenger, evidence, result)
+            log_card(client, settings, case, judged, evidence, result)
         if not case.rehearsal:
-            measurements.record(connection, ruling.measured(case, challenger, rival, evidence))
-            decisions.write_verdict(connection, client, challenger, result, case.initiator)
+            measurements.record(connection, ruling.measured(case, judged, rival, evidence))
+            decisions.write_verdict(connection, client, judged, result, case.initiator)
         return result
 
 

@@ -39,6 +39,7 @@ NOT_RUN = {
     "python -m benchmarks.dataset": "minutes to an hour",
     "python -m factory relabel": "products of one's own; tests/unit/factory/test_corrections.py corrects some",
     "python -m factory update": "products of one's own; tests/unit/factory/test_corrections.py corrects some",
+    "python -m factory freeze": "another test set would decide; tests/unit/factory/test_freezing.py freezes some",
     "python -m factory delete": "products of one's own; tests/unit/factory/test_corrections.py corrects some",
 }
 """Beginnings of commands, with the reason."""

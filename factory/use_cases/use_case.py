@@ -40,6 +40,8 @@ class Gate:
     """No class's F1 may fall by more, unless the fall may be chance (`flows.core.falls` says how that is told)."""
     largest_macro_fall: Share = 0.01
     """Nor may macro F1, which sees what happens to many small classes together."""
+    largest_test_change: Share = 0.02
+    """The share of the frozen test rows that may stand otherwise in the catalogue today; else nobody is judged."""
     largest_size_bytes: Annotated[int, Field(gt=0, le=10**15)] = 250 * 10**6
     slowest_prediction_ms: Annotated[float, Field(gt=0, le=10**7)] = 100.0
     """The 95th percentile of one text's prediction in a process that serves the model."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from factory import checking, cutting, ledger, quality, weeks
+from factory import checking, cutting, frozen_tests, ledger, quality, weeks
 from factory.addresses import admitted
 from factory.catalogue import open_catalogue
 from factory.contracts import DatasetRef, FileRef
@@ -129,10 +129,11 @@ def read_quality(dataset: DatasetRef) -> dict[str, bytes]:
 
 
 def _recorded(settings: Settings, use_case: str) -> set[str]:
-    """Where the snapshots of the use case's weeks lie, as the catalogue has it."""
+    """Where the use case's weeks and test sets lie, as the catalogue has it."""
     with open_catalogue(settings.database_url).connect() as connection:
-        entries = ledger.read_entries(connection, use_case)
-    return {ref.uri for entry in entries if entry.dataset for ref in (entry.dataset, entry.dataset.test)}
+        weeks_cut = [entry.dataset for entry in ledger.read_entries(connection, use_case) if entry.dataset]
+        tests = [each.file for each in frozen_tests.all_known(connection, use_case)]
+    return {ref.uri for ref in (*weeks_cut, *tests)}
 
 
 def _labelled(rows: pd.DataFrame) -> pd.DataFrame:

@@ -124,6 +124,8 @@ def _verdict_tags(decision: Decision) -> dict[str, Any]:
         "decision_reason": result.reason,
         "decision_threshold": result.threshold,
         "decision_test_version": result.test_version,
+        "decision_test_sha256": decision.dataset.test.sha256,
+        "decision_test_looks": result.test_looks,
         "decision_f1_weighted": f"{result.challenger_metrics['f1_weighted']:.6f}",
         "decision_f1_macro": f"{result.challenger_metrics['f1_macro']:.6f}",
         "decision_champion_version": result.previous_champion_version,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge.plain_text import as_lines
-from factory.contracts import PromotionResult
+from factory.contracts import PromotionResult, looked_at
 from factory.settings import Settings
 from flows.adapters import runs
 from flows.adapters.artifacts import reaching
@@ -80,15 +80,15 @@ def draw_card(
         classes=evidence.classes.to_dict("records"),
         slices=evidence.slices.to_dict("records"),
         curve=_curve(evidence.curve),
-        limits=[*case.declared.limits, *_found_limits(evidence, run.data.metrics)],
-        data=list(_data(version)),
+        limits=[*case.declared.limits, *_found_limits(evidence, run.data.metrics, result)],
+        data=list(_data(version, result)),
         lineage=list(_lineage(client, settings, case, version, run.data.tags)),
         made=list(_made(run.data.params)),
         drawn_at=datetime.now(UTC),
     )
 
 
-def _found_limits(evidence: Evidence, metrics: dict[str, float]) -> Iterator[str]:
+def _found_limits(evidence: Evidence, metrics: dict[str, float], result: PromotionResult) -> Iterator[str]:
     """What the numbers themselves say against the model."""
     classes = evidence.classes
     weak = classes.head(WEAK_CLASSES)
@@ -102,14 +102,19 @@ def _found_limits(evidence: Evidence, metrics: dict[str, float]) -> Iterator[str
         )
     if near := metrics.get("near_duplicate_share"):
         yield f"{near:.0%} of the test rows nearly equal a training row: on entirely new texts it will do less well."
+    for said in result.test_remarks:
+        yield f"{said[:1].upper()}{said[1:]}."
 
 
-def _data(version: Version) -> Iterator[Fact]:
+def _data(version: Version, result: PromotionResult) -> Iterator[Fact]:
     dataset = version.dataset
     yield Fact("Week", f"{dataset.week}, as of {dataset.as_of:%d %B %Y}")
     yield Fact("Products", f"{dataset.rows:,}, of which {dataset.train_rows:,} to train on")
     yield Fact("Classes", str(dataset.classes))
-    yield Fact("Frozen test set", f"{dataset.test_version}, {dataset.test.rows:,} products, none of them trained on")
+    test = looked_at(
+        f"{dataset.test_version}, {dataset.test.rows:,} products, none of them trained on", result.test_looks
+    )
+    yield Fact("Frozen test set", test)
 
 
 def _made(params: dict[str, str]) -> Iterator[Fact]:

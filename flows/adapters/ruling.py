@@ -18,6 +18,7 @@ from factory.measurements import ClassScore, CurvePoint, Interval, Measurement
 from factory.settings import Settings
 from factory.use_cases.use_case import Gate, UseCase
 from flows.adapters.decisions import PREVIOUS_TAG, ROLLED_BACK_TAG
+from flows.adapters.exam import Report
 from flows.adapters.initiator import Initiator
 from flows.adapters.registry import Version
 from flows.core import policy
@@ -95,8 +96,9 @@ def verdict_result(
     evidence: Evidence,
     costs: Costs,
     links: Links,
+    report: Report,
 ) -> PromotionResult:
-    """The verdict as a result."""
+    """The verdict as a result; the challenger comes with the test set that decided, `report` tells of it."""
     holder = champion.number if champion else None
     before = challenger.tags.get(PREVIOUS_TAG) or None if verdict.rule == "standing" else holder
     comparison = evidence.comparison
@@ -115,7 +117,9 @@ def verdict_result(
         test_version=challenger.dataset.test_version,
         test_rows=challenger.dataset.test.rows,
         rehearsal=case.rehearsal,
-        checks=tuple(GateCheck(**asdict(check)) for check in verdict.checks),
+        checks=_checks(verdict, case.gate, report),
+        test_looks=report.looks,
+        test_remarks=report.remarks(),
         gain=comparison.gain if comparison else None,
         gain_at_least=comparison.low if comparison else None,
         costs={name: float(value) for name, value in asdict(costs).items()},
@@ -173,6 +177,16 @@ def mended_result(
         decided_by=case.initiator.name,
         mlflow_url=links.mlflow_url,
         card_url=links.card_url,
+    )
+
+
+def _checks(verdict: Verdict, gate: Gate, report: Report) -> tuple[GateCheck, ...]:
+    """That of the test set, which stops a judgement before it begins, and those of the policy, where it was asked."""
+    if not verdict.checks:
+        return ()
+    within = f"{report.difference.sentence()} (limit {gate.largest_test_change:.2%})"
+    return GateCheck(rule="test set", passed=True, said=within), *(
+        GateCheck(**asdict(check)) for check in verdict.checks
     )
 
 

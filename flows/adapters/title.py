@@ -2,7 +2,7 @@
 
 Owns how the two are compared, and the words and commands for where they differ. Both may be touched by hand: an alias
 is moved, a version deleted, a catalogue begun anew under an old registry. A challenger is judged only beside a champion
-on whom both agree, and who was trained on none of the test rows. Changes nothing.
+on whom both agree, and on rows that neither was trained on. Changes nothing.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from factory import decisions, use_cases
 from factory.contracts import DatasetRef
 from factory.errors import FactoryError
+from factory.known_rows import count_trained
 from factory.settings import Settings
-from factory.snapshots import read_frame
 from flows.adapters import registry
 from flows.adapters.datasets import admit
 from flows.adapters.registry import CHAMPION, RegistryError, Version
@@ -57,29 +57,36 @@ def last_decision(connection: Connection, use_case: str) -> Decision | None:
     return next(iter(decisions.read_decisions(connection, use_case, limit=1)), None)
 
 
-def refuse_known_rows(settings: Settings, champion: Version, challenger: Version) -> None:
-    """Nothing, when the champion was trained on none of the rows on which both are to be measured.
+def refuse_known_rows(settings: Settings, trained: Version, judged: Version) -> None:
+    """Nothing, when the version that was `trained` knows none of the rows on which `judged` is measured.
 
-    One frozen test set for both tells so by its checksum; else the champion's snapshot is read. Raises TitleUnclear.
+    `judged` is the challenger with the test set that decides, `trained` the champion or the challenger itself as it was
+    trained. A version that was trained beside the same frozen test set knows none of it; else its snapshot is read.
+    Raises TitleUnclear.
     """
-    test = challenger.dataset.test
-    if champion.dataset.test.sha256 == test.sha256:
+    test, itself = judged.dataset.test, trained.number == judged.number
+    if trained.dataset.test.sha256 == test.sha256:
         return
-    both = f"champion v{champion.number} and challenger v{challenger.number} of {champion.model!r}"
-    who = f"{both} have different test sets"
-    retire = _command(challenger.dataset.use_case, NOBODY)
+    both = f"champion v{trained.number} and challenger v{judged.number} of {judged.model!r}"
+    who = f"challenger v{judged.number} of {judged.model!r}" if itself else f"{both} have different test sets"
+    way = _retrain(judged.dataset.use_case) if itself else _retire(judged.dataset.use_case)
     try:
-        known = _count_known(settings, champion.dataset, challenger.dataset)
+        known = count_trained(admit(settings, trained.dataset), admit(settings, judged.dataset).test)
     except (FactoryError, OSError) as error:
         raise TitleUnclear(
-            f"{who}, and the snapshot that would tell on which rows the champion was trained cannot be read ({error}): "
-            f"restore it, or let the next challenger be judged without this champion: {retire}"
+            f"{who}, and the snapshot that would tell on which rows the {'challenger' if itself else 'champion'} was "
+            f"trained cannot be read ({error}): restore it, or {way}"
         ) from error
+    if known and itself:
+        raise TitleUnclear(
+            f"{who} was trained on {known:,} of the {test.rows:,} rows of test set {judged.dataset.test_version}, and "
+            f"would only recite them: {way}"
+        )
     if known:
         raise TitleUnclear(
             f"{who}, and the champion was trained on {known:,} of the {test.rows:,} rows of the challenger's: it comes "
             "from another catalogue, and would only recite them. Point DATABASE_URL at the catalogue that it was "
-            f"trained from, or let the next challenger be judged without it: {retire}"
+            f"trained from, or {way}"
         )
 
 
@@ -105,15 +112,6 @@ def standing(connection: Connection, client: MlflowClient, use_case: str) -> tup
     )
 
 
-def _count_known(settings: Settings, champion: DatasetRef, challenger: DatasetRef) -> int:
-    """How many of the challenger's test rows share a text or a group with what the champion was trained on."""
-    keys = ["text_key", "group"]
-    trained = read_frame(admit(settings, champion), columns=[*keys, "side"])
-    trained = trained[trained["side"] == "train"]
-    tested = read_frame(admit(settings, challenger).test, columns=keys)
-    return int((tested["text_key"].isin(trained["text_key"]) | tested["group"].isin(trained["group"])).sum())
-
-
 def _difference(client: MlflowClient, use_case: str, last: Decision, champion: Version | None) -> str:
     model, recorded = use_cases.get(use_case).model_name, last.result.champion_version
     stands = f"stands at version {champion.number}" if champion else "is gone"
@@ -129,6 +127,14 @@ def _difference(client: MlflowClient, use_case: str, last: Decision, champion: V
     ways = {back: "to return to the record" if back == recorded else "to go on from there"}
     ways.setdefault(champion.number if champion else NOBODY, "to accept the registry")
     return f"{said}; {', '.join(f'{why}: {_command(use_case, who)}' for who, why in ways.items())}"
+
+
+def _retire(use_case: str) -> str:
+    return f"let the next challenger be judged without this champion: {_command(use_case, NOBODY)}"
+
+
+def _retrain(use_case: str) -> str:
+    return f"train another challenger: python -m flows.pipeline_flow --use-case {use_case}"
 
 
 def _command(use_case: str, number: str) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from sklearn.pipeline import Pipeline
 
+    from flows.adapters.exam import Report
     from flows.core.evaluation import Evaluation
     from flows.core.leakage import NearDuplicates
     from flows.core.selection import Choice, Score
@@ -47,6 +48,8 @@ class Training:
     train_labels: pd.Series
     test_labels: pd.Series
     flow_run_url: str | None
+    report: Report | None = None
+    """What has to be known of the frozen test set beside the numbers on it."""
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -76,6 +79,8 @@ class Training:
         """Metrics on the frozen test set with their intervals, and the candidates' scores by cross-validation."""
         found = self.evaluation
         numbers = {"near_duplicate_share": self.near_duplicates.share}
+        if report := self.report:
+            numbers |= {"test_changed_share": report.difference.share, "test_looks": float(report.looks)}
         for name, estimate in {**found.estimates, "calibration_error": found.calibration_error}.items():
             numbers |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
         return numbers | {f"cv_{score.candidate.name}": score.f1_weighted.value for score in self.choice.scores}
@@ -88,6 +93,8 @@ class Training:
         tables = {"classes.json": found.classes, "worst_errors.json": found.errors, "class_terms.json": found.terms}
         if pairs := self.near_duplicates.pairs:
             tables["near_duplicates.json"] = pd.DataFrame(pairs, columns=["test_text", "training_text", "similarity"])
+        if self.report and (remarks := self.report.remarks()):
+            tables["test_set.json"] = pd.DataFrame({"remark": remarks})
         if choice.scores or choice.failures:
             rows = [_as_row(score) for score in choice.scores]
             rows += [{"candidate": name, "failure": reason} for name, reason in choice.failures.items()]

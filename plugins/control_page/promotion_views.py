@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from factory.contracts import GateCheck, PromotionResult
+from factory.contracts import GateCheck, PromotionResult, looked_at
 from factory.decisions import Decision
 from factory.sizes import megabytes
 from plugins.control_page.run_views import Tone
@@ -71,7 +71,7 @@ def decision_view(decision: Decision) -> DecisionView:
         costs=tuple(
             (words, in_words(result.costs[name])) for name, (words, in_words) in _COSTS.items() if name in result.costs
         ),
-        test=f"{result.test_rows:,} rows of {result.test_version}",
+        test=f"{result.test_rows:,} rows of {looked_at(result.test_version, result.test_looks)}",
         week=decision.dataset.week,
         links=links_of(result),
     )

@@ -18,9 +18,13 @@ from prefect import flow
 
 from factory.catalogue import decisions as decisions_table
 from factory.catalogue import open_catalogue
-from factory.contracts import PromotionResult
+from factory.contracts import FileRef, PromotionResult
+from factory.corrections import merge_class, relabel
 from factory.decisions import Decision, read_decisions
+from factory.errors import TestSetOutdated
+from factory.freezing import freeze
 from factory.measurements import Measurement, read_measurements
+from factory.snapshots import read_frame
 from factory.use_cases.use_case import Gate
 from flows.adapters import registry, title
 from flows.adapters.initiator import Initiator
@@ -297,6 +301,50 @@ def test_a_champion_of_another_catalogue_is_not_measured_on_rows_that_it_knows(v
     with pytest.raises(TitleUnclear, match=r"was trained on [\d,]+ of the [\d,]+ rows of the challenger's"):
         promotion(model_version=STRONG, threshold=0.1)
     assert veteran.alias("champion") == WEAK
+
+
+def test_a_catalogue_that_moved_on_stops_the_gate_until_a_new_set_is_frozen_which_scores_both(veteran: Home) -> None:
+    first = promotion(model_version=WEAK, threshold=0.1)
+    assert (first["test_looks"], first["test_remarks"]) == (3, [])  # two trainings, and this judgement
+    engine = open_catalogue(veteran.settings.database_url)
+    old = read_frame(veteran.cut(1).test)
+    relabel(engine, old["productid"][:5].tolist(), "XI", "Anna")
+    told = promotion(model_version=WEAK, threshold=0.1, rehearsal=True)
+    assert told["test_looks"] == 3  # the same model beside nobody: nothing that was not seen before
+    assert f"of the {len(old):,} rows of test set v1" in told["test_remarks"][0]
+    merge_class(engine, old["prdtypecode"].mode()[0], "merged", "Anna")
+
+    with pytest.raises(TestSetOutdated, match=r"are 'merged'.*factory freeze --use-case products"):
+        promotion(model_version=STRONG, threshold=0.1)
+    assert [each.result.challenger_version for each in decisions(veteran)] == [WEAK]
+
+    made = freeze(veteran.settings, "products", "Anna")
+    result = promotion(threshold=0.1)
+
+    assert made.test is not None
+    assert (result["test_version"], result["test_rows"], result["test_looks"]) == ("v2", made.rows, 1)
+    assert result["promoted"]
+    assert result["previous_champion_metrics"]["f1_weighted"] < first["challenger_metrics"]["f1_weighted"]
+    assert result["checks"][0]["said"].startswith(
+        f"the {made.rows:,} rows of test set v2 are as the catalogue has them"
+    )
+    assert "'merged'" in str(result["test_remarks"])  # neither model was trained on it
+    last = decisions(veteran)[-1]
+    assert (last.dataset.test, last.dataset.sha256) == (made.test.file, veteran.cut(1).sha256)
+    assert measured(veteran)[0].test_version == "v2"
+    tags = veteran.tags(STRONG)
+    assert (tags["decision_test_version"], tags["decision_test_looks"]) == ("v2", "1")
+    run_id = veteran.client.get_model_version("products", STRONG).run_id
+    card = Path(veteran.client.download_artifacts(run_id, "model_card.html")).read_text()
+    assert f"v2, {made.rows:,} products, none of them trained on, looked at once" in card
+
+
+def test_a_challenger_is_not_judged_on_rows_that_it_was_trained_on(veteran: Home) -> None:
+    challenger = registry.get_version(veteran.client, "products", STRONG)
+    own = {name: getattr(challenger.dataset, name) for name in ("uri", "sha256", "rows")}
+    reciting = replace(challenger, dataset=challenger.dataset.model_copy(update={"test": FileRef(**own)}))
+    with pytest.raises(TitleUnclear, match=r"challenger v2 .* was trained on [\d,]+ of the .*flows.pipeline_flow"):
+        title.refuse_known_rows(veteran.settings, challenger, reciting)
 
 
 def test_a_champion_without_its_files_and_a_stranger_in_the_registry_are_told(veteran: Home) -> None:

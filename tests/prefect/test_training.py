@@ -13,10 +13,13 @@ import skops.io
 from skops.io.exceptions import UntrustedTypesFoundException
 
 from bridge.contracts import RESULT_ARTIFACT_KEY
-from factory import stored
+from factory import corrections, stored
+from factory.catalogue import open_catalogue
 from factory.contracts import DatasetRef, FileRef, TrainingResult
 from factory.cutting import last_cut_week
 from factory.errors import SnapshotCorrupt, WeekUnknown
+from factory.freezing import freeze
+from factory.snapshots import read_frame
 from flows.adapters import registry, runs
 from flows.core import candidates as declared
 from flows.core import models
@@ -59,6 +62,30 @@ def test_a_week_becomes_a_challenger_and_its_result_is_readable_over_rest(home: 
     (artifact,) = prefect.results(run["id"])
     assert (artifact["type"], artifact["key"]) == ("result", RESULT_ARTIFACT_KEY)
     assert TrainingResult.model_validate(artifact["data"]).model_dump(mode="json") == result
+
+
+def test_after_a_freeze_a_training_on_an_earlier_week_is_measured_on_the_new_set(home: Home) -> None:
+    week = home.cut(1)
+    tested = read_frame(week.test)["productid"].tolist()
+    corrections.relabel(open_catalogue(home.settings.database_url), tested[:9], "unheard of", "Anna")
+    made = freeze(home.settings, "products", "Anna")
+    corrections.remove(open_catalogue(home.settings.database_url), tested[9:10], "Anna")
+
+    result = TrainingResult.model_validate(training_pipeline(week=1, max_features=300, auto_promote_threshold=None))
+
+    assert made.test is not None
+    assert (result.test_version, result.test_looks) == ("v2", 1)
+    assert result.facts()["Test set"] == "v2, looked at once"
+    deleted, unknown = result.test_remarks
+    assert deleted.startswith(f"1 of the {made.rows:,} rows of test set v2")
+    assert "1 classes that nobody was trained on ('unheard of')" in unknown
+    assert result.reservations() == [f"Test set: {said}" for said in result.test_remarks]
+    run = home.client.get_run(result.run_id).data
+    assert (run.params["test_version"], run.params["test_sha256"]) == ("v2", made.test.file.sha256)
+    assert (run.metrics["test_looks"], run.metrics["test_changed_share"]) == (1, pytest.approx(1 / made.rows))
+    version = registry.get_version(home.client, "products", result.model_version)
+    assert (version.dataset.sha256, version.dataset.test) == (week.sha256, made.test.file)
+    assert version.tags["test_version"] == "v2"
 
 
 def test_the_registry_tells_what_a_model_was_made_of(home: Home) -> None:

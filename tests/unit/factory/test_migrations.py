@@ -25,8 +25,9 @@ from sqlalchemy.pool import NullPool
 
 from factory import catalogue, decisions, drift_history, ledger
 from factory.catalogue import create_tables, open_catalogue, open_engine, tables
-from factory.contracts import DatasetRef
+from factory.contracts import DatasetRef, FileRef
 from factory.errors import CatalogueNewer, CatalogueUnwritable, FactoryError
+from factory.frozen_tests import count_looks
 from factory.loading import load
 from factory.migrations import HEAD, VERSION_TABLE, configuration, version_of
 from factory.settings import Settings
@@ -126,6 +127,8 @@ ROWS: dict[str, dict[str, Any]] = {
         "status": "done",
         "outcome": "v2 was promoted",
     },
+    "frozen_tests": {"use_case": "products", "version": "v2", "frozen_at": NOW, "frozen_by": "me", "file": FILE},
+    "test_looks": {"use_case": "products", "sha256": "cd", "look_id": "one", "kind": "training", "looked_at": NOW},
     "locks": {"name": "catalogue", "taken_at": NOW},
 }
 
@@ -186,6 +189,7 @@ def test_every_earlier_catalogue_is_brought_up_with_its_rows(
         (entry,) = ledger.read_entries(connection, "products")
         assert entry.dataset == DatasetRef.model_validate(DATASET)
         assert len(decisions.read_decisions(connection, "products")) == ("decisions" in rows)
+        assert count_looks(connection, "products", FileRef(**FILE)) == ("decisions" in rows)
     assert len(drift_history.read_looks(engine, "products")) == ("drift_looks" in rows)
     assert len(drift_history.read_retrainings(engine, "products")) == ("retrainings" in rows)
     assert load(engine, [goods(3, first=1)], source="sample", created_at=NOW).new == 3
