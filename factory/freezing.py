@@ -36,7 +36,7 @@ from factory.snapshots import is_there, writing
 class Freeze:
     """What a new test set is beside the one before it; `test` is None where it was only tried.
 
-    `came` rows were held out until now, `gone` ones are not in it any more; `refused` ones would be in it, were they not
+    `came` rows were held out until now, `gone` ones are not in it any more; `refused` ones would be in it but are
     equal or near to rows that were trained on, or of their groups. `difference` is that of the set before.
     """
 
