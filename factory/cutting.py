@@ -217,8 +217,10 @@ def _is_whole(dataset: DatasetRef) -> bool:
 
 
 def _is_restored(connection: Connection, settings: Settings, standing: DatasetRef) -> bool:
-    """Whether the week, cut once more beside its own test set, is the same file; its own may be lost once another
-    decides."""
+    """Whether the week, cut once more beside its own test set, is the same file.
+
+    Once another set decides its own may be lost: then the week cannot be made again.
+    """
     own = FrozenTest(standing.test_version, standing.test)
     deciding = frozen_tests.newest(connection, standing.use_case)
     if deciding and deciding.file.sha256 != own.file.sha256 and not is_there(own.file):
