@@ -110,6 +110,15 @@ corrections = Table(
     Column("corrected_at", _Moment, nullable=False),
     Column("corrected_by", Text, nullable=False),
 )
+accepted_leaks = Table(
+    "accepted_leaks",
+    tables,
+    Column("use_case", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("accepted_at", _Moment, nullable=False),
+    Column("accepted_by", Text, nullable=False),
+)
 data_loads = Table(
     "data_loads",
     tables,

@@ -21,7 +21,7 @@ from rich.text import Text
 from sqlalchemy import func, select
 
 from bridge.plain_text import as_line, as_lines
-from factory import ledger, shown_settings, shown_tests, simulation, sources, use_cases
+from factory import accepted_leaks, ledger, shown_settings, shown_tests, simulation, sources, use_cases
 from factory.catalogue import labels, open_catalogue, products
 from factory.catalogue import sources as sources_table
 from factory.checking import check_week
@@ -142,16 +142,42 @@ def cut(
 
 @app.command()
 def accept(
-    week: Annotated[int, typer.Option(help="Which week, from 1.")], use_case: UseCaseOption = "products"
+    week: Annotated[int | None, typer.Option(help="Which week, from 1.")] = None,
+    use_case: UseCaseOption = "products",
+    leak: Annotated[
+        list[str] | None, typer.Option(help="Name of a training's finding, such as word:crate; may be repeated.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why the finding is no leak.")] = "",
 ) -> None:
-    """Accept a week whose findings are meant: new, vanished or small classes, products that are gone."""
+    """Accept what is meant: a week's findings (--week), or what a training took for leaks (--leak, with a --reason)."""
     settings = read_settings()
+    if (week is None) == (not leak):
+        raise typer.BadParameter("give --week, or --leak with a --reason")
+    if leak:
+        use_cases.get(use_case)
+        accepted_leaks.accept(open_catalogue(settings.database_url), use_case, leak, reason, getpass.getuser())
+        typer.echo(as_line(f"{use_case}: {len(leak)} findings accepted ({', '.join(leak)}); start the training again"))
+        return
     with open_catalogue(settings.database_url).connect() as connection:
         dataset = ledger.newest(ledger.read_entries(connection, use_case, week), "cut", "rejected", "accepted")
     if dataset is None:
         raise WeekUnknown(f"week {week} was not cut yet: run `python -m factory cut --week {week}`")
     check_week(settings, dataset, overrule=True)
-    typer.echo(f"{ledger.batch_name(use_case, week, dataset.revision)} accepted")
+    typer.echo(f"{ledger.batch_name(use_case, dataset.week, dataset.revision)} accepted")
+
+
+@app.command()
+def leaks(use_case: UseCaseOption = "products") -> None:
+    """Findings that were accepted as no leaks, when, by whom and why; the newest first."""
+    with open_catalogue(read_settings().database_url).connect() as connection:
+        found = accepted_leaks.read_accepted(connection, use_case)
+    table = Table("when (UTC)", "finding", "by", "reason", box=None)
+    for each in found:
+        table.add_row(*_told(f"{each.accepted_at:%Y-%m-%d %H:%M}", each.name, each.accepted_by, each.reason))
+    if found:
+        Console().print(table)
+    else:
+        typer.echo(f"no finding of {use_case} was accepted yet")
 
 
 @app.command()

@@ -5,7 +5,7 @@ that would chain too much together they stay apart, and a row that is near a tes
 weeks or files.
 
 A joined group bears the key of its oldest product, so that what comes later goes to the side on which that stands.
-Memory: 10 numbers of 64 bits for a character of all different texts; beyond MOST_PRODUCTS nothing is joined.
+Memory: 30 bytes a character of all different texts; beyond MOST_PRODUCTS nothing is joined, and the probe tells.
 """
 
 from __future__ import annotations

@@ -46,6 +46,14 @@ class CurvePoint(_Record):
     rows: int
 
 
+class NearRows(_Record):
+    """How many test rows nearly equal a training row, and weighted F1 on these and on the others."""
+
+    rows: int
+    near: Interval | None = None
+    far: Interval | None = None
+
+
 class Measurement(_Record):
     """A version on the frozen test set; `gains` are what it has over the rival on the same rows."""
 
@@ -60,6 +68,7 @@ class Measurement(_Record):
     classes: tuple[ClassScore, ...] = ()
     curve: tuple[CurvePoint, ...] = ()
     calibration_error: Interval | None = None
+    probe: NearRows | None = None
 
 
 def record(connection: Connection, measured: Measurement) -> None:

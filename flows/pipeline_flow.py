@@ -19,6 +19,8 @@ from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from factory import use_cases
+from factory.accepted_leaks import read_accepted
+from factory.catalogue import open_catalogue
 from factory.contracts import (
     AtLeastOne,
     CandidateScore,
@@ -101,7 +103,7 @@ def training_pipeline(
     frozen = find_exam(settings, chosen)
     chosen = frozen.dataset
     sides = read_sides(settings, chosen)
-    refuse_leaks(use_case, sides)
+    refuse_leaks(settings, use_case, sides)
     near_duplicates = find_near_duplicates.submit(use_case, sides)
     fixed = {name: value for name, value in (("max_features", max_features), ("C", C)) if value is not None}
     if fixed and candidates:
@@ -114,6 +116,7 @@ def training_pipeline(
     report = look_at_test_set(settings, frozen, sides, str(flow_run.get_id()))
     flow_run_page = flow_run_url(settings.prefect_ui_url)
     training = fit_challenger(use_case, chosen, sides, choice, fixed, near, flow_run_page, report)
+    log.info("%s", training.evaluation.probe.sentence())
     logged = log_training(settings, training)
     version = register_challenger(settings, training, logged)
     log.info("version %s is the challenger: %s", version, training.metrics)
@@ -249,11 +252,17 @@ def read_sides(settings: Settings, dataset: DatasetRef) -> Sides:
 
 
 @task(cache_policy=NO_CACHE)
-def refuse_leaks(use_case: str, sides: Sides) -> None:
-    """Nothing, when neither test rows nor labels stand in what is trained on; raises LeakageError."""
+def refuse_leaks(settings: Settings, use_case: str, sides: Sides) -> None:
+    """Nothing, when neither test rows nor labels stand in what is trained on; raises LeakageError.
+
+    What a person has accepted, or the use case expects, is no finding.
+    """
     from flows.core import leakage
 
-    leakage.refuse_leaks(sides.train, sides.test, expected_words=use_cases.get(use_case).expected_words)
+    with open_catalogue(settings.database_url).connect() as connection:
+        accepted = [each.name for each in read_accepted(connection, use_case)]
+    accepted += [f"word:{word}" for word in use_cases.get(use_case).expected_words]
+    leakage.refuse_leaks(sides.train, sides.test, accepted=accepted, use_case=use_case)
 
 
 @task(cache_policy=NO_CACHE)
@@ -316,7 +325,7 @@ def fit_challenger(
         choice=choice,
         model=model,
         near_duplicates=near,
-        evaluation=evaluate(model, test),
+        evaluation=evaluate(model, test, near=near.rows),
         train_labels=train["prdtypecode"],
         test_labels=test["prdtypecode"],
         flow_run_url=flow_run_page,

@@ -185,7 +185,8 @@ def decide(
         for trained in filter(None, (challenger, rival)):
             title.refuse_known_rows(settings, trained, judged)
         theirs = predict.fn(settings, rival, rows["text"]) if rival else None
-        evidence = gather(rows, answers.rows, theirs.rows if theirs else None, gate=case.gate)
+        near = _near_rows(client, settings, challenger, judged)
+        evidence = gather(rows, answers.rows, theirs.rows if theirs else None, gate=case.gate, near=near)
         classes = answers.classes | (theirs.classes if theirs else frozenset())
         report = exam.look(
             connection,
@@ -253,6 +254,15 @@ def mend_title(settings: Settings, case: Case, number: str) -> PromotionResult:
         result = ruling.mended_result(case, holder, before, dataset, links)
         decisions.write_mended(connection, client, case.model, holder, dataset, result, case.initiator)
         return result
+
+
+def _near_rows(
+    client: MlflowClient, settings: Settings, challenger: Version, judged: Version
+) -> frozenset[str] | None:
+    """Test rows that nearly equal a training row; None where the challenger was trained beside another test set."""
+    if challenger.dataset.test.sha256 != judged.dataset.test.sha256:
+        return None
+    return runs.read_near_rows(client, challenger, settings.data_roots)
 
 
 def _links(client: MlflowClient, settings: Settings, version: Version) -> ruling.Links:

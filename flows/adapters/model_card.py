@@ -100,7 +100,9 @@ def _found_limits(evidence: Evidence, metrics: dict[str, float], result: Promoti
             f"{len(few)} of {len(classes)} classes have fewer than {FEW_ROWS} test rows: "
             "what it is worth there is not known well, as the wide intervals show."
         )
-    if near := metrics.get("near_duplicate_share"):
+    if evidence.probe and evidence.probe.near_rows:
+        yield f"{evidence.probe.sentence()}."
+    elif near := metrics.get("near_duplicate_share"):
         yield f"{near:.0%} of the test rows nearly equal a training row: on entirely new texts it will do less well."
     for said in result.test_remarks:
         yield f"{said[:1].upper()}{said[1:]}."

@@ -14,7 +14,7 @@ from math import isnan
 from factory import use_cases
 from factory.approval import is_asked_for
 from factory.contracts import DatasetRef, GateCheck, PromotionResult
-from factory.measurements import ClassScore, CurvePoint, Interval, Measurement
+from factory.measurements import ClassScore, CurvePoint, Interval, Measurement, NearRows
 from factory.settings import Settings
 from factory.use_cases.use_case import Gate, UseCase
 from flows.adapters.decisions import PREVIOUS_TAG, ROLLED_BACK_TAG
@@ -229,7 +229,16 @@ def measured(case: Case, challenger: Version, rival: Version | None, evidence: E
             for row in evidence.curve.to_dict("records")
         ),
         calibration_error=_interval(evidence.calibration_error),
+        probe=_probe(evidence),
     )
+
+
+def _probe(evidence: Evidence) -> NearRows | None:
+    found = evidence.probe
+    if found is None:
+        return None
+    near, far = (None if each is None else _interval(each) for each in (found.near, found.far))
+    return NearRows(rows=found.near_rows, near=near, far=far)
 
 
 def _interval(found: Estimate) -> Interval:

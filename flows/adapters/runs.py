@@ -23,7 +23,7 @@ from factory.contracts import DatasetRef
 from flows.adapters.artifacts import fetch, reaching
 from flows.adapters.killed_runs import end_killed, who_writes
 from flows.adapters.registry import Version, experiment_id
-from flows.adapters.training_record import DATASET_FILE, REFERENCE_FILE, Training
+from flows.adapters.training_record import DATASET_FILE, NEAR_FILE, REFERENCE_FILE, Training
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,6 +97,14 @@ def read_reference(client: MlflowClient, watched: Version, roots: Sequence[str] 
 
     with _fetched(client, watched.run_id, REFERENCE_FILE, roots) as file:
         return pd.read_parquet(file)
+
+
+def read_near_rows(client: MlflowClient, trained: Version, roots: Sequence[str] = ()) -> frozenset[str] | None:
+    """Ids of the test rows that nearly equal a row that the version was trained on; None where it did not say."""
+    if NEAR_FILE not in {item.path for item in client.list_artifacts(trained.run_id)}:
+        return None
+    with _fetched(client, trained.run_id, NEAR_FILE, roots) as file:
+        return frozenset(json.loads(file.read_bytes()))
 
 
 def read_params(client: MlflowClient, run_id: str) -> dict[str, str]:

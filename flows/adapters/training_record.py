@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 DATASET_FILE = "dataset.json"
 REFERENCE_FILE = "reference.parquet"
 ENVIRONMENT_FILE = "environment.json"
+NEAR_FILE = "near_rows.json"
+"""Ids of the test rows that nearly equal a training row: who judges the version measures them apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class Training:
     def numbers(self) -> dict[str, float]:
         """Metrics on the frozen test set with their intervals, and the candidates' scores by cross-validation."""
         found = self.evaluation
-        numbers = {"near_duplicate_share": self.near_duplicates.share}
+        numbers = {"near_duplicate_share": self.near_duplicates.share, **found.probe.numbers()}
         if report := self.report:
             numbers |= {"test_changed_share": report.difference.share, "test_looks": float(report.looks)}
         for name, estimate in {**found.estimates, "calibration_error": found.calibration_error}.items():
@@ -110,6 +112,7 @@ class Training:
         for name, content in read_quality(self.dataset).items():
             (folder / name).write_bytes(content)
         (folder / DATASET_FILE).write_text(stored.dump_json(self.dataset, indent=2))
+        (folder / NEAR_FILE).write_text(json.dumps(found.near, indent=2))
         (folder / ENVIRONMENT_FILE).write_text(json.dumps(describe_environment(), indent=2))
         found.reference.to_parquet(folder / REFERENCE_FILE, index=False)
         figures.draw_confusion(found.confusion, folder / "confusion_matrix.png")

@@ -5,16 +5,17 @@ Pure: a model and rows in, numbers and tables out. Must not know where they are 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from flows.core import calibration, explanation, models
+from flows.core import calibration, explanation, models, probe
 from flows.core.groups import groups_of
 from flows.core.intervals import Estimate, estimate, estimate_classes
+from flows.core.probe import Probe
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -29,7 +30,8 @@ class Evaluation:
     """`estimates` holds f1_weighted, f1_macro and accuracy with their intervals, `calibration_error` (0 to 1) its own.
 
     `reference` holds one row a test row, in order: text, text_length, predicted_class, confidence, group, source.
-    `classes`, `errors` and `terms` are tables for people, `curve` and `confusion` for pictures.
+    `classes`, `errors` and `terms` are tables for people, `curve` and `confusion` for pictures. `near` holds the ids
+    of test rows that nearly equal a training row, `probe` what the model is worth on these and on the others.
     """
 
     estimates: Mapping[str, Estimate]
@@ -40,6 +42,8 @@ class Evaluation:
     curve: pd.DataFrame
     errors: pd.DataFrame
     terms: pd.DataFrame
+    probe: Probe
+    near: tuple[str, ...]
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -47,11 +51,15 @@ class Evaluation:
         return {name: found.value for name, found in self.estimates.items()}
 
 
-def evaluate(model: Pipeline, test: pd.DataFrame) -> Evaluation:
-    """Ask the model once for every test row (productid, text, prdtypecode, group) and measure the answers."""
+def evaluate(model: Pipeline, test: pd.DataFrame, *, near: Sequence[int] = ()) -> Evaluation:
+    """Ask the model once for every test row (productid, text, prdtypecode, group) and measure the answers.
+
+    `near` are the places of rows that nearly equal a training row.
+    """
     predicted = models.predict(model, test["text"])
     truth, answers = test["prdtypecode"].astype(str), predicted["predicted_class"]
     right, groups = truth.to_numpy() == answers.to_numpy(), groups_of(test)
+    beside = np.isin(np.arange(len(test)), list(near))
     kept = {name: test[name] for name in ("text", "group", "source") if name in test.columns}
     return Evaluation(
         estimates=estimate(truth, answers, groups=groups),
@@ -62,6 +70,8 @@ def evaluate(model: Pipeline, test: pd.DataFrame) -> Evaluation:
         curve=calibration.calibration_curve(predicted["confidence"], right, groups=groups),
         errors=_worst_errors(model, test, predicted, right),
         terms=explanation.strongest_terms(model),
+        probe=probe.measure(truth, answers, beside, groups=groups),
+        near=tuple(test["productid"][beside].astype(str)),
     )
 
 

@@ -5,17 +5,18 @@ Pure: rows and answers in, numbers and tables out. Must not know models, version
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
 from factory.use_cases.use_case import Gate
-from flows.core import calibration
+from flows.core import calibration, probe
 from flows.core.comparison import compare
 from flows.core.groups import Groups, groups_of
 from flows.core.intervals import Estimate, estimate, estimate_classes, estimate_difference
 from flows.core.policy import Comparison
+from flows.core.probe import Probe
 from flows.core.slices import measure_slices
 
 
@@ -25,7 +26,8 @@ class Evidence:
 
     `classes` has one row a class, worst F1 first: class, rows, precision, recall, f1, f1_low, f1_high and, beside a
     champion, change (of its F1) and p_value (of a fall). `slices` is what `measure_slices` gives, `curve` one row a
-    tenth of confidence; `calibration_error` is 0 to 1, with its interval. What needs a champion is None without one.
+    tenth of confidence; `calibration_error` is 0 to 1, with its interval. What needs a champion is None without one,
+    and so is the probe where nobody knows which rows nearly equal a training row.
     """
 
     mine: Mapping[str, Estimate]
@@ -36,10 +38,20 @@ class Evidence:
     slices: pd.DataFrame
     curve: pd.DataFrame
     calibration_error: Estimate
+    probe: Probe | None
 
 
-def gather(rows: pd.DataFrame, answers: pd.DataFrame, theirs: pd.DataFrame | None, *, gate: Gate) -> Evidence:
+def gather(
+    rows: pd.DataFrame,
+    answers: pd.DataFrame,
+    theirs: pd.DataFrame | None,
+    *,
+    gate: Gate,
+    near: Collection[str] | None = None,
+) -> Evidence:
     """The evidence of a challenger's `answers`, and of the champion's (`theirs`), to the same test rows.
+
+    `near` are the ids of rows that nearly equal one that the challenger was trained on.
 
     `rows` holds text, prdtypecode, group and described; answers hold predicted_class and confidence. Rows of one group
     are one observation in every number. Raises ValueError without rows.
@@ -60,7 +72,16 @@ def gather(rows: pd.DataFrame, answers: pd.DataFrame, theirs: pd.DataFrame | Non
         slices=measure_slices(rows, answers, groups=groups),
         curve=calibration.calibration_curve(answers["confidence"], right, groups=groups),
         calibration_error=calibration.estimate_error(answers["confidence"], right, groups=groups),
+        probe=_probe(rows, truth, mine, groups, near),
     )
+
+
+def _probe(
+    rows: pd.DataFrame, truth: pd.Series, mine: pd.Series, groups: Groups, near: Collection[str] | None
+) -> Probe | None:
+    if near is None:
+        return None
+    return probe.measure(truth, mine, rows["productid"].astype(str).isin(near).to_numpy(), groups=groups)
 
 
 def _classes(truth: pd.Series, mine: pd.Series, groups: Groups, comparison: Comparison | None) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """Whether the frozen test set, or the label itself, has leaked into the rows to train on.
 
-Pure. Exact duplicates across the split and words that give the label away are errors. Near duplicates are counted: how
-many there may be is a use case's own matter.
+Pure. Exact duplicates across the split, and features that know too much (`flows.core.telling`), are errors. Near
+duplicates are counted: how many there may be is a use case's own matter.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
+from shlex import quote
 
-import numpy as np
 import pandas as pd
 
 from factory.text import group_of
+from flows.core.telling import Telling, find_telling
 
 COLUMNS = ("productid", "group", "text")
 
@@ -25,12 +26,6 @@ PERMUTATIONS, BANDS = 60, 12
 that are met are verified. Pairs at a tenth are met once in 10,000: a greater share would cost more than it finds."""
 SHOWN_PAIRS = 10
 
-TELLING = 0.98
-"""A word gives its class away when "has the word" has at least this F1 (0 to 1) as a guess at "is of the class"."""
-LEAST_CLASS_ROWS = 30
-"""In smaller classes one word may stand in every text by chance."""
-_WORD = r"(?u)\b\w+\b"
-
 
 class LeakageError(ValueError):
     """The metrics would flatter the model: test rows, or the labels, stand among what it is trained on."""
@@ -40,11 +35,12 @@ class LeakageError(ValueError):
 class NearDuplicates:
     """`share` of the test texts (0 to 1) that nearly equal a training text, and the closest `pairs`.
 
-    A pair is (test text, training text, Jaccard similarity of their words).
+    A pair is (test text, training text, Jaccard similarity of their words); `rows` are the places of such test rows.
     """
 
     share: float
     pairs: tuple[tuple[str, str, float], ...]
+    rows: tuple[int, ...] = ()
 
     def sentence(self, alarm: float) -> str:
         """What a log or a card says of it; `alarm` is the use case's threshold (0 to 1)."""
@@ -53,11 +49,13 @@ class NearDuplicates:
         return f"{said}, such as {shown}" if shown else said
 
 
-def refuse_leaks(train: pd.DataFrame, test: pd.DataFrame, *, expected_words: Collection[str] = ()) -> None:
-    """Nothing, when no productid, group or text stands on both sides and no word gives its class away.
+def refuse_leaks(
+    train: pd.DataFrame, test: pd.DataFrame, *, accepted: Collection[str] = (), use_case: str = "products"
+) -> None:
+    """Nothing, when no productid, group or text stands on both sides and no single feature knows too much of a class.
 
-    Both frames hold COLUMNS and prdtypecode. `expected_words` may give a class away: somebody has said that they do so
-    in reality too. Raises LeakageError saying what leaks, with numbers and examples. Empty texts are no duplicates.
+    Both frames hold COLUMNS and prdtypecode. `accepted` are names of findings (`flows.core.telling`) that a person has
+    looked at. Raises LeakageError saying what leaks, with numbers and examples. Empty texts are no duplicates.
     """
     for column in COLUMNS:
         shared = set(train[column].dropna().unique()) & set(test[column].dropna().unique())
@@ -68,50 +66,20 @@ def refuse_leaks(train: pd.DataFrame, test: pd.DataFrame, *, expected_words: Col
                 f"{len(shared)} values of {column!r} stand both in the training rows and in the frozen test set "
                 f"(such as {examples}): the snapshot's split is broken, cut the week again"
             )
-    telling = telling_words(train["text"], train["prdtypecode"])
-    telling = telling[~telling["word"].isin(list(expected_words))]
-    if len(telling):
-        listed = ", ".join(
-            f"{row.word!r} for class {row.prdtypecode!r} (F1 {row.f1:.3f} over {row.rows} rows)"
-            for row in telling.head(3).itertuples()
-        )
-        raise LeakageError(
-            f"{len(telling)} words of the text alone predict a class: {listed}. The label stands in the text; take it "
-            "out at the source, or name the words in the use case's `expected_words` if they are no leak"
-        )
+    if found := find_telling(train, accepted):
+        raise LeakageError(_explain(found, use_case))
 
 
-def telling_words(texts: pd.Series, labels: pd.Series) -> pd.DataFrame:
-    """The words that alone predict a class, best first: word, prdtypecode, f1 (0 to 1) and rows of the class.
-
-    Looked at are classes of at least LEAST_CLASS_ROWS rows. In real goods the best such word stays far below TELLING:
-    "tv" has .88 among the TVs of a price comparison, "age" .85 among antiques of customs.
-    """
-    from scipy.sparse import csr_matrix
-    from sklearn.feature_extraction.text import CountVectorizer
-
-    names, codes = np.unique(labels.astype(str), return_inverse=True)
-    rows = np.bincount(codes)
-    counter = CountVectorizer(binary=True, token_pattern=_WORD, dtype=np.int32)
-    counter.min_df = int(LEAST_CLASS_ROWS * TELLING / 2)  # a rarer word cannot reach TELLING
-    try:
-        found = counter.fit_transform(texts)
-    except ValueError:  # scikit-learn's way to say that no word is so frequent
-        return pd.DataFrame({"word": [], "prdtypecode": [], "f1": [], "rows": []})
-    of_class = csr_matrix((np.ones(len(codes), dtype=np.int32), (codes, np.arange(len(codes)))))
-    both = (of_class @ found).toarray()
-    f1 = 2 * both / (rows[:, None] + np.asarray(found.sum(axis=0)))
-    f1[(rows < LEAST_CLASS_ROWS) | (rows == len(codes))] = 0  # with one class alone every word would tell
-    classes, words = np.nonzero(f1 >= TELLING)
-    telling = pd.DataFrame(
-        {
-            "word": counter.get_feature_names_out()[words],
-            "prdtypecode": names[classes],
-            "f1": f1[classes, words],
-            "rows": rows[classes],
-        }
+def _explain(found: Sequence[Telling], use_case: str) -> str:
+    names = " ".join(f"--leak {quote(each.name)}" for each in found)
+    lines = [f"{len(found)} features of the texts know too much of a class:"]
+    lines += [f"- {each.said}; such as products {', '.join(each.products)}" for each in found]
+    lines.append(
+        "If the label stands in the text, take it out at the source and cut the week again. If these are no leaks, "
+        "since new products bear them too, say so and train again:"
     )
-    return telling.sort_values(["f1", "word"], ascending=[False, True], ignore_index=True)
+    lines.append(f"python -m factory accept --use-case {use_case} {names} --reason 'new products bear them too'")
+    return "\n".join(lines)
 
 
 def near_duplicates(train: Sequence[str], test: Sequence[str]) -> NearDuplicates:
@@ -140,7 +108,7 @@ def near_duplicates(train: Sequence[str], test: Sequence[str]) -> NearDuplicates
     closest = sorted(best.items(), key=lambda pair: (-pair[1][0], pair[0]))[:SHOWN_PAIRS]
     ours, theirs = list(test), list(train)
     pairs = tuple((ours[row], theirs[other], near) for row, (near, other) in closest)
-    return NearDuplicates(share=len(best) / max(len(asked), 1), pairs=pairs)
+    return NearDuplicates(share=len(best) / max(len(asked), 1), pairs=pairs, rows=tuple(sorted(best)))
 
 
 def _words(text: str) -> frozenset[str]:

@@ -98,7 +98,7 @@ def make_folds(
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     group = pd.factorize(np.asarray(groups, dtype=object))[0]
-    rows = _sample(group, limit, seed)
+    rows = sample_groups(group, limit, seed)
     held = np.zeros(len(rows), dtype=np.int64)
     alone = len(np.unique(group[rows])) == len(rows)  # the plain split does the same then, in no time
     kind = StratifiedKFold if alone else StratifiedGroupKFold
@@ -111,7 +111,11 @@ def make_folds(
 
 def prepare(texts: pd.Series, codes: Codes, groups: pd.Series | Groups, candidates: Iterable[Candidate]) -> Contest:
     """What the candidates are compared on; each kind of terms is counted once, whoever looks at it."""
-    folds = make_folds(codes, groups)
+    return prepare_on(make_folds(codes, groups), texts, candidates)
+
+
+def prepare_on(folds: Folds, texts: pd.Series, candidates: Iterable[Candidate]) -> Contest:
+    """The same on folds that are made already; `texts` are those of all training rows."""
     chosen = list(texts.iloc[folds.rows])
     kinds = {_kind(candidate.terms): candidate.terms for candidate in candidates}
     return Contest(folds, {name: count_terms(chosen, kind) for name, kind in kinds.items()})
@@ -146,7 +150,8 @@ def _kind(terms: Terms) -> str:
     return f"{terms.analyzer} {terms.shortest} to {terms.longest}"
 
 
-def _sample(group: Rows, limit: int, seed: int) -> Rows:
+def sample_groups(group: Rows, limit: int, seed: int = SEED) -> Rows:
+    """Places of at most `limit` rows, whole groups of them (numbered from 0), or of the first group drawn."""
     if len(group) <= limit:
         return np.arange(len(group))
     order = np.random.default_rng(seed).permutation(int(group.max()) + 1)

@@ -110,6 +110,7 @@ def test_the_registry_tells_what_a_model_was_made_of(home: Home) -> None:
         "dataset.json",
         "environment.json",
         "near_duplicates.json",
+        "near_rows.json",
         "quality.html",
         "quality.json",
         "reference.parquet",

@@ -171,3 +171,17 @@ def test_a_catalogue_that_moved_on_is_told_and_a_new_test_set_is_frozen_and_show
     assert re.match(r"test set v2 of products: [\d,]+ rows in 20 classes; it decides from now on", frozen.stdout)
     shown = [line.split() for line in factory("show").stdout.splitlines()]
     assert [(row[0], row[2]) for row in shown if row and row[0] in ("v1", "v2")] == [("v1", "0"), ("v2", "0")]
+
+
+def test_a_trainings_finding_is_accepted_with_a_reason_and_on_record(factory: Factory) -> None:
+    assert "no finding of products was accepted yet" in factory("leaks").stdout
+    silent = factory("accept", "--leak", "word:crate")
+    assert (silent.returncode, "say by --reason why" in silent.stderr) == (1, True)
+    wrong = factory("accept", "--leak", "word:crate", "--leak", "crate", "--reason", "so they are called")
+    assert (wrong.returncode, "'crate' is no finding's name" in wrong.stderr) == (1, True)
+    assert "no finding of products was accepted yet" in factory("leaks").stdout
+    done = factory("accept", "--leak", "word:crate", "--leak", "characters: k20", "--reason", "so they are called")
+    assert "products: 2 findings accepted (word:crate, characters: k20)" in done.stdout
+    shown = factory("leaks").stdout
+    assert all(part in shown for part in ("word:crate", "characters: k20", "so they are called"))
+    assert factory("accept").returncode == factory("accept", "--week", "1", "--leak", "word:crate").returncode == 2
