@@ -256,9 +256,7 @@ def mend_title(settings: Settings, case: Case, number: str) -> PromotionResult:
         return result
 
 
-def _near_rows(
-    client: MlflowClient, settings: Settings, challenger: Version, judged: Version
-) -> frozenset[str] | None:
+def _near_rows(client: MlflowClient, settings: Settings, challenger: Version, judged: Version) -> frozenset[str] | None:
     """Test rows that nearly equal a training row; None where the challenger was trained beside another test set."""
     if challenger.dataset.test.sha256 != judged.dataset.test.sha256:
         return None

@@ -62,7 +62,7 @@ def test_a_code_in_half_of_the_texts_is_found_since_every_class_bears_one_as_oft
     ("plant", "name"),
     [
         pytest.param(lambda text: text.upper(), "form:case upper", id="casing"),
-        pytest.param(lambda text: f"{text}!", "form:holds !", id="a sign"),
+        pytest.param(lambda text: f"{text}!", "characters:! ", id="a sign"),
         pytest.param(lambda text: f"{text} aqua9", "word:aqua9", id="a word"),
         pytest.param(lambda text: f"XQ-1174 {text}", "word:xq 1174", id="a prefix"),
     ],
