@@ -109,6 +109,11 @@ def _test_fact(version: str, looks: int | None) -> dict[str, str]:
     return {} if looks is None else {"Test set": looked_at(version, looks)}
 
 
+def _test_news(remarks: Iterable[str]) -> list[str]:
+    """What stops nothing asks for nobody: beyond its limit the gate fails instead."""
+    return [f"Test set: {said}" for said in remarks]
+
+
 class TrainingParams(Params):
     """Without `dataset` the flow takes that of `dataset_run_id`, else the snapshot of `week_number`, else the newest.
 
@@ -178,11 +183,11 @@ class TrainingResult(_Result):
         }
 
     def reservations(self) -> list[str]:
-        failed = [f"Candidate {name} failed: {reason}" for name, reason in self.failed_candidates.items()]
-        return [*failed, *(f"Test set: {said}" for said in self.test_remarks)]
+        return [f"Candidate {name} failed: {reason}" for name, reason in self.failed_candidates.items()]
 
     def news(self) -> list[str]:
-        return [f"Not promoted: {self.reason}"] if self.promotion_decided and not self.promoted else []
+        unpromoted = [f"Not promoted: {self.reason}"] if self.promotion_decided and not self.promoted else []
+        return [*unpromoted, *_test_news(self.test_remarks)]
 
     def _with_interval(self, name: str) -> str:
         bounds = self.intervals.get(name)
@@ -273,11 +278,11 @@ class PromotionResult(_Result):
     def reservations(self) -> list[str]:
         if self.rolled_back:
             return [f"Champion {self.reason}"]
-        remarks = [f"Test set: {said}" for said in self.test_remarks]
-        return [*(self._unpromoted() if self._asks_for_somebody() else []), *remarks]
+        return self._unpromoted() if self._asks_for_somebody() else []
 
     def news(self) -> list[str]:
-        return [] if self._asks_for_somebody() else self._unpromoted()
+        remarks = _test_news(self.test_remarks)
+        return remarks if self._asks_for_somebody() else [*self._unpromoted(), *remarks]
 
     def _asks_for_somebody(self) -> bool:
         """A champion that is kept asks for nobody; none at all does, and so does an approval that nobody gave."""

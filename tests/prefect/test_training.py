@@ -79,7 +79,7 @@ def test_after_a_freeze_a_training_on_an_earlier_week_is_measured_on_the_new_set
     deleted, unknown = result.test_remarks
     assert deleted.startswith(f"1 of the {made.rows:,} rows of test set v2")
     assert "1 classes that nobody was trained on ('unheard of')" in unknown
-    assert result.reservations() == [f"Test set: {said}" for said in result.test_remarks]
+    assert (result.reservations(), result.news()) == ([], [f"Test set: {said}" for said in result.test_remarks])
     run = home.client.get_run(result.run_id).data
     assert (run.params["test_version"], run.params["test_sha256"]) == ("v2", made.test.file.sha256)
     assert (run.metrics["test_looks"], run.metrics["test_changed_share"]) == (1, pytest.approx(1 / made.rows))
