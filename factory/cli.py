@@ -58,7 +58,7 @@ def prepare(settings: shown_settings.FileOption = None) -> None:
 @loading.command("sample")
 def load_sample(append: AppendOption = False) -> None:
     """5,612 real goods descriptions in 21 sections, shipped with the installation."""
-    _load(sources.read_sample(), "the sample", append=append, stock=True)
+    _load(sources.read_sample(), "the sample", append=append, stock=not append)
 
 
 @loading.command("rakuten")
@@ -287,7 +287,10 @@ def main() -> None:
 def _load(
     batches: Iterator[pd.DataFrame], source: str, *, append: bool, stock: bool = False, dated: bool = False
 ) -> None:
-    """`stock` counts as there from the epoch, whenever it is loaded; `dated` batches say themselves since when."""
+    """`stock` is of the epoch, whenever it is loaded; `dated` batches say themselves since when.
+
+    All others join in the week after the last one that was cut, whole.
+    """
     settings = read_settings()
     engine = open_catalogue(settings.database_url)
     epoch = settings.weeks.epoch

@@ -253,6 +253,8 @@ class PromotionResult(_Result):
     rolled_back: bool = False
     rehearsal: bool = False
     checks: tuple[GateCheck, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What a person should know although it stopped nothing: classes that are lost wholly, by chance or not."""
     gain: float | None = None
     gain_at_least: float | None = None
     intervals: dict[str, tuple[float, float]] = Field(default_factory=dict)
@@ -278,7 +280,8 @@ class PromotionResult(_Result):
     def reservations(self) -> list[str]:
         if self.rolled_back:
             return [f"Champion {self.reason}"]
-        return self._unpromoted() if self._asks_for_somebody() else []
+        warned = [f"Promoted, but classes are {said}" for said in self.warnings] if self.promoted else []
+        return [*warned, *(self._unpromoted() if self._asks_for_somebody() else [])]
 
     def news(self) -> list[str]:
         remarks = _test_news(self.test_remarks)

@@ -223,8 +223,10 @@ def give_back(settings: Settings, case: Case) -> PromotionResult:
         before = leaving.tags.get(decisions.PREVIOUS_TAG)
         if not before:
             raise RegistryError(
-                f"version {leaving.number} of {case.model!r} had no champion before it: promote another one"
+                f"version {leaving.number} of {case.model!r} had no champion before it: promote another one "
+                f"(--model-version NUMBER), or go on without one (--champion {title.NOBODY})"
             )
+        title.refuse_deleted(connection, client, case.use_case, before, leaving.number)
         returning = registry.get_version(client, case.model, before)
         links = _links(client, settings, returning)
         result = ruling.rollback_result(case, leaving, returning, links)
@@ -248,6 +250,9 @@ def mend_title(settings: Settings, case: Case, number: str) -> PromotionResult:
                 f"version {number} never was champion of {case.model!r}: let the gate decide "
                 f"(--model-version {number}), or name {' or '.join([*sorted(allowed), title.NOBODY])}"
             )
+        if number != title.NOBODY:
+            bearer = registry.alias_number(client, case.model, registry.CHAMPION) or title.NOBODY
+            title.refuse_deleted(connection, client, case.use_case, number, bearer)
         holder = None if number == title.NOBODY else registry.get_version(client, case.model, number)
         before, dataset = title.standing(connection, client, case.use_case)
         links = _links(client, settings, holder) if holder else ruling.Links(None, None, None)

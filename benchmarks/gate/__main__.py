@@ -16,7 +16,8 @@ from factory.use_cases.use_case import Gate
 from flows.core import calibration
 from flows.core.falls import measure_falls
 from flows.core.intervals import estimate, estimate_difference
-from flows.core.policy import ClassChange, MacroChange, has_fallen, has_fallen_broadly
+from flows.core.losses import measure_losses
+from flows.core.policy import ClassChange, MacroChange, has_fallen, has_fallen_broadly, is_surely_lost
 
 CLASSES, TIMES = (2, 21, 60, 200, 1_000), (1, 3, 5)
 ACCURACY, BETTER = 0.85, 0.015
@@ -77,8 +78,10 @@ def ours(pair: Pair) -> tuple[bool, bool]:
     falls = measure_falls(
         pair.truth, pair.mine, pair.theirs, groups=pair.groups, limit=GATE.largest_class_fall, permutations=DRAWS
     )
-    columns = falls.names, falls.rows, falls.f1, falls.champion_f1, falls.p_values
-    fallen = any(has_fallen(ClassChange(*row), GATE) for row in zip(*columns, strict=True))
+    losses = measure_losses(pair.truth, pair.mine, pair.theirs, groups=pair.groups)
+    columns = falls.names, falls.rows, falls.f1, falls.champion_f1, falls.p_values, losses.p_values
+    changes = [ClassChange(*row) for row in zip(*columns, strict=True)]
+    fallen = any(has_fallen(change, GATE) or is_surely_lost(change, GATE) for change in changes)
     broad = has_fallen_broadly(MacroChange(falls.macro_fall, falls.macro_p_value), GATE)
     return _gain(pair, grouped=True, level=2 * GATE.confidence - 1)[1] > GATE.margin, fallen or broad
 

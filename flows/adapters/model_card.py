@@ -94,6 +94,10 @@ def _found_limits(evidence: Evidence, metrics: dict[str, float], result: Promoti
     weak = classes.head(WEAK_CLASSES)
     named = ", ".join(f"{row['class']} ({row['f1']:.2f})" for row in weak.to_dict("records"))
     yield f"It is worst at the classes {named}; their F1 stands in brackets."
+    if evidence.comparison and (lost := evidence.comparison.lost):
+        named = ", ".join(change.name for change in lost[:WEAK_CLASSES])
+        more = f" and {len(lost) - WEAK_CLASSES} more" if len(lost) > WEAK_CLASSES else ""
+        yield f"It answers no test row rightly of the classes {named}{more}, of which the champion knew some."
     few = classes[classes["rows"] < FEW_ROWS]
     if len(few):
         yield (

@@ -91,7 +91,10 @@ def experiment_id(client: MlflowClient, name: str) -> str:
             raise
     found = client.get_experiment_by_name(name)  # somebody was quicker
     if found is None:
-        raise RegistryError(f"MLflow's experiment {name!r} was deleted: restore it or remove it for good")
+        raise RegistryError(
+            f"MLflow's experiment {name!r} was deleted: restore it (`mlflow experiments search --view deleted_only` "
+            "tells its id, `mlflow experiments restore --experiment-id ID`), or remove it for good (`mlflow gc`)"
+        )
     return str(found.experiment_id)
 
 
@@ -134,13 +137,14 @@ def get_version(client: MlflowClient, model: str, number: str) -> Version:
         return _version(client.get_model_version(model, number))
     except MlflowException as error:
         if error.error_code in MISSING:
-            raise RegistryError(f"MLflow holds no version {number!r} of model {model!r}") from error
+            raise RegistryError(_no_version(client, model, number)) from error
         raise
 
 
-def exists(client: MlflowClient, model: str, number: str) -> bool:
-    """Whether there is a version of that number, whoever registered it."""
-    return any(str(found.version) == number for found in client.search_model_versions(f"name='{model}'"))
+def numbers(client: MlflowClient, model: str) -> list[str]:
+    """The numbers of all versions that there are, whoever registered them; the oldest first."""
+    found = client.search_model_versions(f"name='{model}'")
+    return [str(each.version) for each in sorted(found, key=lambda each: int(each.version))]
 
 
 def alias_number(client: MlflowClient, model: str, alias: str) -> str | None:
@@ -254,12 +258,18 @@ def _version(found: ModelVersion) -> Version:
     return Version(found.name, str(found.version), str(found.run_id), str(found.source), dataset, tags)
 
 
+def _no_version(client: MlflowClient, model: str, number: str) -> str:
+    there = ", ".join(numbers(client, model))
+    way = f"name one of those that it holds ({there})" if there else "run training-pipeline first"
+    return f"MLflow holds no version {number!r} of model {model!r}: it was deleted, or never there; {way}"
+
+
 def _stranger(found: ModelVersion, fault: str) -> str:
     return (
         f"version {found.version} of model {found.name!r} {fault} {DATASET_TAG!r}: it was not registered by the "
         f"training pipeline, delete it (MlflowClient().delete_model_version({found.name!r}, "
-        f"{str(found.version)!r})) or "
-        "take the alias from it"
+        f"{str(found.version)!r})) or take the alias from it "
+        f"(MlflowClient().delete_registered_model_alias({found.name!r}, ALIAS))"
     )
 
 

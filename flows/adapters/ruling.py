@@ -118,6 +118,7 @@ def verdict_result(
         test_rows=challenger.dataset.test.rows,
         rehearsal=case.rehearsal,
         checks=_checks(verdict, case.gate, report),
+        warnings=tuple(policy.warnings_of(comparison, case.gate)) if comparison else (),
         test_looks=report.looks,
         test_remarks=report.remarks(),
         gain=comparison.gain if comparison else None,

@@ -19,6 +19,8 @@ from flows.adapters.datasets import admit
 from flows.adapters.registry import CHAMPION, RegistryError, Version
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlflow import MlflowClient
     from sqlalchemy import Connection
 
@@ -41,7 +43,7 @@ def find_champion(connection: Connection, client: MlflowClient, use_case: str) -
     last = last_decision(connection, use_case)
     if last is None or last.result.champion_version == (champion and champion.number):
         return champion
-    raise TitleUnclear(_difference(client, use_case, last, champion))
+    raise TitleUnclear(_difference(client, use_case, last, champion, former(connection, client, use_case)))
 
 
 def explain_absence(connection: Connection, client: MlflowClient, use_case: str) -> str:
@@ -49,7 +51,7 @@ def explain_absence(connection: Connection, client: MlflowClient, use_case: str)
     last = last_decision(connection, use_case)
     if last is None or last.result.champion_version is None:
         return "there is no champion yet"
-    return _difference(client, use_case, last, None)
+    return _difference(client, use_case, last, None, former(connection, client, use_case))
 
 
 def last_decision(connection: Connection, use_case: str) -> Decision | None:
@@ -97,6 +99,30 @@ def may_hold(connection: Connection, client: MlflowClient, use_case: str) -> set
     return {number for number in {*held, bearer} if number}
 
 
+def former(connection: Connection, client: MlflowClient, use_case: str) -> list[str]:
+    """The versions that held the title and are still there, the last holder first."""
+    held = (each.result.champion_version for each in decisions.read_decisions(connection, use_case))
+    there = set(registry.numbers(client, use_cases.get(use_case).model_name))
+    return [number for number in dict.fromkeys(held) if number in there]
+
+
+def refuse_deleted(connection: Connection, client: MlflowClient, use_case: str, number: str, champion: str) -> None:
+    """Nothing, when there still is a version of that number to take the title over; raises RegistryError.
+
+    `champion` is who holds it now.
+    """
+    model = use_cases.get(use_case).model_name
+    if number in registry.numbers(client, model):
+        return
+    others = [each for each in former(connection, client, use_case) if each != champion]
+    ways = [f"to give the title to a former champion that is left: {_command(use_case, each)}" for each in others[:1]]
+    ways.append(f"to go on without a champion: {_command(use_case, NOBODY)}")
+    raise RegistryError(
+        f"version {number} of model {model!r} was deleted from the registry and cannot become champion again; "
+        + "; ".join(ways)
+    )
+
+
 def standing(connection: Connection, client: MlflowClient, use_case: str) -> tuple[str | None, DatasetRef]:
     """The champion's number by the record, else by the alias, and the data of its decision or training.
 
@@ -112,7 +138,10 @@ def standing(connection: Connection, client: MlflowClient, use_case: str) -> tup
     )
 
 
-def _difference(client: MlflowClient, use_case: str, last: Decision, champion: Version | None) -> str:
+def _difference(
+    client: MlflowClient, use_case: str, last: Decision, champion: Version | None, left: Sequence[str]
+) -> str:
+    """The two that do not agree, and the commands that mend it; `left` are former champions that are still there."""
     model, recorded = use_cases.get(use_case).model_name, last.result.champion_version
     stands = f"stands at version {champion.number}" if champion else "is gone"
     by_record = f"version {recorded} is the champion" if recorded else "there is no champion"
@@ -121,9 +150,9 @@ def _difference(client: MlflowClient, use_case: str, last: Decision, champion: V
         f"({last.decided_at:%Y-%m-%d %H:%M}, {last.result.decided_by}) {by_record}"
     )
     back = recorded or NOBODY
-    if recorded and not registry.exists(client, model, recorded):
+    if recorded and recorded not in registry.numbers(client, model):
         said += f", and version {recorded} was deleted"
-        back = last.result.previous_champion_version or NOBODY
+        back = next(iter(left), NOBODY)
     ways = {back: "to return to the record" if back == recorded else "to go on from there"}
     ways.setdefault(champion.number if champion else NOBODY, "to accept the registry")
     return f"{said}; {', '.join(f'{why}: {_command(use_case, who)}' for who, why in ways.items())}"

@@ -10,7 +10,8 @@ import pandas as pd
 from flows.core import intervals
 from flows.core.falls import Falls, measure_falls
 from flows.core.groups import Groups
-from flows.core.policy import ClassChange, Comparison, MacroChange
+from flows.core.losses import Losses, measure_losses
+from flows.core.policy import TESTS_ON_CLASSES, ClassChange, Comparison, MacroChange
 
 RESAMPLES = 2_000
 """Twice the usual number: the lower bound of the gain decides, and must not hang on the draw."""
@@ -36,22 +37,25 @@ def compare(
     )
     weighted = gain["f1_weighted"]
     falls = measure_falls(truth, mine, theirs, groups=groups, limit=limit)
+    losses = measure_losses(truth, mine, theirs, groups=groups)
     return Comparison(
         champion_f1=float((falls.rows * falls.champion_f1).sum() / falls.rows.sum()),
         gain=weighted.value,
         low=weighted.low,
-        classes=_changes(falls),
+        classes=_changes(falls, losses),
         macro=MacroChange(falls.macro_fall, falls.macro_p_value),
+        detectable=losses.detectable((1 - confidence) / TESTS_ON_CLASSES),
     )
 
 
 def change_by_class(
     truth: pd.Series, mine: pd.Series, theirs: pd.Series, *, limit: float = 0.0, groups: Groups | None = None
 ) -> list[ClassChange]:
-    """Every class with both models' F1 and how likely a fall like its own is by chance, sorted by name."""
-    return _changes(measure_falls(truth, mine, theirs, groups=groups, limit=limit))
+    """Every class with both models' F1 and how likely a fall or loss like its own is by chance, by name."""
+    falls = measure_falls(truth, mine, theirs, groups=groups, limit=limit)
+    return _changes(falls, measure_losses(truth, mine, theirs, groups=groups))
 
 
-def _changes(falls: Falls) -> list[ClassChange]:
-    columns = falls.names, falls.rows.tolist(), falls.f1.tolist(), falls.champion_f1.tolist(), falls.p_values.tolist()
-    return [ClassChange(*row) for row in zip(*columns, strict=True)]
+def _changes(falls: Falls, losses: Losses) -> list[ClassChange]:
+    numbers = falls.rows, falls.f1, falls.champion_f1, falls.p_values, losses.p_values
+    return [ClassChange(*row) for row in zip(falls.names, *(each.tolist() for each in numbers), strict=True)]

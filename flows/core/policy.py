@@ -15,6 +15,7 @@ from factory.use_cases.use_case import Gate
 Rule = Literal["floor", "gain", "classes", "size", "latency", "memory", "approval", "rolled back", "standing"]
 
 NAMED_CLASSES = 3
+TESTS_ON_CLASSES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class ClassChange:
     """One class in both models' answers to the same rows; F1 is 0 to 1.
 
     `rows` counts the test rows of the class. `p_value` is the chance (0 to 1) that between two equally good models any
-    class at all falls as surely as this one.
+    class at all falls as surely as this one, `lost_p_value` that any is lost wholly as surely.
     """
 
     name: str
@@ -49,6 +50,12 @@ class ClassChange:
     f1: float
     champion_f1: float
     p_value: float
+    lost_p_value: float = 1.0
+
+    @property
+    def lost(self) -> bool:
+        """Whether the champion knew rows of the class and the challenger knows none."""
+        return self.champion_f1 > 0 == self.f1
 
     @property
     def fall(self) -> float:
@@ -68,7 +75,8 @@ class MacroChange:
 class Comparison:
     """The challenger beside the champion: the gain in weighted F1, which with the gate's confidence is at least `low`.
 
-    Both were measured on the same test rows, and `low` comes from resampling those rows for both together.
+    Both were measured on the same test rows, and `low` comes from resampling those rows for both together. The whole
+    loss of a class is told from chance from `detectable` right answers on; None where it never is.
     """
 
     champion_f1: float
@@ -76,6 +84,12 @@ class Comparison:
     low: float
     classes: Sequence[ClassChange]
     macro: MacroChange = MacroChange()
+    detectable: int | None = None
+
+    @property
+    def lost(self) -> list[ClassChange]:
+        """The classes that are lost wholly, by chance or not; the largest first."""
+        return sorted((change for change in self.classes if change.lost), key=lambda change: -change.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +151,19 @@ def has_fallen(change: ClassChange, gate: Gate) -> bool:
 
     A class of a few rows moves by tenths when one row is answered otherwise; by itself the amount would veto nearly
     every promotion. So the fall must also be no chance, however many classes there are. The error that the gate's
-    confidence leaves is shared by two tests: half is this one's, half that of macro F1.
+    confidence leaves is shared by three tests: this one, that of macro F1, and that of classes lost wholly.
     """
-    return change.fall > gate.largest_class_fall and change.p_value < (1 - gate.confidence) / 2
+    return change.fall > gate.largest_class_fall and change.p_value < error_of_a_test(gate)
+
+
+def is_surely_lost(change: ClassChange, gate: Gate) -> bool:
+    """Whether every right answer to a class's rows was lost, and more of them than chance explains."""
+    return change.lost and change.lost_p_value < error_of_a_test(gate)
+
+
+def error_of_a_test(gate: Gate) -> float:
+    """The share (0 to 1) of the error that each of the three tests on classes may have."""
+    return (1 - gate.confidence) / TESTS_ON_CLASSES
 
 
 def has_fallen_broadly(change: MacroChange, gate: Gate) -> bool:
@@ -147,7 +171,7 @@ def has_fallen_broadly(change: MacroChange, gate: Gate) -> bool:
 
     Small classes, each too small to be sure of, may fall together: macro F1 counts every class alike.
     """
-    return change.fall > gate.largest_macro_fall and change.p_value < (1 - gate.confidence) / 2
+    return change.fall > gate.largest_macro_fall and change.p_value < error_of_a_test(gate)
 
 
 def _floor(f1: float, gate: Gate) -> Check:
@@ -177,16 +201,34 @@ def _classes(comparison: Comparison, gate: Gate) -> Check:
     low = sorted(
         (change for change in comparison.classes if change.fall > gate.largest_class_fall), key=lambda each: -each.fall
     )
-    fallen = [change for change in low if has_fallen(change, gate)]
-    if not fallen and not broad:
-        unsure = f"; by chance or not: {_named(low)}" if low else ""
-        return Check("classes", passed=True, said=f"no class's F1 falls by more than {limit} beyond chance{unsure}")
-    said = [f"F1 of classes falls by more than {limit}: {_named(fallen)}"] if fallen else []
+    surely = [change for change in comparison.lost if is_surely_lost(change, gate)]
+    fallen = [change for change in low if has_fallen(change, gate) and change not in surely]
+    if not fallen and not broad and not surely:
+        told = [f"no class's F1 falls by more than {limit} beyond chance"]
+        if unsure := [change for change in low if not change.lost]:
+            told.append(f"by chance or not: {_named(unsure)}")
+        return Check("classes", passed=True, said="; ".join([*told, *warnings_of(comparison, gate)]))
+    said = [f"every right answer to the test rows of classes is lost: {_counted(surely)}"] if surely else []
+    said += [f"F1 of classes falls by more than {limit}: {_named(fallen)}"] if fallen else []
     if broad:
         fall, most = comparison.macro.fall, gate.largest_macro_fall
         among = f", most in {_named(low)}" if low and not fallen else ""
         said.append(f"macro F1 falls by {fall:.4f}, more than {most:.4f} and no chance{among}")
     return Check("classes", passed=False, said="; ".join(said))
+
+
+def warnings_of(comparison: Comparison, gate: Gate) -> list[str]:
+    """What a person should know although it stops nothing: classes that are lost wholly, by chance or not."""
+    lost = [change for change in comparison.lost if not is_surely_lost(change, gate)]
+    if not lost:
+        return []
+    seen = "never here" if comparison.detectable is None else f"from {comparison.detectable} right answers on"
+    return [f"lost wholly, by chance or not (told apart {seen}): {_counted(lost)}"]
+
+
+def _counted(changes: Sequence[ClassChange]) -> str:
+    named = ", ".join(f"{each.name!r} ({each.rows} test rows)" for each in changes[:NAMED_CLASSES])
+    return f"{named} and {len(changes) - NAMED_CLASSES} more" if len(changes) > NAMED_CLASSES else named
 
 
 def _named(changes: Sequence[ClassChange]) -> str:

@@ -280,9 +280,27 @@ def test_a_champion_that_was_deleted_by_hand_is_missed(veteran: Home) -> None:
 
     with pytest.raises(TitleUnclear, match=r"version 2 was deleted; to go on from there: .* --champion 1"):
         promotion(model_version=WEAK, threshold=0.1)
+    with pytest.raises(
+        RegistryError, match=r"version 2 .* was deleted from the registry.* left: .* --champion 1; to go"
+    ):
+        promotion(champion=STRONG)
+    with pytest.raises(RegistryError, match=r"no version '2' .* name one of those that it holds \(1\)"):
+        promotion(model_version=STRONG)
     assert promotion(champion=WEAK)["champion_version"] == veteran.alias("champion") == WEAK
     assert promotion(champion="none")["champion_version"] is veteran.alias("champion") is None
     assert promotion(model_version=WEAK, threshold=0.1)["rule"] == "floor"
+
+
+def test_a_rollback_to_a_version_that_was_deleted_names_the_command_that_mends_it(veteran: Home) -> None:
+    promotion(model_version=WEAK, threshold=0.1)
+    promotion(model_version=STRONG, threshold=0.1)
+    veteran.client.delete_model_version("products", WEAK)
+
+    with pytest.raises(RegistryError, match=r"version 1 .* was deleted.*without a champion: .* --champion none$"):
+        promotion(rollback=True)
+
+    assert veteran.alias("champion") == STRONG
+    assert promotion(champion="none")["champion_version"] is None
 
 
 def test_a_champion_of_another_catalogue_is_not_measured_on_rows_that_it_knows(veteran: Home) -> None:

@@ -131,6 +131,7 @@ def test_what_is_appended_joins_whole_with_the_next_week_or_when_its_column_says
     assert "0 products loaded, 300 were there already" in factory("load", "file", third, *options, "--append").stdout
     sizes = [int(factory("cut", "--week", str(n)).stdout.split("accepted: ")[1].split()[0]) for n in (2, 3, 4)]
     assert [size - stock for size in sizes] == pytest.approx([300, 300, 600], abs=60)
+    assert "the new ones belong to week 5" in factory("load", "sample", "--append").stdout
     (tmp_path / "wrong.csv").write_text("id,text,kind,since\n9,offer,kind 1,soon\n")
     refused = factory("load", "file", str(tmp_path / "wrong.csv"), *options, "--created-at", "since", "--append")
     assert refused.returncode == 1

@@ -28,6 +28,13 @@ def test_no_champion_and_an_approval_that_nobody_gave_ask_for_somebody(changes: 
     assert told(KEPT.model_copy(update=changes)) == (["Not promoted: a tie"], [])
 
 
+def test_a_class_that_is_lost_wholly_is_told_although_it_stopped_nothing() -> None:
+    said = "lost wholly, by chance or not (told apart from 6 right answers on): 'XVI' (4 test rows)"
+    warned = DECISION.model_copy(update={"warnings": (said,)})
+    assert told(warned) == ([f"Promoted, but classes are {said}"], [])
+    assert told(KEPT.model_copy(update={"warnings": (said,)})) == ([], ["Not promoted: a tie"])
+
+
 def test_a_rollback_is_looked_at() -> None:
     back = KEPT.model_copy(update={"rolled_back": True, "reason": "rolled back from version 3 to version 2"})
     assert told(back) == (["Champion rolled back from version 3 to version 2"], [])

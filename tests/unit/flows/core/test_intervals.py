@@ -128,3 +128,20 @@ def test_no_rows_are_refused() -> None:
         intervals.estimate([], [])
     with pytest.raises(ValueError, match="as many predictions"):
         intervals.estimate(["a"], ["a", "b"])
+
+
+def test_many_classes_of_a_handful_of_rows_lift_no_interval_above_the_truth() -> None:
+    """One large class and 300 of four rows, to which wrong answers go: plain percentiles lie above in half of cases."""
+    random, accuracy = np.random.default_rng(11), 0.8
+    rows = np.array([2_000] + [4] * 300)
+    shares, classes = rows / rows.sum(), len(rows)
+    hits, said = shares * (accuracy + (1 - accuracy) / classes), accuracy * shares + (1 - accuracy) / classes
+    true_f1 = float((shares * 2 * hits / (shares + said)).sum())
+    outside = 0
+    for seed in range(20):
+        truth = random.choice(classes, rows.sum(), p=shares)
+        predicted = np.where(random.random(len(truth)) < accuracy, truth, random.integers(0, classes, len(truth)))
+        found = intervals.estimate(truth, predicted, resamples=100, seed=seed)["f1_weighted"]
+        outside += not found.low <= true_f1 <= found.high
+        assert found.low <= found.value <= found.high
+    assert outside <= 4

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from factory.use_cases.use_case import Gate
+from flows.core import policy
 from flows.core.policy import Approval, ClassChange, Comparison, Costs, Snapshot, is_newer, judge
 
 SCORES = st.floats(min_value=0, max_value=1)
@@ -94,6 +95,21 @@ def test_no_class_may_fall_by_more_than_chance_and_the_limit(fallen: ClassChange
 
     assert verdict.promoted is promoted
     assert promoted or verdict.reason == "F1 of classes falls by more than 0.10: '2583' from 0.90 to 0.60"
+
+
+def test_a_class_that_is_lost_wholly_is_stopped_or_warned_of() -> None:
+    surely, perhaps = (
+        ClassChange("2583", 4, f1=0.0, champion_f1=0.9, p_value=0.3, lost_p_value=p) for p in (0.001, 0.2)
+    )
+    comparison = replace(beside(0.80, 0.82, 0.01, perhaps), detectable=6)
+
+    stopped, passed = judge(0.82, beside(0.80, 0.82, 0.01, surely), CHEAP, GATE), judge(0.82, comparison, CHEAP, GATE)
+
+    assert (stopped.promoted, stopped.rule) == (False, "classes")
+    assert passed.promoted
+    told = "lost wholly, by chance or not (told apart from 6 right answers on): '2583' (4 test rows)"
+    assert policy.warnings_of(comparison, GATE) == [told]
+    assert told in next(check.said for check in passed.checks if check.rule == "classes")
 
 
 @pytest.mark.parametrize(
