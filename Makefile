@@ -101,7 +101,7 @@ test-model: install-test ## a trained model, in a new environment with its own r
 bench-dataset: install-test ## loading, cutting and checking beside pandas, at 84,916 and 1 million products (8 minutes; ROWS=10000000: 45)
 	@exec $(ML)/python -m benchmarks.dataset $(if $(ROWS),--rows "$$ROWS")
 
-bench-drift: install-test ## is drift found in its week, are quiet weeks left alone, what does a million cost (8 minutes; PRICERUNNER=file: real offers too)
+bench-drift: install-test ## is drift found in its week, are quiet weeks left alone, what does a million cost (15 minutes; PRICERUNNER=file: real offers too)
 	@exec $(ML)/python -m benchmarks.monitoring $(if $(PRICERUNNER),--offers "$$PRICERUNNER")
 
 bench-control-page: install-test ## what the control page costs Prefect and its viewers at 10,000 runs (4 minutes)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.monitoring import changes, drift, million
@@ -14,6 +15,7 @@ from benchmarks.monitoring.streams import Stream, offers, packages, simulated
 from factory.settings import WeekPlan
 from factory.simulation import PUBLISHED_ROWS, Simulation
 
+PARTS = ("change", "silence", "dilution", "million")
 DRIFT_WEEK = 6
 LAST_WEEK = 9
 SLOW_WEEKS = 20
@@ -27,17 +29,19 @@ SMALL_ROWS = 14_000
 def main() -> None:
     """Run the parts that were asked for, all by default."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--part", choices=("change", "silence", "million"), action="append")
+    parser.add_argument("--part", choices=PARTS, action="append")
     parser.add_argument("--offers", type=Path, help="PriceRunner's aggregate CSV: weeks of real offers too")
     parser.add_argument("--weeks", type=int, default=50, help="quiet weeks of each stream")
     parser.add_argument("--database", choices=("sqlite", "embedded"), action="append")
     parser.add_argument("--rows", type=int, default=1_000_000, help="logged predictions of the last part")
     options = parser.parse_args()
-    parts = options.part or ["change", "silence", "million"]
+    parts = options.part or PARTS
     if "change" in parts:
         show_change()
     if "silence" in parts:
         show_silence(options.offers, options.weeks)
+    if "dilution" in parts:
+        show_dilution(options.offers)
     if "million" in parts:
         million.show(options.rows, options.database or ["sqlite", "embedded"])
 
@@ -67,23 +71,24 @@ def show_silence(offers_path: Path | None, weeks: int) -> None:
     for rows in (PUBLISHED_ROWS, SMALL_ROWS):
         simulation = Simulation(rows=rows, plan=FIFTY_WEEKS)
         print(drift.silence_row(simulated(simulation, simulation.source).until(1 + weeks)), flush=True)
-    real = [packages(FIFTY_WEEKS)] if shutil.which("apt-cache") else []
-    if offers_path is not None:
-        real += [offers(offers_path, FIFTY_WEEKS, group) for group in ("group_id", "merchant")]
-    for stream in real:
+    for stream in _real(offers_path):
         print(drift.silence_row(stream.until(1 + weeks)), flush=True)
-    print("\n## The same weeks with what the whole dilutes\n")
-    headings = (
-        "products",
-        "change",
-        "first alarm (share by then)",
-        "by",
-        "trend critical",
-        "PSI text in the last week",
-    )
+
+
+def show_dilution(offers_path: Path | None) -> None:
+    """The same real weeks with what the whole dilutes."""
+    print("\n## Real weeks with what the whole dilutes\n")
+    headings = ("products", "change", "first alarm (share by then)", "by", "trend critical", "PSI text, last week")
     print("| " + " | ".join([*headings, "texts missing", "alarms before"]) + " |\n|---|---|---|---|---|--:|--:|--:|")
-    for stream in real:
+    for stream in _real(offers_path):
         show_diluted(stream)
+
+
+def _real(offers_path: Path | None) -> Iterator[Stream]:
+    if shutil.which("apt-cache"):
+        yield packages(FIFTY_WEEKS)
+    if offers_path is not None:
+        yield from (offers(offers_path, FIFTY_WEEKS, group) for group in ("group_id", "merchant"))
 
 
 def show_diluted(stream: Stream) -> None:
