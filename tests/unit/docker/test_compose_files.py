@@ -81,6 +81,15 @@ def test_every_service_has_a_health_check_or_ends_by_itself(compose: dict[str, A
             assert service["restart"] == "unless-stopped", name
 
 
+def test_a_service_may_take_minutes_to_come_up_and_is_called_unhealthy_soon_after_it_fell_ill(
+    compose: dict[str, Any],
+) -> None:
+    checks = {name: service["healthcheck"] for name, service in services(compose) if name not in ONE_SHOT}
+    for name, check in checks.items():
+        assert check["start_period"] == "5m", name
+        assert int(check["interval"].removesuffix("s")) * check["retries"] <= 15, name
+
+
 def test_someone_waits_for_every_step_so_that_up_wait_counts_its_end_as_success(compose: dict[str, Any]) -> None:
     waited_for = {
         (other, condition["condition"])
