@@ -95,7 +95,7 @@ def _mlflow(settings: StackSettings, identity: Identity, urls: DatabaseUrls) -> 
     login = basic_auth(f"{ADMIN}:{identity.mlflow_password}")
     return Service(
         "mlflow",
-        (str(ML / "mlflow"), "server", "--app-name", "basic-auth", *where),
+        (str(ML / "python"), "-m", "stack.mlflow_server", "server", "--app-name", "basic-auth", *where),
         mlflow_environment(settings, identity, urls),
         # its /health says nothing of its database
         probe=lambda: answers(f"{settings.mlflow_url}/api/2.0/mlflow/experiments/search?max_results=1", login),

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from bridge.contracts import RESULT_ARTIFACT_KEY
@@ -285,13 +286,14 @@ def command() -> Callable[[str], str]:
 
 @pytest.fixture
 def tracking_server(tmp_path: Path, start: Callable[..., subprocess.Popen[bytes]]) -> str:
-    """The address of a real MLflow server with folders of its own."""
+    """The address of a real MLflow server with folders of its own, started as the stack starts one."""
     port, log = free_port(), tmp_path / "tracking.log"
     stores = ["--backend-store-uri", f"sqlite:///{tmp_path / 'mlflow.sqlite'}"]
     stores += ["--artifacts-destination", str(tmp_path / "artifacts")]
     served = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    process = start([tool("mlflow"), "server", *served, *stores], log)
+    process = start([tool("python"), "-m", "stack.mlflow_server", "server", *served, *stores], log)
     wait_until_up(f"http://127.0.0.1:{port}/health", process, log)
+    assert not psutil.Process(process.pid).children(), "the command waits beside its server"
     return f"http://127.0.0.1:{port}"
 
 

@@ -24,7 +24,7 @@ NOBODY = "http://127.0.0.1:9/api"
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
 FLOW = """
-import json, os, sys, time
+import gc, json, os, sys, time
 from pathlib import Path
 from prefect import flow, get_run_logger
 
@@ -37,6 +37,7 @@ def sleeper(folder: str, seconds: float = 0) -> None:
         "pid": os.getpid(),
         "warm": sorted({"mlflow", "sklearn", "skops.io"} & set(sys.modules)),
         "run": os.environ["PREFECT__FLOW_RUN_ID"],
+        "frozen": gc.get_freeze_count(),
     }
     Path(folder, "begun.part").write_text(json.dumps(told))
     Path(folder, "begun.part").rename(Path(folder, "begun"))
@@ -175,6 +176,7 @@ def test_runs_begin_warm_each_in_a_process_of_its_own_and_their_log_reaches_pref
     told = [begun(folder) for _, folder in runs]
     assert [prefect.ended(run)["state_type"] for run, _ in runs] == ["COMPLETED", "COMPLETED"]
     assert [each["warm"] for each in told] == [["mlflow", "sklearn", "skops.io"]] * 2
+    assert all(each["frozen"] > 100_000 for each in told), "a collection in a child copies what it shares"
     assert [each["run"] for each in told] == [run for run, _ in runs]
     assert len({serving.pid, *(each["pid"] for each in told)}) == 3
     for run, _ in runs:
