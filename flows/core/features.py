@@ -29,6 +29,8 @@ SEARCH_ROWS = 10_000
 """At most so many training rows are searched: a share of .05 is known to .002 on them."""
 LEAST_CLASS_ROWS = 30
 """In smaller classes one word may stand in every text by chance."""
+MOSTLY = 0.5
+"""A feature is an accepted one when so large a share of its rows (0 to 1) lacks it without that."""
 LEAST_ROWS = 10
 """A feature of fewer rows says little, whatever it says."""
 
@@ -44,7 +46,7 @@ class Family:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Searched:
-    """The rows that are searched, without what was accepted; classes of too few rows bear `large` False."""
+    """The rows that are searched, and what was accepted; classes of too few rows bear `large` False."""
 
     frame: pd.DataFrame
     texts: pd.Series
@@ -73,22 +75,31 @@ class Searched:
         """Whether the rows are of so many groups that they say something."""
         return len(np.unique(self.groups[mask])) >= LEAST_ROWS
 
+    def is_settled(self, family: Family, place: int, mask: NDArray[np.bool_]) -> bool:
+        """Whether the feature is one of what was accepted: without that, most of the rows under the mask lack it."""
+        hidden, feature = _masking(self.accepted), str(family.names[place])
+        if hidden is None or family.kind == "form":
+            return False
+        own = _masking([f"{family.kind}:{feature}"])
+        lacking = [_without(rest, own) == rest for rest in (_without(text, hidden) for text in self.texts[mask])]
+        return sum(lacking) > MOSTLY * len(lacking)
+
     def products(self, mask: NDArray[np.bool_]) -> tuple[str, ...]:
         return tuple(self.frame["productid"][mask].astype(str)[:3])
 
 
 def read_rows(train: pd.DataFrame, accepted: frozenset[str]) -> Searched:
+    """The rows that are searched, at most SEARCH_ROWS, whole groups of them."""
     groups = groups_of(train)
     codes, names = pd.factorize(train["prdtypecode"].astype(str), sort=True)
     places = selection.sample_groups(groups, SEARCH_ROWS)
     frame = train.iloc[places].reset_index(drop=True)
-    hidden = _masking(accepted)
-    texts = frame["text"].map(lambda text: _without(text, hidden)) if hidden else frame["text"]
     joined = pd.factorize(groups[places])[0]
-    return Searched(frame, texts, [str(name) for name in names], codes[places], joined, accepted)
+    return Searched(frame, frame["text"], [str(name) for name in names], codes[places], joined, accepted)
 
 
 def count_families(rows: Searched) -> Iterator[Family]:
+    """The features of the rows by kind."""
     kinds = {(c.terms.analyzer, c.terms.shortest, c.terms.longest) for c in candidates.CANDIDATES}
     for analyzer, shortest, longest in sorted(kinds, reverse=True):
         try:
@@ -131,6 +142,7 @@ def _shape(word: str) -> str:
 
 
 def hiding(names: Collection[str]) -> Callable[[str], str]:
+    """What gives a text without the words that these features stand in."""
     hidden = _masking(names)
     return lambda text: _without(text, hidden)
 

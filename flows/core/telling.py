@@ -36,6 +36,8 @@ _KNOWN = {candidate.name: candidate for candidate in candidates.CANDIDATES}
 
 ERROR = 0.05
 """The chance of a finding by luck, over all classes together."""
+SUSPECT = 0.05
+"""A feature whose F1 is lower by more than this than that of a quick model is not looked at more closely."""
 SLACK, MOST_SLACK = 0.01, 0.02
 """A feature tells as much as the whole text when its F1 is lower by no more than luck's double standard error, and that
 counts for no less and no more than these: in few groups luck explains much."""
@@ -77,7 +79,7 @@ class Telling:
 def find_telling(train: pd.DataFrame, accepted: Collection[str] = ()) -> list[Telling]:
     """What tells too much in rows with productid, text, prdtypecode and group; nothing where there is one class.
 
-    `accepted` are names of findings: their words and characters are taken out of the texts first.
+    `accepted` are names of findings: a feature that is gone where their words and characters are taken out is none.
     """
     rows = read_rows(train, frozenset(accepted))
     if rows.large.sum() < 2:
@@ -91,7 +93,11 @@ def _alone(rows: Searched, families: Sequence[Family]) -> Iterator[Telling]:
     best = _best(rows, families)
     folds = _folds(rows)
     quick = _class_f1(rows, _answers(folds, rows.texts, "naive-bayes-words"))
-    suspects = {code: found for code, found in best.items() if found[0] >= quick[code] - 0.05}
+    suspects = {
+        code: (f1, family, place)
+        for code, (f1, family, place) in best.items()
+        if f1 >= quick[code] - SUSPECT and not rows.is_settled(family, place, _bearing(rows, code, family, place))
+    }
     if not suspects:
         return
     whole = [_answers(folds, rows.texts, name) for name in ("sgd-words", "sgd-characters")]
@@ -115,6 +121,12 @@ def _alone(rows: Searched, families: Sequence[Family]) -> Iterator[Telling]:
             f"{int((has & mine).sum())} of {int(mine.sum())} rows)",
             rows.products(has & mine),
         )
+
+
+def _bearing(rows: Searched, code: int, family: Family, place: int) -> NDArray[np.bool_]:
+    """The rows of the class that have the feature."""
+    bearing: NDArray[np.bool_] = (family.has[:, [place]].toarray().ravel() > 0) & (rows.codes == code)
+    return bearing
 
 
 def _best(rows: Searched, families: Sequence[Family]) -> dict[int, tuple[float, Family, int]]:

@@ -97,6 +97,7 @@ def test_the_registry_tells_what_a_model_was_made_of(home: Home) -> None:
     assert run.data.params["max_features"] == "700"
     assert run.data.params["C"] == "0.5"
     assert run.data.metrics["f1_weighted"] == pytest.approx(result["metrics"]["f1_weighted"])
+    assert run.data.metrics["f1_weighted_far"] < run.data.metrics["f1_weighted_near"]  # the sample's texts are alike
     assert run.inputs.dataset_inputs[0].dataset.digest == dataset.sha256[:32]
     assert run.data.params["dataset_sha256"] == dataset.sha256
     assert run.data.tags.get("mlflow.source.git.commit") == runs.git_revision()
