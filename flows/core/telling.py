@@ -93,11 +93,7 @@ def _alone(rows: Searched, families: Sequence[Family]) -> Iterator[Telling]:
     best = _best(rows, families)
     folds = _folds(rows)
     quick = _class_f1(rows, _answers(folds, rows.texts, "naive-bayes-words"))
-    suspects = {
-        code: (f1, family, place)
-        for code, (f1, family, place) in best.items()
-        if f1 >= quick[code] - SUSPECT and not rows.is_settled(family, place, _bearing(rows, code, family, place))
-    }
+    suspects = {code: found for code, found in best.items() if found[0] >= quick[code] - SUSPECT}
     if not suspects:
         return
     whole = [_answers(folds, rows.texts, name) for name in ("sgd-words", "sgd-characters")]
@@ -110,7 +106,12 @@ def _alone(rows: Searched, families: Sequence[Family]) -> Iterator[Telling]:
         has, mine = family.has[:, [place]].toarray().ravel() > 0, rows.codes == code
         gains = [_gain(mine, has, answers == code, drawn) for answers in (*whole, rest)]
         worse = any(gain < -max(SLACK, min(2 * luck, MOST_SLACK)) for gain, luck in gains[:2])
-        if worse or gains[2][0] <= sure * gains[2][1] or not rows.enough(has & mine):
+        if (
+            worse
+            or gains[2][0] <= sure * gains[2][1]
+            or not rows.enough(has & mine)
+            or rows.is_settled(family, place, has & mine)
+        ):
             continue
         yield Telling(
             family.kind,
@@ -121,12 +122,6 @@ def _alone(rows: Searched, families: Sequence[Family]) -> Iterator[Telling]:
             f"{int((has & mine).sum())} of {int(mine.sum())} rows)",
             rows.products(has & mine),
         )
-
-
-def _bearing(rows: Searched, code: int, family: Family, place: int) -> NDArray[np.bool_]:
-    """The rows of the class that have the feature."""
-    bearing: NDArray[np.bool_] = (family.has[:, [place]].toarray().ravel() > 0) & (rows.codes == code)
-    return bearing
 
 
 def _best(rows: Searched, families: Sequence[Family]) -> dict[int, tuple[float, Family, int]]:
