@@ -6,9 +6,12 @@ stands in `factory.checks`. Knows nothing of models; how alike two texts may be 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
-from factory import frozen_rows, ledger, quality
+from sqlalchemy import Engine
+
+from factory import frozen_rows, joined_groups, ledger, quality
 from factory.catalogue import exclusive, open_catalogue
 from factory.contracts import DatasetRef
 from factory.errors import WeekRejected, WeekUnknown
@@ -38,11 +41,7 @@ def check_week(settings: Settings, dataset: DatasetRef, *, overrule: bool = Fals
     before = ledger.newest([other for other in entries if other.week < dataset.week], "accepted")
     inspection = inspect_week(dataset, before)
     if inspection.profile is not None:  # else the columns are not there
-        with engine.connect() as connection:
-            difference = frozen_rows.compare(connection, dataset.test_version, dataset.test)
-        if difference.count:
-            aged = Fault("test set", difference.sentence(), "noted")
-            inspection = replace(inspection, faults=(*inspection.faults, aged))
+        inspection = replace(inspection, faults=(*inspection.faults, *_of_the_catalogue(engine, dataset)))
     broken, doubtful = inspection.sentences("broken"), inspection.sentences("doubtful")
     status: ledger.Status = "rejected" if broken or (doubtful and not overrule) else "accepted"
     quality.write_report(dataset, inspection, status)
@@ -53,3 +52,20 @@ def check_week(settings: Settings, dataset: DatasetRef, *, overrule: bool = Fals
         accept = None if broken else f"python -m factory accept --week {dataset.week} --use-case {dataset.use_case}"
         raise WeekRejected(name, [*broken, *doubtful], quality.first_rows(inspection), rows_uri, accept)
     return dataset
+
+
+def _of_the_catalogue(engine: Engine, dataset: DatasetRef) -> Iterator[Fault]:
+    """What the week's rows do not show; none of it stops a week."""
+    with engine.connect() as connection:
+        difference = frozen_rows.compare(connection, dataset.test_version, dataset.test)
+        unjoined = joined_groups.too_many(connection)
+    if difference.count:
+        yield Fault("test set", difference.sentence(), "noted")
+    if unjoined:
+        yield Fault(
+            "near duplicates",
+            f"near duplicates are not joined in a catalogue of more than {joined_groups.MOST_PRODUCTS:,} products, "
+            f"and this one holds {unjoined:,}: near rows may stand on both sides of the split; a training measures "
+            "what that does (f1_weighted_near beside f1_weighted_far)",
+            "noted",
+        )

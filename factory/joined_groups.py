@@ -70,11 +70,17 @@ def join_groups(connection: Connection, until: datetime | None = None) -> Joined
 
     Every text is cleaned for it, since what the catalogue keeps of one says only whether two are equal.
     """
-    if (connection.scalar(select(func.count()).select_from(products)) or 0) > MOST_PRODUCTS:
+    if too_many(connection):
         return JoinedGroups()
     seen = _Seen()
     read_products(connection, seen.take, until)
     return seen.joined()
+
+
+def too_many(connection: Connection) -> int:
+    """The number of products where it is beyond MOST_PRODUCTS, else 0."""
+    there: int = connection.scalar(select(func.count()).select_from(products)) or 0
+    return there if there > MOST_PRODUCTS else 0
 
 
 @dataclass(slots=True)

@@ -9,15 +9,16 @@ from datetime import datetime
 import pandas as pd
 import pyarrow as pa
 import pytest
-from sqlalchemy import Engine, delete, update
+from sqlalchemy import Engine, delete, func, select, update
 
-from factory import checks, ledger, snapshots
+from factory import checks, joined_groups, ledger, snapshots
 from factory.catalogue import labels, products
 from factory.checking import check_week
 from factory.contracts import DatasetRef
 from factory.cutting import WEEK_SCHEMA, find_week
 from factory.errors import WeekRejected, WeekUnknown
 from factory.inspection import inspect_week
+from factory.joined_groups import join_groups
 from factory.quality import read_report
 from factory.settings import Settings
 from factory.snapshots import read_frame, write_batches
@@ -277,3 +278,16 @@ def test_a_week_that_this_catalogue_never_cut_is_refused(good: DatasetRef, setti
         check_week(settings, foreign)
     with pytest.raises(WeekUnknown):
         check_week(settings, good.model_copy(update={"week": 9, "as_of": datetime.fromisoformat("2026-03-02T00:00Z")}))
+
+
+def test_a_catalogue_too_large_for_near_duplicates_to_be_joined_says_so(
+    good: DatasetRef, settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with engine.connect() as connection:
+        there = connection.scalar(select(func.count()).select_from(products))
+        monkeypatch.setattr(joined_groups, "MOST_PRODUCTS", there - 1)
+        assert not len(join_groups(connection).pairs)
+    check_week(settings, good)
+    [finding] = json.loads(read_report(good)["quality.json"])["findings"]
+    assert "near duplicates are not joined" in str(finding)
+    assert f"this one holds {there:,}" in str(finding)
