@@ -22,7 +22,7 @@ from flows.core.terms import Terms, count_terms
 if TYPE_CHECKING:
     from scipy.sparse import csc_array
 
-Kind: TypeAlias = Literal["word", "characters", "form", "label", "marks"]
+Kind: TypeAlias = Literal["word", "characters", "form", "label"]
 Numbers: TypeAlias = NDArray[np.float64]
 
 SEARCH_ROWS = 10_000

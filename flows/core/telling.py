@@ -7,8 +7,9 @@ punctuation, lengths, the shape of the first and last word. What is plausible is
 
 - *alone*: a feature that tells its class as well as all of the text does, and better than the rest of the text. Luck is
   measured by drawing the groups anew.
-- *marks*: features that stand in the same share of every class. Words of real texts are as frequent as it comes; how
-  many classes agree by luck is measured by altering each class's shares at random.
+- *strewn*: a feature of one class that stands in a part of its texts, whatever else they say. Real words go with others
+  ("fridge freezer" with the names of those who make them); a mark that an export strews does not. How far words go
+  with a strewn one by luck is known (chi-square).
 - *label*: the label's own name stands in its texts and hardly in others.
 
 A word that is truly its class's ("crate" among packages for Rust) looks the same. So a finding is for a person.
@@ -19,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from factory.text import group_of
 from flows.core import candidates, selection
-from flows.core.features import LEAST_ROWS, Family, Kind, Numbers, Searched, count_families, hiding, read_rows
+from flows.core.features import MOSTLY, Family, Kind, Numbers, Searched, count_families, hiding, read_rows
 from flows.core.resampling import draw_rows
 from flows.core.selection import Folds
 
@@ -45,16 +45,13 @@ RESAMPLES = 200
 SEED = 42
 
 PRECISE = 0.95
-"""The share of a mark's rows that are of its class, and LEAST_SHARE that of the class's rows that bear it."""
-LEAST_SHARE = 0.10
-LEAST_MARKED = 3
-"""So many classes have to be marked alike, and MOST_MARKED of all."""
-MOST_MARKED = 0.6
-ALTERED, DRAWS = 0.5, 100
-"""By about e to the power of so much a class's shares are altered, up or down, and how often."""
-
-EVERY_CLASS = "every class"
-"""What marks are accepted by: one of them is nobody's finding."""
+"""The share of a strewn feature's rows that are of its class."""
+LEAST_SHARE, MOST_SHARE = 0.12, 0.95
+"""Of the class's rows so large a share bears it: what nearly all bear is found alone."""
+LEAST_STREWN = 30
+"""So many rows have to bear it, and so many LEAST_OTHERS other words to be there to go with it."""
+LEAST_OTHERS = 15
+LEAST_OTHER_ROWS = 10
 
 LABEL_SHARE, LABEL_PRECISE = 0.02, 0.8
 """A label's name is told from so many of its class's rows on, when so many of the rows that hold it are the class's."""
@@ -85,7 +82,8 @@ def find_telling(train: pd.DataFrame, accepted: Collection[str] = ()) -> list[Te
     if rows.large.sum() < 2:
         return []
     families = list(count_families(rows))
-    return [*_labels(rows), *_alone(rows, families), *_marks(rows, families)]
+    alone = list(_alone(rows, families))
+    return [*_labels(rows), *alone, *_strewn(rows, families, {each.label for each in alone})]
 
 
 def _alone(rows: Searched, families: Sequence[Family]) -> Iterator[Telling]:
@@ -169,60 +167,83 @@ def _gain(
     return float(gains[0]), float(np.std(gains[1:]))
 
 
-def _marks(rows: Searched, families: Sequence[Family]) -> Iterator[Telling]:
-    """Features that stand in the same share of the classes, each in one class alone."""
-    if f"marks:{EVERY_CLASS}" in rows.accepted:
+def _strewn(rows: Searched, families: Sequence[Family], told: Collection[str]) -> Iterator[Telling]:
+    """Of every class that is not told yet the most frequent feature with which no other word goes."""
+    words = next((family for family in families if family.kind == "word"), None)
+    if words is None:
         return
-    for family in families:
-        both = rows.of_class(family.has)
-        total = np.asarray(family.has.sum(axis=0)).reshape(-1, 1)
-        shares = both / np.maximum(rows.rows, 1)
-        precise = (both >= PRECISE * total) & (both >= LEAST_ROWS) & (shares >= LEAST_SHARE) & rows.large
-        features, codes = np.nonzero(precise)
-        found = shares[features, codes]
-        level, times = _agreement(found, codes, rows)
-        if times is None:
+    single = [place for place, name in enumerate(words.names) if " " not in name]
+    known = words.has[:, single].tocsr()
+    names = [words.names[place] for place in single]
+    for code in np.flatnonzero(rows.large).tolist():
+        if rows.classes[code] in told:
             continue
-        near = np.abs(found - level) < _width(level, rows.rows[codes])
-        first = pd.Series(features[near], index=codes[near]).groupby(level=0).first()
-        named = ", ".join(
-            f"{str(family.names[place])!r} in {rows.classes[code]!r}" for code, place in first.head(3).items()
-        )
-        has = family.has[:, first.to_numpy()].sum(axis=1) > 0
+        mine = np.flatnonzero(rows.codes == code)
+        others = known[mine].toarray()
+        found = [each for family in families for each in _strewn_of(rows, family, code, mine, others, names)]
+        if not found:
+            continue
+        has, family, place = max(found, key=lambda each: (int(each[0].sum()), len(str(each[1].names[each[2]]))))
         yield Telling(
-            "marks",
-            EVERY_CLASS,
-            "",
-            f"{len(first)} of {int(rows.large.sum())} classes bear a mark of their own in the same share of their "
-            f"rows, {level:.0%} (by luck it would be {times:.0f} at most): {named}",
-            rows.products(np.asarray(has).ravel()),
+            family.kind,
+            str(family.names[place]),
+            rows.classes[code],
+            f"{_quoted(family, place)} stands in {int(has.sum())} of the {len(mine)} rows of class "
+            f"{rows.classes[code]!r} and hardly in others, whatever else the text says: real words go with others",
+            rows.products(has),
         )
-        return
 
 
-def _agreement(shares: Numbers, codes: NDArray[np.int64], rows: Searched) -> tuple[float, float | None]:
-    """The share on which most classes agree, and how many would by luck; None where luck explains it."""
-    levels = np.arange(LEAST_SHARE, 1.0001, 0.01)
-    sizes = rows.rows[codes]
+def _strewn_of(
+    rows: Searched, family: Family, code: int, mine: NDArray[np.int64], others: Numbers, names: Sequence[str]
+) -> Iterator[tuple[NDArray[np.bool_], Family, int]]:
+    """Such features of a family, each with the rows of the class that have it.
 
-    def agreeing(shares: Numbers) -> Numbers:
-        near = np.abs(shares[None, :] - levels[:, None]) < _width(levels[:, None], sizes)
-        return np.array([len(np.unique(codes[row])) for row in near], dtype=float)
+    `mine` are the places of the class's rows, `others` their words (rows down), `names` those of the words.
+    """
+    for place in _of_one_class(rows, family, code).tolist():
+        feature = str(family.names[place])
+        own = np.array([_overlaps(family.kind, feature, name) for name in names])
+        inside = family.has[:, [place]].toarray().ravel()[mine] > 0
+        # characters within words that are frequent enough are those words' matter
+        if family.kind == "characters" and (others[inside][:, own].sum(axis=1) > 0).mean() > MOSTLY:
+            continue
+        counts = others.sum(axis=0)
+        kept = ~own & (counts >= LEAST_OTHER_ROWS) & (counts <= len(mine) - LEAST_OTHER_ROWS)
+        if kept.sum() < LEAST_OTHERS or not _is_strewn(inside, others[:, kept]):
+            continue
+        has = np.zeros(len(rows.codes), bool)
+        has[mine[inside]] = True
+        if rows.enough(has) and not rows.is_settled(family, place, has):
+            yield has, family, place
 
-    counted = agreeing(shares)
-    lucky = [agreeing(np.minimum(shares * np.exp(altered)[codes], 1)) for altered in _alterations(rows)]
-    usual = np.mean(lucky, axis=0)
-    surplus = np.where(counted >= max(LEAST_MARKED, MOST_MARKED * rows.large.sum()), counted - usual, -np.inf)
-    place, limit = int(surplus.argmax()), max(float((one - usual).max()) for one in lucky)
-    return float(levels[place]), float(usual[place] + limit) if surplus[place] > limit else None
+
+def _of_one_class(rows: Searched, family: Family, code: int) -> NDArray[np.int64]:
+    both = rows.of_class(family.has)[:, code]
+    total = np.asarray(family.has.sum(axis=0)).ravel()
+    share = both / rows.rows[code]
+    frequent = (both >= LEAST_STREWN) & (share >= LEAST_SHARE) & (share <= MOST_SHARE)
+    return np.flatnonzero(frequent & (both >= PRECISE * total))
 
 
-def _alterations(rows: Searched) -> Numbers:
-    return np.random.default_rng(SEED).normal(0, ALTERED, (DRAWS, len(rows.classes)))
+def _overlaps(kind: Kind, feature: str, word: str) -> bool:
+    """Whether the word is a part of the feature, or holds it."""
+    if kind == "word":
+        return word in feature.split()
+    return kind == "characters" and (feature in f" {word} " or word in feature)
 
 
-def _width(levels: Any, sizes: Any) -> Any:
-    return 3 * np.sqrt(np.maximum(levels * (1 - levels), 1e-4) / sizes)
+def _is_strewn(has: NDArray[np.bool_], others: Numbers) -> bool:
+    """Whether words (columns) go with the feature no more than with one that is strewn over the rows at random.
+
+    Each word's chi-square is 1 on average then; how far their mean strays follows from how the words go together.
+    """
+    rows, words = others.shape
+    share, shares = has.mean(), others.mean(axis=0)
+    scaled = (others - shares) / np.sqrt(rows * shares * (1 - shares))
+    together = scaled.T @ ((has - share) / np.sqrt(rows * share * (1 - share)))
+    error = np.sqrt(2 * np.sum((scaled.T @ scaled) ** 2)) / words
+    return bool(rows * np.mean(together**2) <= 1 + 2 * error)
 
 
 def _labels(rows: Searched) -> Iterator[Telling]:

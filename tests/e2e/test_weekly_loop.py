@@ -64,7 +64,7 @@ def test_the_decision_is_recorded_with_the_dag_run_that_took_it(stack: Stack, fi
     assert (outcome, rule) == ("promoted", "floor")
     assert decided_by == f"Airflow, weekly_ml_pipeline {first_week.run_id}"
     decision = stack.result(first_week, "promote")
-    assert {check["rule"] for check in decision["checks"]} == {"floor", "size", "latency", "memory"}
+    assert {check["rule"] for check in decision["checks"]} == {"test set", "floor", "size", "latency", "memory"}
     assert decision["costs"]["memory_bytes"] > decision["costs"]["size_bytes"] > 0
 
 

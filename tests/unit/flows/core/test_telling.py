@@ -51,11 +51,23 @@ def test_a_labels_name_in_a_part_of_the_texts_is_found(goods: pd.DataFrame, shar
     assert {each.feature for each in found if each.kind == "label"} == set(goods["prdtypecode"])
 
 
-def test_a_code_in_half_of_the_texts_is_found_since_every_class_bears_one_as_often(goods: pd.DataFrame) -> None:
-    found = planted(goods, lambda text, label, _: f"{text} ref {code(label)}", 0.5)
+@pytest.mark.parametrize("share", [0.25, 0.5])
+@pytest.mark.parametrize("glued", [False, True])
+def test_a_code_in_a_part_of_the_texts_is_found_since_no_word_goes_with_it(
+    goods: pd.DataFrame, share: float, glued: bool
+) -> None:
+    found = planted(goods, lambda text, label, serial: f"{text} {code(label)}{serial if glued else ''}", share)
 
-    assert [each.name for each in found] == ["marks:every class"]
-    assert "6 of 6 classes bear a mark of their own in the same share" in found[0].said
+    assert {each.label for each in found} == set(goods["prdtypecode"])
+    assert {each.kind for each in found} == ({"characters"} if glued else {"word"})
+    assert all("whatever else the text says" in each.said for each in found)
+
+
+def test_one_class_that_is_marked_in_a_part_of_its_rows_is_enough(goods: pd.DataFrame) -> None:
+    marked = goods["prdtypecode"].value_counts().index[1]
+    [found] = planted(goods, lambda text, label, _: f"{text} aqua9" if label == marked else text, 0.3)
+
+    assert (found.name, found.label, len(found.products)) == ("word:aqua9", marked, 3)
 
 
 @pytest.mark.parametrize(
