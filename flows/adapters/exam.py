@@ -50,6 +50,7 @@ def find_exam(settings: Settings, dataset: DatasetRef) -> Exam:
 
     Raises AddressRefused, SnapshotCorrupt, SnapshotStoreUnusable and CatalogueUnreachable.
     """
+    admit(settings, dataset)  # a foreign address is refused, though another set decides than the one that it names
     with open_catalogue(settings.database_url).connect() as connection:
         deciding = frozen_tests.beside_the_newest(connection, dataset)
         test = admit(settings, deciding).test

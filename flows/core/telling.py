@@ -175,12 +175,17 @@ def _strewn(rows: Searched, families: Sequence[Family], told: Collection[str]) -
     single = [place for place, name in enumerate(words.names) if " " not in name]
     known = words.has[:, single].tocsr()
     names = [words.names[place] for place in single]
+    counted = [(family, rows.of_class(family.has)) for family in families]
     for code in np.flatnonzero(rows.large).tolist():
         if rows.classes[code] in told:
             continue
         mine = np.flatnonzero(rows.codes == code)
         others = known[mine].toarray()
-        found = [each for family in families for each in _strewn_of(rows, family, code, mine, others, names)]
+        found = [
+            each
+            for family, both in counted
+            for each in _strewn_of(rows, family, both[:, code], code, mine, others, names)
+        ]
         if not found:
             continue
         has, family, place = max(found, key=lambda each: (int(each[0].sum()), len(str(each[1].names[each[2]]))))
@@ -195,13 +200,20 @@ def _strewn(rows: Searched, families: Sequence[Family], told: Collection[str]) -
 
 
 def _strewn_of(
-    rows: Searched, family: Family, code: int, mine: NDArray[np.int64], others: Numbers, names: Sequence[str]
+    rows: Searched,
+    family: Family,
+    both: Numbers,
+    code: int,
+    mine: NDArray[np.int64],
+    others: Numbers,
+    names: Sequence[str],
 ) -> Iterator[tuple[NDArray[np.bool_], Family, int]]:
     """Such features of a family, each with the rows of the class that have it.
 
-    `mine` are the places of the class's rows, `others` their words (rows down), `names` those of the words.
+    `both` are the class's rows that have each feature, `mine` the places of its rows, `others` their words (rows down),
+    `names` those of the words.
     """
-    for place in _of_one_class(rows, family, code).tolist():
+    for place in _of_one_class(family, both, int(rows.rows[code])).tolist():
         feature = str(family.names[place])
         own = np.array([_overlaps(family.kind, feature, name) for name in names])
         inside = family.has[:, [place]].toarray().ravel()[mine] > 0
@@ -218,11 +230,9 @@ def _strewn_of(
             yield has, family, place
 
 
-def _of_one_class(rows: Searched, family: Family, code: int) -> NDArray[np.int64]:
-    both = rows.of_class(family.has)[:, code]
+def _of_one_class(family: Family, both: Numbers, rows: int) -> NDArray[np.int64]:
     total = np.asarray(family.has.sum(axis=0)).ravel()
-    share = both / rows.rows[code]
-    frequent = (both >= LEAST_STREWN) & (share >= LEAST_SHARE) & (share <= MOST_SHARE)
+    frequent = (both >= LEAST_STREWN) & (both >= LEAST_SHARE * rows) & (both <= MOST_SHARE * rows)
     return np.flatnonzero(frequent & (both >= PRECISE * total))
 
 

@@ -36,6 +36,7 @@ PUBLIC = {
     "prefect.exceptions",
     "prefect.flows",
     "prefect.logging.loggers",
+    "prefect.runtime",
     "prefect.settings",
     "prefect.states",
     "prefect.task_runners",
