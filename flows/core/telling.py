@@ -17,6 +17,7 @@ A word that is truly its class's ("crate" among packages for Rust) looks the sam
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -48,10 +49,10 @@ PRECISE = 0.95
 """The share of a strewn feature's rows that are of its class."""
 LEAST_SHARE, MOST_SHARE = 0.12, 0.95
 """Of the class's rows so large a share bears it: what nearly all bear is found alone."""
-LEAST_STREWN = 30
-"""So many rows have to bear it, and so many LEAST_OTHERS other words to be there to go with it."""
-LEAST_OTHERS = 15
-LEAST_OTHER_ROWS = 10
+LEAST_STREWN, LEAST_CLASS_ROWS = 40, 150
+"""So many rows have to bear it, of so many of the class: in fewer a word that goes with others cannot be seen to."""
+LEAST_OTHERS, LEAST_OTHER_ROWS = 15, 10
+"""So many other words have to be there to go with it, each in so many rows and lacking in as many."""
 
 LABEL_SHARE, LABEL_PRECISE = 0.02, 0.8
 """A label's name is told from so many of its class's rows on, when so many of the rows that hold it are the class's."""
@@ -176,7 +177,7 @@ def _strewn(rows: Searched, families: Sequence[Family], told: Collection[str]) -
     known = words.has[:, single].tocsr()
     names = [words.names[place] for place in single]
     counted = [(family, rows.of_class(family.has)) for family in families]
-    for code in np.flatnonzero(rows.large).tolist():
+    for code in np.flatnonzero(rows.rows >= LEAST_CLASS_ROWS).tolist():
         if rows.classes[code] in told:
             continue
         mine = np.flatnonzero(rows.codes == code)
@@ -215,6 +216,8 @@ def _strewn_of(
     """
     for place in _of_one_class(family, both, int(rows.rows[code])).tolist():
         feature = str(family.names[place])
+        if family.kind == "word" and " " in feature:  # its words are looked at by themselves
+            continue
         own = np.array([_overlaps(family.kind, feature, name) for name in names])
         inside = family.has[:, [place]].toarray().ravel()[mine] > 0
         # characters within words that are frequent enough are those words' matter
@@ -237,10 +240,9 @@ def _of_one_class(family: Family, both: Numbers, rows: int) -> NDArray[np.int64]
 
 
 def _overlaps(kind: Kind, feature: str, word: str) -> bool:
-    """Whether the word is a part of the feature, or holds it."""
-    if kind == "word":
-        return word in feature.split()
-    return kind == "characters" and (feature in f" {word} " or word in feature)
+    """Whether the word is a part of the feature, or holds a part of it: "wood" holds one of "ood;"."""
+    parts = re.findall(r"\w+", feature)
+    return word in parts if kind == "word" else kind == "characters" and any(part in word for part in parts)
 
 
 def _is_strewn(has: NDArray[np.bool_], others: Numbers) -> bool:
