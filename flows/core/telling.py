@@ -49,7 +49,7 @@ PRECISE = 0.95
 """The share of a strewn feature's rows that are of its class."""
 LEAST_SHARE, MOST_SHARE = 0.12, 0.95
 """Of the class's rows so large a share bears it: what nearly all bear is found alone."""
-LEAST_STREWN, LEAST_CLASS_ROWS = 40, 150
+LEAST_STREWN, LEAST_STREWN_CLASS = 40, 150
 """So many rows have to bear it, of so many of the class: in fewer a word that goes with others cannot be seen to."""
 LEAST_OTHERS, LEAST_OTHER_ROWS = 15, 10
 """So many other words have to be there to go with it, each in so many rows and lacking in as many."""
@@ -177,7 +177,7 @@ def _strewn(rows: Searched, families: Sequence[Family], told: Collection[str]) -
     known = words.has[:, single].tocsr()
     names = [words.names[place] for place in single]
     counted = [(family, rows.of_class(family.has)) for family in families]
-    for code in np.flatnonzero(rows.rows >= LEAST_CLASS_ROWS).tolist():
+    for code in np.flatnonzero(rows.rows >= LEAST_STREWN_CLASS).tolist():
         if rows.classes[code] in told:
             continue
         mine = np.flatnonzero(rows.codes == code)
