@@ -84,7 +84,7 @@ with DAG(
     @task
     def cut_week(params: dict, dag_run) -> dict:
         """The week's rows as an immutable snapshot, recorded in data_loads."""
-        from factory.cutting import cut_week
+        from factory.snapshots.cutting import cut_week
 
         as_of: datetime = dag_run.logical_date or dag_run.run_after
         dataset = cut_week(read_settings(), USE_CASE.name, as_of=as_of, week=params["week"])
@@ -93,7 +93,7 @@ with DAG(
     @task
     def check_week(dataset: dict) -> dict:
         """The same snapshot, accepted; a bad week stops here."""
-        from factory.checking import check_week
+        from factory.quality.checking import check_week
 
         return check_week(read_settings(), contracts.DatasetRef.model_validate(dataset)).model_dump(mode="json")
 

@@ -21,21 +21,24 @@ from rich.text import Text
 from sqlalchemy import func, select
 
 from bridge.plain_text import as_line, as_lines
-from factory import accepted_leaks, ledger, shown_settings, shown_tests, simulation, sources, use_cases
-from factory.catalogue import labels, open_catalogue, products
-from factory.catalogue import sources as sources_table
-from factory.checking import check_week
+from factory import shown_settings, use_cases
+from factory.catalogue.corrections import change, merge_class, read_corrections, remove
+from factory.catalogue.corrections import relabel as set_label
+from factory.catalogue.database import labels, open_catalogue, products
+from factory.catalogue.database import sources as sources_table
+from factory.catalogue.loading import load
 from factory.contracts import looked_at
-from factory.corrections import change, merge_class, read_corrections, remove
-from factory.corrections import relabel as set_label
-from factory.cutting import cut_week, joining_moment
-from factory.decisions import read_decisions
-from factory.delimited import Dialect
 from factory.errors import FactoryError, WeekUnknown
-from factory.loading import load
+from factory.quality.checking import check_week
+from factory.records import accepted_leaks, ledger
+from factory.records.decisions import read_decisions
 from factory.settings import SettingsError, read_settings
+from factory.snapshots.cutting import cut_week, joining_moment
+from factory.snapshots.weeks import start_of, week_of
+from factory.sources import readers, simulation
+from factory.sources.delimited import Dialect
+from factory.test_sets import shown_tests
 from factory.use_cases import own
-from factory.weeks import start_of, week_of
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The data side of the model factory.")
 loading = typer.Typer(no_args_is_help=True, help="Append products and labels to the catalogue.")
@@ -58,13 +61,13 @@ def prepare(settings: shown_settings.FileOption = None) -> None:
 @loading.command("sample")
 def load_sample(append: AppendOption = False) -> None:
     """5,612 real goods descriptions in 21 sections, shipped with the installation."""
-    _load(sources.read_sample(), "the sample", append=append, stock=not append)
+    _load(readers.read_sample(), "the sample", append=append, stock=not append)
 
 
 @loading.command("rakuten")
 def load_rakuten(folder: Path, append: AppendOption = False) -> None:
     """Rakuten France's X_train*.csv and Y_train*.csv in FOLDER."""
-    _load(sources.read_rakuten(folder, typer.echo), "Rakuten", append=append)
+    _load(readers.read_rakuten(folder, typer.echo), "Rakuten", append=append)
 
 
 @loading.command("file")
@@ -84,7 +87,7 @@ def load_file(
         bool, typer.Option("--line-breaks", help="Quoted fields may hold lines that look like rows.")
     ] = False,
     null: Annotated[
-        list[str] | None, typer.Option(help=f"Spelling of a missing value, in place of {', '.join(sources.NULLS[1:])}.")
+        list[str] | None, typer.Option(help=f"Spelling of a missing value, in place of {', '.join(readers.NULLS[1:])}.")
     ] = None,
     created_at: Annotated[
         str | None, typer.Option(help="Column of the day or moment (ISO 8601) at which a product was created.")
@@ -94,12 +97,12 @@ def load_file(
 ) -> None:
     """Any delimited text file (CSV, TSV; also gzip, bzip2, xz, zstd or zip) or Parquet file; nothing is repaired."""
     names = tuple(name.strip() for name in columns.split(",")) if columns else None
-    mapping = sources.ColumnMapping(
+    mapping = readers.ColumnMapping(
         id_column, text_column, label_column, group, description, names, no_header, created_at
     )
     dialect = Dialect(_sign(separator, "--separator"), encoding, _sign(quote or None, "--quote") or "", line_breaks)
-    nulls = sources.NULLS if null is None else tuple(null)
-    batches = sources.read_file(path, mapping, dialect, nulls, typer.echo)
+    nulls = readers.NULLS if null is None else tuple(null)
+    batches = readers.read_file(path, mapping, dialect, nulls, typer.echo)
     _load(batches, source or str(path.resolve()), append=append, dated=created_at is not None)
 
 

@@ -18,7 +18,7 @@ from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 
 from factory import use_cases
-from factory.catalogue import open_catalogue
+from factory.catalogue.database import open_catalogue
 from factory.contracts import LiveQuality, MonitorResult
 from factory.settings import Settings, read_settings
 from flows.adapters.announcement import announce_failure, announce_result, announcement_of
@@ -29,7 +29,7 @@ from flows.adapters.windows import Nothing, Windows
 from flows.retraining import Outcome, retrain
 
 if TYPE_CHECKING:
-    from factory.drift_history import Look
+    from factory.records.drift_checks import Look
     from flows.adapters.drift_report import Report
     from flows.core.look import Finding
 
@@ -109,7 +109,7 @@ def compare(windows: Windows, min_samples: int) -> Finding:
 @task(**NETWORK)
 def look_back(settings: Settings, use_case: str, windows: Windows, finding: Finding) -> Finding:
     """The finding with what moved slowly over the weeks' looks."""
-    from factory.drift_history import read_weeks_before
+    from factory.records.drift_checks import read_weeks_before
     from flows.core.trend import MOST_WEEKS
 
     engine = open_catalogue(settings.database_url)
@@ -163,17 +163,17 @@ def draw_report(windows: Windows, finding: Finding) -> Report:
 @task(**NETWORK)
 def record(settings: Settings, look: Look) -> list[Look]:
     """Write the look into the history; gives the history up to it, the oldest look first."""
-    from factory import drift_history
+    from factory.records import drift_checks
 
     engine = open_catalogue(settings.database_url)
-    drift_history.record_look(engine, look)
-    return drift_history.read_looks(engine, look.use_case, until=look.until)
+    drift_checks.record_look(engine, look)
+    return drift_checks.read_looks(engine, look.use_case, until=look.until)
 
 
 @task(**NETWORK)
 def log_look(settings: Settings, windows: Windows, looks: list[Look], report: Report, run_page: str | None) -> Links:
     """The look as an MLflow run with Evidently's report and the weeks' chart."""
-    from factory.drift_history import weekly
+    from factory.records.drift_checks import weekly
     from flows.adapters import drift_chart, registry, runs
 
     look, client = looks[-1], registry.connect(settings.mlflow_tracking_uri)
@@ -206,7 +206,7 @@ def _result(
     outcome: Outcome | None,
     links: Links,
 ) -> MonitorResult:
-    from factory.drift_history import episode_start
+    from factory.records.drift_checks import episode_start
     from flows.core.look import sampling_error
 
     look, current = looks[-1], windows.current

@@ -19,8 +19,7 @@ from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from factory import use_cases
-from factory.accepted_leaks import read_accepted
-from factory.catalogue import open_catalogue
+from factory.catalogue.database import open_catalogue
 from factory.contracts import (
     AtLeastOne,
     CandidateScore,
@@ -32,6 +31,7 @@ from factory.contracts import (
     TrainingResult,
     WeekNumber,
 )
+from factory.records.accepted_leaks import read_accepted
 from factory.settings import Settings, SettingsError, read_settings
 from factory.use_cases.own import settings_file
 from flows.adapters.announcement import announce_failure, announce_result
@@ -232,7 +232,7 @@ def find_exam(settings: Settings, dataset: DatasetRef) -> Exam:
 @task(**NETWORK)
 def look_at_test_set(settings: Settings, frozen: Exam, sides: Sides, look_id: str) -> Report:
     """The look that follows, counted, and what it cannot tell; a training that is cut short after this looked, too."""
-    from factory.catalogue import open_catalogue
+    from factory.catalogue.database import open_catalogue
     from flows.adapters import exam
 
     trained, tested = sides.train["prdtypecode"].value_counts().to_dict(), sides.test["prdtypecode"]

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prefect import flow, get_run_logger, task
 
-from factory import measurements, use_cases
-from factory.catalogue import exclusive, open_catalogue
+from factory import use_cases
+from factory.catalogue.database import exclusive, open_catalogue
 from factory.contracts import DatasetRef, PromotionResult, Share
+from factory.records import measurements
 from factory.settings import Settings, read_settings
 from flows.adapters import decisions, exam, registry, ruling, runs, title
 from flows.adapters.announcement import announce_failure, announce_result

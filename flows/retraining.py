@@ -1,7 +1,7 @@
 """What an alarm sets off: one training a drift episode, and its promotion's decision, as parts of the run that alarmed.
 
 Owns whether there is reason to train and what with. Training and promotion are their own flows and are given what
-their contracts say; that an episode has one retraining is `factory.drift_history`'s rule.
+their contracts say; that an episode has one retraining is `factory.records.drift_checks`'s rule.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from prefect import get_run_logger, task
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 
-from factory import drift_history, use_cases
-from factory.catalogue import open_catalogue
+from factory import use_cases
+from factory.catalogue.database import open_catalogue
 from factory.contracts import DatasetRef, PromotionParams, PromotionResult, TrainingParams, TrainingResult
-from factory.drift_history import Retraining
+from factory.records import drift_checks
+from factory.records.drift_checks import Retraining
 from factory.settings import Settings
 from flows.adapters.retries import NETWORK
 
@@ -77,7 +78,7 @@ def retrain(settings: Settings, use_case: str, *, until: datetime | None, cause:
 @task(**NETWORK)
 def plan_retraining(settings: Settings, use_case: str) -> Plan:
     """The newest snapshot, whether no version was trained on it or on a newer one, and the champion's parameters."""
-    from factory.cutting import newest_week
+    from factory.snapshots.cutting import newest_week
     from flows.adapters import registry, runs
     from flows.core.policy import Snapshot, is_newer
 
@@ -97,14 +98,14 @@ def plan_retraining(settings: Settings, use_case: str) -> Plan:
 def claim(settings: Settings, use_case: str, until: datetime, *, claimed_by: str, force: bool) -> Retraining | None:
     """None when the episode's retraining is the caller's now, else the one that stands in the way."""
     engine, days = open_catalogue(settings.database_url), settings.retrain_cooldown_days
-    return drift_history.claim_retraining(engine, use_case, until, days, claimed_by=claimed_by, force=force)
+    return drift_checks.claim_retraining(engine, use_case, until, days, claimed_by=claimed_by, force=force)
 
 
 @task(**NETWORK)
 def settle(settings: Settings, use_case: str, until: datetime, *, claimed_by: str, done: bool, outcome: str) -> None:
     """Write how the caller's retraining ended."""
     engine = open_catalogue(settings.database_url)
-    drift_history.settle_retraining(engine, use_case, until, claimed_by=claimed_by, done=done, outcome=outcome)
+    drift_checks.settle_retraining(engine, use_case, until, claimed_by=claimed_by, done=done, outcome=outcome)
 
 
 def _claimer() -> str:

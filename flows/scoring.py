@@ -1,6 +1,7 @@
 """`score`: the standing champion predicts the products that arrived this week.
 
-Owns what a logged prediction holds. The log itself is `factory.inference_log`, the model `flows.adapters.registry`.
+Owns what a logged prediction holds. The log itself is `factory.records.predictions`, the model
+`flows.adapters.registry`.
 
     python -m flows.scoring --week 3
 """
@@ -100,7 +101,7 @@ def find_newest_week(settings: Settings, use_case: str) -> int:
 @task(**NETWORK)
 def explain_absence(settings: Settings, use_case: str) -> str:
     """Why there is no champion, by the record of decisions."""
-    from factory.catalogue import open_catalogue
+    from factory.catalogue.database import open_catalogue
     from flows.adapters import registry, title
 
     client = registry.connect(settings.mlflow_tracking_uri)
@@ -119,8 +120,8 @@ def find_dataset(settings: Settings, use_case: str, week: int) -> DatasetRef:
 @task(**NETWORK)
 def predict_arrivals(settings: Settings, champion: Version, dataset: DatasetRef) -> pd.DataFrame:
     """One row an arrival, as the inference log takes them; `timestamp` is the snapshot's moment, not today's."""
-    from factory.catalogue import open_catalogue
-    from factory.origins import read_origins
+    from factory.catalogue.database import open_catalogue
+    from factory.catalogue.origins import read_origins
     from flows.adapters import datasets, registry
     from flows.core import models
 
@@ -145,8 +146,8 @@ def predict_arrivals(settings: Settings, champion: Version, dataset: DatasetRef)
 @task(**NETWORK)
 def append_predictions(settings: Settings, predictions: pd.DataFrame) -> None:
     """Write the predictions into the catalogue's inference log; those that stand already stay as they are."""
-    from factory.catalogue import open_catalogue
-    from factory.inference_log import append
+    from factory.catalogue.database import open_catalogue
+    from factory.records.predictions import append
 
     append(open_catalogue(settings.database_url), predictions)
 

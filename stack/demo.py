@@ -105,7 +105,7 @@ def _load_sample(home: Home) -> None:
     """The sample catalogue, unless the catalogue holds products already (a user's own, or an earlier demo's)."""
     from sqlalchemy import func, select
 
-    from factory.catalogue import open_catalogue, products
+    from factory.catalogue.database import open_catalogue, products
 
     variables = read_exports(home.environment_file.read_text())
     engine = open_catalogue(variables["DATABASE_URL"])

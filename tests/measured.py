@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from factory.measurements import ClassScore, CurvePoint, Interval, Measurement
+from factory.records.measurements import ClassScore, CurvePoint, Interval, Measurement
 
 CLASSES = ("food", "metals", "textiles")
 

@@ -76,7 +76,7 @@ async def _measure(run_id: str, seconds: float) -> None:
     from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
     from airflow.utils.db import initdb
 
-    from factory.catalogue import open_catalogue
+    from factory.catalogue.database import open_catalogue
 
     initdb()
     open_catalogue(os.environ["DATABASE_URL"])  # the weekly pipeline's first run makes it, not the first viewer

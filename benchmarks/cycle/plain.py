@@ -26,9 +26,9 @@ def main(week: int) -> None:
     """Run the week's stages and print what each took."""
     began = time.perf_counter()
     _without_prefect()
-    from factory.checking import check_week
-    from factory.cutting import cut_week
+    from factory.quality.checking import check_week
     from factory.settings import read_settings
+    from factory.snapshots.cutting import cut_week
     from flows.monitor_and_retrain import monitor_and_retrain
     from flows.pipeline_flow import training_pipeline
     from flows.promotion import promotion

@@ -28,9 +28,9 @@ PEER_SQL = (
 
 def load(settings: Settings, rows: int, part: int, parts: int) -> Step:
     """Part of the simulated catalogue into the tables, by the loader that everybody uses."""
-    from factory.catalogue import open_catalogue
-    from factory.loading import load
-    from factory.simulation import BLOCK_ROWS, Simulation, simulate
+    from factory.catalogue.database import open_catalogue
+    from factory.catalogue.loading import load
+    from factory.sources.simulation import BLOCK_ROWS, Simulation, simulate
 
     simulation = Simulation(rows)
     count = -(-rows // BLOCK_ROWS)
@@ -47,7 +47,7 @@ def grow(settings: Settings, rows: int, times: int, _: int) -> Step:
     """
     from sqlalchemy import text
 
-    from factory.catalogue import open_catalogue
+    from factory.catalogue.database import open_catalogue
 
     engine = open_catalogue(settings.database_url)
 
@@ -64,15 +64,15 @@ def grow(settings: Settings, rows: int, times: int, _: int) -> Step:
 
 def cut(settings: Settings, rows: int, week: int, _: int) -> Step:  # noqa: ARG001 - every step is asked alike
     """A week with its split; the first one freezes the test set too."""
-    from factory.cutting import cut_week
+    from factory.snapshots.cutting import cut_week
 
     return lambda: cut_week(settings, "products", as_of=settings.weeks.epoch, week=week).rows
 
 
 def check(settings: Settings, rows: int, week: int, _: int) -> Step:  # noqa: ARG001 - every step is asked alike
     """The week's checks and its quality report."""
-    from factory.checking import check_week
-    from factory.cutting import cut_week
+    from factory.quality.checking import check_week
+    from factory.snapshots.cutting import cut_week
 
     dataset = cut_week(settings, "products", as_of=settings.weeks.epoch, week=week)  # it stands already
     return lambda: check_week(settings, dataset).rows

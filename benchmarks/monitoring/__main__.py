@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.monitoring import changes, drift, million
 from benchmarks.monitoring.streams import Stream, offers, packages, simulated
 from factory.settings import WeekPlan
-from factory.simulation import PUBLISHED_ROWS, Simulation
+from factory.sources.simulation import PUBLISHED_ROWS, Simulation
 
 PARTS = ("change", "silence", "dilution", "million")
 DRIFT_WEEK = 6

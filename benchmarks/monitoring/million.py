@@ -23,12 +23,12 @@ import pandas as pd
 from sqlalchemy import Engine, insert, select
 
 from benchmarks.waits.prefect_side import prefect_server
-from factory import loading
-from factory.catalogue import inference_log, open_catalogue, products
+from factory.catalogue import loading
+from factory.catalogue.database import inference_log, open_catalogue, products
 from factory.settings import read_settings
-from factory.simulation import Simulation, simulate
 from factory.sizes import MEGABYTE
-from factory.weeks import start_of
+from factory.snapshots.weeks import start_of
+from factory.sources.simulation import Simulation, simulate
 from stack.database import start_databases
 from stack.settings import CHECKOUT, read_stack_settings
 

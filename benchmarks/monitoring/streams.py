@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from factory.settings import WeekPlan
-from factory.simulation import Simulation, simulate
+from factory.snapshots.weeks import arrival_week
+from factory.sources.simulation import Simulation, simulate
 from factory.text import group_of, product_text
-from factory.weeks import arrival_week
 from flows.core import candidates, models
 
 TEST_SHARE = 0.2

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from benchmarks.training import rows as sources
 from benchmarks.training.rows import Rows
-from factory.simulation import PUBLISHED_ROWS
 from factory.sizes import megabytes
+from factory.sources.simulation import PUBLISHED_ROWS
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from factory import cutting, loading, simulation, sources
-from factory.catalogue import open_catalogue
+from factory.catalogue import loading
+from factory.catalogue.database import open_catalogue
 from factory.settings import read_settings
-from factory.sources import ColumnMapping
+from factory.snapshots import cutting
+from factory.sources import readers, simulation
+from factory.sources.readers import ColumnMapping
 from flows.adapters.datasets import Sides, read_sides
 
 PRICERUNNER = ColumnMapping(
@@ -39,13 +41,13 @@ class Rows:
 
 def simulated(rows: int) -> Rows:
     """Simulated products with the published class counts."""
-    batches = (batch[list(sources.COLUMNS)] for batch in simulation.simulate(simulation.Simulation(rows=rows)))
+    batches = (batch[list(readers.COLUMNS)] for batch in simulation.simulate(simulation.Simulation(rows=rows)))
     return _cut(f"{rows:,} simulated products (not real)", batches)
 
 
 def pricerunner(path: Path) -> Rows:
     """The offers of the PriceRunner file."""
-    return _cut("PriceRunner, split by product cluster", sources.read_file(path, PRICERUNNER))
+    return _cut("PriceRunner, split by product cluster", readers.read_file(path, PRICERUNNER))
 
 
 def _cut(title: str, batches: Iterator[pd.DataFrame]) -> Rows:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from factory.addresses import admitted_below
 from factory.errors import ArtifactStoreAway
-from factory.stores import unreached
+from factory.storage.addresses import admitted_below
+from factory.storage.stores import unreached
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

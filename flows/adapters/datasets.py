@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from factory import checking, cutting, frozen_tests, ledger, quality, weeks
-from factory.addresses import admitted
-from factory.catalogue import open_catalogue
+from factory.catalogue.database import open_catalogue
+from factory.catalogue.origins import read_origins
 from factory.contracts import DatasetRef, FileRef
 from factory.errors import AddressRefused, WeekUnknown
-from factory.origins import read_origins
+from factory.quality import checking, report
+from factory.records import ledger
 from factory.settings import Settings
-from factory.snapshots import read_frame
+from factory.snapshots import cutting, weeks
+from factory.snapshots.store import read_frame
+from factory.storage.addresses import admitted
+from factory.test_sets import frozen_tests
 from factory.text import product_text
 
 if TYPE_CHECKING:
@@ -59,7 +62,7 @@ def find_week(settings: Settings, use_case: str, week: int) -> DatasetRef:
 
     The next week is the weekly DAG's to begin: a number that was mistyped must not freeze half a week. Raises
     WeekUnknown after the newest week that was cut; where none was, after the present one. Else raises as
-    `factory.cutting.cut_week` and `factory.checking.check_week`.
+    `factory.snapshots.cutting.cut_week` and `factory.quality.checking.check_week`.
     """
     if found := cutting.find_week(settings, use_case, week):
         return found
@@ -124,8 +127,8 @@ def read_arrivals(settings: Settings, dataset: DatasetRef) -> pd.DataFrame:
 
 
 def read_quality(dataset: DatasetRef) -> dict[str, bytes]:
-    """The data-quality report of the week by file name (quality.html, quality.json); empty when none was written."""
-    return quality.read_report(dataset)
+    """The data-quality report of the week by file name (report.html, report.json); empty when none was written."""
+    return report.read_report(dataset)
 
 
 def _recorded(settings: Settings, use_case: str) -> set[str]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from factory import decisions, stored
 from factory.contracts import DatasetRef, PromotionResult
-from factory.decisions import Decision
+from factory.records import decisions, stored
+from factory.records.decisions import Decision
 from flows.adapters import registry
 from flows.adapters.initiator import Initiator
 from flows.adapters.registry import CHAMPION, Version

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from factory.contracts import ColumnDrift
-from factory.drift_history import Look
+from factory.records.drift_checks import Look
 from flows.core.drift import LEVELS, Level
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from factory import frozen_rows, frozen_tests
-from factory.catalogue import open_catalogue
+from factory.catalogue.database import open_catalogue
 from factory.contracts import DatasetRef
-from factory.frozen_rows import Coverage, Difference
-from factory.frozen_tests import Look
 from factory.settings import Settings
+from factory.test_sets import frozen_rows, frozen_tests
+from factory.test_sets.frozen_rows import Coverage, Difference
+from factory.test_sets.frozen_tests import Look
 from flows.adapters.datasets import admit
 
 if TYPE_CHECKING:

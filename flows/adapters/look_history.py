@@ -1,7 +1,7 @@
 """What a look at drift leaves in the history, and how it is told.
 
-Owns the translation of a finding into the history's entry. The history itself is `factory.drift_history`; what counts
-as drift is `flows.core.look`.
+Owns the translation of a finding into the history's entry. The history itself is `factory.records.drift_checks`; what
+counts as drift is `flows.core.look`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
 from factory.contracts import ColumnDrift, LiveQuality, Trend, told_trend
-from factory.drift_history import Look
+from factory.records.drift_checks import Look
 from flows.adapters.drift_report import Report
 from flows.adapters.windows import Windows
 from flows.core import drift

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from factory import stored
 from factory.contracts import DatasetRef
 from factory.errors import DocumentUnreadable
-from factory.private_files import make_file
+from factory.records import stored
+from factory.storage.private_files import make_file
 from flows.adapters.artifacts import fetch
 from flows.core.policy import Snapshot
 

@@ -14,7 +14,7 @@ from math import isnan
 from factory import use_cases
 from factory.approval import is_asked_for
 from factory.contracts import DatasetRef, GateCheck, PromotionResult
-from factory.measurements import ClassScore, CurvePoint, Interval, Measurement, NearRows
+from factory.records.measurements import ClassScore, CurvePoint, Interval, Measurement, NearRows
 from factory.settings import Settings
 from factory.use_cases.use_case import Gate, UseCase
 from flows.adapters.decisions import PREVIOUS_TAG, ROLLED_BACK_TAG

@@ -18,8 +18,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from factory import stored
 from factory.contracts import DatasetRef
+from factory.records import stored
 from flows.adapters.artifacts import fetch, reaching
 from flows.adapters.killed_runs import end_killed, who_writes
 from flows.adapters.registry import Version, experiment_id

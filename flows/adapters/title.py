@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from factory import decisions, use_cases
+from factory import use_cases
 from factory.contracts import DatasetRef
 from factory.errors import FactoryError
-from factory.known_rows import count_trained
+from factory.records import decisions
 from factory.settings import Settings
+from factory.snapshots.known_rows import count_trained
 from flows.adapters import registry
 from flows.adapters.datasets import admit
 from flows.adapters.registry import CHAMPION, RegistryError, Version
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from sqlalchemy import Connection
 
-    from factory.decisions import Decision
+    from factory.records.decisions import Decision
 
 NOBODY = "none"
 """What stands for a version where there shall be no champion."""

@@ -14,8 +14,8 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from factory import stored
 from factory.contracts import DatasetRef
+from factory.records import stored
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from factory import use_cases
-from factory.addresses import admitted
-from factory.inference_log import MOST_ROWS, Window, merge_samples
+from factory.records.predictions import MOST_ROWS, Window, merge_samples
 from factory.settings import Settings
+from factory.storage.addresses import admitted
 from flows.adapters.registry import Version
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def read_windows(
     The windows end at `as_of`, else at the newest prediction. `path` names a file that is read in the log's place;
     raises AddressRefused where it is neither the setting's nor below a data root or the store.
     """
-    from factory.inference_log import add_groups, count_versions, newest_timestamp, read_window
+    from factory.records.predictions import add_groups, count_versions, newest_timestamp, read_window
     from flows.adapters import registry, runs, title
 
     if path is not None and path != settings.inference_log_path:  # what the setting names is the operator's word

@@ -1,8 +1,8 @@
 """What remains of near duplicates: the metric on test rows that nearly equal a training row beside that on the others.
 
-Pure: answers in, numbers out. Near duplicates that the cut finds stand on one side (`factory.joined_groups`); texts
-that share most of their words may still stand on both. Where a model is much better on these, part of the promise is
-memory.
+Pure: answers in, numbers out. Near duplicates that the cut finds stand on one side (`factory.grouping.joined_groups`);
+texts that share most of their words may still stand on both. Where a model is much better on these, part of the promise
+is memory.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from factory.decisions import Decision
-from factory.measurements import Interval, Measurement
+from factory.records.decisions import Decision
+from factory.records.measurements import Interval, Measurement
 from plugins.control_page.promotion_views import METRICS, links_of
 
 UNLIKELY = 0.05

@@ -14,12 +14,12 @@ from time import monotonic
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from factory.catalogue import open_catalogue
-from factory.decisions import Decision, find_promotion, read_decisions
-from factory.drift_history import Look, read_looks, weekly
+from factory.catalogue.database import open_catalogue
 from factory.errors import CatalogueUnreachable, FactoryError
-from factory.ledger import Entry, read_entries
-from factory.measurements import Measurement, read_measurements
+from factory.records.decisions import Decision, find_promotion, read_decisions
+from factory.records.drift_checks import Look, read_looks, weekly
+from factory.records.ledger import Entry, read_entries
+from factory.records.measurements import Measurement, read_measurements
 from factory.settings import read_settings
 
 FRESH_SECONDS = 5

@@ -8,9 +8,9 @@ from datetime import datetime
 from urllib.parse import quote, urlencode
 
 from bridge.prefect_api.records import Worker
-from factory.decisions import Decision
-from factory.drift_history import Look
-from factory.ledger import Entry
+from factory.records.decisions import Decision
+from factory.records.drift_checks import Look
+from factory.records.ledger import Entry
 from plugins.control_page.airflow_reader import LastDagRun
 from plugins.control_page.factory_reader import UseCaseFacts
 from plugins.control_page.run_views import RunView, Tone, ago

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from factory.contracts import GateCheck, PromotionResult, looked_at
-from factory.decisions import Decision
+from factory.records.decisions import Decision
 from factory.sizes import megabytes
 from plugins.control_page.run_views import Tone
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from bridge.testing import FakePrefect
-from factory import loading, sources
-from factory.catalogue import open_catalogue
+from factory.catalogue import loading
+from factory.catalogue.database import open_catalogue
 from factory.settings import read_settings
+from factory.sources import readers
 from tests.live_airflow import LiveAirflow
 from tests.live_prefect import CHECKOUT
 from tests.shared_services import GUARDED_PASSWORD, GUARDED_USER
@@ -56,7 +57,7 @@ def talkative_airflow(folder: Path, prefect: FakePrefect) -> Iterator[TalkativeA
     airflow = TalkativeAirflow(folder / "airflow", dags, address)
     settings = read_settings(airflow.environment)
     loading.load(
-        open_catalogue(settings.database_url), sources.read_sample(), source="sample", created_at=settings.weeks.epoch
+        open_catalogue(settings.database_url), readers.read_sample(), source="sample", created_at=settings.weeks.epoch
     )
     try:
         airflow.start()

@@ -207,7 +207,7 @@ def test_a_missing_connection_is_told_with_its_remedy(
 def test_the_overview_tells_of_a_use_case_and_of_what_needs_attention(
     as_user: Browser, fake: FakePrefect, catalogue: Any
 ) -> None:
-    from factory.ledger import announce, batch_name
+    from factory.records.ledger import announce, batch_name
 
     with catalogue.begin() as connection:
         announce(connection, batch_name("products", 1, 1), 1, 0.4)
@@ -244,7 +244,7 @@ def test_the_overview_paints_before_prefect_has_answered(
 def decision(number: int, outcome: str, **more: Any) -> Any:
     """What the promotion flow writes, with the numbers of version `number`."""
     from factory.contracts import DatasetRef, FileRef, GateCheck, PromotionResult
-    from factory.decisions import Decision
+    from factory.records.decisions import Decision
 
     file = {"uri": "file:///none", "sha256": "0" * 64, "rows": 900}
     dataset = DatasetRef(
@@ -286,7 +286,7 @@ def decision(number: int, outcome: str, **more: Any) -> Any:
 @pytest.fixture
 def catalogue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """A catalogue of this test's own, which the page reads."""
-    from factory.catalogue import open_catalogue
+    from factory.catalogue.database import open_catalogue
     from plugins.control_page import factory_reader
 
     url = f"sqlite:///{tmp_path / 'catalogue.sqlite'}"
@@ -302,7 +302,7 @@ def catalogue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
 def test_the_history_of_champions_is_shown_with_its_numbers(
     as_user: Browser, fake: FakePrefect, catalogue: Any
 ) -> None:
-    from factory import decisions
+    from factory.records import decisions
 
     with catalogue.begin() as connection:
         for number, outcome in ((1, "promoted"), (2, "promoted")):

@@ -213,7 +213,7 @@ def test_a_run_that_is_stuck_needs_attention_with_the_reason_whatever_its_age_an
 @pytest.fixture
 def catalogue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """A catalogue of this test's own, which the page reads."""
-    from factory.catalogue import open_catalogue
+    from factory.catalogue.database import open_catalogue
     from plugins.control_page import factory_reader
 
     url = f"sqlite:///{tmp_path / 'catalogue.sqlite'}"
@@ -229,7 +229,7 @@ def catalogue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
 def test_two_versions_are_compared_on_one_page_by_a_link_from_their_decision(
     as_user: Browser, fake: FakePrefect, catalogue: Any
 ) -> None:
-    from factory import decisions, measurements
+    from factory.records import decisions, measurements
     from plugins.control_page import factory_reader
     from tests.airflow.test_control_page import decision
     from tests.measured import measurement
@@ -282,7 +282,7 @@ def test_a_run_without_a_heartbeat_needs_attention_and_one_that_never_sent_any_d
 def test_a_catalogue_that_goes_away_leaves_what_was_read_and_says_when(
     as_user: Browser, fake: FakePrefect, catalogue: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from factory import decisions
+    from factory.records import decisions
     from plugins.control_page import factory_reader
     from tests.airflow.test_control_page import decision
 

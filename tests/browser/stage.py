@@ -198,8 +198,8 @@ def _mount(app: Any, scene: str, prefect: FakePrefect) -> None:
 
 def _fill_catalogue() -> None:
     """Three weeks, the last of them rejected; two decisions; drift that grows until it alarms."""
-    from factory import decisions, drift_history, ledger, measurements
-    from factory.catalogue import open_catalogue
+    from factory.catalogue.database import open_catalogue
+    from factory.records import decisions, drift_checks, ledger, measurements
     from tests.airflow.test_control_page import decision
     from tests.measured import measurement
 
@@ -231,7 +231,7 @@ def _fill_catalogue() -> None:
             "alarm": alarm,
             "columns": {},
         }
-        drift_history.record_look(engine, drift_history.Look(use_case="products", until=until, looked_at=until, **said))
+        drift_checks.record_look(engine, drift_checks.Look(use_case="products", until=until, looked_at=until, **said))
 
 
 def _fail_a_dag_run() -> None:

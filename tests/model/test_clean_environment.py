@@ -16,8 +16,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from factory import sources
 from factory.contracts import DatasetRef, FileRef
+from factory.sources import readers
 from factory.text import product_text
 from flows.adapters import registry, runs
 from flows.adapters.training_record import Training
@@ -53,7 +53,7 @@ def uv() -> str:
 
 
 def products() -> pd.DataFrame:
-    sample = pd.concat(sources.read_sample(), ignore_index=True)
+    sample = pd.concat(readers.read_sample(), ignore_index=True)
     return sample.assign(text=product_text(sample["designation"], sample["description"]))
 
 

@@ -21,10 +21,13 @@ import psutil
 import pytest
 
 from bridge.contracts import RESULT_ARTIFACT_KEY
-from factory import checking, cutting, loading, sources, weeks
-from factory.catalogue import open_catalogue
+from factory.catalogue import loading
+from factory.catalogue.database import open_catalogue
 from factory.contracts import DatasetRef
+from factory.quality import checking
 from factory.settings import Settings, read_settings
+from factory.snapshots import cutting, weeks
+from factory.sources import readers
 from tests.shared_services import PREFECT_DATABASE, copy_template
 
 START_SECONDS = 600
@@ -199,7 +202,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("template")
     settings = read_settings({"DATABASE_URL": f"sqlite:///{folder / 'catalogue.sqlite'}"})
     engine = open_catalogue(settings.database_url)
-    loading.load(engine, sources.read_sample(), source="sample", created_at=settings.weeks.epoch)
+    loading.load(engine, readers.read_sample(), source="sample", created_at=settings.weeks.epoch)
     MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.sqlite'}").search_experiments()
     return folder
 

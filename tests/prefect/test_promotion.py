@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prefect import flow
 
-from factory.catalogue import decisions as decisions_table
-from factory.catalogue import open_catalogue
+from factory.catalogue.corrections import merge_class, relabel
+from factory.catalogue.database import decisions as decisions_table
+from factory.catalogue.database import open_catalogue
 from factory.contracts import FileRef, PromotionResult
-from factory.corrections import merge_class, relabel
-from factory.decisions import Decision, read_decisions
 from factory.errors import TestSetOutdated
-from factory.freezing import freeze
-from factory.measurements import Measurement, read_measurements
-from factory.snapshots import read_frame
+from factory.records.decisions import Decision, read_decisions
+from factory.records.measurements import Measurement, read_measurements
+from factory.snapshots.store import read_frame
+from factory.test_sets.freezing import freeze
 from factory.use_cases.use_case import Gate
 from flows.adapters import registry, title
 from flows.adapters.initiator import Initiator

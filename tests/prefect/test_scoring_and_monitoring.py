@@ -13,11 +13,11 @@ from pytest_httpserver import HTTPServer
 from sqlalchemy import delete, insert, select
 
 from bridge.contracts import SKIPPED_STATE_NAME
-from factory.catalogue import inference_log, labels, open_catalogue
+from factory.catalogue.database import inference_log, labels, open_catalogue
 from factory.contracts import MonitorResult, ScoreResult
-from factory.drift_history import Look, claim_retraining, read_looks, read_retrainings, record_look
 from factory.errors import AddressRefused
-from factory.inference_log import append, newest_timestamp, read_window
+from factory.records.drift_checks import Look, claim_retraining, read_looks, read_retrainings, record_look
+from factory.records.predictions import append, newest_timestamp, read_window
 from flows.monitor_and_retrain import monitor_and_retrain
 from flows.pipeline_flow import training_pipeline
 from flows.retraining import RetrainingFailed

@@ -13,13 +13,14 @@ import skops.io
 from skops.io.exceptions import UntrustedTypesFoundException
 
 from bridge.contracts import RESULT_ARTIFACT_KEY
-from factory import corrections, stored
-from factory.catalogue import open_catalogue
+from factory.catalogue import corrections
+from factory.catalogue.database import open_catalogue
 from factory.contracts import DatasetRef, FileRef, TrainingResult
-from factory.cutting import last_cut_week
 from factory.errors import SnapshotCorrupt, WeekUnknown
-from factory.freezing import freeze
-from factory.snapshots import read_frame
+from factory.records import stored
+from factory.snapshots.cutting import last_cut_week
+from factory.snapshots.store import read_frame
+from factory.test_sets.freezing import freeze
 from flows.adapters import registry, runs
 from flows.core import candidates as declared
 from flows.core import models

@@ -17,13 +17,13 @@ import pytest
 from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
-from factory.catalogue import open_catalogue
+from factory.catalogue.database import open_catalogue
+from factory.catalogue.loading import Loaded, load
 from factory.contracts import DatasetRef
-from factory.cutting import cut_week
-from factory.loading import Loaded, load
 from factory.settings import Settings
-from factory.sources import COLUMNS
-from factory.weeks import start_of
+from factory.snapshots.cutting import cut_week
+from factory.snapshots.weeks import start_of
+from factory.sources.readers import COLUMNS
 from tests.live_postgresql import live_postgresql
 from tests.shared_services import POSTGRESQL_URL
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from factory.addresses import admitted
 from factory.errors import AddressRefused
 from factory.settings import Settings, read_settings
+from factory.storage.addresses import admitted
 
 
 @pytest.fixture

@@ -13,8 +13,17 @@ import pytest
 from sqlalchemy import Engine, create_engine, inspect, select
 from sqlalchemy.pool import NullPool
 
-from factory import catalogue
-from factory.catalogue import create_tables, exclusive, locks, open_catalogue, open_engine, products, sources, tables
+from factory.catalogue import database
+from factory.catalogue.database import (
+    create_tables,
+    exclusive,
+    locks,
+    open_catalogue,
+    open_engine,
+    products,
+    sources,
+    tables,
+)
 from factory.errors import CatalogueBusy, CatalogueUnreachable, CatalogueUnwritable
 from factory.settings import Settings
 
@@ -23,7 +32,7 @@ Spawn = Callable[[str], Popen[str]]
 
 def test_several_processes_may_make_the_tables_at_once(settings: Settings, spawn: Spawn) -> None:
     script = (
-        "from factory.catalogue import create_tables, open_engine\n"
+        "from factory.catalogue.database import create_tables, open_engine\n"
         "engine = open_engine(settings.database_url)\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         "create_tables(engine)\n"
@@ -74,7 +83,7 @@ def test_a_lock_has_one_holder_at_a_time(settings: Settings, engine: Engine, spa
     counter.write_text("0")
     script = (
         "from pathlib import Path\n"
-        "from factory.catalogue import exclusive, open_engine\n"
+        "from factory.catalogue.database import exclusive, open_engine\n"
         f"counter = Path({str(counter)!r})\n"
         "engine = open_engine(settings.database_url)\n"
         "for _ in range(20):\n"
@@ -91,7 +100,7 @@ def test_a_lock_has_one_holder_at_a_time(settings: Settings, engine: Engine, spa
 def test_a_killed_holder_loses_the_lock_and_what_it_wrote(settings: Settings, engine: Engine, spawn: Spawn) -> None:
     holder = spawn(
         "from datetime import UTC, datetime\n"
-        "from factory.catalogue import exclusive, open_engine, sources\n"
+        "from factory.catalogue.database import exclusive, open_engine, sources\n"
         "with exclusive(open_engine(settings.database_url), 'turns') as connection:\n"
         "    connection.execute(sources.insert().values(name='half done', loaded_at=datetime.now(UTC)))\n"
         "    print('held', flush=True)\n"
@@ -106,7 +115,7 @@ def test_a_killed_holder_loses_the_lock_and_what_it_wrote(settings: Settings, en
 
 
 def test_a_lock_that_stays_taken_is_an_error_that_names_it(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue, "LOCK_WAIT_SECONDS", 1)
+    monkeypatch.setattr(database, "LOCK_WAIT_SECONDS", 1)
     impatient = open_engine(engine.url.render_as_string(hide_password=False))
     with (
         exclusive(engine, "turns"),
@@ -134,7 +143,7 @@ def test_a_catalogue_that_may_not_be_written_is_said_at_once(engine: Engine) -> 
 
 
 def test_a_full_disk_is_said_and_nothing_is_stored(tmp_path: Path) -> None:
-    engine = open_catalogue(f"sqlite:///{tmp_path / 'catalogue.sqlite'}")
+    engine = open_catalogue(f"sqlite:///{tmp_path / 'database.sqlite'}")
 
     def fill() -> None:
         with exclusive(engine, "turns") as connection:
@@ -181,4 +190,4 @@ def test_a_sqlite_catalogue_is_its_makers_alone(tmp_path: Path) -> None:
 def test_a_sqlite_file_where_no_folder_can_be_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CatalogueUnreachable, match="no catalogue at sqlite"):
-        open_engine(f"sqlite:///{tmp_path / 'file' / 'catalogue.sqlite'}")
+        open_engine(f"sqlite:///{tmp_path / 'file' / 'database.sqlite'}")

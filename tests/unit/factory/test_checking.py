@@ -11,17 +11,20 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import Engine, delete, func, select, update
 
-from factory import checks, joined_groups, ledger, snapshots
-from factory.catalogue import labels, products
-from factory.checking import check_week
+from factory.catalogue.database import labels, products
 from factory.contracts import DatasetRef
-from factory.cutting import WEEK_SCHEMA, find_week
 from factory.errors import WeekRejected, WeekUnknown
-from factory.inspection import inspect_week
-from factory.joined_groups import join_groups
-from factory.quality import read_report
+from factory.grouping import joined_groups
+from factory.grouping.joined_groups import join_groups
+from factory.quality import checks
+from factory.quality.checking import check_week
+from factory.quality.inspection import inspect_week
+from factory.quality.report import read_report
+from factory.records import ledger
 from factory.settings import Settings
-from factory.snapshots import read_frame, write_batches
+from factory.snapshots import store
+from factory.snapshots.cutting import WEEK_SCHEMA, find_week
+from factory.snapshots.store import read_frame, write_batches
 
 Batch = Callable[..., pd.DataFrame]
 Cut = Callable[[int], DatasetRef]
@@ -58,13 +61,13 @@ def test_cutting_and_checking_two_weeks_hashes_each_file_once(
     stock: Stock, goods: Batch, cut: Cut, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashed: list[str] = []
-    verify = snapshots._verify
+    verify = store._verify
 
     def counted(ref: DatasetRef, file: object) -> None:
         hashed.append(ref.uri)
         verify(ref, file)
 
-    monkeypatch.setattr(snapshots, "_verify", counted)
+    monkeypatch.setattr(store, "_verify", counted)
     stock(goods(400))
     first, second = (check_week(settings, cut(week)) for week in (1, 2))
     assert sorted(hashed) == sorted({first.test.uri, first.uri, second.uri})

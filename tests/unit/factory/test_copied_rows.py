@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from factory.copied_rows import decode
+from factory.catalogue.copied_rows import decode
 
 SCHEMA = pa.schema([("name", pa.string()), ("at", pa.timestamp("us", tz="UTC")), ("key", pa.int64())])
 HEADER, TRAILER = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 from sqlalchemy import Engine, select
 
-from factory import corrections
-from factory.catalogue import labels
+from factory.catalogue import corrections
+from factory.catalogue.corrections import Correction, read_corrections
+from factory.catalogue.database import labels
 from factory.contracts import DatasetRef
-from factory.corrections import Correction, read_corrections
 from factory.errors import ProductUnknown
-from factory.snapshots import read_frame
+from factory.snapshots.store import read_frame
 
 LATE = 40
 """A week that holds every product."""

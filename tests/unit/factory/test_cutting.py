@@ -16,17 +16,20 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select, update
 
-from factory import cutting, ledger, loading, sources, stored
-from factory.catalogue import data_loads, labels, open_catalogue
-from factory.checking import check_week
+from factory.catalogue import loading
+from factory.catalogue.corrections import merge_class
+from factory.catalogue.database import data_loads, labels, open_catalogue
 from factory.contracts import DatasetRef, FileRef
-from factory.corrections import merge_class
-from factory.cutting import TEST_SCHEMA, WEEK_SCHEMA, cut_week, find_week, joining_moment, newest_week
 from factory.errors import CatalogueEmpty, SnapshotCorrupt, WeekRejected
+from factory.quality.checking import check_week
+from factory.records import ledger, stored
 from factory.settings import Settings, WeekPlan
-from factory.snapshots import read_frame
+from factory.snapshots import cutting
+from factory.snapshots.cutting import TEST_SCHEMA, WEEK_SCHEMA, cut_week, find_week, joining_moment, newest_week
+from factory.snapshots.store import read_frame
+from factory.snapshots.weeks import share_of
+from factory.sources import readers
 from factory.text import group_of, product_text
-from factory.weeks import share_of
 
 Batch = Callable[..., pd.DataFrame]
 Cut = Callable[[int], DatasetRef]
@@ -452,7 +455,7 @@ def test_processes_that_cut_at_once_get_the_same_week(
     stock(goods(500))
     processes = [
         spawn(
-            "from factory.cutting import cut_week\n"
+            "from factory.snapshots.cutting import cut_week\n"
             "print('ready', flush=True); sys.stdin.readline()\n"
             "print(cut_week(settings, 'products', as_of=settings.weeks.epoch).model_dump_json())\n"
         )
@@ -532,7 +535,7 @@ def test_a_test_set_that_is_lost_for_good_is_told(
 
 
 def test_the_sample_cuts_as_the_plan_says(stock: Callable[..., object], cut: Cut, settings: Settings) -> None:
-    stock(*sources.read_sample())
+    stock(*readers.read_sample())
     weeks = [check_week(settings, cut(week)) for week in (1, 2, 3)]
     assert [week.rows for week in weeks] == pytest.approx([0.40 * 5612, 0.43 * 5612, 0.46 * 5612], rel=0.02)
     assert [sha256(read_frame(week).to_csv(index=False).encode()).hexdigest() for week in weeks] == SAMPLE_WEEKS

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from factory.cli import app
 from factory.contracts import DatasetRef, FileRef, GateCheck
-from factory.decisions import Decision, find_decision, find_promotion, read_decisions, record
+from factory.records.decisions import Decision, find_decision, find_promotion, read_decisions, record
 from factory.settings import Settings
 from tests.decision import DECISION
 

@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, update
 
-from factory import drift_history
-from factory.catalogue import retrainings
+from factory.catalogue.database import retrainings
 from factory.contracts import ColumnDrift, LiveQuality, Trend
-from factory.drift_history import (
+from factory.records import drift_checks
+from factory.records.drift_checks import (
     Look,
     claim_retraining,
     episode_start,
@@ -107,7 +107,7 @@ def test_an_episode_has_one_retraining(engine: Engine) -> None:
     assert (ended.status, ended.outcome) == ("done", "version 4 promoted")
     assert claim_retraining(engine, "other", MONDAY, COOLDOWN_DAYS, claimed_by="me") is None
     assert claim_retraining(engine, "products", MONDAY + timedelta(days=30), COOLDOWN_DAYS, claimed_by="me") is None
-    assert len(drift_history.read_retrainings(engine, "products")) == 2
+    assert len(drift_checks.read_retrainings(engine, "products")) == 2
 
 
 def test_a_failed_or_lost_retraining_may_be_tried_again(engine: Engine) -> None:
@@ -115,7 +115,7 @@ def test_a_failed_or_lost_retraining_may_be_tried_again(engine: Engine) -> None:
     settle_retraining(engine, "products", MONDAY, claimed_by="other", done=False, outcome="training ended as Failed")
     assert claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS, claimed_by="me") is None
 
-    long_ago = datetime.now(UTC) - drift_history.LOST_AFTER
+    long_ago = datetime.now(UTC) - drift_checks.LOST_AFTER
     with engine.begin() as connection:
         connection.execute(update(retrainings).values(started_at=long_ago))
     assert claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS, claimed_by="third") is None
@@ -149,14 +149,14 @@ def test_a_callers_end_does_not_settle_anothers_claim(engine: Engine) -> None:
     claim_retraining(engine, "products", MONDAY, COOLDOWN_DAYS, claimed_by="other", force=True)
     settle_retraining(engine, "products", MONDAY, claimed_by="me", done=False, outcome="training ended as Failed")
 
-    (standing,) = drift_history.read_retrainings(engine, "products")
+    (standing,) = drift_checks.read_retrainings(engine, "products")
     assert (standing.claimed_by, standing.status) == ("other", "started")
 
 
 CLAIM = """
 from datetime import UTC, datetime
-from factory.catalogue import open_catalogue
-from factory.drift_history import claim_retraining
+from factory.catalogue.database import open_catalogue
+from factory.records.drift_checks import claim_retraining
 sys.stdin.readline()
 engine, until = open_catalogue(settings.database_url), datetime(2026, 2, 2, tzinfo=UTC)
 standing = claim_retraining(engine, "products", until, 30, claimed_by=str(os.getpid()))

@@ -9,16 +9,17 @@ import pandas as pd
 import pytest
 from sqlalchemy import Engine
 
-from factory import corrections, frozen_tests
-from factory.checking import check_week
+from factory.catalogue import corrections
 from factory.contracts import DatasetRef
 from factory.errors import NothingToFreeze, SnapshotCorrupt, TestSetOutdated, WeekUnknown
-from factory.freezing import Freeze, freeze
-from factory.frozen_rows import Difference, compare, cover
-from factory.frozen_tests import FrozenTest
-from factory.known_rows import count_trained
+from factory.quality.checking import check_week
 from factory.settings import Settings, WeekPlan
-from factory.snapshots import read_beside, read_frame
+from factory.snapshots.known_rows import count_trained
+from factory.snapshots.store import read_beside, read_frame
+from factory.test_sets import frozen_tests
+from factory.test_sets.freezing import Freeze, freeze
+from factory.test_sets.frozen_rows import Difference, compare, cover
+from factory.test_sets.frozen_tests import FrozenTest
 
 Batch = Callable[..., pd.DataFrame]
 Cut = Callable[[int], DatasetRef]

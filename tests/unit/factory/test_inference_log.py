@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine
 
 from factory.errors import InferenceLogInvalid
-from factory.inference_log import (
+from factory.records.predictions import (
     COLUMNS,
     add_groups,
     append,

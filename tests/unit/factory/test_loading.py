@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from sqlalchemy import Engine, func, select
 
-from factory.catalogue import labels, products
+from factory.catalogue.database import labels, products
+from factory.catalogue.loading import Loaded, load
 from factory.errors import ForeignProducts, ProductConflict, SourceUnreadable
-from factory.loading import Loaded, load
 
 EPOCH = datetime(2026, 1, 5, tzinfo=UTC)
 Batch = Callable[..., pd.DataFrame]

@@ -23,14 +23,15 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text
 from sqlalchemy.pool import NullPool
 
-from factory import catalogue, decisions, drift_history, ledger
-from factory.catalogue import create_tables, open_catalogue, open_engine, tables
+from factory.catalogue import database
+from factory.catalogue.database import create_tables, open_catalogue, open_engine, tables
+from factory.catalogue.loading import load
+from factory.catalogue.migrations import HEAD, VERSION_TABLE, configuration, version_of
 from factory.contracts import DatasetRef, FileRef
 from factory.errors import CatalogueNewer, CatalogueUnwritable, FactoryError
-from factory.frozen_tests import count_looks
-from factory.loading import load
-from factory.migrations import HEAD, VERSION_TABLE, configuration, version_of
+from factory.records import decisions, drift_checks, ledger
 from factory.settings import Settings
+from factory.test_sets.frozen_tests import count_looks
 
 EARLIER = sorted((Path(__file__).parent / "earlier_catalogues").glob("*.sql"))
 NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
@@ -190,8 +191,8 @@ def test_every_earlier_catalogue_is_brought_up_with_its_rows(
         assert entry.dataset == DatasetRef.model_validate(DATASET)
         assert len(decisions.read_decisions(connection, "products")) == ("decisions" in rows)
         assert count_looks(connection, "products", FileRef(**FILE)) == ("decisions" in rows)
-    assert len(drift_history.read_looks(engine, "products")) == ("drift_looks" in rows)
-    assert len(drift_history.read_retrainings(engine, "products")) == ("retrainings" in rows)
+    assert len(drift_checks.read_looks(engine, "products")) == ("drift_looks" in rows)
+    assert len(drift_checks.read_retrainings(engine, "products")) == ("retrainings" in rows)
     assert load(engine, [goods(3, first=1)], source="sample", created_at=NOW).new == 3
 
 
@@ -302,7 +303,7 @@ def test_another_user_may_read_a_sqlite_catalogue_that_is_not_theirs(public_fold
     file = public_folder / "catalogue.sqlite"
     open_catalogue(f"sqlite:///{file}")
     file.chmod(0o644)
-    catalogue._settled.clear()
+    database._settled.clear()
     context = get_context("fork")
     answers = context.Queue()
     process = context.Process(target=_open_as_nobody, args=(f"sqlite:///{file}", answers))

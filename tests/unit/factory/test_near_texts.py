@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from factory.near_texts import components, near_pairs
+from factory.grouping.near_texts import components, near_pairs
 
 TITLE = "apple iphone plus 64gb space grey sim free"
 LONG = " ".join(f"word{chr(97 + place)}" for place in range(20))

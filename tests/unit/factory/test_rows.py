@@ -11,14 +11,15 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import Engine, select, update
 
-from factory import keys, rows
-from factory.catalogue import products
+from factory.catalogue import reading
+from factory.catalogue.database import products
+from factory.catalogue.reading import SCHEMA, read_products
 from factory.contracts import DatasetRef
-from factory.keys import KeySet, contains, fresh_keys, key_of
-from factory.known_rows import SortedIds, frozen_keys
-from factory.rows import SCHEMA, read_products
+from factory.grouping import keys
+from factory.grouping.keys import KeySet, contains, fresh_keys, key_of
 from factory.settings import Settings
-from factory.snapshots import read_frame, write_batches
+from factory.snapshots.known_rows import SortedIds, frozen_keys
+from factory.snapshots.store import read_frame, write_batches
 from factory.text import group_of
 
 Batch = Callable[..., pd.DataFrame]
@@ -67,8 +68,8 @@ def test_rows_come_by_id_in_bounded_batches_up_to_a_moment(
     epoch = settings.weeks.epoch
     stock(goods(50, first=50), created_at=epoch + timedelta(microseconds=1))
     stock(goods(50))
-    monkeypatch.setattr(rows, "BATCH_ROWS", 16)
-    monkeypatch.setattr(rows, "_FETCH_ROWS", 8)
+    monkeypatch.setattr(reading, "BATCH_ROWS", 16)
+    monkeypatch.setattr(reading, "_FETCH_ROWS", 8)
     batches: list[pa.RecordBatch] = []
     with engine.connect() as connection:
         read_products(connection, batches.append)
@@ -83,8 +84,8 @@ def test_an_error_amid_the_rows_is_raised_and_the_connection_serves_on(
     stock: Stock, goods: Batch, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stock(goods(2000))
-    monkeypatch.setattr(rows, "BATCH_ROWS", 100)
-    monkeypatch.setattr(rows, "_FETCH_ROWS", 50)
+    monkeypatch.setattr(reading, "BATCH_ROWS", 100)
+    monkeypatch.setattr(reading, "_FETCH_ROWS", 50)
     seen: list[int] = []
 
     def refuse(batch: pa.RecordBatch) -> None:
@@ -132,7 +133,7 @@ def test_a_change_of_the_cleaning_makes_all_keys_anew(
 ) -> None:
     stock(goods(40))
     assert everything(engine)["text_key"].null_count == 0
-    monkeypatch.setattr(rows, "CLEANING", rows.CLEANING + 1)
+    monkeypatch.setattr(reading, "CLEANING", reading.CLEANING + 1)
     assert everything(engine)["text_key"].null_count == 40
 
 

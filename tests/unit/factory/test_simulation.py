@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from factory.settings import WeekPlan
-from factory.simulated_words import FAMILIES
-from factory.simulation import CLASS_COUNTS, PUBLISHED_ROWS, Simulation, class_counts, simulate, simulate_frame
-from factory.sources import COLUMNS
+from factory.snapshots.weeks import share_of, threshold
+from factory.sources.readers import COLUMNS
+from factory.sources.simulated_words import FAMILIES
+from factory.sources.simulation import CLASS_COUNTS, PUBLISHED_ROWS, Simulation, class_counts, simulate, simulate_frame
 from factory.text import group_of, product_text
-from factory.weeks import share_of, threshold
 
 ROWS = 6_000
 

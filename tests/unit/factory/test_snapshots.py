@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from factory import snapshots
 from factory.contracts import FileRef
 from factory.errors import SnapshotCorrupt, SnapshotStoreUnusable
-from factory.snapshots import (
+from factory.snapshots import store
+from factory.snapshots.store import (
     ROW_GROUP_ROWS,
     is_there,
     read_batches,
@@ -96,13 +96,13 @@ def test_other_rows_never_replace_a_published_file(folder: str) -> None:
 
 
 def test_the_sources_batches_do_not_show_in_the_file(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshots, "ROW_GROUP_ROWS", 4)
+    monkeypatch.setattr(store, "ROW_GROUP_ROWS", 4)
     refs = [write_batches(folder, "r1", SCHEMA, rows(11, batch_rows=size)) for size in (1, 3, 4, 9, 11)]
     assert refs == refs[:1] * 5
 
 
 def test_batches_are_read_one_after_another(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshots, "ROW_GROUP_ROWS", 4)
+    monkeypatch.setattr(store, "ROW_GROUP_ROWS", 4)
     ref = write_batches(folder, "r1", SCHEMA, rows(10))
     batches = list(read_batches(ref, ["number"]))
     assert [batch.num_rows for batch in batches] == [4, 4, 2]
@@ -110,7 +110,7 @@ def test_batches_are_read_one_after_another(folder: str, monkeypatch: pytest.Mon
 
 
 def test_memory_is_bounded_by_row_groups(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshots, "ROW_GROUP_ROWS", 4)
+    monkeypatch.setattr(store, "ROW_GROUP_ROWS", 4)
     ref = write_batches(folder, "r1", SCHEMA, rows(10))
     filesystem, path = fsspec.core.url_to_fs(ref.uri)
     with filesystem.open(path) as file:
@@ -204,13 +204,13 @@ class Hashes:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.made = 0
-        verify = snapshots._verify
+        verify = store._verify
 
         def counted(*given: object) -> None:
             self.made += 1
             verify(*given)
 
-        monkeypatch.setattr(snapshots, "_verify", counted)
+        monkeypatch.setattr(store, "_verify", counted)
 
 
 @pytest.mark.parametrize("folder", ["file", "s3"], indirect=True)

@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from factory import sources
-from factory.delimited import Dialect
 from factory.errors import SourceUnreadable
-from factory.sources import COLUMNS, ColumnMapping, read_file, read_rakuten, read_sample
+from factory.sources import readers
+from factory.sources.delimited import Dialect
+from factory.sources.readers import COLUMNS, ColumnMapping, read_file, read_rakuten, read_sample
 
 MAPPING = ColumnMapping(id="id", text="title", label="kind")
 
@@ -135,7 +135,7 @@ def test_parquet_reads_like_csv(tmp_path: Path) -> None:
 
 
 def test_batches_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "BATCH_ROWS", 3)
+    monkeypatch.setattr(readers, "BATCH_ROWS", 3)
     (tmp_path / "goods.csv").write_text("id,title,kind\n" + "".join(f"{i},t{i},k\n" for i in range(8)))
     assert [len(batch) for batch in read_file(tmp_path / "goods.csv", MAPPING)] == [3, 3, 2]
 
@@ -253,7 +253,7 @@ WRITTEN = {
 def test_a_column_says_when_products_were_created_and_utc_is_told_where_no_zone_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "BATCH_ROWS", 3)
+    monkeypatch.setattr(readers, "BATCH_ROWS", 3)
     rows = [f"{n},chair,k,{written}\n" for n, written in enumerate(WRITTEN)]
     (tmp_path / "goods.csv").write_text("id,title,kind,since\n" + "".join(rows))
     told: list[str] = []
@@ -272,7 +272,7 @@ def test_a_column_says_when_products_were_created_and_utc_is_told_where_no_zone_
 def test_a_moment_that_is_none_is_refused_with_its_line_and_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str
 ) -> None:
-    monkeypatch.setattr(sources, "BATCH_ROWS", 2)
+    monkeypatch.setattr(readers, "BATCH_ROWS", 2)
     rows = '1,"a chair\nof oak",k,2026-02-01\n2,b,k,2026-02-01\n3,c,k,' + written
     (tmp_path / "goods.csv").write_text(f"id,title,kind,since\n{rows}\n")
     with pytest.raises(SourceUnreadable, match=re.escape(f"goods.csv, line 5: {written!r} in since is no moment")):
@@ -280,7 +280,7 @@ def test_a_moment_that_is_none_is_refused_with_its_line_and_text(
 
 
 def test_parquet_may_hold_moments_days_or_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "BATCH_ROWS", 2)
+    monkeypatch.setattr(readers, "BATCH_ROWS", 2)
     noon = datetime(2026, 2, 1, 12, tzinfo=UTC)
     goods = {"id": ["1", "2", "3"], "title": ["a", "b", "c"], "kind": ["k", "k", "k"]}
     kinds = [pa.timestamp("ns", "Europe/Paris"), pa.timestamp("us", "UTC"), pa.timestamp("ms"), pa.date32()]

@@ -11,13 +11,13 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import Engine, select, update
 
-from factory import decisions, drift_history, ledger, measurements, stored
-from factory.catalogue import data_loads, drift_looks
-from factory.catalogue import decisions as decisions_table
-from factory.catalogue import measurements as measurements_table
+from factory.catalogue.database import data_loads, drift_looks
+from factory.catalogue.database import decisions as decisions_table
+from factory.catalogue.database import measurements as measurements_table
 from factory.contracts import ColumnDrift, DatasetRef, FileRef, LiveQuality, PromotionResult
 from factory.errors import DocumentUnreadable
-from factory.measurements import Interval, Measurement
+from factory.records import decisions, drift_checks, ledger, measurements, stored
+from factory.records.measurements import Interval, Measurement
 
 NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
 FILE = FileRef(uri="file:///a.parquet", sha256="ab", rows=3)
@@ -51,7 +51,7 @@ DECISION = decisions.Decision(
         test_rows=3,
     ),
 )
-LOOK = drift_history.Look(
+LOOK = drift_checks.Look(
     use_case="products",
     until=NOW,
     looked_at=NOW,
@@ -110,10 +110,10 @@ def test_decisions_of_a_later_version_are_read(engine: Engine) -> None:
 
 
 def test_looks_at_drift_of_a_later_version_are_read(engine: Engine) -> None:
-    drift_history.record_look(engine, LOOK)
+    drift_checks.record_look(engine, LOOK)
     for column in (drift_looks.c.columns, drift_looks.c.live):
         rewrite(engine, column)
-    assert drift_history.read_looks(engine, "products") == [LOOK]
+    assert drift_checks.read_looks(engine, "products") == [LOOK]
 
 
 def test_measurements_of_a_later_version_are_read(engine: Engine) -> None:

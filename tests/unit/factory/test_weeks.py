@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory.keys import key_of
+from factory.grouping.keys import key_of
 from factory.settings import WeekPlan
-from factory.weeks import arrival_week, on_test_side, share_of, start_of, threshold, week_of
+from factory.snapshots.weeks import arrival_week, on_test_side, share_of, start_of, threshold, week_of
 
 EPOCH = datetime(2026, 1, 5, tzinfo=UTC)
 PLAN = WeekPlan()

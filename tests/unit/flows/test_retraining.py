@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from factory.catalogue import open_catalogue
-from factory.drift_history import claim_retraining, read_retrainings
+from factory.catalogue.database import open_catalogue
+from factory.records.drift_checks import claim_retraining, read_retrainings
 from factory.settings import read_settings
 from flows import retraining
 

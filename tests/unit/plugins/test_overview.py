@@ -7,9 +7,9 @@ from typing import Any
 
 from bridge.prefect_api.records import Worker
 from factory.contracts import DatasetRef, FileRef, PromotionResult
-from factory.decisions import Decision
-from factory.drift_history import Look
-from factory.ledger import Entry
+from factory.records.decisions import Decision
+from factory.records.drift_checks import Look
+from factory.records.ledger import Entry
 from plugins.control_page.airflow_reader import LastDagRun
 from plugins.control_page.factory_reader import UseCaseFacts
 from plugins.control_page.overview import attention, challenger_of, champion_of, drift_view, use_case_row

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from factory import cutting
+from factory.snapshots import cutting
 from flows.adapters import datasets
 
 SETTINGS: Any = object()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from factory.contracts import ColumnDrift, LiveQuality, Trend
-from factory.drift_history import Look
+from factory.records.drift_checks import Look
 from flows.adapters.drift_chart import draw_weeks
 
 

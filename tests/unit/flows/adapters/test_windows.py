@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from factory.inference_log import Window
+from factory.records.predictions import Window
 from flows.adapters import windows
 
 

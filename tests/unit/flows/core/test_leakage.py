@@ -9,7 +9,7 @@ from itertools import pairwise
 import pandas as pd
 import pytest
 
-from factory.simulation import simulate_frame
+from factory.sources.simulation import simulate_frame
 from factory.text import product_text
 from flows.core.leakage import LeakageError, near_duplicates, refuse_leaks
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from factory.simulation import simulate_frame
-from factory.sources import read_sample
+from factory.sources.readers import read_sample
+from factory.sources.simulation import simulate_frame
 from factory.text import product_text
 from flows.core.telling import Telling, find_telling
 

@@ -1,0 +1,1 @@
+"""The catalogue: its tables, how it is opened, read, filled and corrected."""

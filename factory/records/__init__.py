@@ -1,0 +1,1 @@
+"""What was done and seen, row by row: weeks, decisions, measurements, drift checks, predictions."""

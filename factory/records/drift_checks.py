@@ -1,0 +1,185 @@
+"""What was seen of drift, look by look, and which retrainings it set off: the tables `drift_looks` and `retrainings`.
+
+Owns their rows, and the rule that one drift episode sets off one retraining. Knows nothing of how drift is measured or
+of how a model is trained. A page can draw its sparkline from `read_looks` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Engine, RowMapping, select, update
+
+from factory.catalogue.database import drift_looks, exclusive, retrainings, upsert
+from factory.contracts import ColumnDrift, LiveQuality, Trend
+from factory.records import stored
+from factory.snapshots.weeks import WEEK, aware
+
+ONE_DAY = timedelta(days=1)
+LOST_AFTER = timedelta(hours=6)
+"""A retraining that has not ended after so long died with its process; it stands in nobody's way."""
+
+
+class Look(BaseModel):
+    """One look at drift. `until` is the data time at which its windows end, `samples` the predictions in 7 days.
+
+    `shares` says what came by in these: by language, source and predicted class each value's share (0 to 1). Looks of
+    before they were kept have none.
+    """
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    use_case: str
+    until: datetime
+    looked_at: datetime
+    model_version: str
+    samples: int
+    level: Literal["stable", "warning", "alert", "critical"]
+    drift_score: float
+    alarm: bool
+    columns: dict[str, ColumnDrift]
+    live: LiveQuality | None = None
+    slices: dict[str, ColumnDrift] = Field(default_factory=dict)
+    shares: dict[str, dict[str, float]] = Field(default_factory=dict)
+    trends: dict[str, Trend] = Field(default_factory=dict)
+
+
+class Retraining(BaseModel):
+    """A retraining that drift set off at the data time `until`; `outcome` is a sentence, once it has ended.
+
+    `claimed_by` names the flow run that started it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    use_case: str
+    until: datetime
+    claimed_by: str
+    started_at: datetime
+    ended_at: datetime | None = None
+    status: Literal["started", "done", "failed"]
+    outcome: str | None = None
+
+
+def record_look(engine: Engine, look: Look) -> None:
+    """Write the look; an earlier one at the same data time gives way to it."""
+    row = look.model_dump() | {
+        "until": aware(look.until),
+        "looked_at": aware(look.looked_at),
+        **{name: _documents(getattr(look, name)) for name in ("columns", "slices", "trends")},
+        "live": stored.dump(look.live) if look.live else None,
+    }
+    with engine.begin() as connection:
+        insert = upsert(connection, drift_looks).values(row)
+        replaced = {name: insert.excluded[name] for name in row if name not in ("use_case", "until")}
+        connection.execute(insert.on_conflict_do_update(index_elements=["use_case", "until"], set_=replaced))
+
+
+def read_looks(engine: Engine, use_case: str, *, until: datetime | None = None, limit: int = 400) -> list[Look]:
+    """The last `limit` looks of the use case, those up to `until` where it is given, the oldest first."""
+    query = select(drift_looks).where(drift_looks.c.use_case == use_case)
+    if until is not None:
+        query = query.where(drift_looks.c.until <= aware(until))
+    with engine.connect() as connection:
+        found = connection.execute(query.order_by(drift_looks.c.until.desc()).limit(limit)).mappings().all()
+    known = ({name: value for name, value in row.items() if value is not None} for row in reversed(found))
+    return [stored.load(Look, row) for row in known]
+
+
+def read_weeks_before(engine: Engine, use_case: str, until: datetime, weeks: int) -> list[Look]:
+    """The newest look of each of at most so many weeks before the one that ends then, the oldest first.
+
+    A day may stand in two of them: the weekly DAG does not always come at the same minute.
+    """
+    chosen: list[Look] = []
+    reached = until = aware(until)
+    for look in reversed(read_looks(engine, use_case, until=until)):
+        if reached - look.until >= WEEK - ONE_DAY and until - look.until <= weeks * WEEK:
+            chosen.append(look)
+            reached = look.until
+    return chosen[::-1]
+
+
+def weekly(looks: Sequence[Look]) -> list[Look]:
+    """The last look of every seven days, counted back from the newest; the oldest first."""
+    if not looks:
+        return []
+    newest = max(look.until for look in looks)
+    by_week = {(newest - look.until) // WEEK: look for look in sorted(looks, key=lambda look: look.until)}
+    return sorted(by_week.values(), key=lambda look: look.until)
+
+
+def episode_start(looks: Sequence[Look]) -> datetime | None:
+    """When the drift episode began that the last look stands in: the first of its unbroken row of alarms."""
+    start = None
+    for look in sorted(looks, key=lambda look: look.until, reverse=True):
+        if not look.alarm:
+            break
+        start = look.until
+    return start
+
+
+def claim_retraining(
+    engine: Engine, use_case: str, until: datetime, cooldown_days: float, *, claimed_by: str, force: bool = False
+) -> Retraining | None:
+    """Claim the episode's one retraining: None when it is the caller's now, else the one that stands in the way.
+
+    One stands in the way that runs, whatever its data time, or that ended well at `until` or less than `cooldown_days`
+    of data time before or after. One that failed or was lost does not, nor does one that `claimed_by` itself started: a
+    flow run that was interrupted goes on. `force` takes no notice of others. Of two callers at once one gets it.
+    """
+    now, until = datetime.now(UTC), aware(until)
+    with exclusive(engine, f"retraining/{use_case}") as connection:
+        query = select(retrainings).where(retrainings.c.use_case == use_case).order_by(retrainings.c.until)
+        others = [_retraining(row) for row in connection.execute(query).mappings()]
+        cooldown = timedelta(days=cooldown_days)
+        standing = [other for other in others if _runs(other, now, claimed_by) or _ended_near(other, until, cooldown)]
+        if standing and not force:
+            return standing[-1]
+        values = {"claimed_by": claimed_by, "started_at": now, "ended_at": None, "status": "started", "outcome": None}
+        row = upsert(connection, retrainings).values(use_case=use_case, until=until, **values)
+        connection.execute(row.on_conflict_do_update(index_elements=["use_case", "until"], set_=values))
+    return None
+
+
+def settle_retraining(
+    engine: Engine, use_case: str, until: datetime, *, claimed_by: str, done: bool, outcome: str
+) -> None:
+    """Write how the retraining that `claimed_by` holds ended, in a sentence; a failed one may be tried again.
+
+    Nothing is written where another holds the claim by now.
+    """
+    claim = (retrainings.c.use_case == use_case) & (retrainings.c.until == aware(until))
+    mine = claim & (retrainings.c.claimed_by == claimed_by)
+    status = "done" if done else "failed"
+    with engine.begin() as connection:
+        connection.execute(
+            update(retrainings).where(mine).values(status=status, outcome=outcome, ended_at=datetime.now(UTC))
+        )
+
+
+def read_retrainings(engine: Engine, use_case: str) -> list[Retraining]:
+    """All retrainings that drift set off, the oldest first."""
+    query = select(retrainings).where(retrainings.c.use_case == use_case).order_by(retrainings.c.until)
+    with engine.connect() as connection:
+        return [_retraining(row) for row in connection.execute(query).mappings()]
+
+
+def _documents(found: Mapping[str, BaseModel]) -> dict[str, dict[str, object]]:
+    return {name: stored.dump(document) for name, document in found.items()}
+
+
+def _runs(other: Retraining, now: datetime, claimed_by: str) -> bool:
+    lost = now - other.started_at >= LOST_AFTER
+    return other.status == "started" and not lost and other.claimed_by != claimed_by
+
+
+def _ended_near(other: Retraining, until: datetime, cooldown: timedelta) -> bool:
+    return other.status == "done" and (other.until == until or abs(until - other.until) < cooldown)
+
+
+def _retraining(row: RowMapping) -> Retraining:
+    return stored.load(Retraining, dict(row))

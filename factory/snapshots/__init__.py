@@ -1,0 +1,1 @@
+"""A week as an immutable snapshot: which rows it holds, and the files that they lie in."""

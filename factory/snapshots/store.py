@@ -1,0 +1,254 @@
+"""Snapshots: Parquet files behind an fsspec URI, written whole or not at all and verified on every read.
+
+Owns how a file is named, published and checked. Knows nothing of weeks or of the catalogue.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from factory.contracts import FileRef
+from factory.errors import SnapshotCorrupt
+from factory.storage.private_files import make_file, make_folder
+from factory.storage.stores import explained, has_folders, identity, on_disk, open_store
+
+ROW_GROUP_ROWS = 20_000
+_READ_BYTES, _WRITE_BYTES = 2**20, 2**22
+_PARTIAL = ".partial"
+_verified: dict[str, tuple[object, ...]] = {}
+"""By address, the checksum that this process found a file to have, with what tells that file from any other."""
+_PARQUET: dict[str, Any] = {
+    "compression": "zstd",
+    "compression_level": 1,
+    "use_dictionary": ["prdtypecode", "side"],  # the other columns hold a value once: a dictionary is wasted work
+    "write_statistics": False,  # every reader wants every row
+}
+
+
+class _Sink(Protocol):
+    def write(self, data: bytes, /) -> int: ...
+    def flush(self) -> None: ...
+
+
+class _Hashing(io.RawIOBase):
+    """Passes on what is written and keeps its checksum; Parquet is written front to back."""
+
+    def __init__(self, sink: _Sink) -> None:
+        self._sink = sink
+        self.sha256 = sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        chunk = bytes(data)
+        self.sha256.update(chunk)
+        self._sink.write(chunk)
+        return len(chunk)
+
+
+def write_batches(folder_uri: str, stem: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> FileRef:
+    """A snapshot of these rows; see `writing`. Raises SnapshotStoreUnusable."""
+    with writing(folder_uri, stem, schema) as writer:
+        for batch in batches:
+            writer.write(batch)
+    return writer.ref
+
+
+@contextmanager
+def writing(folder_uri: str, stem: str, schema: pa.Schema) -> Iterator[Writer]:
+    """A writer of `<folder_uri>/<stem>-<checksum>.parquet`, published by one rename after the last byte.
+
+    The same rows in the same order give the same bytes, whatever their batches were. The checksum in the name means
+    that a published file is never replaced by another. At most three times ROW_GROUP_ROWS rows are held in memory.
+    Only one process may write one stem at a time: what an interrupted one left behind is removed. Raises
+    SnapshotStoreUnusable.
+    """
+    filesystem, folder = open_store(folder_uri)
+    with explained(folder_uri, writing=True):
+        on_this_machine = on_disk(filesystem)
+        if on_this_machine:
+            make_folder(Path(folder))
+        elif has_folders(filesystem):
+            filesystem.makedirs(folder, exist_ok=True)
+        _remove_partial(filesystem, folder, stem)
+        partial = f"{folder}/{stem}-{uuid4().hex}{_PARTIAL}"
+        try:
+            if on_this_machine:
+                make_file(Path(partial))
+            with filesystem.open(partial, "wb") as sink:
+                hashing = _Hashing(sink)
+                # few large writes: each waits until the thread that makes the rows lets go of the interpreter
+                with pa.BufferedOutputStream(pa.PythonFile(hashing, "w"), _WRITE_BYTES) as buffered:
+                    with pq.ParquetWriter(buffered, schema, **_PARQUET) as parquet, Writer(parquet, schema) as writer:
+                        yield writer
+                    buffered.flush()
+                sink.flush()
+                if on_this_machine:  # a power cut after the rename must not leave an empty file
+                    os.fsync(sink.fileno())
+        except BaseException:  # Ctrl-C included: an interrupted file is of no use to anybody
+            if filesystem.exists(partial):  # else this would hide why it could not even be opened
+                filesystem.rm_file(partial)
+            raise
+        checksum = hashing.sha256.hexdigest()
+        final = f"{folder}/{stem}-{checksum[:12]}.parquet"
+        filesystem.mv(partial, final)
+        writer.ref = FileRef(uri=filesystem.unstrip_protocol(final), sha256=checksum, rows=writer.rows)
+
+
+class Writer:
+    """Takes rows in batches of any size. They are compressed in a thread of its own, while the next are made.
+
+    Row groups are full whatever the batches were: the layout, and so the checksum, follows from the rows alone.
+    """
+
+    ref: FileRef
+    """The published file, once the block of `writing` has ended."""
+
+    def __init__(self, parquet: pq.ParquetWriter, schema: pa.Schema) -> None:
+        self._parquet, self._schema = parquet, schema
+        self._waiting: list[pa.RecordBatch] = []
+        self._held_rows = self.rows = 0
+        self._thread = ThreadPoolExecutor(1, "snapshot")
+        self._written: Future[None] | None = None
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Take the rows."""
+        self._waiting.append(batch)
+        self._held_rows += batch.num_rows
+        self.rows += batch.num_rows
+        if self._held_rows < ROW_GROUP_ROWS:
+            return
+        table = pa.Table.from_batches(self._waiting, self._schema)
+        whole = self._held_rows - self._held_rows % ROW_GROUP_ROWS
+        for start in range(0, whole, ROW_GROUP_ROWS):
+            self._compress(table.slice(start, ROW_GROUP_ROWS))
+        self._waiting, self._held_rows = table.slice(whole).to_batches(), self._held_rows - whole
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        try:
+            if kind is None and self._held_rows:
+                self._compress(pa.Table.from_batches(self._waiting, self._schema))
+            if self._written is not None:
+                self._written.result()
+        finally:
+            self._thread.shutdown()
+
+    def _compress(self, group: pa.Table) -> None:
+        if self._written is not None:
+            self._written.result()
+        whole = group.combine_chunks()
+        self._written = self._thread.submit(self._parquet.write_table, whole, row_group_size=ROW_GROUP_ROWS)
+
+
+def write_beside(ref: FileRef, ending: str, content: bytes) -> str:
+    """A file about a snapshot beside it, its name that of the snapshot with another ending; gives its URI.
+
+    It is replaced when it stands already. Raises SnapshotStoreUnusable.
+    """
+    uri = beside(ref, ending)
+    filesystem, path = open_store(uri)
+    with explained(uri, writing=True):
+        filesystem.pipe_file(path, content)
+    return uri
+
+
+def beside(ref: FileRef, ending: str) -> str:
+    """The URI that `write_beside` gives."""
+    return f"{ref.uri.removesuffix('.parquet')}{ending}"
+
+
+def read_beside(ref: FileRef, ending: str) -> bytes | None:
+    """What `write_beside` wrote; None when there is nothing. Raises SnapshotStoreUnusable."""
+    filesystem, path = open_store(beside(ref, ending))
+    try:
+        with explained(ref.uri):
+            content: bytes = filesystem.cat_file(path)
+    except FileNotFoundError:
+        return None
+    return content
+
+
+def is_there(ref: FileRef) -> bool:
+    """Whether the file stands where it was written; its checksum is not looked at. Raises SnapshotStoreUnusable."""
+    filesystem, path = open_store(ref.uri)
+    with explained(ref.uri):
+        return bool(filesystem.exists(path))
+
+
+def read_frame(ref: FileRef, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """The file's rows, or the named columns of them, after its checksum was verified.
+
+    Raises SnapshotCorrupt when it is missing or altered, SnapshotStoreUnusable when its store cannot be reached.
+    """
+    with _opened(ref) as file:
+        return pq.read_table(file, columns=list(columns) if columns is not None else None).to_pandas()
+
+
+def read_batches(ref: FileRef, columns: Sequence[str] | None = None) -> Generator[pa.RecordBatch, None, None]:
+    """The file's rows in batches of at most ROW_GROUP_ROWS, after its checksum was verified; raises as read_frame."""
+    wanted = list(columns) if columns is not None else None
+    with _opened(ref) as file, pq.ParquetFile(file) as parquet:
+        for group in range(parquet.num_row_groups):  # asked for all at once Arrow keeps every byte until the end
+            yield from parquet.iter_batches(ROW_GROUP_ROWS, row_groups=[group], columns=wanted)
+
+
+def read_schema(ref: FileRef) -> pa.Schema:
+    """The file's columns; raises as read_frame."""
+    with _opened(ref) as file:
+        return pq.read_schema(file)
+
+
+@contextmanager
+def _opened(ref: FileRef) -> Iterator[Any]:
+    filesystem, path = open_store(ref.uri)
+    try:
+        with explained(ref.uri), filesystem.open(path, "rb") as file:
+            told = identity(filesystem, path, file)
+            if told is None or _verified.get(ref.uri) != (ref.sha256, *told):
+                _verify(ref, file)
+                file.seek(0)
+                if told is not None:
+                    _verified[ref.uri] = (ref.sha256, *told)
+            yield file
+    except FileNotFoundError as error:
+        raise SnapshotCorrupt(
+            f"{ref.uri} is missing: restore it, or cut the week again from the catalogue (`python -m factory cut`)"
+        ) from error
+
+
+def _verify(ref: FileRef, file: Any) -> None:
+    digest = sha256()
+    while content := file.read(_READ_BYTES):
+        digest.update(content)
+    found = digest.hexdigest()
+    if found != ref.sha256:
+        raise SnapshotCorrupt(
+            f"{ref.uri} is not the file that was written (sha256 {found[:12]}…, recorded {ref.sha256[:12]}…): "
+            "restore it; a snapshot must never be edited"
+        )
+
+
+def _remove_partial(filesystem: Any, folder: str, stem: str) -> None:
+    found: list[str] = []
+    with suppress(FileNotFoundError):  # a store without folders has none before its first file
+        found = filesystem.ls(folder, detail=False, refresh=True)
+    for path in found:
+        name = path.rsplit("/", 1)[-1]
+        if name.startswith(f"{stem}-") and name.endswith(_PARTIAL):
+            filesystem.rm_file(path)

@@ -1,0 +1,1 @@
+"""Where products come from: files, the sample, a simulation."""

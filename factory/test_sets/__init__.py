@@ -1,0 +1,1 @@
+"""Frozen test sets: what is held out, which there are, how they are compared with the catalogue and frozen anew."""
