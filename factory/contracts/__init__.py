@@ -1,0 +1,59 @@
+"""The factory's contracts: what the weekly DAG hands to each Prefect deployment, and what comes back.
+
+Both environments import them, so that a parameter or a result has one definition. Field names are those of the flows'
+own arguments. Every result tells its facts, reservations and news (`bridge.contracts.Reportable`). What may change a
+champion is declared with what it takes, for all who start it. Everything is importable from here; a task that an
+earlier version left waiting has stored its result's model as `factory.contracts:<name>`.
+"""
+
+from factory.contracts.base import AtLeastOne, Candidate, Count, Names, Params, Positive, Share, WeekNumber
+from factory.contracts.datasets import DatasetRef, FileRef
+from factory.contracts.deployments import may_promote, monitor, params_of, promotion, score, training
+from factory.contracts.monitoring import (
+    ColumnDrift,
+    DriftLevel,
+    LiveQuality,
+    MonitorParams,
+    MonitorResult,
+    Trend,
+    told_trend,
+)
+from factory.contracts.promotions import GateCheck, PromotionParams, PromotionResult
+from factory.contracts.scoring import ScoreParams, ScoreResult
+from factory.contracts.told_tests import looked_at
+from factory.contracts.trainings import CandidateScore, TrainingParams, TrainingResult
+
+__all__ = [
+    "AtLeastOne",
+    "Candidate",
+    "CandidateScore",
+    "ColumnDrift",
+    "Count",
+    "DatasetRef",
+    "DriftLevel",
+    "FileRef",
+    "GateCheck",
+    "LiveQuality",
+    "MonitorParams",
+    "MonitorResult",
+    "Names",
+    "Params",
+    "Positive",
+    "PromotionParams",
+    "PromotionResult",
+    "ScoreParams",
+    "ScoreResult",
+    "Share",
+    "TrainingParams",
+    "TrainingResult",
+    "Trend",
+    "WeekNumber",
+    "looked_at",
+    "may_promote",
+    "monitor",
+    "params_of",
+    "promotion",
+    "score",
+    "told_trend",
+    "training",
+]

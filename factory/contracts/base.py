@@ -1,0 +1,60 @@
+"""What every contract is made of: the strict model, a result that tells itself, parameters, and the shared bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# The bounds that contracts and flows share: Prefect's schema holds them, so that every form refuses at the field.
+WeekNumber: TypeAlias = Annotated[int, Field(ge=1)]
+Count: TypeAlias = Annotated[int, Field(ge=0)]
+AtLeastOne: TypeAlias = Annotated[int, Field(ge=1)]
+Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+_KNOWN = ["naive-bayes-words", "sgd-words", "svm-words", "svm-words-balanced"]
+_KNOWN += ["logistic-words", "sgd-characters", "svm-characters"]
+Candidate: TypeAlias = Annotated[str, Field(examples=_KNOWN)]
+"""The name of one that `flows.core.candidates` declares; a form offers the examples."""
+Names: TypeAlias = Annotated[list[Candidate], Field(min_length=1)]
+
+
+class Contract(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Result(Contract):
+    """A result with nothing to tell but what it overrides."""
+
+    def facts(self) -> dict[str, str]:
+        return {}
+
+    def reservations(self) -> list[str]:
+        return []
+
+    def news(self) -> list[str]:
+        return []
+
+    def links(self) -> dict[str, str]:
+        return {}
+
+
+class Params(Contract):
+    """What a flow takes, and what whoever starts it for somebody has to know of that."""
+
+    without_promotion: ClassVar[Mapping[str, Any] | None] = MappingProxyType({})
+    """What a run has to be given to change no champion; None where it always may."""
+    people: ClassVar[frozenset[str]] = frozenset()
+    """Fields that name who asked or decided: whoever knows who is logged in fills them in, and asks nobody."""
+    often: ClassVar[tuple[str, ...]] = ()
+    """The fields that a form shows at once; the others are rarely used."""
+
+    @classmethod
+    def may_promote(cls, given: Mapping[str, Any]) -> bool:
+        """Whether a run with these parameters may change the champion."""
+        if cls.without_promotion is None:
+            return True
+        taken = {name: given.get(name, cls.model_fields[name].default) for name in cls.without_promotion}
+        return taken != cls.without_promotion

@@ -1,0 +1,39 @@
+"""What scoring takes and gives back."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from factory.contracts.base import Params, Result, WeekNumber
+from factory.contracts.datasets import DatasetRef
+
+
+class ScoreParams(Params):
+    """Without `dataset` the snapshot of `week_number` is scored, else the newest."""
+
+    often: ClassVar[tuple[str, ...]] = ("week_number",)
+
+    use_case: str = "products"
+    dataset: DatasetRef | None = None
+    week_number: WeekNumber | None = None
+
+
+class ScoreResult(Result):
+    """`rows` counts the predictions that stand in the inference log for this week and this model version."""
+
+    status: Literal["scored", "skipped"]
+    reason: str
+    use_case: str
+    week_number: int
+    rows: int
+    model_version: str | None
+    mean_confidence: float | None
+
+    def facts(self) -> dict[str, str]:
+        return {"Scored": f"{self.rows:,}"}
+
+    def reservations(self) -> list[str]:
+        return []
+
+    def news(self) -> list[str]:
+        return [f"Scoring skipped: {self.reason}"] if self.status == "skipped" else []

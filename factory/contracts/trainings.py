@@ -1,0 +1,97 @@
+"""What a training takes and gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from factory.contracts.base import AtLeastOne, Contract, Count, Names, Params, Positive, Result, Share, WeekNumber
+from factory.contracts.datasets import DatasetRef
+from factory.contracts.told_tests import test_fact, test_news
+
+
+class TrainingParams(Params):
+    """Without `dataset` the flow takes that of `dataset_run_id`, else the snapshot of `week_number`, else the newest.
+
+    `max_features` or `C` fix a logistic regression with these settings; without them the `candidates` (all, when none
+    are named) are compared on the training rows. `search_trials` other settings of the best one are tried, for at most
+    `search_seconds`.
+    """
+
+    without_promotion: ClassVar[Mapping[str, Any] | None] = MappingProxyType({"auto_promote_threshold": None})
+    often: ClassVar[tuple[str, ...]] = ("week_number", "candidates", "auto_promote_threshold")
+
+    use_case: str = "products"
+    dataset: DatasetRef | None = None
+    dataset_run_id: str | None = None
+    week_number: WeekNumber | None = None
+    max_features: AtLeastOne | None = None
+    C: Positive | None = None
+    auto_promote_threshold: Share | None = 0.75
+    candidates: Names | None = None
+    search_trials: Count = 0
+    search_seconds: Positive | None = None
+
+
+class CandidateScore(Contract):
+    """Weighted F1 of a candidate by cross-validation on training rows, with its 95 % interval, and the time it took."""
+
+    f1_weighted: float
+    low: float
+    high: float
+    seconds: float
+
+
+class TrainingResult(Result):
+    """`metrics` holds f1_weighted, f1_macro and accuracy on the frozen test set, `intervals` the 95 % interval of each;
+    `dataset_run_id` is the MLflow run that logged the dataset; `promotion_decided` tells whether this run decided on
+    the promotion at all. `candidate` is the one that was chosen by `cv_scores`."""
+
+    run_id: str
+    metrics: dict[str, float]
+    promoted: bool
+    promotion_decided: bool
+    dataset_run_id: str
+    week_number: int
+    use_case: str
+    model_version: str
+    reason: str
+    mlflow_url: str | None = None
+    intervals: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    candidate: str = ""
+    cv_scores: dict[str, CandidateScore] = Field(default_factory=dict)
+    failed_candidates: dict[str, str] = Field(default_factory=dict)
+    card_url: str | None = None
+    """The version's model card, where this run decided on the promotion."""
+    test_version: str = ""
+    test_looks: int | None = None
+    """How often the test set was looked at, this time included; None where nobody counted."""
+    test_remarks: tuple[str, ...] = ()
+    """What has to be known of the test set beside the metrics: rows that are not as the catalogue has them, classes."""
+
+    def facts(self) -> dict[str, str]:
+        chosen = f" ({self.candidate})" if self.candidate else ""
+        return {
+            "Challenger": f"v{self.model_version}{chosen}",
+            "Weighted F1": self._with_interval("f1_weighted"),
+            "Macro F1": self._with_interval("f1_macro"),
+            **test_fact(self.test_version, self.test_looks),
+        }
+
+    def reservations(self) -> list[str]:
+        return [f"Candidate {name} failed: {reason}" for name, reason in self.failed_candidates.items()]
+
+    def news(self) -> list[str]:
+        unpromoted = [f"Not promoted: {self.reason}"] if self.promotion_decided and not self.promoted else []
+        return [*unpromoted, *test_news(self.test_remarks)]
+
+    def _with_interval(self, name: str) -> str:
+        bounds = self.intervals.get(name)
+        return f"{self.metrics[name]:.4f}" + (f" ({bounds[0]:.4f} to {bounds[1]:.4f})" if bounds else "")
+
+    def links(self) -> dict[str, str]:
+        known = {"MLflow": self.mlflow_url, "Model card": self.card_url}
+        return {name: url for name, url in known.items() if url}
