@@ -1,6 +1,6 @@
 """`monitor-and-retrain`: do the predictions still look like those on the test set, and if not, is there newer data?
 
-Owns the order: windows, verdict, history, report, retraining. What counts as drift is `flows.core.look`, which
+Owns the order: windows, verdict, history, report, retraining. What counts as drift is `flows.core.drift_check`, which
 predictions are compared `flows.adapters.windows`, what an alarm sets off `flows.retraining`.
 
     python -m flows.monitor_and_retrain --force-retrain
@@ -22,16 +22,16 @@ from factory.catalogue.database import open_catalogue
 from factory.contracts import LiveQuality, MonitorResult
 from factory.settings import Settings, read_settings
 from flows.adapters.announcement import announce_failure, announce_result, announcement_of
-from flows.adapters.look_history import describe_look, explain_look, tell_trends, with_trends
+from flows.adapters.look_history import describe, explain, tell_trends, with_trends
 from flows.adapters.publication import flow_run_url, publish, publish_skip
 from flows.adapters.retries import NETWORK
 from flows.adapters.windows import Nothing, Windows
 from flows.retraining import Outcome, retrain
 
 if TYPE_CHECKING:
-    from factory.records.drift_checks import Look
+    from factory.records.drift_checks import DriftCheck
     from flows.adapters.drift_report import Report
-    from flows.core.look import Finding
+    from flows.core.drift_check import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +74,17 @@ def monitor_and_retrain(
     finding = look_back(settings, use_case, windows, finding)
     live = measure_live(windows, settings.min_samples_for_drift)
     report = draw_report(windows, finding)
-    look = describe_look(use_case, windows, finding, report, live, settings.drift_threshold)
-    reason = explain_look(look, finding, settings.drift_threshold)
-    looks = record(settings, look)
-    links = log_look(settings, windows, looks, report, flow_run_url(settings.prefect_ui_url))
+    check = describe(use_case, windows, finding, report, live, settings.drift_threshold)
+    reason = explain(check, finding, settings.drift_threshold)
+    checks = record(settings, check)
+    links = log_drift_check(settings, windows, checks, report, flow_run_url(settings.prefect_ui_url))
     get_run_logger().info(reason)
     outcome = None
-    if look.alarm or force_retrain:
-        until = windows.until if look.alarm else None
+    if check.alarm or force_retrain:
+        until = windows.until if check.alarm else None
         outcome = retrain(settings, use_case, until=until, cause=reason, force=force_retrain)
         get_run_logger().info(outcome.said)
-    return publish(_result(settings, windows, looks, reason, outcome, links))
+    return publish(_result(settings, windows, checks, reason, outcome, links))
 
 
 @task(**NETWORK)
@@ -100,15 +100,15 @@ def read_windows(settings: Settings, use_case: str, log_path: str | None, as_of:
 @task(cache_policy=NO_CACHE)
 def compare(windows: Windows, min_samples: int) -> Finding:
     """How the last 7 days differ from the reference and from the days before."""
-    from flows.core import look
+    from flows.core import drift_check
 
     before, mine = windows.before.rows, windows.before_of_version()
-    return look.take_look(windows.reference, windows.current.rows, before, mine, min_samples=min_samples)
+    return drift_check.check_drift(windows.reference, windows.current.rows, before, mine, min_samples=min_samples)
 
 
 @task(**NETWORK)
 def look_back(settings: Settings, use_case: str, windows: Windows, finding: Finding) -> Finding:
-    """The finding with what moved slowly over the weeks' looks."""
+    """The finding with what moved slowly over the weeks' checks."""
     from factory.records.drift_checks import read_weeks_before
     from flows.core.trend import MOST_WEEKS
 
@@ -119,8 +119,8 @@ def look_back(settings: Settings, use_case: str, windows: Windows, finding: Find
 @task(cache_policy=NO_CACHE)
 def measure_live(windows: Windows, min_samples: int) -> LiveQuality | None:
     """Weighted F1 where true classes have arrived, beside the promised one; None below `min_samples` of them."""
+    from flows.core.bootstrap import estimate
     from flows.core.groups import groups_of
-    from flows.core.intervals import estimate
 
     rows, promised = windows.labelled.rows, windows.promised
     if len(rows) < min_samples or "f1_weighted" not in promised:
@@ -161,38 +161,40 @@ def draw_report(windows: Windows, finding: Finding) -> Report:
 
 
 @task(**NETWORK)
-def record(settings: Settings, look: Look) -> list[Look]:
-    """Write the look into the history; gives the history up to it, the oldest look first."""
+def record(settings: Settings, check: DriftCheck) -> list[DriftCheck]:
+    """Write the check into the history; gives the history up to it, the oldest first."""
     from factory.records import drift_checks
 
     engine = open_catalogue(settings.database_url)
-    drift_checks.record_look(engine, look)
-    return drift_checks.read_looks(engine, look.use_case, until=look.until)
+    drift_checks.record_drift_check(engine, check)
+    return drift_checks.read_drift_checks(engine, check.use_case, until=check.until)
 
 
 @task(**NETWORK)
-def log_look(settings: Settings, windows: Windows, looks: list[Look], report: Report, run_page: str | None) -> Links:
-    """The look as an MLflow run with Evidently's report and the weeks' chart."""
+def log_drift_check(
+    settings: Settings, windows: Windows, checks: list[DriftCheck], report: Report, run_page: str | None
+) -> Links:
+    """The check as an MLflow run with Evidently's report and the weeks' chart."""
     from factory.records.drift_checks import weekly
     from flows.adapters import drift_chart, registry, runs
 
-    look, client = looks[-1], registry.connect(settings.mlflow_tracking_uri)
-    numbers = {f"psi_{name}": column.psi for name, column in look.columns.items()}
-    numbers |= {f"trend_psi_{name}": trend.psi for name, trend in look.trends.items()}
-    if look.slices:
-        numbers["psi_of_the_farthest_slice"] = max(slice_.psi for slice_ in look.slices.values())
-    numbers |= {"drift_score": look.drift_score, "samples": float(look.samples)}
-    if look.live:
-        numbers |= {"live_f1_weighted": look.live.f1_weighted, "promised_f1_weighted": look.live.promised}
-    tags = {"use_case": look.use_case, "window_until": look.until.isoformat(), "drift_level": look.level}
+    check, client = checks[-1], registry.connect(settings.mlflow_tracking_uri)
+    numbers = {f"psi_{name}": column.psi for name, column in check.columns.items()}
+    numbers |= {f"trend_psi_{name}": trend.psi for name, trend in check.trends.items()}
+    if check.slices:
+        numbers["psi_of_the_farthest_slice"] = max(slice_.psi for slice_ in check.slices.values())
+    numbers |= {"drift_score": check.drift_score, "samples": float(check.samples)}
+    if check.live:
+        numbers |= {"live_f1_weighted": check.live.f1_weighted, "promised_f1_weighted": check.live.promised}
+    tags = {"use_case": check.use_case, "window_until": check.until.isoformat(), "drift_level": check.level}
     run_id = runs.log_monitoring(
         client,
-        use_cases.get(look.use_case).experiment,
+        use_cases.get(check.use_case).experiment,
         watched=windows.version,
         metrics=numbers,
         tags={**tags, "prefect.flow_run_url": run_page or ""},
         report=report.page,
-        chart=drift_chart.draw_weeks(weekly(looks)),
+        chart=drift_chart.draw_weeks(weekly(checks)),
     )
     page = settings.mlflow_ui_url
     return Links(*(runs.run_url(client, page, run_id, name) for name in (runs.REPORT_FILE, runs.CHART_FILE)))
@@ -201,37 +203,37 @@ def log_look(settings: Settings, windows: Windows, looks: list[Look], report: Re
 def _result(
     settings: Settings,
     windows: Windows,
-    looks: list[Look],
+    checks: list[DriftCheck],
     reason: str,
     outcome: Outcome | None,
     links: Links,
 ) -> MonitorResult:
     from factory.records.drift_checks import episode_start
-    from flows.core.look import sampling_error
+    from flows.core.drift_check import sampling_error
 
-    look, current = looks[-1], windows.current
+    check, current = checks[-1], windows.current
     return MonitorResult(
-        status="drift" if look.alarm else "ok",
+        status="drift" if check.alarm else "ok",
         reason=f"{reason}; {outcome.said}" if outcome else reason,
-        drift_detected=look.alarm,
-        drift_score=look.drift_score,
+        drift_detected=check.alarm,
+        drift_score=check.drift_score,
         threshold=settings.drift_threshold,
         retrained=outcome is not None and outcome.trained is not None,
-        drift_metrics=look.columns,
+        drift_metrics=check.columns,
         retrain_result=_retrain_result(outcome),
         notification=_notification(),
-        use_case=look.use_case,
+        use_case=check.use_case,
         samples=current.total,
-        level=look.level,
-        model_version=look.model_version,
+        level=check.level,
+        model_version=check.model_version,
         sampled=len(current.rows),
         sampling_error=round(sampling_error(len(current.rows), current.total), 5),
         recent_samples=windows.before.total,
-        live=look.live,
-        slices=look.slices,
-        trends=look.trends,
+        live=check.live,
+        slices=check.slices,
+        trends=check.trends,
         retraining=outcome.said if outcome else None,
-        episode_since=episode_start(looks),
+        episode_since=episode_start(checks),
         report_url=links.report,
         chart_url=links.chart,
     )

@@ -40,7 +40,7 @@ from flows.adapters.retries import NETWORK
 from flows.core import candidates as declared
 from flows.core import selection
 from flows.core.candidates import Candidate
-from flows.core.selection import Choice, Contest, Score
+from flows.core.selection import Choice, CrossValidation, Score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -182,9 +182,9 @@ def choose_candidate(
     from flows.core.calibration import fit_slope
 
     log = get_run_logger()
-    contest = prepare_contest(train, entrants)
+    validation = prepare_cross_validation(train, entrants)
     # quick ones are declared first: begun the other way round, no processor is left alone with the longest
-    submitted = {entrant.name: score_candidate.submit(entrant, contest) for entrant in reversed(entrants)}
+    submitted = {entrant.name: score_candidate.submit(entrant, validation) for entrant in reversed(entrants)}
     outcomes = {entrant.name: submitted[entrant.name].result(raise_on_failure=False) for entrant in entrants}
     scores = [outcome for outcome in outcomes.values() if isinstance(outcome, Score)]
     failures = {name: str(outcome) for name, outcome in outcomes.items() if not isinstance(outcome, Score)}
@@ -195,10 +195,10 @@ def choose_candidate(
         log.warning("candidate %s failed: %s", name, reason)
     best = selection.choose(scores, failures)
     if search_trials:
-        best = search_settings(best, contest, search_trials, search_seconds)
+        best = search_settings(best, validation, search_trials, search_seconds)
         scores = [best if score.candidate.name == best.candidate.name else score for score in scores]
     log.info("%s is trained, with %s", best.candidate.name, dict(best.candidate.settings))
-    return Choice(best.candidate, fit_slope(best.scores, contest.folds.codes), scores, failures)
+    return Choice(best.candidate, fit_slope(best.scores, validation.folds.codes), scores, failures)
 
 
 def chosen_week(week_number: int | None, week: int | None) -> int | None:
@@ -277,7 +277,7 @@ def find_near_duplicates(use_case: str, sides: Sides) -> NearDuplicates:
 
 
 @task(cache_policy=NO_CACHE)
-def prepare_contest(train: pd.DataFrame, entrants: tuple[Candidate, ...]) -> Contest:
+def prepare_cross_validation(train: pd.DataFrame, entrants: tuple[Candidate, ...]) -> CrossValidation:
     """The training rows in folds, and their terms counted."""
     from flows.core import models
     from flows.core.groups import groups_of
@@ -287,17 +287,17 @@ def prepare_contest(train: pd.DataFrame, entrants: tuple[Candidate, ...]) -> Con
 
 
 @task(cache_policy=NO_CACHE, task_run_name="score-{candidate.name}")
-def score_candidate(candidate: Candidate, contest: Contest) -> Score:
+def score_candidate(candidate: Candidate, validation: CrossValidation) -> Score:
     """A candidate's answers on training rows that it has not seen."""
-    return selection.score_candidate(candidate, contest)
+    return selection.score_candidate(candidate, validation)
 
 
 @task(cache_policy=NO_CACHE)
-def search_settings(best: Score, contest: Contest, trials: int, seconds: float | None) -> Score:
+def search_settings(best: Score, validation: CrossValidation, trials: int, seconds: float | None) -> Score:
     """The best candidate with the best settings that were found within the budget."""
     from flows.core.search import search
 
-    return search(best, contest, trials=trials, seconds=seconds, tell=get_run_logger().info)
+    return search(best, validation, trials=trials, seconds=seconds, tell=get_run_logger().info)
 
 
 @task(cache_policy=NO_CACHE)

@@ -55,7 +55,7 @@ def retrain(settings: Settings, use_case: str, *, until: datetime | None, cause:
     """Train on the newest snapshot and decide its promotion, where there is reason to.
 
     There is none without a newer snapshot than those trained on, nor a second time in one drift episode; `force`
-    overrides both. Without `until`, the data time of the look that alarmed, no episode is looked at. Raises
+    overrides both. Without `until`, the data time of the check that alarmed, no episode is looked at. Raises
     RetrainingFailed when training or promotion failed; the episode may then be tried again.
     """
     plan = plan_retraining(settings, use_case)

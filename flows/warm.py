@@ -24,9 +24,9 @@ import flows.adapters.datasets
 import flows.adapters.drift_chart
 import flows.adapters.model_card
 import flows.adapters.prefect_internals
+import flows.core.drift_check
 import flows.core.evidence
 import flows.core.leakage
-import flows.core.look
 import flows.core.models
 import flows.monitor_and_retrain
 import flows.pipeline_flow

@@ -14,8 +14,8 @@ from benchmarks.gate import peer, simulation
 from benchmarks.gate.simulation import Pair
 from factory.use_cases.use_case import Gate
 from flows.core import calibration
+from flows.core.bootstrap import estimate, estimate_difference
 from flows.core.falls import measure_falls
-from flows.core.intervals import estimate, estimate_difference
 from flows.core.losses import measure_losses
 from flows.core.policy import ClassChange, MacroChange, has_fallen, has_fallen_broadly, is_surely_lost
 

@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass, replace
 
 from benchmarks.monitoring.streams import Stream
+from flows.core.bootstrap import estimate
 from flows.core.drift import COLUMNS, Level
-from flows.core.intervals import estimate
-from flows.core.look import Finding, take_look
+from flows.core.drift_check import Finding, check_drift
 from flows.core.trend import Week, find_trends
 
 MIN_SAMPLES = 100
@@ -18,7 +18,7 @@ THRESHOLD = 0.3
 
 @dataclass(frozen=True)
 class Judged:
-    """One week's look, and the seconds that it took."""
+    """One week's check, and the seconds that it took."""
 
     week: int
     rows: int
@@ -32,11 +32,11 @@ class Judged:
 
 
 def judge(stream: Stream) -> list[Judged]:
-    """A look at the end of every week."""
+    """A check at the end of every week."""
     judged, weeks = [], list[Week]()
     for week, current in stream.weeks.items():
         before, started = stream.before(week), time.perf_counter()
-        finding = take_look(stream.reference, current, before, before, min_samples=MIN_SAMPLES)
+        finding = check_drift(stream.reference, current, before, before, min_samples=MIN_SAMPLES)
         weeks.append(Week(7.0 * week, len(current), finding.slices.shares))
         finding = replace(finding, trends=find_trends(weeks))
         seconds = time.perf_counter() - started
@@ -76,7 +76,7 @@ def sensitivity_row(stream: Stream, drift: float, drift_week: int) -> str:
 
 
 def change_row(stream: Stream, change: str, shares: dict[int, float], first_week: int) -> str:
-    """When a change of that name is an alarm, how large it is by then, and which parts of the look say so.
+    """When a change of that name is an alarm, how large it is by then, and which parts of the check say so.
 
     `shares` says by week how large the change is; before `first_week` there is none.
     """

@@ -162,15 +162,17 @@ def select(found: Rows) -> tuple[Choice, tuple[float, float]]:
     began, began_cpu = time.perf_counter(), time.process_time()
     _, codes = models.encode(found.train["prdtypecode"])
     entrants = candidates.CANDIDATES
-    contest = selection.prepare(found.train["text"], codes, found.train["group"], entrants)
+    validation = selection.prepare(found.train["text"], codes, found.train["group"], entrants)
     prepared = time.perf_counter() - began
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         # as in the flow, the longest first
-        scores = list(pool.map(lambda entrant: selection.score_candidate(entrant, contest), reversed(entrants)))[::-1]
+        scores = list(pool.map(lambda entrant: selection.score_candidate(entrant, validation), reversed(entrants)))[
+            ::-1
+        ]
     best = selection.choose(scores, {})
-    slope = fit_slope(best.scores, contest.folds.codes)
+    slope = fit_slope(best.scores, validation.folds.codes)
     seconds = time.perf_counter() - began, time.process_time() - began_cpu
-    print(f"selection on {len(contest.folds.rows):,} of them, {prepared:.1f} s to fold and count\n")
+    print(f"selection on {len(validation.folds.rows):,} of them, {prepared:.1f} s to fold and count\n")
     print("| candidate | seconds | weighted F1 (95 %) |\n|---|--:|--:|")
     for score in scores:
         mean = score.f1_weighted
@@ -199,7 +201,7 @@ def fit_ours(found: Rows, candidate: Candidate, slope: float) -> Fitted:
 
 def compare(found: Rows, fitted: dict[str, Fitted]) -> None:
     """The table of all, and what ours has over the recipe on the same test rows."""
-    from flows.core.intervals import estimate, estimate_difference
+    from flows.core.bootstrap import estimate, estimate_difference
 
     truth, answers = found.test["prdtypecode"], {}
     print("| model | terms CPU s | fit CPU s | together | ask CPU s | weighted F1 (95 %) | macro F1 (95 %) |")

@@ -1,7 +1,7 @@
-"""What was seen of drift, look by look, and which retrainings it set off: the tables `drift_looks` and `retrainings`.
+"""What was seen of drift, check by check, and which retrainings it set off: the tables `drift_looks` and `retrainings`.
 
 Owns their rows, and the rule that one drift episode sets off one retraining. Knows nothing of how drift is measured or
-of how a model is trained. A page can draw its sparkline from `read_looks` alone.
+of how a model is trained. A page can draw its sparkline from `read_drift_checks` alone.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ LOST_AFTER = timedelta(hours=6)
 """A retraining that has not ended after so long died with its process; it stands in nobody's way."""
 
 
-class Look(BaseModel):
-    """One look at drift. `until` is the data time at which its windows end, `samples` the predictions in 7 days.
+class DriftCheck(BaseModel):
+    """One check for drift. `until` is the data time at which its windows end, `samples` the predictions in 7 days.
 
     `shares` says what came by in these: by language, source and predicted class each value's share (0 to 1). Looks of
     before they were kept have none.
@@ -64,13 +64,13 @@ class Retraining(BaseModel):
     outcome: str | None = None
 
 
-def record_look(engine: Engine, look: Look) -> None:
-    """Write the look; an earlier one at the same data time gives way to it."""
-    row = look.model_dump() | {
-        "until": aware(look.until),
-        "looked_at": aware(look.looked_at),
-        **{name: _documents(getattr(look, name)) for name in ("columns", "slices", "trends")},
-        "live": stored.dump(look.live) if look.live else None,
+def record_drift_check(engine: Engine, check: DriftCheck) -> None:
+    """Write the check; an earlier one at the same data time gives way to it."""
+    row = check.model_dump() | {
+        "until": aware(check.until),
+        "looked_at": aware(check.looked_at),
+        **{name: _documents(getattr(check, name)) for name in ("columns", "slices", "trends")},
+        "live": stored.dump(check.live) if check.live else None,
     }
     with engine.begin() as connection:
         insert = upsert(connection, drift_looks).values(row)
@@ -78,47 +78,49 @@ def record_look(engine: Engine, look: Look) -> None:
         connection.execute(insert.on_conflict_do_update(index_elements=["use_case", "until"], set_=replaced))
 
 
-def read_looks(engine: Engine, use_case: str, *, until: datetime | None = None, limit: int = 400) -> list[Look]:
-    """The last `limit` looks of the use case, those up to `until` where it is given, the oldest first."""
+def read_drift_checks(
+    engine: Engine, use_case: str, *, until: datetime | None = None, limit: int = 400
+) -> list[DriftCheck]:
+    """The last `limit` checks of the use case, those up to `until` where it is given, the oldest first."""
     query = select(drift_looks).where(drift_looks.c.use_case == use_case)
     if until is not None:
         query = query.where(drift_looks.c.until <= aware(until))
     with engine.connect() as connection:
         found = connection.execute(query.order_by(drift_looks.c.until.desc()).limit(limit)).mappings().all()
     known = ({name: value for name, value in row.items() if value is not None} for row in reversed(found))
-    return [stored.load(Look, row) for row in known]
+    return [stored.load(DriftCheck, row) for row in known]
 
 
-def read_weeks_before(engine: Engine, use_case: str, until: datetime, weeks: int) -> list[Look]:
-    """The newest look of each of at most so many weeks before the one that ends then, the oldest first.
+def read_weeks_before(engine: Engine, use_case: str, until: datetime, weeks: int) -> list[DriftCheck]:
+    """The newest check of each of at most so many weeks before the one that ends then, the oldest first.
 
     A day may stand in two of them: the weekly DAG does not always come at the same minute.
     """
-    chosen: list[Look] = []
+    chosen: list[DriftCheck] = []
     reached = until = aware(until)
-    for look in reversed(read_looks(engine, use_case, until=until)):
-        if reached - look.until >= WEEK - ONE_DAY and until - look.until <= weeks * WEEK:
-            chosen.append(look)
-            reached = look.until
+    for check in reversed(read_drift_checks(engine, use_case, until=until)):
+        if reached - check.until >= WEEK - ONE_DAY and until - check.until <= weeks * WEEK:
+            chosen.append(check)
+            reached = check.until
     return chosen[::-1]
 
 
-def weekly(looks: Sequence[Look]) -> list[Look]:
-    """The last look of every seven days, counted back from the newest; the oldest first."""
-    if not looks:
+def weekly(checks: Sequence[DriftCheck]) -> list[DriftCheck]:
+    """The last check of every seven days, counted back from the newest; the oldest first."""
+    if not checks:
         return []
-    newest = max(look.until for look in looks)
-    by_week = {(newest - look.until) // WEEK: look for look in sorted(looks, key=lambda look: look.until)}
-    return sorted(by_week.values(), key=lambda look: look.until)
+    newest = max(check.until for check in checks)
+    by_week = {(newest - check.until) // WEEK: check for check in sorted(checks, key=lambda check: check.until)}
+    return sorted(by_week.values(), key=lambda check: check.until)
 
 
-def episode_start(looks: Sequence[Look]) -> datetime | None:
-    """When the drift episode began that the last look stands in: the first of its unbroken row of alarms."""
+def episode_start(checks: Sequence[DriftCheck]) -> datetime | None:
+    """When the drift episode began that the last check stands in: the first of its unbroken row of alarms."""
     start = None
-    for look in sorted(looks, key=lambda look: look.until, reverse=True):
-        if not look.alarm:
+    for check in sorted(checks, key=lambda check: check.until, reverse=True):
+        if not check.alarm:
             break
-        start = look.until
+        start = check.until
     return start
 
 

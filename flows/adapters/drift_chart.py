@@ -1,6 +1,6 @@
 """The weeks' drift as a picture: PSI by week between the levels, what moves slowly, and live F1 beside the promised.
 
-Owns its looks. Draws without a display; must not know MLflow or where the looks are kept.
+Owns its checks. Draws without a display; must not know MLflow or where the checks are kept.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from factory.contracts import ColumnDrift
-from factory.records.drift_checks import Look
+from factory.records.drift_checks import DriftCheck
 from flows.core.drift import LEVELS, Level
 
 if TYPE_CHECKING:
@@ -22,36 +22,36 @@ FARTHEST = "farthest slice"
 SHADES = {Level.WARNING: "#fff3cd", Level.ALERT: "#ffe0b2", Level.CRITICAL: "#ffcdd2"}
 
 
-def draw_weeks(looks: Sequence[Look]) -> Figure:
-    """The looks from left to right, one a week; at least one.
+def draw_weeks(checks: Sequence[DriftCheck]) -> Figure:
+    """The checks from left to right, one a week; at least one.
 
     Dots are filled where a permutation test agrees with the level; alarms are marked on the axis. The slice that went
-    farthest is a line beside the columns, and what moves slowly by the last look has a panel of its shares.
+    farthest is a line beside the columns, and what moves slowly by the last check has a panel of its shares.
     """
     from matplotlib.figure import Figure
 
-    live = any(look.live for look in looks)
-    moving = {name: trend.value for name, trend in looks[-1].trends.items() if trend.level != "stable"}
+    live = any(check.live for check in checks)
+    moving = {name: trend.value for name, trend in checks[-1].trends.items() if trend.level != "stable"}
     below = bool(moving) + live
     figure = Figure(figsize=(10, 4.8 + 2.2 * below), layout="constrained")
     panels = figure.subplots(1 + below, 1, sharex=True, squeeze=False, height_ratios=[3] + [2] * below)
-    _draw_drift(panels[0, 0], looks)
+    _draw_drift(panels[0, 0], checks)
     if moving:
-        _draw_shares(panels[1, 0], looks, moving)
+        _draw_shares(panels[1, 0], checks, moving)
     if live:
-        _draw_live(panels[-1, 0], looks)
+        _draw_live(panels[-1, 0], checks)
     last = panels[-1, 0]
-    last.set_xticks(range(len(looks)), [f"{look.until:%d %b %Y}" for look in looks], rotation=45, ha="right")
-    if len(looks) > 16:
-        step = -(-len(looks) // 16)
+    last.set_xticks(range(len(checks)), [f"{check.until:%d %b %Y}" for check in checks], rotation=45, ha="right")
+    if len(checks) > 16:
+        step = -(-len(checks) // 16)
         for number, tick in enumerate(last.get_xticklabels()):
-            tick.set_visible(number % step == (len(looks) - 1) % step)
+            tick.set_visible(number % step == (len(checks) - 1) % step)
     last.set_xlabel("seven days ending on")
     return figure
 
 
-def _draw_drift(axes: Axes, looks: Sequence[Look]) -> None:
-    lines = [look.columns | _farthest_slice(look) for look in looks]
+def _draw_drift(axes: Axes, checks: Sequence[DriftCheck]) -> None:
+    lines = [check.columns | _farthest_slice(check) for check in checks]
     names = list(dict.fromkeys(name for columns in lines for name in columns))
     highest = max([1.0, *(2 * column.psi for columns in lines for column in columns.values())])
     bounds = [*LEVELS.values(), highest]
@@ -62,41 +62,50 @@ def _draw_drift(axes: Axes, looks: Sequence[Look]) -> None:
         values = [columns[name].psi if name in columns else None for columns in lines]
         heights = [float("nan") if value is None else max(value, LEAST_PSI) for value in values]
         (line,) = axes.plot(
-            range(len(looks)), heights, marker="o", markersize=4, markerfacecolor="white", label=_labelled(name, looks)
+            range(len(checks)),
+            heights,
+            marker="o",
+            markersize=4,
+            markerfacecolor="white",
+            label=_labelled(name, checks),
         )
         real = [place for place, columns in enumerate(lines) if name in columns and columns[name].level != "stable"]
         axes.plot(real, [heights[place] for place in real], "o", markersize=4, color=line.get_color())
-    alarms = [place for place, look in enumerate(looks) if look.alarm]
+    alarms = [place for place, check in enumerate(checks) if check.alarm]
     axes.plot(alarms, [LEAST_PSI] * len(alarms), "rv", markersize=9, clip_on=False, label="alarm" if alarms else None)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.set_ylim(LEAST_PSI, highest)
-    axes.set(ylabel="PSI against the reference", title=f"{looks[0].use_case}: drift by week (filled dots: significant)")
+    axes.set(
+        ylabel="PSI against the reference", title=f"{checks[0].use_case}: drift by week (filled dots: significant)"
+    )
     axes.legend(loc="upper left", fontsize=8, ncols=len(names) + 1)
 
 
-def _farthest_slice(look: Look) -> dict[str, ColumnDrift]:
+def _farthest_slice(check: DriftCheck) -> dict[str, ColumnDrift]:
     """The slice with the largest PSI, of those that stand at a level where there are any."""
-    found = [slice_ for slice_ in look.slices.values() if slice_.level != "stable"] or list(look.slices.values())
+    found = [slice_ for slice_ in check.slices.values() if slice_.level != "stable"] or list(check.slices.values())
     return {FARTHEST: max(found, key=lambda slice_: slice_.psi)} if found else {}
 
 
-def _draw_shares(axes: Axes, looks: Sequence[Look], moving: Mapping[str, str]) -> None:
+def _draw_shares(axes: Axes, checks: Sequence[DriftCheck], moving: Mapping[str, str]) -> None:
     for kind, value in moving.items():
-        known = [(place, look.shares[kind].get(value, 0.0)) for place, look in enumerate(looks) if kind in look.shares]
+        known = [
+            (place, check.shares[kind].get(value, 0.0)) for place, check in enumerate(checks) if kind in check.shares
+        ]
         axes.plot(*zip(*known, strict=True), "o-", markersize=3, label=f"{kind} {value or 'missing'}")
     axes.set(ylabel="share of the predictions", ylim=(0, None))
     axes.legend(loc="upper left", fontsize=8)
 
 
-def _labelled(name: str, looks: Sequence[Look]) -> str:
-    """The column, and how often the last look's reference stood at alert against itself by PSI alone."""
-    last = looks[-1].columns.get(name)
+def _labelled(name: str, checks: Sequence[DriftCheck]) -> str:
+    """The column, and how often the last check's reference stood at alert against itself by PSI alone."""
+    last = checks[-1].columns.get(name)
     return name if last is None or last.false_alarm_rate is None else f"{name} ({last.false_alarm_rate:.0%} by itself)"
 
 
-def _draw_live(axes: Axes, looks: Sequence[Look]) -> None:
-    known = [(place, look.live) for place, look in enumerate(looks) if look.live]
+def _draw_live(axes: Axes, checks: Sequence[DriftCheck]) -> None:
+    known = [(place, check.live) for place, check in enumerate(checks) if check.live]
     places = [place for place, _ in known]
     values = [live.f1_weighted for _, live in known]
     below = [live.f1_weighted - live.low for _, live in known]

@@ -1,7 +1,7 @@
 """The drift report that people read: Evidently's, as one HTML page, and what its tests say.
 
 Owns Evidently's settings and how much of a sample goes into the page. Judges nothing: an alarm follows from
-`flows.core.look`.
+`flows.core.drift_check`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from flows.core.drift import CATEGORIES, COLUMNS, NUMBERS, TEXTS, is_missing
-from flows.core.look import sampling_error
+from flows.core.drift_check import sampling_error
 
 ROWS = 5_000
 """At most so many rows of each side go into the report: the page holds them all, and the text comparison is slow."""

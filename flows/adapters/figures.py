@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from flows.core.intervals import Estimate
+from flows.core.bootstrap import Estimate
 
 NAMED_CLASSES = 40
 """Beyond so many classes the axes bear no names: they could not be read."""

@@ -1,7 +1,7 @@
-"""What a look at drift leaves in the history, and how it is told.
+"""What a check for drift leaves in the history, and how it is told.
 
 Owns the translation of a finding into the history's entry. The history itself is `factory.records.drift_checks`; what
-counts as drift is `flows.core.look`.
+counts as drift is `flows.core.drift_check`.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
 from factory.contracts import ColumnDrift, LiveQuality, Trend, told_trend
-from factory.records.drift_checks import Look
+from factory.records.drift_checks import DriftCheck
 from flows.adapters.drift_report import Report
 from flows.adapters.windows import Windows
 from flows.core import drift
-from flows.core.look import Finding
+from flows.core.drift_check import Finding
 from flows.core.trend import Week, find_trends
 
 OF_THE_MODEL = "predicted_class"
-"""Shares that another model's looks say nothing of."""
+"""Shares that another model's checks say nothing of."""
 
 
-def describe_look(
+def describe(
     use_case: str, windows: Windows, finding: Finding, report: Report, live: LiveQuality | None, threshold: float
-) -> Look:
+) -> DriftCheck:
     """The entry of the history, with Evidently's tests beside our own numbers; `threshold` is the alarm's."""
-    return Look(
+    return DriftCheck(
         use_case=use_case,
         until=windows.until,
         looked_at=datetime.now(UTC),
@@ -43,13 +43,13 @@ def describe_look(
     )
 
 
-def with_trends(finding: Finding, windows: Windows, earlier: Sequence[Look]) -> Finding:
-    """The finding with what moved slowly from the earlier looks, the oldest first, to this one."""
+def with_trends(finding: Finding, windows: Windows, earlier: Sequence[DriftCheck]) -> Finding:
+    """The finding with what moved slowly from the earlier checks, the oldest first, to this one."""
     weeks = []
-    for look in earlier:
-        mine = look.model_version == windows.version.number
-        shares = {kind: found for kind, found in look.shares.items() if mine or kind != OF_THE_MODEL}
-        weeks.append(Week((look.until - windows.until) / timedelta(days=1), look.samples, shares))
+    for check in earlier:
+        mine = check.model_version == windows.version.number
+        shares = {kind: found for kind, found in check.shares.items() if mine or kind != OF_THE_MODEL}
+        weeks.append(Week((check.until - windows.until) / timedelta(days=1), check.samples, shares))
     weeks.append(Week(0.0, len(windows.current.rows), finding.slices.shares))
     return replace(finding, trends=find_trends(weeks))
 
@@ -59,17 +59,17 @@ def tell_trends(finding: Finding) -> list[str]:
     return [told for name, trend in _trends(finding).items() if (told := told_trend(name, trend))]
 
 
-def explain_look(look: Look, finding: Finding, threshold: float) -> str:
-    """The look in a sentence, with its numbers."""
+def explain(check: DriftCheck, finding: Finding, threshold: float) -> str:
+    """The check in a sentence, with its numbers."""
     drifted = finding.drifted()
     columns = f" ({', '.join(drifted)})" if drifted else ""
     slices = finding.slices.drifted()
     among = f"; drifted slices: {', '.join(slices)}" if slices else ""
     slowly = "".join(f"; slowly {told}" for told in tell_trends(finding))
-    relation = "above" if look.drift_score > threshold else "not above"
+    relation = "above" if check.drift_score > threshold else "not above"
     return (
-        f"{look.level} over {look.samples:,} predictions of version {look.model_version}: "
-        f"drift score {look.drift_score:.2f}{columns} is {relation} {threshold:.2f}{among}{slowly}"
+        f"{check.level} over {check.samples:,} predictions of version {check.model_version}: "
+        f"drift score {check.drift_score:.2f}{columns} is {relation} {threshold:.2f}{among}{slowly}"
     )
 
 

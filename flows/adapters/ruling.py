@@ -22,8 +22,8 @@ from flows.adapters.exam import Report
 from flows.adapters.initiator import Initiator
 from flows.adapters.registry import Version
 from flows.core import policy
+from flows.core.bootstrap import Estimate
 from flows.core.evidence import Evidence
-from flows.core.intervals import Estimate
 from flows.core.policy import Approval, Costs, Verdict
 
 METRICS = ("f1_weighted", "f1_macro", "accuracy")

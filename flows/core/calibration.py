@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flows.core.bootstrap import LEVEL, SEED, Estimate
 from flows.core.groups import Groups
-from flows.core.intervals import LEVEL, SEED, Estimate
 from flows.core.resampling import draw_rows
 
 Numbers: TypeAlias = NDArray[np.float64]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from flows.core import intervals
+from flows.core import bootstrap
 from flows.core.falls import Falls, measure_falls
 from flows.core.groups import Groups
 from flows.core.losses import Losses, measure_losses
@@ -32,7 +32,7 @@ def compare(
     bootstrap's interval at the level 2 * confidence - 1, as one side of it decides. A class may fall by `limit` (0 to
     1). Rows of one of the `groups` are one observation. Raises ValueError without rows.
     """
-    gain = intervals.estimate_difference(
+    gain = bootstrap.estimate_difference(
         truth, mine, theirs, groups=groups, resamples=RESAMPLES, level=2 * confidence - 1
     )
     weighted = gain["f1_weighted"]

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from flows.core import calibration, explanation, models, probe
+from flows.core.bootstrap import Estimate, estimate, estimate_classes
 from flows.core.groups import groups_of
-from flows.core.intervals import Estimate, estimate, estimate_classes
 from flows.core.probe import Probe
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import pandas as pd
 
 from factory.use_cases.use_case import Gate
 from flows.core import calibration, probe
+from flows.core.bootstrap import Estimate, estimate, estimate_classes, estimate_difference
 from flows.core.comparison import compare
 from flows.core.groups import Groups, groups_of
-from flows.core.intervals import Estimate, estimate, estimate_classes, estimate_difference
 from flows.core.policy import Comparison
 from flows.core.probe import Probe
 from flows.core.slices import measure_slices

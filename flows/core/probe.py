@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flows.core.bootstrap import Estimate, estimate
 from flows.core.groups import Groups
-from flows.core.intervals import Estimate, estimate
 
 if TYPE_CHECKING:
     import pandas as pd

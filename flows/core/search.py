@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from flows.core.candidates import Candidate
-from flows.core.selection import Contest, Score, score_candidate
+from flows.core.selection import CrossValidation, Score, score_candidate
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -20,7 +20,7 @@ SEED = 42
 
 def search(
     known: Score,
-    contest: Contest,
+    validation: CrossValidation,
     *,
     trials: int,
     seconds: float | None = None,
@@ -41,7 +41,7 @@ def search(
 
     def objective(trial: Trial) -> float:
         altered = candidate.altered(**_propose(trial, candidate))
-        found[trial.number + 1] = score_candidate(altered, contest)
+        found[trial.number + 1] = score_candidate(altered, validation)
         value = found[trial.number + 1].f1_weighted.value
         tell(f"{candidate.name} {trial.params}: weighted F1 {value:.4f}")
         return value

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flows.core.bootstrap import Estimate, estimate
 from flows.core.candidates import Candidate, Codes, Numbers
 from flows.core.groups import Groups, join_groups
-from flows.core.intervals import Estimate, estimate
 from flows.core.terms import TermCounts, Terms, count_terms, fit_weights, weigh
 
 Rows: TypeAlias = NDArray[np.int64]
@@ -48,7 +48,7 @@ class Folds:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Contest:
+class CrossValidation:
     """The folds, and the terms of their rows' texts by kind, shared by all candidates."""
 
     folds: Folds
@@ -109,24 +109,26 @@ def make_folds(
     return Folds(rows, codes[rows], held, int(codes.max()) + 1, join_groups(group[rows]))
 
 
-def prepare(texts: pd.Series, codes: Codes, groups: pd.Series | Groups, candidates: Iterable[Candidate]) -> Contest:
+def prepare(
+    texts: pd.Series, codes: Codes, groups: pd.Series | Groups, candidates: Iterable[Candidate]
+) -> CrossValidation:
     """What the candidates are compared on; each kind of terms is counted once, whoever looks at it."""
     return prepare_on(make_folds(codes, groups), texts, candidates)
 
 
-def prepare_on(folds: Folds, texts: pd.Series, candidates: Iterable[Candidate]) -> Contest:
+def prepare_on(folds: Folds, texts: pd.Series, candidates: Iterable[Candidate]) -> CrossValidation:
     """The same on folds that are made already; `texts` are those of all training rows."""
     chosen = list(texts.iloc[folds.rows])
     kinds = {_kind(candidate.terms): candidate.terms for candidate in candidates}
-    return Contest(folds, {name: count_terms(chosen, kind) for name, kind in kinds.items()})
+    return CrossValidation(folds, {name: count_terms(chosen, kind) for name, kind in kinds.items()})
 
 
-def score_candidate(candidate: Candidate, contest: Contest) -> Score:
+def score_candidate(candidate: Candidate, validation: CrossValidation) -> Score:
     """The candidate's answers on every fold, fitted on the others; raises whatever its classifier raises.
 
     Vocabulary and weights of the terms follow from the rows fitted on, so nothing of a held-out text is known.
     """
-    began, folds, counts = time.perf_counter(), contest.folds, contest.counted(candidate)
+    began, folds, counts = time.perf_counter(), validation.folds, validation.counted(candidate)
     scores = np.full((len(folds.rows), folds.classes), -np.inf)
     for number in range(int(folds.fold.max()) + 1):
         fitted, held = np.flatnonzero(folds.fold != number), np.flatnonzero(folds.fold == number)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from flows.core.bootstrap import estimate
 from flows.core.groups import Groups
-from flows.core.intervals import estimate
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier

@@ -144,8 +144,8 @@ def _folds(rows: Searched) -> Folds:
 
 def _answers(folds: Folds, texts: pd.Series, name: str) -> NDArray[np.int64]:
     """What the candidate says of every row, fitted on others."""
-    contest = selection.prepare_on(folds, texts, [_KNOWN[name]])
-    answers: NDArray[np.int64] = selection.score_candidate(_KNOWN[name], contest).scores.argmax(axis=1)
+    validation = selection.prepare_on(folds, texts, [_KNOWN[name]])
+    answers: NDArray[np.int64] = selection.score_candidate(_KNOWN[name], validation).scores.argmax(axis=1)
     return answers
 
 

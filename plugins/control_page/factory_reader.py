@@ -1,6 +1,6 @@
-"""What the factory's own tables say of a use case: weeks, decisions on champions, looks at drift.
+"""What the factory's own tables say of a use case: weeks, decisions on champions, checks for drift.
 
-Reads only. Blocks; call it in a thread. Settings are read at the first look, as at an entry point.
+Reads only. Blocks; call it in a thread. Settings are read at the first question, as at an entry point.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from factory.catalogue.database import open_catalogue
 from factory.errors import CatalogueUnreachable, FactoryError
 from factory.records.decisions import Decision, find_promotion, read_decisions
-from factory.records.drift_checks import Look, read_looks, weekly
+from factory.records.drift_checks import DriftCheck, read_drift_checks, weekly
 from factory.records.ledger import Entry, read_entries
 from factory.records.measurements import Measurement, read_measurements
 from factory.settings import read_settings
@@ -30,14 +30,14 @@ _known: dict[str, tuple[UseCaseFacts, datetime]] = {}
 
 @dataclass(frozen=True, slots=True)
 class UseCaseFacts:
-    """The last weeks, decisions and looks of a use case; weeks and looks oldest first, decisions newest first.
+    """The last weeks, decisions and checks of a use case; weeks and checks oldest first, decisions newest first.
 
     Among the decisions is the one by which the champion came to stand, however long ago.
     """
 
     weeks: Sequence[Entry] = ()
     decisions: Sequence[Decision] = ()
-    looks: Sequence[Look] = ()
+    checks: Sequence[DriftCheck] = ()
     trouble: str | None = None
 
 
@@ -53,7 +53,7 @@ def _facts(use_case: str, period: int) -> UseCaseFacts:  # noqa: ARG001 — ends
         with engine.connect() as connection:
             weeks = read_entries(connection, use_case)[-WEEKS_SHOWN:]
             decided = _decisions(connection, use_case)
-        facts = UseCaseFacts(weeks, decided, weekly(read_looks(engine, use_case))[-WEEKS_SHOWN:])
+        facts = UseCaseFacts(weeks, decided, weekly(read_drift_checks(engine, use_case))[-WEEKS_SHOWN:])
     except (FactoryError, SQLAlchemyError) as error:
         return _as_known(use_case, _unreachable(error))
     _known[use_case] = facts, datetime.now(UTC)

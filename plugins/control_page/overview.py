@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from bridge.prefect_api.records import Worker
 from factory.records.decisions import Decision
-from factory.records.drift_checks import Look
+from factory.records.drift_checks import DriftCheck
 from factory.records.ledger import Entry
 from plugins.control_page.airflow_reader import LastDagRun
 from plugins.control_page.factory_reader import UseCaseFacts
@@ -33,7 +33,7 @@ class ModelView:
 
 @dataclass(frozen=True, slots=True)
 class DriftView:
-    """The last look's level, and the drift scores of the weeks as points of a line 120 wide and 28 high."""
+    """The last check's level, and the drift scores of the weeks as points of a line 120 wide and 28 high."""
 
     level: str
     tone: Tone
@@ -63,7 +63,7 @@ class UseCaseRow:
 class Attention:
     """Something that a person should look at; `path` is a page of ours, `airflow_path` one of Airflow's.
 
-    `words` stay as they are while it lasts, and are announced once; `why` may change with every look.
+    `words` stay as they are while it lasts, and are announced once; `why` may change with every check.
     """
 
     tone: Tone
@@ -94,7 +94,7 @@ def use_case_row(
         prefect=runs[0] if runs else None,
         champion=champion_of(facts.decisions),
         challenger=challenger_of(facts.decisions),
-        drift=drift_view(facts.looks),
+        drift=drift_view(facts.checks),
         next_due=min(due, default=None),
     )
 
@@ -120,12 +120,12 @@ def challenger_of(decisions: Sequence[Decision]) -> ModelView | None:
     return _model(decisions[0])
 
 
-def drift_view(looks: Sequence[Look]) -> DriftView | None:
-    """The level of the last look, and the line of the weeks."""
-    if not looks:
+def drift_view(checks: Sequence[DriftCheck]) -> DriftView | None:
+    """The level of the last check, and the line of the weeks."""
+    if not checks:
         return None
-    last, scores = looks[-1], tuple(look.drift_score for look in looks)
-    drawn = scores if len(scores) > 1 else scores * 2  # one look is a line as well
+    last, scores = checks[-1], tuple(check.drift_score for check in checks)
+    drawn = scores if len(scores) > 1 else scores * 2  # one check is a line as well
     step = SPARK_WIDTH / (len(drawn) - 1)
     points = " ".join(f"{index * step:.1f},{SPARK_HEIGHT * (1 - score):.1f}" for index, score in enumerate(drawn))
     tones: dict[str, Tone] = {"stable": "good", "warning": "warn"}
@@ -154,7 +154,7 @@ def attention(
         if last and last.status == "rejected":
             said = f": {last.findings[0]}" if last.findings else ""
             found.append(Attention("bad", f"Week {last.week} of {row.name} was rejected{said}"))
-        if facts[row.name].looks and facts[row.name].looks[-1].alarm and row.drift:
+        if facts[row.name].checks and facts[row.name].checks[-1].alarm and row.drift:
             words = f"{row.name} drifts: {row.drift.level}, score {row.drift.score:.2f}."
             found.append(Attention("bad", words, f"runs?use_case={row.name}"))
         if facts[row.name].trouble:

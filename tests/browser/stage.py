@@ -231,7 +231,9 @@ def _fill_catalogue() -> None:
             "alarm": alarm,
             "columns": {},
         }
-        drift_checks.record_look(engine, drift_checks.Look(use_case="products", until=until, looked_at=until, **said))
+        drift_checks.record_drift_check(
+            engine, drift_checks.DriftCheck(use_case="products", until=until, looked_at=until, **said)
+        )
 
 
 def _fail_a_dag_run() -> None:

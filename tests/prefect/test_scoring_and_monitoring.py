@@ -16,7 +16,13 @@ from bridge.contracts import SKIPPED_STATE_NAME
 from factory.catalogue.database import inference_log, labels, open_catalogue
 from factory.contracts import MonitorResult, ScoreResult
 from factory.errors import AddressRefused
-from factory.records.drift_checks import Look, claim_retraining, read_looks, read_retrainings, record_look
+from factory.records.drift_checks import (
+    DriftCheck,
+    claim_retraining,
+    read_drift_checks,
+    read_retrainings,
+    record_drift_check,
+)
 from factory.records.predictions import append, newest_timestamp, read_window
 from flows.monitor_and_retrain import monitor_and_retrain
 from flows.pipeline_flow import training_pipeline
@@ -54,12 +60,12 @@ def log_shifted(home: Home, predictions: pd.DataFrame) -> None:
 
 
 def record_weeks_of_french(home: Home) -> None:
-    """Eight weeks of looks in which French falls from two fifths to a twentieth."""
+    """Eight weeks of checks in which French falls from two fifths to a twentieth."""
     engine = open_catalogue(home.settings.database_url)
     until = newest_timestamp(engine, "products")
     assert until is not None
     for weeks in range(1, 9):
-        look = Look(
+        check = DriftCheck(
             use_case="products",
             until=until - timedelta(weeks=weeks),
             looked_at=until,
@@ -71,7 +77,7 @@ def record_weeks_of_french(home: Home) -> None:
             columns={},
             shares={"language": {"fr": 0.05 * weeks, "en": 1 - 0.05 * weeks}},
         )
-        record_look(engine, look)
+        record_drift_check(engine, check)
 
 
 def test_without_a_champion_both_skip_with_a_reason_and_still_tell_their_result(home: Home, prefect: Prefect) -> None:
@@ -150,9 +156,9 @@ def test_a_look_leaves_a_report_a_chart_and_an_entry_in_the_history(veteran: Hom
     assert result["chart_url"].partition("?")[0].endswith(f"{run_id}/artifacts/drift_by_week.png")
     chart = Path(veteran.client.download_artifacts(run_id, "drift_by_week.png")).read_bytes()
     assert chart.startswith(b"\x89PNG")
-    (look,) = read_looks(open_catalogue(veteran.settings.database_url), "products")
-    assert (look.until, look.alarm, look.model_version) == (veteran.cut(2).as_of, False, champion)
-    assert {name: column.psi for name, column in look.columns.items()} == {
+    (check,) = read_drift_checks(open_catalogue(veteran.settings.database_url), "products")
+    assert (check.until, check.alarm, check.model_version) == (veteran.cut(2).as_of, False, champion)
+    assert {name: column.psi for name, column in check.columns.items()} == {
         name: column["psi"] for name, column in result["drift_metrics"].items()
     }
 
@@ -202,9 +208,9 @@ def test_drift_retrains_on_newer_data_and_only_once(veteran: Home, prefect: Pref
     assert result["drift_score"] > result["threshold"]
     assert (result["trends"]["language"]["weeks"], result["trends"]["language"]["level"]) == (9, "critical")
     assert "slowly language" in result["reason"]
-    look = read_looks(open_catalogue(veteran.settings.database_url), "products")[-1]
-    assert {name: trend.model_dump() for name, trend in look.trends.items()} == result["trends"]
-    assert {name: slice_.psi for name, slice_ in look.slices.items()} == {
+    check = read_drift_checks(open_catalogue(veteran.settings.database_url), "products")[-1]
+    assert {name: trend.model_dump() for name, trend in check.trends.items()} == result["trends"]
+    assert {name: slice_.psi for name, slice_ in check.slices.items()} == {
         name: slice_["psi"] for name, slice_ in result["slices"].items()
     }
     assert result["retrain_result"]["week_number"] == 2

@@ -51,7 +51,7 @@ DECISION = decisions.Decision(
         test_rows=3,
     ),
 )
-LOOK = drift_checks.Look(
+LOOK = drift_checks.DriftCheck(
     use_case="products",
     until=NOW,
     looked_at=NOW,
@@ -110,10 +110,10 @@ def test_decisions_of_a_later_version_are_read(engine: Engine) -> None:
 
 
 def test_looks_at_drift_of_a_later_version_are_read(engine: Engine) -> None:
-    drift_checks.record_look(engine, LOOK)
+    drift_checks.record_drift_check(engine, LOOK)
     for column in (drift_looks.c.columns, drift_looks.c.live):
         rewrite(engine, column)
-    assert drift_checks.read_looks(engine, "products") == [LOOK]
+    assert drift_checks.read_drift_checks(engine, "products") == [LOOK]
 
 
 def test_measurements_of_a_later_version_are_read(engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""What the overview makes of weeks, decisions, looks and runs, without anybody being asked."""
+"""What the overview makes of weeks, decisions, checks and runs, without anybody being asked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from bridge.prefect_api.records import Worker
 from factory.contracts import DatasetRef, FileRef, PromotionResult
 from factory.records.decisions import Decision
-from factory.records.drift_checks import Look
+from factory.records.drift_checks import DriftCheck
 from factory.records.ledger import Entry
 from plugins.control_page.airflow_reader import LastDagRun
 from plugins.control_page.factory_reader import UseCaseFacts
@@ -43,9 +43,9 @@ def decision(number: int, **told: Any) -> Decision:
     return Decision(decision_id=str(number), decided_at=NOW, dataset=dataset, result=PromotionResult(**result))
 
 
-def look(score: float, *, alarm: bool = False, level: str = "stable") -> Look:
+def drift_check(score: float, *, alarm: bool = False, level: str = "stable") -> DriftCheck:
     told = {"use_case": "products", "until": NOW, "looked_at": NOW, "model_version": "1", "samples": 200}
-    return Look(**told, level=level, drift_score=score, alarm=alarm, columns={})  # type: ignore[arg-type]
+    return DriftCheck(**told, level=level, drift_score=score, alarm=alarm, columns={})  # type: ignore[arg-type]
 
 
 def view(name: str, state: str, deployment: str = "train/products") -> RunView:
@@ -105,17 +105,17 @@ def test_a_decision_is_told_with_its_numbers_and_its_cost() -> None:
 
 
 def test_drift_is_a_level_and_a_line_that_fits_its_frame() -> None:
-    drawn = drift_view([look(0.0), look(0.5), look(1.0, level="critical")])
+    drawn = drift_view([drift_check(0.0), drift_check(0.5), drift_check(1.0, level="critical")])
     assert drawn is not None
     assert (drawn.level, drawn.tone, drawn.points) == ("critical", "bad", "0.0,28.0 60.0,14.0 120.0,0.0")
-    one = drift_view([look(0.0)])
+    one = drift_view([drift_check(0.0)])
     assert one is not None
     assert one.points == "0.0,28.0 120.0,28.0"
     assert drift_view([]) is None
 
 
 def test_a_row_takes_the_newest_of_everything_and_the_next_of_both_sides() -> None:
-    facts = UseCaseFacts([week(1, "accepted"), week(2, "cut")], [decision(1)], [look(0.1)])
+    facts = UseCaseFacts([week(1, "accepted"), week(2, "cut")], [decision(1)], [drift_check(0.1)])
     ran = LastDagRun("weekly", "r", "failed", NOW, NOW, NOW + timedelta(days=3), paused=False)
     runs = [view("newest", "Completed"), view("older", "Failed")]
     row = use_case_row("products", "Products", facts, [ran], runs, [NOW + timedelta(days=1)])
@@ -126,7 +126,9 @@ def test_a_row_takes_the_newest_of_everything_and_the_next_of_both_sides() -> No
 
 
 def test_what_needs_attention_is_told_once_each_and_nothing_where_all_is_well() -> None:
-    facts = UseCaseFacts([week(2, "rejected", "half of it is missing")], [], [look(0.6, alarm=True, level="alert")])
+    facts = UseCaseFacts(
+        [week(2, "rejected", "half of it is missing")], [], [drift_check(0.6, alarm=True, level="alert")]
+    )
     ran = LastDagRun("weekly", "r", "failed", NOW, NOW, None, paused=False)
     row = use_case_row("products", "Products", facts, [ran], [], [])
     troubled = [view("a", "Failed"), view("b", "Failed")]

@@ -25,14 +25,14 @@ def products(rows: int = 240, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame({"text": texts * 2, "prdtypecode": list(labels) * 2, "group": groups * 2})
 
 
-def contest(frame: pd.DataFrame) -> selection.Contest:
+def validation(frame: pd.DataFrame) -> selection.CrossValidation:
     _, codes = models.encode(frame["prdtypecode"])
     return selection.prepare(frame["text"], codes, frame["group"], candidates.CANDIDATES)
 
 
 def test_no_group_stands_in_two_folds_and_every_fold_has_every_class() -> None:
     frame = products()
-    folds = contest(frame).folds
+    folds = validation(frame).folds
 
     by_group = pd.Series(folds.fold).groupby(frame["group"].to_numpy()[folds.rows]).nunique()
     assert (by_group == 1).all()
@@ -54,7 +54,7 @@ def test_a_class_with_fewer_rows_than_folds_is_no_obstacle() -> None:
     frame = products()
     frame.loc[0, ["prdtypecode", "group"]] = ["rare", "alone"]
 
-    score = selection.score_candidate(SVM, contest(frame))
+    score = selection.score_candidate(SVM, validation(frame))
 
     assert score.f1_weighted.value > 0.9
     assert np.isneginf(score.scores).any()
@@ -67,20 +67,20 @@ def test_answers_come_from_models_that_have_not_seen_the_row() -> None:
         frame.loc[rows.index, "text"] = f"lamp unique{group} word{group}"
         frame.loc[rows.index, "prdtypecode"] = str(np.random.default_rng(int(str(group)[1:])).integers(3))
 
-    score = selection.score_candidate(SVM, contest(frame))
+    score = selection.score_candidate(SVM, validation(frame))
 
     assert score.f1_weighted.value < 0.45
 
 
 def test_the_same_rows_give_the_same_scores() -> None:
-    one, other = (selection.score_candidate(SVM, contest(products())) for _ in range(2))
+    one, other = (selection.score_candidate(SVM, validation(products())) for _ in range(2))
 
     assert np.array_equal(one.scores, other.scores)
     assert one.f1_weighted == other.f1_weighted
 
 
 def test_the_best_score_wins_and_of_equals_the_first() -> None:
-    known = contest(products())
+    known = validation(products())
     good = selection.score_candidate(SVM, known)
     same = selection.score_candidate(BAYES.altered(), known)
     worse = selection.Score(BAYES, type(good.f1_weighted)(0.1, 0.0, 0.2), good.scores, 0.0)
@@ -95,7 +95,7 @@ def test_nobody_left_is_an_error_that_tells_every_reason() -> None:
 
 
 def test_a_search_never_ends_with_less_than_it_began_with_and_repeats_itself() -> None:
-    known = contest(products())
+    known = validation(products())
     begun = selection.score_candidate(SVM.altered(C=1e-4), known)
 
     first, again = (search(begun, known, trials=4) for _ in range(2))
@@ -105,7 +105,7 @@ def test_a_search_never_ends_with_less_than_it_began_with_and_repeats_itself() -
 
 
 def test_a_search_keeps_within_the_ranges_and_needs_some() -> None:
-    known = contest(products())
+    known = validation(products())
     told: list[str] = []
     narrow = selection.score_candidate(SVM, known)
     fixed = selection.Score(candidates.recipe(), narrow.f1_weighted, narrow.scores, 0.0)

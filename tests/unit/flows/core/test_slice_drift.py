@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from flows.core.drift import Level
-from flows.core.look import take_look
+from flows.core.drift_check import check_drift
 from flows.core.slice_drift import look_at_slices
 
 ENGLISH = "wooden chair metal table lamp garden kitchen with small large for the children home office white"
@@ -42,7 +42,7 @@ def test_a_part_in_another_language_is_found(french: float, least: Level) -> Non
 def test_a_language_that_slowly_takes_a_third_alarms_though_no_week_differs_from_those_before() -> None:
     before = pd.concat([predictions(300, week, french=share) for week, share in enumerate((0.27, 0.29, 0.31), 5)])
 
-    found = take_look(predictions(1_000, 1), predictions(400, 2, french=0.33), before, before, min_samples=100)
+    found = check_drift(predictions(1_000, 1), predictions(400, 2, french=0.33), before, before, min_samples=100)
 
     assert found.recent.level is Level.STABLE
     assert found.alarms(0.3)

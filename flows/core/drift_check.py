@@ -1,4 +1,4 @@
-"""One look at drift: the last 7 days against the version's reference and against the 23 days before, column by column.
+"""A check for drift: the last 7 days against the version's reference and the 23 days before, column by column.
 
 Pure. Owns which columns are compared with what, and when both together are an alarm. Must not know where predictions
 come from or what an alarm sets off.

@@ -1,4 +1,4 @@
-"""The history of looks, and that one drift episode sets off one retraining."""
+"""The history of checks, and that one drift episode sets off one retraining."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from factory.catalogue.database import retrainings
 from factory.contracts import ColumnDrift, LiveQuality, Trend
 from factory.records import drift_checks
 from factory.records.drift_checks import (
-    Look,
+    DriftCheck,
     claim_retraining,
     episode_start,
-    read_looks,
+    read_drift_checks,
     read_weeks_before,
-    record_look,
+    record_drift_check,
     settle_retraining,
     weekly,
 )
@@ -28,9 +28,9 @@ MONDAY = datetime(2026, 2, 2, tzinfo=UTC)
 COOLDOWN_DAYS = 30
 
 
-def look(days: int = 0, *, alarm: bool = False, psi: float = 0.05, use_case: str = "products") -> Look:
+def drift_check(days: int = 0, *, alarm: bool = False, psi: float = 0.05, use_case: str = "products") -> DriftCheck:
     column = ColumnDrift(psi=psi, chance_psi=0.02, p_value=0.4, level="stable", drifted=False)
-    return Look(
+    return DriftCheck(
         use_case=use_case,
         until=MONDAY + timedelta(days=days),
         looked_at=datetime(2026, 11, 21, tzinfo=UTC),
@@ -48,33 +48,33 @@ def look(days: int = 0, *, alarm: bool = False, psi: float = 0.05, use_case: str
 
 
 def test_a_look_is_read_as_it_was_written(engine: Engine) -> None:
-    record_look(engine, look())
-    record_look(engine, look(use_case="other"))
+    record_drift_check(engine, drift_check())
+    record_drift_check(engine, drift_check(use_case="other"))
 
-    assert read_looks(engine, "products") == [look()]
+    assert read_drift_checks(engine, "products") == [drift_check()]
 
 
 def test_another_look_at_the_same_data_replaces_the_first(engine: Engine) -> None:
-    record_look(engine, look(psi=0.1))
-    record_look(engine, look(psi=0.2))
+    record_drift_check(engine, drift_check(psi=0.1))
+    record_drift_check(engine, drift_check(psi=0.2))
 
-    (found,) = read_looks(engine, "products")
+    (found,) = read_drift_checks(engine, "products")
     assert found.columns["text"].psi == 0.2
 
 
 def test_the_last_looks_are_read_up_to_a_moment(engine: Engine) -> None:
     for days in (14, 0, 7, 21):
-        record_look(engine, look(days))
+        record_drift_check(engine, drift_check(days))
 
-    found = read_looks(engine, "products", until=MONDAY + timedelta(days=14), limit=2)
+    found = read_drift_checks(engine, "products", until=MONDAY + timedelta(days=14), limit=2)
 
     assert [each.until for each in found] == [MONDAY + timedelta(days=days) for days in (7, 14)]
 
 
 def test_the_weeks_before_a_look_share_no_more_than_a_day(engine: Engine) -> None:
     for days in (0, 7, 13, 14, 20, 21, 22):
-        record_look(engine, look(days))
-    record_look(engine, look(14, use_case="other"))
+        record_drift_check(engine, drift_check(days))
+    record_drift_check(engine, drift_check(14, use_case="other"))
 
     found = read_weeks_before(engine, "products", MONDAY + timedelta(days=21), weeks=2)
 
@@ -82,17 +82,17 @@ def test_the_weeks_before_a_look_share_no_more_than_a_day(engine: Engine) -> Non
 
 
 def test_the_weeks_show_the_last_look_of_each() -> None:
-    shown = weekly([look(days) for days in (0, 1, 6, 7, 13, 14)])
+    shown = weekly([drift_check(days) for days in (0, 1, 6, 7, 13, 14)])
 
     assert [each.until for each in shown] == [MONDAY + timedelta(days=days) for days in (0, 7, 14)]
     assert weekly([]) == []
 
 
 def test_an_episode_begins_with_the_first_of_the_last_row_of_alarms() -> None:
-    alarms = [look(0, alarm=True), look(7), look(14, alarm=True), look(21, alarm=True)]
+    alarms = [drift_check(0, alarm=True), drift_check(7), drift_check(14, alarm=True), drift_check(21, alarm=True)]
 
     assert episode_start(alarms) == MONDAY + timedelta(days=14)
-    assert episode_start([*alarms, look(28)]) is None
+    assert episode_start([*alarms, drift_check(28)]) is None
 
 
 def test_an_episode_has_one_retraining(engine: Engine) -> None:

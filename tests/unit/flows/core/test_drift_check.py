@@ -1,4 +1,4 @@
-"""A look compares with the reference and with the days before, and alarms on many drifted columns or a critical one."""
+"""A check compares with the reference and the days before, and alarms on many drifted columns or a critical one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from flows.core import drift
-from flows.core.look import Finding, sampling_error, take_look
+from flows.core.drift_check import Finding, check_drift, sampling_error
 
 WORDS = np.array([f"word{number}" for number in range(300)])
 
@@ -24,13 +24,13 @@ def predictions(rows: int, seed: int, *, classes: int = 21, longer: int = 0) -> 
     )
 
 
-def look(current: pd.DataFrame, before: pd.DataFrame, before_of_version: pd.DataFrame | None = None) -> Finding:
+def checked(current: pd.DataFrame, before: pd.DataFrame, before_of_version: pd.DataFrame | None = None) -> Finding:
     mine = before if before_of_version is None else before_of_version
-    return take_look(predictions(1100, seed=1), current, before, mine, min_samples=100)
+    return check_drift(predictions(1100, seed=1), current, before, mine, min_samples=100)
 
 
 def test_a_week_like_the_others_is_stable() -> None:
-    found = look(predictions(300, seed=2), predictions(900, seed=3))
+    found = checked(predictions(300, seed=2), predictions(900, seed=3))
 
     assert set(found.recent.columns) == set(found.against_reference.columns) == set(drift.COLUMNS)
     assert (found.level, found.score, found.drifted()) == (drift.Level.STABLE, 0, [])
@@ -39,7 +39,7 @@ def test_a_week_like_the_others_is_stable() -> None:
 
 def test_a_sudden_change_shows_against_the_days_before_although_the_reference_was_left_long_ago() -> None:
     """Texts have been longer than the reference's for weeks: that is known; that they became short again is not."""
-    found = take_look(
+    found = check_drift(
         predictions(1100, seed=1, longer=300),
         predictions(300, seed=2, longer=300),
         predictions(900, seed=3),
@@ -57,14 +57,14 @@ def test_another_models_answers_are_no_drift() -> None:
     """The days before were another version's: its answers are not compared, the products are."""
     before = predictions(900, seed=3, classes=2)
 
-    found = look(predictions(300, seed=2), before, before.iloc[:50])
+    found = checked(predictions(300, seed=2), before, before.iloc[:50])
 
     assert set(found.recent.columns) == set(drift.DATA_COLUMNS)
     assert found.level is drift.Level.STABLE
 
 
 def test_too_few_days_before_leave_the_reference_alone() -> None:
-    assert look(predictions(300, seed=2), predictions(99, seed=3)).recent.columns == {}
+    assert checked(predictions(300, seed=2), predictions(99, seed=3)).recent.columns == {}
 
 
 def test_one_critical_column_is_an_alarm_and_one_at_alert_is_not() -> None:
