@@ -5,8 +5,8 @@ Pure. Must not know where either sample comes from, which tool draws the report,
 How far a column moved is its population stability index, PSI = sum((c - r) * ln(c / r)) over bins (Siddiqi, Credit
 Risk Scorecards, 2006: below 0.1 no change, 0.1 to 0.25 some, above it much). The number alone misleads on small
 samples: over 21 classes it is .31 on average at n = 100 without any drift. So a level counts only where a permutation
-test, which relabels whole groups (`flows.core.groups`), agrees, at .01 divided by the number of tests of one look
-(Bonferroni): a look without drift then raises any level in at most one of a hundred cases, however many columns it has.
+test, which relabels whole groups (`flows.core.groups`), agrees, at .01 divided by the number of tests of one check
+(Bonferroni): a check without drift then raises any level in at most one of a hundred cases, however many columns.
 
 Permutations deal what both sides hold; that the reference's few groups may be no sample of the population they do not
 see. So the groups are drawn anew as well (`sampling_p_value`), and both have to agree. A missing value is a level of
@@ -116,7 +116,7 @@ def compare(
 ) -> Drift:
     """How the current predictions differ from the reference, in those of the columns that both hold.
 
-    Both hold at least one row. `tests` is the number of tests that share the error of .01: all of one look's, else
+    Both hold at least one row. `tests` is the number of tests that share the error of .01: all of one check's, else
     the columns of this comparison. Text is compared by the scores of a classifier that tries to tell the sides apart,
     so that one rule judges all columns; one that tells them apart no better than chance found nothing.
     """

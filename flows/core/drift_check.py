@@ -14,7 +14,7 @@ import pandas as pd
 
 from flows.core import drift
 from flows.core.drift import Drift, Level
-from flows.core.slice_drift import Slices, look_at_slices
+from flows.core.slice_drift import Slices, check_slices
 from flows.core.trend import Trend
 
 MODEL_COLUMNS = tuple(name for name in drift.COLUMNS if name not in drift.DATA_COLUMNS)
@@ -54,7 +54,7 @@ class Finding:
         return self.score > threshold or self.level is Level.CRITICAL
 
 
-def take_look(
+def check_drift(
     reference: pd.DataFrame,
     current: pd.DataFrame,
     before: pd.DataFrame,
@@ -75,7 +75,7 @@ def take_look(
     tests = sum(len([name for name in columns if name in frame and name in current]) for frame, columns in pairs)
     first, *others = [drift.compare(frame, current, columns, tests=tests) for frame, columns in pairs]
     recent = Drift({name: column for other in others for name, column in other.columns.items()})
-    return Finding(first, recent, look_at_slices(reference, current, min_samples=min_samples))
+    return Finding(first, recent, check_slices(reference, current, min_samples=min_samples))
 
 
 def sampling_error(drawn: int, total: int) -> float:

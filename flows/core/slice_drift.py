@@ -39,7 +39,7 @@ class Slices(Drift):
     shares: Mapping[str, Shares] = field(default_factory=dict)
 
 
-def look_at_slices(reference: pd.DataFrame, current: pd.DataFrame, *, min_samples: int) -> Slices:
+def check_slices(reference: pd.DataFrame, current: pd.DataFrame, *, min_samples: int) -> Slices:
     """By slice, how the current predictions differ from the reference.
 
     `language` and `source` tell which come by, `class <name>` and `source <name>` how sure the model is of them, where

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from flows.core import intervals
+from flows.core import bootstrap
 
 SMALL = (["a", "a", "b", "b", "c"], ["a", "b", "b", "b", "a"])
 
@@ -29,16 +29,16 @@ def scikit(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
 def test_the_values_are_those_of_scikit_learn() -> None:
     truth, predicted = answers(500, 7, 0.7, seed=1)
 
-    found = intervals.estimate(truth, predicted)
+    found = bootstrap.estimate(truth, predicted)
 
     assert {name: number.value for name, number in found.items()} == pytest.approx(scikit(truth, predicted))
 
 
 def test_every_resample_is_measured_as_scikit_learn_would() -> None:
     """The counts of a draw, laid out as rows again, give the same numbers: few rows, so that classes are missing."""
-    cells = intervals._Cells.of(*SMALL)
+    cells = bootstrap._Cells.of(*SMALL)
     drawn = cells.draw(50, seed=3)
-    measured = intervals._metrics(drawn, cells, 0)
+    measured = bootstrap._metrics(drawn, cells, 0)
 
     for place, counts in enumerate(drawn):
         rows = np.repeat(cells.codes, counts, axis=0)
@@ -51,7 +51,7 @@ def test_the_interval_of_the_accuracy_is_the_binomial_one() -> None:
     its own tails are known to within some 5 % from 4,000 resamples."""
     truth, predicted = np.zeros(1000), np.repeat([0.0, 1.0], [800, 200])
 
-    found = intervals.estimate(truth, predicted, resamples=4000)["accuracy"]
+    found = bootstrap.estimate(truth, predicted, resamples=4000)["accuracy"]
 
     assert found.value == 0.8
     assert found.high - found.value == pytest.approx(0.0248, abs=0.002)
@@ -65,7 +65,7 @@ def test_the_interval_holds_the_true_accuracy_as_often_as_it_says() -> None:
     for seed in range(300):
         truth = random.integers(0, 5, 400)
         predicted = np.where(random.random(400) < 0.7, truth, (truth + 1) % 5)
-        found = intervals.estimate(truth, predicted, resamples=300, seed=seed)["accuracy"]
+        found = bootstrap.estimate(truth, predicted, resamples=300, seed=seed)["accuracy"]
         held += found.low <= 0.7 <= found.high
 
     assert 0.95 - 0.038 <= held / 300 <= 0.95 + 0.038
@@ -74,14 +74,14 @@ def test_the_interval_holds_the_true_accuracy_as_often_as_it_says() -> None:
 def test_the_same_seed_gives_the_same_interval_and_another_one_does_not() -> None:
     truth, predicted = answers(300, 4, 0.6, seed=2)
 
-    assert intervals.estimate(truth, predicted) == intervals.estimate(truth, predicted)
-    assert intervals.estimate(truth, predicted) != intervals.estimate(truth, predicted, seed=7)
+    assert bootstrap.estimate(truth, predicted) == bootstrap.estimate(truth, predicted)
+    assert bootstrap.estimate(truth, predicted) != bootstrap.estimate(truth, predicted, seed=7)
 
 
 def test_a_model_compared_with_itself_differs_by_nothing() -> None:
     truth, predicted = answers(300, 4, 0.6, seed=2)
 
-    for found in intervals.estimate_difference(truth, predicted, predicted).values():
+    for found in bootstrap.estimate_difference(truth, predicted, predicted).values():
         assert (found.value, found.low, found.high) == (0, 0, 0)
 
 
@@ -91,8 +91,8 @@ def test_a_pair_is_told_apart_where_two_separate_intervals_overlap() -> None:
     better = worse.copy()
     better[np.flatnonzero(worse != truth)[:30]] = truth[np.flatnonzero(worse != truth)[:30]]
 
-    pair = intervals.estimate_difference(truth, better, worse)["accuracy"]
-    one, other = (intervals.estimate(truth, model)["accuracy"] for model in (better, worse))
+    pair = bootstrap.estimate_difference(truth, better, worse)["accuracy"]
+    one, other = (bootstrap.estimate(truth, model)["accuracy"] for model in (better, worse))
 
     assert pair.value == pytest.approx(30 / 2000)
     assert pair.low > 0
@@ -103,16 +103,16 @@ def test_a_difference_is_that_of_the_values_and_turns_with_the_sides() -> None:
     truth, one = answers(400, 5, 0.8, seed=6)
     other = answers(400, 5, 0.5, seed=8)[1]
 
-    forth = intervals.estimate_difference(truth, one, other)["f1_macro"]
-    back = intervals.estimate_difference(truth, other, one)["f1_macro"]
+    forth = bootstrap.estimate_difference(truth, one, other)["f1_macro"]
+    back = bootstrap.estimate_difference(truth, other, one)["f1_macro"]
 
-    alone = [intervals.estimate(truth, model)["f1_macro"].value for model in (one, other)]
+    alone = [bootstrap.estimate(truth, model)["f1_macro"].value for model in (one, other)]
     assert forth.value == pytest.approx(alone[0] - alone[1])
     assert (forth.low, forth.high) == pytest.approx((-back.high, -back.low), abs=0.02)
 
 
 def test_classes_have_numbers_of_their_own() -> None:
-    table = intervals.estimate_classes(*SMALL).set_index("class")
+    table = bootstrap.estimate_classes(*SMALL).set_index("class")
 
     assert list(table.index) == ["a", "b", "c"]
     assert list(table["rows"]) == [2, 2, 1]
@@ -125,9 +125,9 @@ def test_classes_have_numbers_of_their_own() -> None:
 
 def test_no_rows_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one row"):
-        intervals.estimate([], [])
+        bootstrap.estimate([], [])
     with pytest.raises(ValueError, match="as many predictions"):
-        intervals.estimate(["a"], ["a", "b"])
+        bootstrap.estimate(["a"], ["a", "b"])
 
 
 def test_many_classes_of_a_handful_of_rows_lift_no_interval_above_the_truth() -> None:
@@ -141,7 +141,7 @@ def test_many_classes_of_a_handful_of_rows_lift_no_interval_above_the_truth() ->
     for seed in range(20):
         truth = random.choice(classes, rows.sum(), p=shares)
         predicted = np.where(random.random(len(truth)) < accuracy, truth, random.integers(0, classes, len(truth)))
-        found = intervals.estimate(truth, predicted, resamples=100, seed=seed)["f1_weighted"]
+        found = bootstrap.estimate(truth, predicted, resamples=100, seed=seed)["f1_weighted"]
         outside += not found.low <= true_f1 <= found.high
         assert found.low <= found.value <= found.high
     assert outside <= 4

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.core import calibration, drift, intervals
+from flows.core import bootstrap, calibration, drift
 from flows.core.falls import measure_falls
 from flows.core.groups import groups_of, join_groups
 from flows.core.resampling import Kinds
@@ -39,12 +39,12 @@ def test_where_every_row_is_a_group_the_numbers_are_those_without_groups() -> No
     truth, mine, theirs = (random.integers(0, 9, 400) for _ in range(3))
     alone, right = random.permutation(400), random.random(400) < 0.7
 
-    assert intervals.estimate(truth, mine) == intervals.estimate(truth, mine, groups=alone)
-    assert intervals.estimate_difference(truth, mine, theirs) == intervals.estimate_difference(
+    assert bootstrap.estimate(truth, mine) == bootstrap.estimate(truth, mine, groups=alone)
+    assert bootstrap.estimate_difference(truth, mine, theirs) == bootstrap.estimate_difference(
         truth, mine, theirs, groups=alone
     )
     pd.testing.assert_frame_equal(
-        intervals.estimate_classes(truth, mine), intervals.estimate_classes(truth, mine, groups=alone)
+        bootstrap.estimate_classes(truth, mine), bootstrap.estimate_classes(truth, mine, groups=alone)
     )
     sure = random.random(400)
     assert calibration.estimate_error(sure, right) == calibration.estimate_error(sure, right, groups=np.arange(400))
@@ -60,12 +60,12 @@ def test_rows_that_stand_three_times_under_new_ids_are_no_surer() -> None:
     copies = [three_times(values) for values in (truth, mine, theirs)]
 
     once, thrice = (
-        intervals.estimate_difference(truth, mine, theirs),
-        intervals.estimate_difference(*copies, groups=groups),
+        bootstrap.estimate_difference(truth, mine, theirs),
+        bootstrap.estimate_difference(*copies, groups=groups),
     )
     assert thrice["f1_weighted"].low == pytest.approx(once["f1_weighted"].low, abs=0.006)
     assert thrice["f1_macro"].high == pytest.approx(once["f1_macro"].high, abs=0.006)
-    unbound = intervals.estimate_difference(*copies)["f1_weighted"]
+    unbound = bootstrap.estimate_difference(*copies)["f1_weighted"]
     assert unbound.high - unbound.low < 0.7 * (once["f1_weighted"].high - once["f1_weighted"].low)
 
     errors = (
