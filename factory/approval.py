@@ -8,10 +8,10 @@ from __future__ import annotations
 from bridge.notifications import markdown
 from factory.contracts import PromotionResult, looked_at
 from factory.settings import Settings
+from factory.use_cases.metrics import declared
 from factory.use_cases.use_case import Gate
 
 SAID_CHARACTERS = 1_000
-METRICS = {"f1_weighted": "weighted F1", "f1_macro": "macro F1", "accuracy": "accuracy"}
 
 
 def is_asked_for(settings: Settings, gate: Gate) -> bool:
@@ -45,9 +45,8 @@ def _text(foreign: str) -> str:
 def _table(judged: PromotionResult) -> str:
     mine, theirs = judged.challenger_metrics, judged.previous_champion_metrics or {}
     rows = [
-        f"| {words} | {mine[name]:.4f} | {f'{theirs[name]:.4f}' if name in theirs else '–'} |"
-        for name, words in METRICS.items()
-        if name in mine
+        f"| {each.words} | {each.show(mine[each.name])} | {each.show(theirs[each.name]) if each.name in theirs else '–'} |"
+        for each in declared(mine)
     ]
     test = _text(looked_at(judged.test_version, judged.test_looks))
     head = f"| on {judged.test_rows:,} test rows ({test}) | challenger | champion |\n|---|---|---|"

@@ -16,25 +16,27 @@ from rich.text import Text
 
 from bridge.plain_text import as_line
 from factory.contracts import DatasetRef, MonitorResult, PromotionResult
+from factory.use_cases.metrics import headlines
+from factory.use_cases.products import PRODUCTS
 from stack.airflow_api import DagRun
 from stack.identity import Identity
 
-DAG_ID = "weekly_ml_pipeline"
+DAG_ID = PRODUCTS.dag_id
 TASKS = ("prefect_ready", "cut_week", "check_week", "score", "train", "promote", "monitor")
 RESULTS = ("cut_week", "promote", "monitor")
 
 
 @dataclass(frozen=True, slots=True)
 class WeekReport:
-    """One line of the final table; F1 as (weighted, macro) on the frozen test set."""
+    """One line of the final table; metrics by title, on the frozen test set."""
 
     week: int
     rows: int
     classes: int
     challenger: str
-    challenger_f1: tuple[float, float]
+    challenger_metrics: dict[str, str]
     champion: str | None
-    champion_f1: tuple[float, float] | None
+    champion_metrics: dict[str, str]
     promoted: bool
     reason: str
     drift: str
@@ -60,9 +62,9 @@ def report_week(results: Mapping[str, Mapping[str, Any] | None]) -> WeekReport:
         rows=dataset.rows,
         classes=dataset.classes,
         challenger=f"v{promotion.challenger_version}",
-        challenger_f1=_f1(promotion.challenger_metrics),
+        challenger_metrics=_shown(promotion.challenger_metrics),
         champion=f"v{promotion.previous_champion_version}" if before else None,
-        champion_f1=_f1(before) if before else None,
+        champion_metrics=_shown(before or {}),
         promoted=promotion.promoted,
         reason=promotion.reason,
         drift=_drift(results.get("monitor")),
@@ -70,8 +72,10 @@ def report_week(results: Mapping[str, Mapping[str, Any] | None]) -> WeekReport:
 
 
 def reports_table(reports: Iterable[WeekReport]) -> Table:
-    """A table a week: challenger beside the champion that it met, the verdict, and drift."""
-    table = Table(box=box.SIMPLE_HEAD, title="Weighted and macro F1 on the same frozen test set", title_justify="left")
+    """A line a week: challenger beside the champion that it met, the verdict, and drift."""
+    reports = list(reports)
+    measured = " / ".join(reports[0].challenger_metrics) if reports else "Metrics"
+    table = Table(box=box.SIMPLE_HEAD, title=f"{measured} on the same frozen test set", title_justify="left")
     for heading in ("week", "rows", "classes"):
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in ("challenger", "champion until then"):
@@ -84,20 +88,16 @@ def reports_table(reports: Iterable[WeekReport]) -> Table:
             str(each.week),
             f"{each.rows:,}",
             str(each.classes),
-            f"{each.challenger}  {_pair(each.challenger_f1)}",
-            f"{each.champion}  {_pair(each.champion_f1)}" if each.champion_f1 else "none",
+            f"{each.challenger}  {' / '.join(each.challenger_metrics.values())}",
+            f"{each.champion}  {' / '.join(each.champion_metrics.values())}" if each.champion else "none",
             Text(as_line(verdict)),
             Text(as_line(each.drift)),
         )
     return table
 
 
-def _f1(metrics: Mapping[str, float]) -> tuple[float, float]:
-    return metrics["f1_weighted"], metrics["f1_macro"]
-
-
-def _pair(f1: tuple[float, float]) -> str:
-    return f"{f1[0]:.4f} / {f1[1]:.4f}"
+def _shown(metrics: Mapping[str, float]) -> dict[str, str]:
+    return {metric.title: metric.show(metrics[metric.name]) for metric in headlines(metrics)}
 
 
 def _drift(document: Mapping[str, Any] | None) -> str:

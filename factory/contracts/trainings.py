@@ -11,6 +11,7 @@ from pydantic import Field
 from factory.contracts.base import AtLeastOne, Contract, Count, Names, Params, Positive, Result, Share, WeekNumber
 from factory.contracts.datasets import DatasetRef
 from factory.contracts.told_tests import test_fact, test_news
+from factory.use_cases.metrics import Metric, headlines
 
 
 class TrainingParams(Params):
@@ -76,8 +77,7 @@ class TrainingResult(Result):
         chosen = f" ({self.candidate})" if self.candidate else ""
         return {
             "Challenger": f"v{self.model_version}{chosen}",
-            "Weighted F1": self._with_interval("f1_weighted"),
-            "Macro F1": self._with_interval("f1_macro"),
+            **{metric.title: self._with_interval(metric) for metric in headlines(self.metrics)},
             **test_fact(self.test_version, self.test_looks),
         }
 
@@ -88,9 +88,10 @@ class TrainingResult(Result):
         unpromoted = [f"Not promoted: {self.reason}"] if self.promotion_decided and not self.promoted else []
         return [*unpromoted, *test_news(self.test_remarks)]
 
-    def _with_interval(self, name: str) -> str:
-        bounds = self.intervals.get(name)
-        return f"{self.metrics[name]:.4f}" + (f" ({bounds[0]:.4f} to {bounds[1]:.4f})" if bounds else "")
+    def _with_interval(self, metric: Metric) -> str:
+        bounds = self.intervals.get(metric.name)
+        interval = f" ({metric.show(bounds[0])} to {metric.show(bounds[1])})" if bounds else ""
+        return metric.show(self.metrics[metric.name]) + interval
 
     def links(self) -> dict[str, str]:
         known = {"MLflow": self.mlflow_url, "Model card": self.card_url}

@@ -31,7 +31,7 @@ from factory.settings import SettingsError
 from factory.use_cases.use_case import Gate, UseCase
 
 VARIABLE = "USE_CASE_SETTINGS"
-IDENTITY = ("name", "model_name", "experiment")
+IDENTITY = ("name", "model_name", "experiment", "dag_id")
 """What weeks, models and runs were stored under: it stays as the package declares it."""
 
 _NOT_SET: tuple[str, ...] = (*IDENTITY, "gate")

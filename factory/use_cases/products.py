@@ -7,6 +7,7 @@ PRODUCTS = UseCase(
     title="Product type codes from product texts",
     model_name="products",
     experiment="products",
+    dag_id="weekly_ml_pipeline",
     near_duplicate_alarm=0.35,  # goods descriptions repeat each other by nature: 29 % in the sample catalogue
     min_class_rows=2,
     gate=Gate(floor=0.75, margin=0.0, confidence=0.95, largest_class_fall=0.10),

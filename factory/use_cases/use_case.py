@@ -63,6 +63,7 @@ class UseCase:
     title: Text
     model_name: str
     experiment: str
+    dag_id: str
     near_duplicate_alarm: Share
     min_class_rows: Annotated[int, Field(ge=2, le=10**6)]
     """A training needs at least so many rows of every class of the week."""
@@ -72,6 +73,10 @@ class UseCase:
     """The share of a week's rows (0 to 1) whose text may bear another class elsewhere; beyond it a person decides."""
     encoding_alarm: Share = 0.01
     """The share of a week's rows (0 to 1) that may have been read in a wrong encoding; beyond it a person decides."""
+    schedule: Text = "5 7 * * 1"
+    """When the DAG runs: cron, in UTC, or "none"; AIRFLOW_SCHEDULE stands before it."""
+    monitoring_schedule: Text = "0 9 * * *"
+    """When drift is looked for besides, as a cron expression in UTC; once deployed, Prefect's own schedule holds."""
     candidates: Annotated[tuple[Word, ...], AfterValidator(_each_once)] = ()
     """Names of the candidates that a training compares where it names none itself; empty for all."""
     gate: Gate = Gate()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from factory import use_cases
 from factory.catalogue.database import open_catalogue
 from factory.catalogue.origins import read_origins
 from factory.contracts import DatasetRef, FileRef
@@ -69,7 +70,7 @@ def find_week(settings: Settings, use_case: str, week: int) -> DatasetRef:
     if (last := cutting.last_cut_week(settings, use_case)) is not None and week > last:
         raise WeekUnknown(
             f"week {week} of {use_case} was not cut, the newest is week {last}: name a week up to that, let "
-            f"weekly_ml_pipeline run in Airflow, or run `python -m factory cut --week {week} --use-case {use_case}`"
+            f"{use_cases.get(use_case).dag_id} run in Airflow, or run `python -m factory cut --week {week} --use-case {use_case}`"
         )
     if last is None and week > (present := weeks.week_of(datetime.now(UTC), settings.weeks.epoch)):
         raise WeekUnknown(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from factory.contracts import DatasetRef, PromotionResult
 from factory.records import decisions, stored
 from factory.records.decisions import Decision
+from factory.use_cases.metrics import declared, headlines
 from flows.adapters import registry
 from flows.adapters.initiator import Initiator
 from flows.adapters.registry import CHAMPION, Version
@@ -116,7 +117,7 @@ def _said(decision: Decision) -> dict[str, Any]:
 
 def _verdict_tags(decision: Decision) -> dict[str, Any]:
     result = decision.result
-    theirs = result.previous_champion_metrics
+    mine, theirs = result.challenger_metrics, result.previous_champion_metrics
     return {
         **_said(decision),
         "decision": "promoted" if result.promoted else "not promoted",
@@ -126,10 +127,9 @@ def _verdict_tags(decision: Decision) -> dict[str, Any]:
         "decision_test_version": result.test_version,
         "decision_test_sha256": decision.dataset.test.sha256,
         "decision_test_looks": result.test_looks,
-        "decision_f1_weighted": f"{result.challenger_metrics['f1_weighted']:.6f}",
-        "decision_f1_macro": f"{result.challenger_metrics['f1_macro']:.6f}",
+        **{f"decision_{each.name}": f"{mine[each.name]:.6f}" for each in headlines(mine)},
         "decision_champion_version": result.previous_champion_version,
-        "decision_champion_f1_weighted": f"{theirs['f1_weighted']:.6f}" if theirs else None,
+        **{f"decision_champion_{each.name}": f"{theirs[each.name]:.6f}" if theirs else None for each in declared(mine)[:1]},
         "decision_gain": None if result.gain is None else f"{result.gain:.6f}",
         "decision_gain_at_least": None if result.gain_at_least is None else f"{result.gain_at_least:.6f}",
         "approved_by": result.approved_by,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bridge.plain_text import as_lines
 from factory.contracts import PromotionResult, looked_at
 from factory.settings import Settings
+from factory.use_cases.metrics import declared
 from flows.adapters import runs
 from flows.adapters.artifacts import reaching
 from flows.adapters.registry import Version
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 CARD_FILE = "model_card.html"
 TEMPLATE = Path(__file__).with_name("model_card.html.jinja")
-METRICS = {"f1_weighted": "Weighted F1", "f1_macro": "Macro F1", "accuracy": "Accuracy"}
 FEW_ROWS = 30
 """Below so many test rows a class's F1 says little, whatever its value."""
 WEAK_CLASSES = 3
@@ -76,7 +76,7 @@ def draw_card(
         dataset=version.dataset,
         result=result,
         evidence=evidence,
-        metrics=METRICS,
+        metrics=declared(evidence.mine),
         classes=evidence.classes.to_dict("records"),
         slices=evidence.slices.to_dict("records"),
         curve=_curve(evidence.curve),

@@ -16,6 +16,7 @@ from factory.approval import is_asked_for
 from factory.contracts import DatasetRef, GateCheck, PromotionResult
 from factory.records.measurements import ClassScore, CurvePoint, Interval, Measurement, NearRows
 from factory.settings import Settings
+from factory.use_cases.metrics import F1_WEIGHTED, declared
 from factory.use_cases.use_case import Gate, UseCase
 from flows.adapters.decisions import PREVIOUS_TAG, ROLLED_BACK_TAG
 from flows.adapters.exam import Report
@@ -25,8 +26,6 @@ from flows.core import policy
 from flows.core.bootstrap import Estimate
 from flows.core.evidence import Evidence
 from flows.core.policy import Approval, Costs, Verdict
-
-METRICS = ("f1_weighted", "f1_macro", "accuracy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,8 @@ def rule(case: Case, challenger: Version, champion: Version | None, evidence: Ev
     if not case.named and challenger.tags.get(ROLLED_BACK_TAG):
         said = f"version {challenger.number} was rolled back: name it to promote it again"
         return policy.stay("rolled back", said)
-    return policy.judge(evidence.mine["f1_weighted"].value, evidence.comparison, costs, case.gate, case.approval)
+    value = evidence.mine[F1_WEIGHTED.name].value
+    return policy.judge(F1_WEIGHTED, value, evidence.comparison, costs, case.gate, case.approval)
 
 
 def verdict_result(
@@ -196,7 +196,7 @@ def _values(estimates: Mapping[str, Estimate]) -> dict[str, float]:
 
 
 def _recorded(version: Version) -> dict[str, float]:
-    return {name: float(version.tags[name]) for name in METRICS if name in version.tags}
+    return {name: float(version.tags[name]) for name in (metric.name for metric in declared(version.tags))}
 
 
 def measured(case: Case, challenger: Version, rival: Version | None, evidence: Evidence) -> Measurement:

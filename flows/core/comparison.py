@@ -39,7 +39,7 @@ def compare(
     falls = measure_falls(truth, mine, theirs, groups=groups, limit=limit)
     losses = measure_losses(truth, mine, theirs, groups=groups)
     return Comparison(
-        champion_f1=float((falls.rows * falls.champion_f1).sum() / falls.rows.sum()),
+        champion=float((falls.rows * falls.champion_f1).sum() / falls.rows.sum()),
         gain=weighted.value,
         low=weighted.low,
         classes=_changes(falls, losses),

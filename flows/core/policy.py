@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from factory.sizes import megabytes
+from factory.use_cases.metrics import Metric
 from factory.use_cases.use_case import Gate
 
 Rule = Literal["floor", "gain", "classes", "size", "latency", "memory", "approval", "rolled back", "standing"]
@@ -73,13 +74,13 @@ class MacroChange:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The challenger beside the champion: the gain in weighted F1, which with the gate's confidence is at least `low`.
+    """The challenger beside the champion: the gain in the metric that decides, with the gate's confidence at least `low`.
 
     Both were measured on the same test rows, and `low` comes from resampling those rows for both together. The whole
     loss of a class is told from chance from `detectable` right answers on; None where it never is.
     """
 
-    champion_f1: float
+    champion: float
     gain: float
     low: float
     classes: Sequence[ClassChange]
@@ -111,17 +112,24 @@ class Approval:
 
 
 def judge(
-    f1: float, comparison: Comparison | None, costs: Costs, gate: Gate, approval: Approval | None = None
+    metric: Metric,
+    value: float,
+    comparison: Comparison | None,
+    costs: Costs,
+    gate: Gate,
+    approval: Approval | None = None,
 ) -> Verdict:
     """The challenger wins when it meets every rule of the gate; the first that it fails decides.
 
-    `f1` is its weighted F1 (0 to 1) on the frozen test set; `comparison` is None when nobody holds the title: then the
+    `value` is its metric that decides, on the frozen test set; `comparison` is None when nobody holds the title: then the
     floor decides. A tie leaves the champion where it is, as a change in production needs a reason. A person's refusal
     stands before every number, an approval behind them.
     """
-    checks = [_floor(f1, gate)]
+    mine = f"{metric.words} {metric.show(value)}"
+    floor = _floor(metric, mine, value, gate)
+    checks = [floor]
     if comparison is not None:
-        checks += [_gain(f1, comparison, gate), _classes(comparison, gate)]
+        checks += [_gain(metric, mine, comparison, gate), _classes(comparison, gate)]
     checks += _limits(costs, gate)
     if approval and approval.rejected_by:
         checks.insert(0, _approval(approval))
@@ -131,9 +139,9 @@ def judge(
     if failed is not None:
         return Verdict(promoted=False, rule=failed.rule, reason=failed.said, checks=tuple(checks))
     if comparison is None:
-        said = f"{_floor(f1, gate).said} and there was no champion"
+        said = f"{floor.said} and there was no champion"
         return Verdict(promoted=True, rule="floor", reason=said, checks=tuple(checks))
-    return Verdict(promoted=True, rule="gain", reason=_gain(f1, comparison, gate).said, checks=tuple(checks))
+    return Verdict(promoted=True, rule="gain", reason=checks[1].said, checks=tuple(checks))
 
 
 def stay(rule: Rule, reason: str) -> Verdict:
@@ -174,15 +182,15 @@ def has_fallen_broadly(change: MacroChange, gate: Gate) -> bool:
     return change.fall > gate.largest_macro_fall and change.p_value < error_of_a_test(gate)
 
 
-def _floor(f1: float, gate: Gate) -> Check:
-    passed = f1 >= gate.floor
+def _floor(metric: Metric, mine: str, value: float, gate: Gate) -> Check:
+    passed = value >= gate.floor
     relation = "reaches" if passed else "is below"
-    return Check("floor", passed, f"weighted F1 {f1:.4f} {relation} the floor {gate.floor:.4f}")
+    return Check("floor", passed, f"{mine} {relation} the floor {metric.show(gate.floor)}")
 
 
-def _gain(f1: float, comparison: Comparison, gate: Gate) -> Check:
+def _gain(metric: Metric, mine: str, comparison: Comparison, gate: Gate) -> Check:
     passed = comparison.low > gate.margin
-    theirs = f"the champion's {comparison.champion_f1:.4f}"
+    theirs = f"the champion's {metric.show(comparison.champion)}"
     sure = f"with {gate.confidence:.0%} confidence"
     if passed:
         said = f"beats {theirs} by {comparison.gain:+.4f} ({sure} by more than {comparison.low:+.4f})"
@@ -193,7 +201,7 @@ def _gain(f1: float, comparison: Comparison, gate: Gate) -> Check:
         )
     else:
         said = f"does not beat {theirs} ({comparison.gain:+.4f}, needed: more than {gate.margin:+.4f})"
-    return Check("gain", passed, f"weighted F1 {f1:.4f} {said}")
+    return Check("gain", passed, f"{mine} {said}")
 
 
 def _classes(comparison: Comparison, gate: Gate) -> Check:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from factory.records.decisions import Decision
 from factory.records.measurements import Interval, Measurement
-from plugins.control_page.promotion_views import METRICS, links_of
+from factory.use_cases.metrics import declared
+from plugins.control_page.promotion_views import links_of
 
 UNLIKELY = 0.05
 """A fall of a class whose like chance brings in fewer than so many cases is more than chance."""
@@ -117,17 +118,17 @@ def _metrics(
     turned: Measurement | None,
 ) -> list[MetricRow]:
     rows = []
-    for name, words in METRICS.items():
-        first = theirs.metrics.get(name) if theirs else their_record.get(name)
-        second = mine.metrics.get(name) if mine else my_record.get(name)
-        if first is None and second is None:
-            continue
+    firsts = theirs.metrics if theirs else their_record
+    seconds = mine.metrics if mine else my_record
+    for metric in declared({*firsts, *seconds}):
+        name = metric.name
+        first, second = firsts.get(name), seconds.get(name)
         change = paired.gains.get(name) if paired else None
         if change is None and turned and name in turned.gains:
             change = _negative(turned.gains[name])
         if change is None and first and second:
             change = Interval(value=second.value - first.value)
-        rows.append(MetricRow(words, first, second, change))
+        rows.append(MetricRow(metric.title, first, second, change))
     return rows
 
 

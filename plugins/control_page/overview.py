@@ -5,28 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from urllib.parse import quote, urlencode
 
 from bridge.prefect_api.records import Worker
 from factory.records.decisions import Decision
 from factory.records.drift_checks import DriftCheck
 from factory.records.ledger import Entry
+from factory.use_cases.metrics import declared
 from plugins.control_page.airflow_reader import LastDagRun
 from plugins.control_page.factory_reader import UseCaseFacts
 from plugins.control_page.run_views import RunView, Tone, ago
 from plugins.control_page.stuck import StuckRuns
 
-F1 = "f1_weighted"
 SPARK_WIDTH, SPARK_HEIGHT = 120, 28
 _AIRFLOW_TONES: dict[str, Tone] = {"success": "good", "failed": "bad", "running": "busy", "queued": "waiting"}
 
 
 @dataclass(frozen=True, slots=True)
 class ModelView:
-    """A version with its weighted F1 on the frozen test set and, where it was measured, the 95 % interval."""
+    """A version with the metric that decides, on the frozen test set and, where it was measured, the 95 % interval."""
 
     version: str
-    f1: float | None = None
+    metric: str = ""
+    value: float | None = None
     low: float | None = None
     high: float | None = None
 
@@ -109,7 +111,7 @@ def champion_of(decisions: Sequence[Decision]) -> ModelView | None:
             return _model(each)
     for each in decisions:
         if each.result.previous_champion_version == version and each.result.previous_champion_metrics:
-            return ModelView(version, each.result.previous_champion_metrics.get(F1))
+            return _measured(version, each.result.previous_champion_metrics)
     return ModelView(version)
 
 
@@ -205,5 +207,13 @@ def _path(runs: Sequence[RunView], state: str, span: str) -> str:
 
 def _model(decision: Decision) -> ModelView:
     result = decision.result
-    low, high = result.intervals.get(F1, (None, None))
-    return ModelView(result.challenger_version, result.challenger_metrics.get(F1), low, high)
+    return _measured(result.challenger_version, result.challenger_metrics, result.intervals)
+
+
+def _measured(
+    version: str, metrics: Mapping[str, float], intervals: Mapping[str, tuple[float, float]] = MappingProxyType({})
+) -> ModelView:
+    metric = next(iter(declared(metrics)), None)
+    if metric is None:
+        return ModelView(version)
+    return ModelView(version, metric.words, metrics[metric.name], *intervals.get(metric.name, (None, None)))

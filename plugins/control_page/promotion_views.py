@@ -9,9 +9,9 @@ from datetime import datetime
 from factory.contracts import GateCheck, PromotionResult, looked_at
 from factory.records.decisions import Decision
 from factory.sizes import megabytes
+from factory.use_cases.metrics import declared
 from plugins.control_page.run_views import Tone
 
-METRICS = {"f1_weighted": "Weighted F1", "f1_macro": "Macro F1", "accuracy": "Accuracy"}
 _TONES: dict[str, Tone] = {"promoted": "good", "rolled back": "warn", "kept": "muted"}
 _COSTS: dict[str, tuple[str, Callable[[float], str]]] = {
     "size_bytes": ("Size", megabytes),
@@ -94,10 +94,10 @@ def standing(decisions: Sequence[Decision]) -> tuple[str | None, str | None]:
 def _metrics(result: PromotionResult) -> tuple[MetricView, ...]:
     theirs = result.previous_champion_metrics or {}
     views = []
-    for name, words in METRICS.items():
-        if name in result.challenger_metrics:
-            low, high = result.intervals.get(name, (None, None))
-            views.append(MetricView(words, result.challenger_metrics[name], low, high, theirs.get(name)))
+    for metric in declared(result.challenger_metrics):
+        low, high = result.intervals.get(metric.name, (None, None))
+        mine = result.challenger_metrics[metric.name]
+        views.append(MetricView(metric.title, mine, low, high, theirs.get(metric.name)))
     return tuple(views)
 
 

@@ -45,7 +45,7 @@ def test_who_logs_in_finds_the_page_in_airflows_navigation(stack: Stack, chromiu
     page.get_by_role("menuitem", name="Control page").click()
     frame = page.frame_locator("iframe")
     expect(frame.get_by_role("heading", name="Overview")).to_be_visible(timeout=30_000)
-    expect(frame.locator("#cases")).to_contain_text(re.compile(r"v\d+, F1 0\.\d+"))
+    expect(frame.locator("#cases")).to_contain_text(re.compile(r"v\d+, weighted F1 0\.\d+"))
     context.close()
 
 

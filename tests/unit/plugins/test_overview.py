@@ -76,17 +76,17 @@ def test_the_champion_is_the_last_decisions_with_the_numbers_by_which_it_won() -
     won = decision(2, intervals={"f1_weighted": (0.8, 0.84)})
     found = champion_of([decision(3, **KEPT), won, decision(1)])
     assert found is not None
-    assert (found.version, found.f1, found.low, found.high) == ("2", 0.82, 0.8, 0.84)
+    assert (found.version, found.metric, found.value, found.low, found.high) == ("2", "weighted F1", 0.82, 0.8, 0.84)
     challenger = challenger_of([decision(3, **KEPT), won])
     assert challenger is not None
-    assert (challenger.version, challenger.f1) == ("3", 0.83)
+    assert (challenger.version, challenger.value) == ("3", 0.83)
     assert challenger_of([won]) is None
 
 
 def test_a_champion_whose_own_decision_is_long_past_has_the_numbers_that_a_challenger_met() -> None:
     found = champion_of([decision(3, **KEPT)])
     assert found is not None
-    assert (found.version, found.f1, found.low) == ("2", 0.82, None)
+    assert (found.version, found.value, found.low) == ("2", 0.82, None)
     assert champion_of([]) is None
 
 

@@ -32,7 +32,7 @@ def test_the_numbers_are_scikit_learns() -> None:
     found = compare(truth, mine, theirs, confidence=0.95)
 
     scores = [f1_score(truth, each, average="weighted") for each in (mine, theirs)]
-    assert found.champion_f1 == pytest.approx(scores[1])
+    assert found.champion == pytest.approx(scores[1])
     assert found.gain == pytest.approx(scores[0] - scores[1])
     assert found.low < found.gain
     each = f1_score(truth, mine, average=None, labels=CLASSES)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
+from factory.use_cases.metrics import F1_WEIGHTED
 from factory.use_cases.use_case import Gate
 from flows.core.comparison import compare
 from flows.core.falls import measure_falls
@@ -28,7 +29,7 @@ def lose_small(small: int, lost: int, rows: int = 4) -> tuple[pd.Series, pd.Seri
 
 def verdict(truth: pd.Series, mine: pd.Series, theirs: pd.Series):
     comparison = compare(truth, mine, theirs, confidence=GATE.confidence, limit=GATE.largest_class_fall)
-    return judge(0.9, comparison, Costs(1, 1, 1.0), GATE), comparison
+    return judge(F1_WEIGHTED, 0.9, comparison, Costs(1, 1, 1.0), GATE), comparison
 
 
 @pytest.mark.parametrize(("small", "lost"), [(100, 100), (100, 20), (900, 50)])

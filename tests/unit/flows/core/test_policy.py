@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from factory.use_cases.metrics import F1_WEIGHTED
 from factory.use_cases.use_case import Gate
 from flows.core import policy
 from flows.core.policy import Approval, ClassChange, Comparison, Costs, Snapshot, is_newer, judge
@@ -53,7 +54,7 @@ def test_the_verdict_follows_from_the_numbers_and_names_them(
     challenger: float, champion: float | None, low: float | None, promoted: bool, rule: str, words: str
 ) -> None:
     comparison = None if champion is None else beside(champion, challenger, low)
-    verdict = judge(challenger, comparison, CHEAP, GATE)
+    verdict = judge(F1_WEIGHTED, challenger, comparison, CHEAP, GATE)
 
     assert (verdict.promoted, verdict.rule) == (promoted, rule)
     assert words in verdict.reason
@@ -65,7 +66,7 @@ def test_a_winner_reaches_the_floor_and_surely_gains_more_than_the_margin(
     challenger: float, champion: float, low: float, floor: float, margin: float
 ) -> None:
     gate = replace(GATE, floor=floor, margin=margin)
-    verdict = judge(challenger, beside(champion, challenger, low), CHEAP, gate)
+    verdict = judge(F1_WEIGHTED, challenger, beside(champion, challenger, low), CHEAP, gate)
 
     assert verdict.promoted == (challenger >= floor and low > margin)
 
@@ -73,8 +74,8 @@ def test_a_winner_reaches_the_floor_and_surely_gains_more_than_the_margin(
 def test_a_margin_is_asked_of_what_is_sure_not_of_what_was_measured() -> None:
     close = beside(0.80, 0.83, 0.004)
 
-    assert judge(0.83, close, CHEAP, replace(GATE, margin=0.003)).promoted
-    assert not judge(0.83, close, CHEAP, replace(GATE, margin=0.005)).promoted
+    assert judge(F1_WEIGHTED, 0.83, close, CHEAP, replace(GATE, margin=0.003)).promoted
+    assert not judge(F1_WEIGHTED, 0.83, close, CHEAP, replace(GATE, margin=0.005)).promoted
 
 
 def change(fall: float, p_value: float, rows: int = 100) -> ClassChange:
@@ -91,7 +92,7 @@ def change(fall: float, p_value: float, rows: int = 100) -> ClassChange:
     ],
 )
 def test_no_class_may_fall_by_more_than_chance_and_the_limit(fallen: ClassChange, promoted: bool) -> None:
-    verdict = judge(0.82, beside(0.80, 0.82, 0.01, fallen), CHEAP, GATE)
+    verdict = judge(F1_WEIGHTED, 0.82, beside(0.80, 0.82, 0.01, fallen), CHEAP, GATE)
 
     assert verdict.promoted is promoted
     assert promoted or verdict.reason == "F1 of classes falls by more than 0.10: '2583' from 0.90 to 0.60"
@@ -103,7 +104,7 @@ def test_a_class_that_is_lost_wholly_is_stopped_or_warned_of() -> None:
     )
     comparison = replace(beside(0.80, 0.82, 0.01, perhaps), detectable=6)
 
-    stopped, passed = judge(0.82, beside(0.80, 0.82, 0.01, surely), CHEAP, GATE), judge(0.82, comparison, CHEAP, GATE)
+    stopped, passed = judge(F1_WEIGHTED, 0.82, beside(0.80, 0.82, 0.01, surely), CHEAP, GATE), judge(F1_WEIGHTED, 0.82, comparison, CHEAP, GATE)
 
     assert (stopped.promoted, stopped.rule) == (False, "classes")
     assert passed.promoted
@@ -133,14 +134,14 @@ def test_a_class_that_is_lost_wholly_is_stopped_or_warned_of() -> None:
     ],
 )
 def test_a_model_that_costs_too_much_is_not_promoted_however_good(costs: Costs, rule: str, words: str) -> None:
-    verdict = judge(0.99, None, costs, GATE)
+    verdict = judge(F1_WEIGHTED, 0.99, None, costs, GATE)
 
     assert (verdict.promoted, verdict.rule) == (False, rule)
     assert words in verdict.reason
 
 
 def test_every_rule_is_checked_whichever_decides() -> None:
-    verdict = judge(0.5, beside(0.8, 0.5), replace(CHEAP, p95_ms=500.0), GATE)
+    verdict = judge(F1_WEIGHTED, 0.5, beside(0.8, 0.5), replace(CHEAP, p95_ms=500.0), GATE)
 
     failed = [check.rule for check in verdict.checks if not check.passed]
     assert (verdict.rule, failed) == ("floor", ["floor", "gain", "latency"])
@@ -158,14 +159,14 @@ def test_every_rule_is_checked_whichever_decides() -> None:
     ],
 )
 def test_people_are_asked_where_they_have_to_and_heard_always(approval: Approval, promoted: bool, words: str) -> None:
-    verdict = judge(0.9, None, CHEAP, GATE, approval)
+    verdict = judge(F1_WEIGHTED, 0.9, None, CHEAP, GATE, approval)
 
     assert verdict.promoted is promoted
     assert words in verdict.reason
 
 
 def test_an_approval_does_not_stand_in_for_the_numbers() -> None:
-    verdict = judge(0.5, None, CHEAP, GATE, Approval(required=True, approved_by="Anna"))
+    verdict = judge(F1_WEIGHTED, 0.5, None, CHEAP, GATE, Approval(required=True, approved_by="Anna"))
 
     assert (verdict.promoted, verdict.rule) == (False, "floor")
 

@@ -1,0 +1,48 @@
+"""What models are measured by: a metric's name, title, direction and format, declared once for each kind of task.
+
+Pure. Who stores, judges, draws or tells a metric reads from here how it is called; how one is measured belongs to the
+model side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """`name` is that under which it is stored; `headline` tells whether messages and tables of a line show it."""
+
+    name: str
+    title: str
+    higher_is_better: bool = True
+    headline: bool = True
+    digits: int = 4
+
+    @property
+    def words(self) -> str:
+        """The title within a sentence."""
+        return self.title[:1].lower() + self.title[1:]
+
+    def show(self, value: float) -> str:
+        """The value as it is written everywhere."""
+        return f"{value:.{self.digits}f}"
+
+
+F1_WEIGHTED = Metric("f1_weighted", "Weighted F1")
+F1_MACRO = Metric("f1_macro", "Macro F1")
+ACCURACY = Metric("accuracy", "Accuracy", headline=False)
+
+MULTICLASS = (F1_WEIGHTED, F1_MACRO, ACCURACY)
+"""Each 0 to 1, on the frozen test set; the first decides."""
+
+
+def declared(names: Collection[str]) -> tuple[Metric, ...]:
+    """The metrics among the names, the one that decides first."""
+    return tuple(metric for metric in MULTICLASS if metric.name in names)
+
+
+def headlines(names: Collection[str]) -> tuple[Metric, ...]:
+    """Those of them that stand in messages and in tables of one line a model."""
+    return tuple(metric for metric in declared(names) if metric.headline)

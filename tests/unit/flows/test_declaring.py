@@ -1,0 +1,24 @@
+"""`prefect.yaml` is what the declared use cases say."""
+
+from __future__ import annotations
+
+import yaml
+
+from factory import contracts
+from factory.use_cases import ALL
+from flows import declaring
+
+
+def test_the_committed_file_is_the_one_that_the_command_writes() -> None:
+    assert declaring.DECLARED.read_text() == declaring.draw(), "run python -m flows.declaring"
+
+
+def test_every_use_case_has_the_deployments_that_its_dag_asks_for() -> None:
+    declared = {(each["entrypoint"].rpartition(".")[2].replace("_", "-"), each["name"]) for each in _entries()}
+    builders = (contracts.score, contracts.training, contracts.promotion, contracts.monitor)
+    assert declared == {tuple(made(each.name).name.split("/")) for each in ALL for made in builders}
+
+
+def _entries() -> list[dict[str, str]]:
+    entries: list[dict[str, str]] = yaml.safe_load(declaring.draw())["deployments"]
+    return entries
