@@ -211,11 +211,11 @@ def chosen_week(week_number: int | None, week: int | None) -> int | None:
 @task(**NETWORK)
 def find_dataset(settings: Settings, use_case: str, week: int | None, dataset_run_id: str | None) -> DatasetRef:
     """The dataset to train on where none was handed over."""
-    from flows.adapters import datasets
-    from flows.adapters.registry import connect
+    from flows.adapters import datasets, registry, runs
 
-    client = connect(settings.mlflow_tracking_uri)
-    return datasets.find_dataset(settings, client, use_case, week, dataset_run_id=dataset_run_id)
+    if dataset_run_id is not None:
+        return runs.read_dataset(registry.connect(settings.mlflow_tracking_uri), dataset_run_id, settings.data_roots)
+    return datasets.find_dataset(settings, use_case, week)
 
 
 @task(**NETWORK)

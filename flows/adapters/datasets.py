@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -17,7 +16,7 @@ from factory.catalogue.database import open_catalogue
 from factory.catalogue.origins import read_origins
 from factory.contracts import DatasetRef, FileRef
 from factory.errors import AddressRefused, WeekUnknown
-from factory.quality import checking, report
+from factory.quality import checking
 from factory.records import ledger
 from factory.settings import Settings
 from factory.snapshots import cutting, weeks
@@ -25,9 +24,6 @@ from factory.snapshots.store import read_frame
 from factory.storage.addresses import admitted
 from factory.test_sets import frozen_tests
 from factory.text import product_text
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 FIRST_WEEK = 1
 TEST_COLUMNS = ("productid", "designation", "description", "prdtypecode", "group")
@@ -41,14 +37,8 @@ class Sides:
     test: pd.DataFrame
 
 
-def find_dataset(
-    settings: Settings, client: MlflowClient, use_case: str, week: int | None, *, dataset_run_id: str | None = None
-) -> DatasetRef:
-    """The dataset that an MLflow run logged, else that of the week, else the newest; raises as find_week."""
-    if dataset_run_id is not None:
-        from flows.adapters.runs import read_dataset
-
-        return read_dataset(client, dataset_run_id, settings.data_roots)
+def find_dataset(settings: Settings, use_case: str, week: int | None) -> DatasetRef:
+    """The dataset of the week, else of the newest; raises as find_week."""
     return find_week(settings, use_case, newest_week(settings, use_case) if week is None else week)
 
 
@@ -125,11 +115,6 @@ def read_arrivals(settings: Settings, dataset: DatasetRef) -> pd.DataFrame:
     rows = read_frame(admit(settings, dataset), columns=columns)
     new = rows[rows["arrived"]].reset_index(drop=True)
     return new.assign(text=product_text(new["designation"], new["description"]))[["productid", "text", "group"]]
-
-
-def read_quality(dataset: DatasetRef) -> dict[str, bytes]:
-    """The data-quality report of the week by file name (report.html, report.json); empty when none was written."""
-    return report.read_report(dataset)
 
 
 def _recorded(settings: Settings, use_case: str) -> set[str]:

@@ -105,11 +105,11 @@ class Training:
 
     def write_files(self, folder: Path) -> None:
         """Pictures, the answers on the frozen test set, the snapshot's reference, its quality and the environment."""
+        from factory.quality.report import read_report
         from flows.adapters import figures
-        from flows.adapters.datasets import read_quality
 
         found = self.evaluation
-        for name, content in read_quality(self.dataset).items():
+        for name, content in read_report(self.dataset).items():
             (folder / name).write_bytes(content)
         (folder / DATASET_FILE).write_text(stored.dump_json(self.dataset, indent=2))
         (folder / NEAR_FILE).write_text(json.dumps(found.near, indent=2))

@@ -19,6 +19,5 @@ def test_a_run_that_names_no_week_takes_the_newest_accepted_one_and_the_first_be
 ) -> None:
     monkeypatch.setattr(cutting, "newest_week", lambda *_: standing)
     monkeypatch.setattr(cutting, "find_week", lambda *args: args)
-    client: Any = object()
-    assert datasets.find_dataset(SETTINGS, client, "products", None) == (SETTINGS, "products", taken)
-    assert datasets.find_dataset(SETTINGS, client, "products", 3) == (SETTINGS, "products", 3)
+    assert datasets.find_dataset(SETTINGS, "products", None) == (SETTINGS, "products", taken)
+    assert datasets.find_dataset(SETTINGS, "products", 3) == (SETTINGS, "products", 3)
