@@ -436,7 +436,7 @@ def test_a_killed_process_leaves_nothing_or_a_complete_snapshot(
 ) -> None:
     stock(goods(200))
     killed = spawn(
-        "from factory import cutting\n"
+        "from factory.snapshots import cutting\n"
         f"cutting.{step} = lambda *args: os.kill(os.getpid(), signal.SIGKILL)\n"
         "cutting.cut_week(settings, 'products', as_of=settings.weeks.epoch)\n"
     )

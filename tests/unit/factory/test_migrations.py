@@ -191,7 +191,7 @@ def test_every_earlier_catalogue_is_brought_up_with_its_rows(
         assert entry.dataset == DatasetRef.model_validate(DATASET)
         assert len(decisions.read_decisions(connection, "products")) == ("decisions" in rows)
         assert count_looks(connection, "products", FileRef(**FILE)) == ("decisions" in rows)
-    assert len(drift_checks.read_looks(engine, "products")) == ("drift_looks" in rows)
+    assert len(drift_checks.read_drift_checks(engine, "products")) == ("drift_looks" in rows)
     assert len(drift_checks.read_retrainings(engine, "products")) == ("retrainings" in rows)
     assert load(engine, [goods(3, first=1)], source="sample", created_at=NOW).new == 3
 
