@@ -47,7 +47,9 @@ def build(use_case_name: str) -> DAG:
         start_date=settings.weeks.epoch,
         catchup=False,
         max_active_runs=1,
-        params={"week": Param(None, type=["integer", "null"], minimum=1, description="Cut this week, whatever the date.")},
+        params={
+            "week": Param(None, type=["integer", "null"], minimum=1, description="Cut this week, whatever the date.")
+        },
         default_args={
             "retries": 2,
             "retry_delay": timedelta(seconds=30),
@@ -135,9 +137,7 @@ def _wire(use_case: UseCase, told: BridgeNotifier, *, approval: bool) -> None:
     promote >> monitor
 
 
-def _ask(
-    use_case: UseCase, told: BridgeNotifier, train: RunPrefectDeployment, promote: RunPrefectDeployment
-) -> None:
+def _ask(use_case: UseCase, told: BridgeNotifier, train: RunPrefectDeployment, promote: RunPrefectDeployment) -> None:
     """Between training and promotion: the gate's verdict, and a person's answer where it would promote."""
     judge = RunPrefectDeployment(
         task_id="judge",

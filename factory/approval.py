@@ -45,7 +45,8 @@ def _text(foreign: str) -> str:
 def _table(judged: PromotionResult) -> str:
     mine, theirs = judged.challenger_metrics, judged.previous_champion_metrics or {}
     rows = [
-        f"| {each.words} | {each.show(mine[each.name])} | {each.show(theirs[each.name]) if each.name in theirs else '–'} |"
+        f"| {each.words} | {each.show(mine[each.name])} | "
+        f"{each.show(theirs[each.name]) if each.name in theirs else '–'} |"
         for each in declared(mine)
     ]
     test = _text(looked_at(judged.test_version, judged.test_looks))

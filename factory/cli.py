@@ -5,7 +5,6 @@ Owns words and exit codes alone; everything else is called.
 
 from __future__ import annotations
 
-import getpass
 import os
 import sys
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from sqlalchemy import func, select
 
 from bridge.plain_text import as_line, as_lines
 from factory import shown_settings, use_cases
+from factory.account import account
 from factory.catalogue.corrections import change, merge_class, read_corrections, remove
 from factory.catalogue.corrections import relabel as set_label
 from factory.catalogue.database import labels, open_catalogue, products
@@ -46,7 +46,7 @@ app.add_typer(loading, name="load")
 app.command("settings")(shown_settings.show)
 app.command("freeze")(shown_tests.freeze_test_set)
 
-UseCaseOption = Annotated[str, typer.Option("--use-case", help="Whose weeks.")]
+UseCaseOption = Annotated[str, typer.Option("--use-case", help="Whose weeks.", callback=shown_settings.known)]
 AppendOption = Annotated[bool, typer.Option("--append", help="Add to the products of another source.")]
 
 
@@ -158,7 +158,7 @@ def accept(
         raise typer.BadParameter("give --week, or --leak with a --reason")
     if leak:
         use_cases.get(use_case)
-        accepted_leaks.accept(open_catalogue(settings.database_url), use_case, leak, reason, getpass.getuser())
+        accepted_leaks.accept(open_catalogue(settings.database_url), use_case, leak, reason, account())
         typer.echo(as_line(f"{use_case}: {len(leak)} findings accepted ({', '.join(leak)}); start the training again"))
         return
     with open_catalogue(settings.database_url).connect() as connection:
@@ -212,7 +212,8 @@ def relabel(
     if bool(ids) == bool(old):
         raise typer.BadParameter("give ids, or --from with the label that they bear")
     engine = open_catalogue(read_settings().database_url)
-    by = getpass.getuser()
+    by = account()
+    label = label.strip()
     changed = merge_class(engine, old, label, by) if old else set_label(engine, ids or [], label, by)
     typer.echo(f"{changed:,} products relabelled {label!r}")
 
@@ -220,7 +221,7 @@ def relabel(
 @app.command()
 def delete(ids: Annotated[list[str], typer.Argument(help="Ids of the products.")]) -> None:
     """Remove products and their labels, from the next cut on; snapshots that stand keep them."""
-    removed = remove(open_catalogue(read_settings().database_url), ids, getpass.getuser())
+    removed = remove(open_catalogue(read_settings().database_url), ids, account())
     typer.echo(f"{removed:,} products deleted")
 
 
@@ -236,7 +237,7 @@ def update(
     columns = {name: value or None for name, value in given.items() if value is not None}
     if not columns:
         raise typer.BadParameter("name what changes: --text, --description or --group")
-    changed = change(open_catalogue(read_settings().database_url), productid, columns, getpass.getuser())
+    changed = change(open_catalogue(read_settings().database_url), productid, columns, account())
     typer.echo(as_line(f"{productid} changed" if changed else f"{productid} is so already"))
 
 
@@ -298,10 +299,19 @@ def _load(
     engine = open_catalogue(settings.database_url)
     epoch = settings.weeks.epoch
     moment = epoch if stock else joining_moment(settings)
-    loaded = load(engine, batches, source=source, created_at=moment, append=append)
+    complete = epoch if dated and moment > epoch else None
+    loaded = load(engine, batches, source=source, created_at=moment, append=append, stock_until=complete)
     typer.echo(f"{as_line(source)}: {loaded.new:,} products loaded, {loaded.known:,} were there already")
     if loaded.new and moment > epoch and not dated:
         typer.echo(f"the new ones belong to week {week_of(moment, epoch)}, the first after the last one cut")
+    if loaded.late:
+        typer.echo(
+            f"{loaded.late:,} of them were created by {epoch:%Y-%m-%d}, as the first stock was, and come after a cut: "
+            f"they belong to week {week_of(moment, epoch)}, whole"
+        )
+    if dated and loaded.latest and loaded.latest > moment:
+        last = week_of(loaded.latest, epoch)
+        typer.echo(f"the last of them was created on {loaded.latest:%Y-%m-%d} and belongs to week {last:,}")
 
 
 def _sign(given: str | None, option: str) -> str | None:

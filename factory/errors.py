@@ -10,6 +10,7 @@
     ├── ProductConflict         a product comes twice, and differently
     ├── ProductUnknown          a product that is to be corrected is not there
     ├── ForeignProducts         the catalogue holds the products of another source
+    ├── RegistryAway            MLflow cannot be asked
     ├── ArtifactStoreAway       what MLflow keeps as files is out of reach
     ├── SnapshotStoreUnusable   the snapshot folder cannot be opened
     ├── DocumentUnreadable      what was stored lacks what it should hold
@@ -67,6 +68,10 @@ class ProductUnknown(FactoryError):
 
 class ForeignProducts(FactoryError):
     """The catalogue already holds the products of another source."""
+
+
+class RegistryAway(FactoryError):
+    """MLflow does not answer under its address, or answers nobody like this process."""
 
 
 class ArtifactStoreAway(FactoryError):

@@ -23,6 +23,11 @@ class SettingsError(ValueError):
     """A setting holds a value that cannot be used."""
 
 
+def _written(value: object) -> object:
+    """A text as ISO 8601 has it; pydantic takes 20260105 for seconds, and for a day in August 1970."""
+    return datetime.fromisoformat(value.strip()) if isinstance(value, str) else value
+
+
 def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -36,7 +41,7 @@ class WeekPlan(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    epoch: Annotated[datetime, AfterValidator(_aware)] = datetime(2026, 1, 5, tzinfo=UTC)
+    epoch: Annotated[datetime, BeforeValidator(_written), AfterValidator(_aware)] = datetime(2026, 1, 5, tzinfo=UTC)
     first_share: float = Field(default=0.40, gt=0, le=1)
     weekly_share: float = Field(default=0.03, ge=0, le=1)
     test_share: float = Field(default=0.20, gt=0, lt=1)
@@ -56,7 +61,7 @@ class Settings(BaseModel):
     inference_log_path: str | None = None
     drift_threshold: float = Field(default=0.3, ge=0, le=1)
     min_samples_for_drift: int = Field(default=100, ge=1)
-    retrain_cooldown_days: float = Field(default=30, ge=0)
+    retrain_cooldown_days: float = Field(default=30, ge=0, le=36_600)
     promotion_approval: bool = False
     airflow_ui_url: str | None = None
     prefect_ui_url: str | None = None

@@ -28,8 +28,16 @@ LONGEST = 60
 """Characters of a value in the table; --json shows it whole."""
 
 
+def known(use_case: str | None) -> str | None:
+    """The name, when there is such a use case; a command is refused for another one."""
+    names = [each.name for each in use_cases.ALL]
+    if use_case is not None and use_case not in names:
+        raise typer.BadParameter(f"there are: {', '.join(names)}", param_hint="--use-case")
+    return use_case
+
+
 def show(
-    use_case: Annotated[str | None, typer.Option("--use-case", help="One use case; else all.")] = None,
+    use_case: Annotated[str | None, typer.Option("--use-case", help="One use case; else all.", callback=known)] = None,
     settings: FileOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
@@ -37,8 +45,6 @@ def show(
     if settings is not None:
         os.environ[own.VARIABLE] = str(settings.absolute())
     names = [each.name for each in use_cases.ALL]
-    if use_case is not None and use_case not in names:
-        raise typer.BadParameter(f"there are: {', '.join(names)}", param_hint="--use-case")
     rows = [row for name in names if use_case in (None, name) for row in _rows(name)]
     if as_json:
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))

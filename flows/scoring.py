@@ -1,4 +1,4 @@
-"""`score`: the standing champion predicts the products that arrived this week.
+"""`score`: the standing champion predicts the week's arrivals, and unlabelled products that nobody scored before.
 
 Owns what a logged prediction holds. The log itself is `factory.records.predictions`, the model
 `flows.adapters.registry`.
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 def score(
     use_case: str = "products", dataset: DatasetRef | None = None, week_number: WeekNumber | None = None
 ) -> dict[str, Any] | State[dict[str, Any]]:
-    """Let the champion predict the week's arrivals and append them to the inference log.
+    """Let the champion predict the week's arrivals, and append them to the inference log.
+
+    With them come products without a label that no earlier week has scored, since there was no champion when they came.
 
     Skips when there is no champion, and when it was trained on this week's rows: it would only recite them. May be
     repeated: a prediction's id follows from week, version and product. Gives `ScoreResult` as a dict; raises
@@ -119,13 +121,13 @@ def find_dataset(settings: Settings, use_case: str, week: int) -> DatasetRef:
 
 @task(**NETWORK)
 def predict_arrivals(settings: Settings, champion: Version, dataset: DatasetRef) -> pd.DataFrame:
-    """One row an arrival, as the inference log takes them; `timestamp` is the snapshot's moment, not today's."""
+    """One row a product, as the inference log takes them; `timestamp` is the snapshot's moment, not today's."""
     from factory.catalogue.database import open_catalogue
     from factory.catalogue.origins import read_origins
     from flows.adapters import datasets, registry
     from flows.core import models
 
-    arrivals = datasets.read_arrivals(settings, dataset)
+    arrivals = datasets.read_unscored(settings, dataset)
     origins = read_origins(open_catalogue(settings.database_url), arrivals["productid"].tolist())
     model = registry.load_model(registry.connect(settings.mlflow_tracking_uri), champion, settings.data_roots)
     key = f"{dataset.use_case}/week-{dataset.week}/r{dataset.revision}/{champion.model}-v{champion.number}"

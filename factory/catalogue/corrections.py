@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, RowMapping, delete, insert, select, u
 from factory.catalogue.database import corrections, exclusive, labels, products, upsert
 from factory.catalogue.loading import CATALOGUE_LOCK
 from factory.errors import ProductUnknown
+from factory.sources.readers import NULLS
 
 TEXTS = ("designation", "description", "group_id")
 CHUNK = 500
@@ -37,13 +38,19 @@ class Correction:
 
 
 def relabel(engine: Engine, ids: Sequence[str], label: str, by: str) -> int:
-    """Give the products the label; says how many bore another one, or none. Raises ProductUnknown."""
+    """Give the products the label; says how many bore another one, or none.
+
+    Raises ProductUnknown, and ValueError for a label that is empty or spelled as a missing one.
+    """
     with exclusive(engine, CATALOGUE_LOCK) as connection:
         return _relabel(connection, _standing(connection, ids), label, by)
 
 
 def merge_class(engine: Engine, old: str, new: str, by: str) -> int:
-    """Give every product of the class `old` the label `new`; says how many. Raises ProductUnknown where none has it."""
+    """Give every product of the class `old` the label `new`; says how many.
+
+    Raises ProductUnknown where none has it, and ValueError as `relabel`.
+    """
     with exclusive(engine, CATALOGUE_LOCK) as connection:
         ids = list(connection.scalars(select(labels.c.productid).where(labels.c.prdtypecode == old)))
         if not ids:
@@ -63,13 +70,14 @@ def remove(engine: Engine, ids: Sequence[str], by: str) -> int:
 
 
 def change(engine: Engine, productid: str, columns: Mapping[str, str | None], by: str) -> bool:
-    """Give a product other texts or another group, `columns` by name of TEXTS; False where it had them.
+    """Give a product other texts or another group, `columns` by name of TEXTS (blank: none); False where it had them.
 
     Raises ProductUnknown, and ValueError for another column or an empty designation.
     """
     if unknown := set(columns) - set(TEXTS):
         raise ValueError(f"{', '.join(sorted(unknown))} cannot be changed: {', '.join(TEXTS)} can")
-    if "designation" in columns and not (columns["designation"] or "").strip():
+    columns = {name: value if value and value.strip() else None for name, value in columns.items()}
+    if columns.get("designation", "") is None:
         raise ValueError("a product's designation cannot be empty")
     with exclusive(engine, CATALOGUE_LOCK) as connection:
         [row] = _standing(connection, [productid])
@@ -88,8 +96,12 @@ def read_corrections(connection: Connection, limit: int | None = None) -> list[C
 
 
 def _relabel(connection: Connection, standing: Sequence[RowMapping], label: str, by: str) -> int:
-    if not label.strip():
+    label = label.strip()  # as a file's
+    if not label:
         raise ValueError("a label cannot be empty: `python -m factory delete` removes a product")
+    known = select(labels.c.productid).where(labels.c.prdtypecode == label).limit(1)
+    if label.casefold() in map(str.casefold, NULLS) and connection.scalar(known) is None:
+        raise ValueError(f"{label!r} stands for a missing label and is no class here: name one")
     changed = [row for row in standing if row["prdtypecode"] != label]
     column = "prdtypecode"
     _record(connection, "relabel", [(row, {column: row[column]}, {column: label}) for row in changed], by)

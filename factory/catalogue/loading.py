@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,28 +31,45 @@ _MOMENT = pa.timestamp("us", tz="UTC")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """How many products came in, and how many were there already."""
+    """How many products came in, and how many were there already.
+
+    `late` of the new ones are older than the first stock's end and came after it; `latest` is the last moment of any.
+    """
 
     new: int
     known: int
+    late: int = field(default=0, compare=False)
+    latest: datetime | None = field(default=None, compare=False)
 
 
 def load(
-    engine: Engine, batches: Iterable[pd.DataFrame], *, source: str, created_at: datetime, append: bool = False
+    engine: Engine,
+    batches: Iterable[pd.DataFrame],
+    *,
+    source: str,
+    created_at: datetime,
+    append: bool = False,
+    stock_until: datetime | None = None,
 ) -> Loaded:
     """The batches' products appended, all or none; one that is already there is left as it is and counted.
 
     `source` names where they come from: a catalogue takes more of its own source, another's only with `append`.
-    `created_at` holds for batches that have no such column. When a product was created makes no other product of it.
-    Raises ForeignProducts, ProductConflict when one id stands for two different products, SourceUnreadable.
+    `created_at` holds for batches that have no such column, and for rows of others up to `stock_until`: where that is
+    given the first stock is complete, and what comes late joins whole with all else that comes now. When a product was
+    created makes no other product of it. Raises ForeignProducts, ProductConflict when one id stands for two different
+    products, SourceUnreadable.
     """
-    new = known = 0
+    new = known = late = 0
+    latest: datetime | None = None
     with exclusive(engine, CATALOGUE_LOCK) as connection:
         _claim(connection, source, append=append)
         for batch in batches:
             fresh, there = _sorted_out(connection, batch)
             if len(fresh):
-                _insert(connection, fresh, source, created_at)
+                moments, moved = _joining(fresh, created_at, stock_until)
+                _insert(connection, fresh, source, moments)
+                late += moved
+                latest = max(moments) if latest is None else max(latest, *moments)
             new += len(fresh)
             known += there
         if new + known == 0:
@@ -60,7 +77,7 @@ def load(
         if new and connection.dialect.name == "postgresql":
             # until PostgreSQL has looked at the rows it sorts them all anew for the first cut
             connection.exec_driver_sql(f"ANALYZE {products.name}, {labels.name}")
-    return Loaded(new=new, known=known)
+    return Loaded(new=new, known=known, late=late, latest=latest)
 
 
 def _claim(connection: Connection, source: str, *, append: bool) -> None:
@@ -73,6 +90,15 @@ def _claim(connection: Connection, source: str, *, append: bool) -> None:
         )
     row = upsert(connection, sources).values(name=source, loaded_at=datetime.now(UTC))
     connection.execute(row.on_conflict_do_update(index_elements=["name"], set_={"loaded_at": row.excluded.loaded_at}))
+
+
+def _joining(batch: pd.DataFrame, created_at: datetime, stock_until: datetime | None) -> tuple[list[datetime], int]:
+    """When each row joins, and how many of them say that they are of the first stock, which is complete."""
+    if "created_at" not in batch:
+        return [created_at] * len(batch), 0
+    said: list[datetime] = batch["created_at"].tolist()
+    late = [stock_until is not None and each <= stock_until for each in said]
+    return [created_at if moved else each for each, moved in zip(said, late, strict=True)], sum(late)
 
 
 def _known(connection: Connection, source: str) -> str | None:
@@ -126,12 +152,11 @@ def _short(value: str | None) -> str:
     return repr(value if value is None or len(value) <= 40 else f"{value[:40]}…")
 
 
-def _insert(connection: Connection, batch: pd.DataFrame, source: str, created_at: datetime) -> None:
+def _insert(connection: Connection, batch: pd.DataFrame, source: str, moments: list[datetime]) -> None:
     rows = pa.RecordBatch.from_pandas(batch, schema=_LOADED, preserve_index=False)
     keys = text_keys(rows.column("designation").to_pylist(), rows.column("description").to_pylist())
     cleaning = pa.array([CLEANING] * rows.num_rows)
     rows = rows.append_column("text_key", pa.array(keys)).append_column("text_cleaning", cleaning)
-    moments = batch["created_at"] if "created_at" in batch else [created_at] * len(batch)
     rows = rows.append_column("created_at", pa.array(moments, _MOMENT))
     rows = rows.append_column("source", pa.array([source] * len(batch), pa.string()))
     of_product = rows.select([*(column.name for column in products.columns if column.name in rows.schema.names)])

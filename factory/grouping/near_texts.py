@@ -35,6 +35,8 @@ LEAST_WORDS = 3
 """So many words have to be shared: of shorter texts many are alike by chance ("chair", "red chair")."""
 LEAST_TYPO_CHARACTERS = 4
 """Shorter words are others when a character changes ("pin", "bin")."""
+LONGEST_TYPO_CHARACTERS = 50
+"""A longer word has none: what it costs to look for them grows with the square of its length."""
 LONG_WORDS = 15
 """From so many words on, a word that differs is as little as a typo is in few."""
 
@@ -90,7 +92,7 @@ def _typos(known: Sequence[str], numbers: Places, rest: Sums, text: Places) -> t
 
 
 def _shorter(word: str) -> list[str]:
-    if len(word) < LEAST_TYPO_CHARACTERS or not word.isalpha():
+    if not LEAST_TYPO_CHARACTERS <= len(word) <= LONGEST_TYPO_CHARACTERS or not word.isalpha():
         return []
     return [word[:place] + word[place + 1 :] for place in range(len(word))]
 

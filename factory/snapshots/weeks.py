@@ -36,10 +36,13 @@ def week_of(as_of: datetime, epoch: datetime) -> int:
 
 
 def start_of(week: int, epoch: datetime) -> datetime:
-    """The first moment of the week, in UTC; raises ValueError for a week below 1."""
+    """The first moment of the week, in UTC; raises ValueError for a week below 1 or beyond the calendar."""
     if week < 1:
         raise ValueError(f"there is no week {week}: weeks count from 1")
-    return aware(epoch) + (week - 1) * WEEK
+    try:
+        return aware(epoch) + (week - 1) * WEEK
+    except OverflowError as error:
+        raise ValueError(f"there is no week {week}: the calendar ends before it") from error
 
 
 def threshold(plan: WeekPlan, week: int) -> float:

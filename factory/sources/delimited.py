@@ -32,6 +32,8 @@ _BYTE_ORDER_MARKS = {
     b"\xfe\xff": "utf-16",
 }
 _LONGEST_MARK = 4
+_MARK = "\ufeff"
+"""A byte order mark, decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def read_delimited(
     """
     with _explained(path), open_unpacked(path) as (raw, packing):
         lines = _Lines(path, raw, dialect.encoding)
-        separator = dialect.separator or _guess_separator(lines.peek(), dialect, wanted)
+        separator = dialect.separator or _guess_separator(lines.peek(), dialect, wanted, names)
         records = _records(lines, separator, dialect)
         first = next(records, None)
         if first is None:
@@ -105,7 +107,7 @@ class _Lines:
         self.encoding = encoding or next(marked, "utf-8")
         self.number = 0
         self.since: list[str] = []
-        self._lines = self._decoded()
+        self._lines = self._unmarked(self._decoded())
         self._ahead: list[str] = []
 
     def peek(self) -> str:
@@ -139,6 +141,16 @@ class _Lines:
     def place(self) -> str:
         """That line and its file."""
         return f"{self._path}, line {self.begun}"
+
+    def _unmarked(self, lines: Iterator[str]) -> Iterator[str]:
+        """The lines without the mark that the file may begin with; one further on tells that files were joined."""
+        for number, line in enumerate(lines, start=1):
+            if number > 1 and line.startswith(_MARK):
+                raise SourceUnreadable(
+                    f"{self._path}, line {number}: a byte order mark, with which a file begins, stands here: were two "
+                    f"files joined? {shown(line)}"
+                )
+            yield line.removeprefix(_MARK) if number == 1 else line
 
     def _decoded(self) -> Iterator[str]:
         encoding, number = self.encoding, 0
@@ -209,6 +221,7 @@ class _Table:
         header: list[str] | None,
     ) -> None:
         self._lines, self._columns, self._header = lines, list(columns), header
+        self._named = [_name(each) for each in self._columns]
         self._separator, self._dialect = separator, dialect
         self._key = self._columns.index(key) if key in self._columns else 0
         self.rows: list[list[str]] = []
@@ -225,8 +238,13 @@ class _Table:
                 f"{shown(''.join(self._lines.since))}. A field that holds a {self._separator!r} stands in quotes; "
                 "another separator is named by --separator"
             )
-        if record == self._header:
-            raise SourceUnreadable(f"{self._lines.place}: the header stands here again: were two files joined?")
+        if _name(record[0]) == self._named[0] and [_name(each) for each in record] == self._named:
+            said = (
+                "the header stands here again: were two files joined?"
+                if self._header is not None
+                else "the names of the columns stand here as a row, so the file has a header: leave out --columns"
+            )
+            raise SourceUnreadable(f"{self._lines.place}: {said}")
         if len(self._lines.since) > 1:
             self._look_within(record)
         self.rows.append(record)
@@ -244,45 +262,66 @@ class _Table:
         self.broken_lines += len(self._lines.since) - 1
         if self._dialect.line_breaks:
             return
+        shape = _shape(record[self._key])
         for distance, line in enumerate(self._lines.since[1:], start=1):
-            fields = line.rstrip("\r\n").split(self._separator)
-            if len(fields) == len(self._columns) and _shape(fields[self._key]) == _shape(record[self._key]):
+            if any(len(row) == len(self._columns) and _shape(row[self._key]) == shape for row in self._as_rows(line)):
                 number = self._lines.begun + distance
                 raise SourceUnreadable(
                     f"{self._lines.place}: a quoted field goes on to line {number}, which looks like a row of its own: "
                     f"{shown(line)}. Remove the stray quote, or say that fields hold such lines: --line-breaks"
                 )
 
+    def _as_rows(self, line: str) -> Iterator[list[str]]:
+        """What the line would be as a record: with quotes as signs like any other, and with quoted fields."""
+        bare = line.rstrip("\r\n")
+        yield bare.split(self._separator)
+        yield from csv.reader([bare.replace("\r", " ")], delimiter=self._separator, quotechar=self._dialect.quote)
+
+
+def _name(cell: str) -> str:
+    """A column's name, however it is written."""
+    return cell.strip().casefold()
+
 
 def _shape(value: str) -> str:
-    """What an id looks like: digits, letters and signs, whatever their number."""
-    return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "9", value.strip()))
+    """What an id looks like: its signs, and whether there are digits in what stands between them."""
+    return re.sub(r"[^\W_]+", lambda run: "9" if any(map(str.isdigit, run[0])) else "a", value.strip())
 
 
 def _columns(path: Path, first: list[str], names: Sequence[str] | None, *, has_header: bool) -> Sequence[str]:
     if names is not None:
         if len(names) != len(first):
             raise SourceUnreadable(f"{path} has {len(first)} columns, {len(names)} were named ({', '.join(names)})")
+        if twice := _twice(names):
+            raise SourceUnreadable(f"--columns names {twice} more than once: give each column a name of its own")
         return names
     if not has_header:
         return [f"c{number}" for number in range(len(first))]
-    twice = sorted({name for name in first if first.count(name) > 1})
-    if twice:
+    if twice := _twice(first):
         raise SourceUnreadable(
-            f"{path}, line 1: the header names {', '.join(map(repr, twice))} more than once: it is not known which is "
+            f"{path}, line 1: the header names {twice} more than once: it is not known which is "
             "meant; give each column a name of its own, or name them all by --columns"
         )
     return first
 
 
-def _guess_separator(line: str, dialect: Dialect, wanted: Sequence[str]) -> str:
-    """The one by which the first line has the wanted columns, else most fields."""
+def _twice(names: Sequence[str]) -> str:
+    """The names that stand there more than once, as a message shows them."""
+    return ", ".join(sorted({repr(name) for name in names if names.count(name) > 1}))
+
+
+def _guess_separator(line: str, dialect: Dialect, wanted: Sequence[str], names: Sequence[str] | None) -> str:
+    """The one by which the first line has the wanted columns, or as many as were named, else most fields."""
 
     def fields(separator: str) -> list[str]:
         found = [piece.strip() for piece in line.rstrip("\r\n").split(separator)]
         return [piece.strip(dialect.quote) if dialect.quote else piece for piece in found]
 
-    return max(SEPARATORS, key=lambda each: (set(wanted) <= set(fields(each)), len(fields(each))))
+    def suits(separator: str) -> tuple[bool, bool, int]:
+        found = fields(separator)
+        return set(wanted) <= set(found), names is not None and len(found) == len(names), len(found)
+
+    return max(SEPARATORS, key=suits)
 
 
 def _account(path: Path, packing: str | None, lines: _Lines, separator: str, dialect: Dialect, table: _Table) -> str:

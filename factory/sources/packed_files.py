@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import BufferedReader
+from io import BufferedReader, RawIOBase
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ _SIGNATURES = {
 _LONGEST_SIGNATURE = 6
 _SUFFIXES = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd", ".zip": "zip"}
 _DAMAGED = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+_READ_BYTES = 2**16
 
 
 @contextmanager
@@ -69,8 +70,10 @@ def _unpacked(path: Path, packing: str) -> Any:
         import pyarrow as pa
 
         return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
-    openers: dict[str, Callable[[Path], Any]] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}
-    return openers[packing](path)
+    if packing == "gzip":
+        return gzip.open(path)
+    streams: dict[str, Callable[[], Any]] = {"bzip2": bz2.BZ2Decompressor, "xz": lzma.LZMADecompressor}
+    return _Streams(path, streams[packing])
 
 
 def _member(path: Path) -> Any:
@@ -84,3 +87,40 @@ def _member(path: Path) -> Any:
         return archive.open(inside[0])
     except (RuntimeError, NotImplementedError) as error:  # a password, or a method that Python does not know
         raise SourceUnreadable(f"{path} cannot be unpacked here ({error}): unpack it with its own program") from error
+
+
+class _Streams(RawIOBase):
+    """Compressed streams, one after another to the file's end; Python's own readers pass in silence over what follows
+    the first and is none. Zeros are padding."""
+
+    def __init__(self, path: Path, begin: Callable[[], Any]) -> None:
+        self._begin, self._stream = begin, begin()
+        self._file = path.open("rb")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        content = b""
+        while not content:
+            if self._stream.eof:
+                if not (begun := self._after(self._stream.unused_data)):
+                    return 0
+                self._stream = self._begin()
+            elif not self._stream.needs_input:
+                begun = b""
+            elif not (begun := self._file.read(_READ_BYTES)):
+                raise EOFError("it ends within a compressed stream")
+            content = self._stream.decompress(begun, len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def _after(self, rest: bytes) -> bytes:
+        """What follows a stream, without padding; empty at the file's end."""
+        while not (rest := rest.lstrip(b"\x00")) and (more := self._file.read(_READ_BYTES)):
+            rest = more
+        return rest

@@ -11,12 +11,16 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from factory.errors import SourceUnreadable
 from factory.sources.delimited import Dialect, read_delimited
 from factory.sources.moments import MomentColumn
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 COLUMNS = ("productid", "designation", "description", "imageid", "group_id", "prdtypecode")
 BATCH_ROWS = 5_000
@@ -127,10 +131,9 @@ def read_file(
             headerless=mapping.headerless,
             told=told,
         )
-    check = _Check(str(path), nulls=nulls, required=("productid", "designation"))
-    moments = (
-        MomentColumn(str(path), mapping.created_at, "row" if in_parquet else "line") if mapping.created_at else None
-    )
+    counted_by = "row" if in_parquet else "line"
+    check = _Check(str(path), nulls=nulls, required=("productid", "designation"), counted_by=counted_by)
+    moments = MomentColumn(str(path), mapping.created_at, counted_by) if mapping.created_at else None
     for chunk in chunks:
         _require(chunk, columns, path)
         batch = check(pd.DataFrame({ours: chunk[theirs] for ours, theirs in wanted.items()}, dtype=object))
@@ -147,26 +150,52 @@ def _parquet_chunks(path: Path, columns: list[str]) -> Iterator[pd.DataFrame]:
     first = 1
     try:
         with pq.ParquetFile(path) as file:
-            present = [name for name in columns if name in file.schema_arrow.names]
+            names = file.schema_arrow.names
+            present = [name for name in columns if name in names]
+            if twice := [name for name in present if names.count(name) > 1]:
+                raise SourceUnreadable(
+                    f"{path} has more than one column {', '.join(map(repr, twice))}: it is not known which is meant, "
+                    "give each a name of its own"
+                )
             if len(present) < len(columns):
-                yield pd.DataFrame(columns=file.schema_arrow.names)
+                yield pd.DataFrame(columns=names)
             for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=present):
-                cast = [column.cast(pa.string()).to_pylist() for column in batch.columns]
                 numbers = range(first, first + batch.num_rows)
+                cast = [_texts(path, *pair, first) for pair in zip(batch.schema.names, batch.columns, strict=True)]
                 first = numbers.stop
                 yield pd.DataFrame(dict(zip(batch.schema.names, cast, strict=True)), index=numbers, dtype=object)
     except (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise SourceUnreadable(f"{path} cannot be read as Parquet: {error}") from error
 
 
+def _texts(path: Path, name: str, column: pa.Array, first: int) -> list[str | None]:
+    """The column's values as text; `first` is the number of its first row."""
+    import pyarrow as pa
+
+    try:
+        texts = column.cast(pa.string())
+        texts.validate(full=True)  # other programs write bytes of any encoding into columns of text
+    except pa.ArrowInvalid as error:
+        raise SourceUnreadable(
+            f"{path}, rows {first} to {first + len(column) - 1}: {name!r} holds what is no text in UTF-8 ({error}): "
+            "write the file anew"
+        ) from error
+    found: list[str | None] = texts.to_pylist()
+    return found
+
+
 @dataclass
 class _Check:
-    """Gives batches the catalogue's columns, with None for what is missing, and counts that."""
+    """Gives batches the catalogue's columns, with None for what is missing, and counts that.
+
+    `counted_by` is "line" where a batch's index says on which line of the file a row begins.
+    """
 
     origin: str
     nulls: Collection[str] = ("",)
     position: int = 1
     required: Collection[str] = ("productid", "designation", "prdtypecode")
+    counted_by: str = "row"
     missing: dict[str, Counter[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -179,10 +208,7 @@ class _Check:
         for column in COLUMNS:
             values = [self._value(column, value) for value in batch[column]]
             if column in self.required and None in values:
-                raise SourceUnreadable(
-                    f"{self.origin}: {values.count(None)} products without {column}, the first is row "
-                    f"{self.position + values.index(None)}: complete or remove them"
-                )
+                raise SourceUnreadable(self._lacking(column, values, list(frame.index)))
             if any("\x00" in value for value in values if value):
                 raise SourceUnreadable(f"{self.origin}: a NUL character in {column}: no database takes it, remove it")
             batch[column] = pd.Series(values, dtype=object)
@@ -196,6 +222,17 @@ class _Check:
                 spelled = ", ".join(f"{count:,} {spelling!r}" for spelling, count in found.most_common(5))
                 effect = "; without label a product is scored and never trained on" if ours == "prdtypecode" else ""
                 yield f"missing in {theirs}: {spelled}{effect}"
+
+    def _lacking(self, column: str, values: list[str | None], numbers: Sequence[int]) -> str:
+        """Which products lack the column, and which spellings were taken for that."""
+        place = values.index(None)
+        line = f" (line {numbers[place]})" if self.counted_by == "line" else ""
+        spelled = ", ".join(repr(each) for each in self.missing.get(column, {}) if each)
+        otherwise = f", or, where {spelled} is no missing value, say so: --null" if spelled else ""
+        return (
+            f"{self.origin}: {values.count(None)} products without {column}, the first is row {self.position + place}"
+            f"{line}: complete or remove them{otherwise}"
+        )
 
     def _value(self, column: str, value: object) -> str | None:
         if isinstance(value, str):

@@ -6,7 +6,6 @@ Owns words alone; freezing, comparing and counting belong to `factory.test_sets.
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated
 
 import typer
@@ -15,6 +14,8 @@ from rich.text import Text
 from sqlalchemy import Connection
 
 from bridge.plain_text import as_line
+from factory import shown_settings
+from factory.account import account
 from factory.catalogue.database import open_catalogue
 from factory.contracts import DatasetRef
 from factory.settings import Settings, read_settings
@@ -23,12 +24,14 @@ from factory.test_sets.freezing import freeze
 
 
 def freeze_test_set(
-    use_case: Annotated[str, typer.Option("--use-case", help="Whose test set.")] = "products",
+    use_case: Annotated[
+        str, typer.Option("--use-case", help="Whose test set.", callback=shown_settings.known)
+    ] = "products",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would hold, and freeze nothing.")] = False,
 ) -> None:
     """Freeze a new test set of today's rows and labels; every model is judged on it from then on."""
     settings = read_settings()
-    made = freeze(settings, use_case, getpass.getuser(), dry_run=dry_run)
+    made = freeze(settings, use_case, account(), dry_run=dry_run)
     before, difference = made.before.version, made.difference
     does = "decides from now on, for models of before it too" if made.test else "would decide; nothing was frozen"
     lines = [

@@ -18,6 +18,7 @@ from factory.contracts import DatasetRef, FileRef
 from factory.errors import AddressRefused, WeekUnknown
 from factory.quality import checking
 from factory.records import ledger
+from factory.records.scored_before import read_scored
 from factory.settings import Settings
 from factory.snapshots import cutting, weeks
 from factory.snapshots.store import read_frame
@@ -60,7 +61,8 @@ def find_week(settings: Settings, use_case: str, week: int) -> DatasetRef:
     if (last := cutting.last_cut_week(settings, use_case)) is not None and week > last:
         raise WeekUnknown(
             f"week {week} of {use_case} was not cut, the newest is week {last}: name a week up to that, let "
-            f"{use_cases.get(use_case).dag_id} run in Airflow, or run `python -m factory cut --week {week} --use-case {use_case}`"
+            f"{use_cases.get(use_case).dag_id} run in Airflow, or run "
+            f"`python -m factory cut --week {week} --use-case {use_case}`"
         )
     if last is None and week > (present := weeks.week_of(datetime.now(UTC), settings.weeks.epoch)):
         raise WeekUnknown(
@@ -109,11 +111,18 @@ def _read_test(test: FileRef) -> pd.DataFrame:
     return _labelled(read_frame(test, columns=TEST_COLUMNS))
 
 
-def read_arrivals(settings: Settings, dataset: DatasetRef) -> pd.DataFrame:
-    """The products that are new in this week: productid, text and group."""
-    columns = ["productid", "designation", "description", "group", "arrived"]
+def read_unscored(settings: Settings, dataset: DatasetRef) -> pd.DataFrame:
+    """What a champion of before has to answer: productid, text and group.
+
+    That are the products that are new in this week, and those without a label that no earlier week has scored: there
+    was no champion yet when they came, and no training takes them.
+    """
+    columns = ["productid", "designation", "description", "group", "arrived", "prdtypecode"]
     rows = read_frame(admit(settings, dataset), columns=columns)
-    new = rows[rows["arrived"]].reset_index(drop=True)
+    waiting = rows["prdtypecode"].isna() & ~rows["arrived"]
+    engine = open_catalogue(settings.database_url)
+    scored = read_scored(engine, dataset.use_case, dataset.as_of, set(rows.loc[waiting, "productid"]))
+    new = rows[rows["arrived"] | (waiting & ~rows["productid"].isin(scored))].reset_index(drop=True)
     return new.assign(text=product_text(new["designation"], new["description"]))[["productid", "text", "group"]]
 
 

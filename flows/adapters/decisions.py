@@ -129,7 +129,10 @@ def _verdict_tags(decision: Decision) -> dict[str, Any]:
         "decision_test_looks": result.test_looks,
         **{f"decision_{each.name}": f"{mine[each.name]:.6f}" for each in headlines(mine)},
         "decision_champion_version": result.previous_champion_version,
-        **{f"decision_champion_{each.name}": f"{theirs[each.name]:.6f}" if theirs else None for each in declared(mine)[:1]},
+        **{
+            f"decision_champion_{each.name}": f"{theirs[each.name]:.6f}" if theirs else None
+            for each in declared(mine)[:1]
+        },
         "decision_gain": None if result.gain is None else f"{result.gain:.6f}",
         "decision_gain_at_least": None if result.gain_at_least is None else f"{result.gain_at_least:.6f}",
         "approved_by": result.approved_by,

@@ -5,12 +5,12 @@ Owns how that is read from Prefect. Must not know what the run does.
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import dataclass
 
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 
+from factory.account import account
 from flows.adapters.publication import flow_run_url
 
 DAG_LABEL, RUN_LABEL, PAGE_LABEL = "airflow.dag_id", "airflow.run_id", "airflow.url"
@@ -56,7 +56,7 @@ def _name(root: FlowRun, flow_name: str) -> str:
     if root.created_by is not None and root.created_by.display_value:
         return f"{root.created_by.display_value}, {flow_name} {root.name}"
     if root.deployment_id is None:
-        return f"{getpass.getuser()}, {flow_name} {root.name}"
+        return f"{account()}, {flow_name} {root.name}"
     return f"by hand, {flow_name} {root.name}"
 
 

@@ -8,6 +8,7 @@ relied on.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from factory.contracts import DatasetRef
-from factory.errors import DocumentUnreadable
+from factory.errors import DocumentUnreadable, RegistryAway
 from factory.records import stored
 from factory.storage.private_files import make_file
 from flows.adapters.artifacts import fetch
@@ -67,13 +68,24 @@ class Version:
 
 
 def connect(tracking_uri: str) -> MlflowClient:
-    """A client of the tracking server and registry at that address."""
+    """A client of the tracking server and registry at that address, which was proven to answer. Raises RegistryAway."""
     for name, value in MLFLOW_DEFAULTS.items():
         os.environ.setdefault(name, value)
-    _make_folder(tracking_uri)
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
-    return MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+    try:
+        _make_folder(tracking_uri)
+        client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+        client.search_experiments(max_results=1)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        said = (
+            f"MLflow at {tracking_uri} cannot be asked: {_first_line(error)}. Start it, or look at MLFLOW_TRACKING_URI "
+            "and at the credentials in this process' environment"
+        )
+        raise RegistryAway(re.sub(r"//[^/@\s]*@", "//…@", said)) from error
+    return client
 
 
 def experiment_id(client: MlflowClient, name: str) -> str:
@@ -141,10 +153,10 @@ def get_version(client: MlflowClient, model: str, number: str) -> Version:
         raise
 
 
-def numbers(client: MlflowClient, model: str) -> list[str]:
-    """The numbers of all versions that there are, whoever registered them; the oldest first."""
+def tags_by_number(client: MlflowClient, model: str) -> dict[str, Mapping[str, str]]:
+    """The tags of all versions that there are, whoever registered them, by number; the oldest first."""
     found = client.search_model_versions(f"name='{model}'")
-    return [str(each.version) for each in sorted(found, key=lambda each: int(each.version))]
+    return {str(each.version): dict(each.tags) for each in sorted(found, key=lambda each: int(each.version))}
 
 
 def alias_number(client: MlflowClient, model: str, alias: str) -> str | None:
@@ -258,8 +270,12 @@ def _version(found: ModelVersion) -> Version:
     return Version(found.name, str(found.version), str(found.run_id), str(found.source), dataset, tags)
 
 
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 def _no_version(client: MlflowClient, model: str, number: str) -> str:
-    there = ", ".join(numbers(client, model))
+    there = ", ".join(tags_by_number(client, model))
     way = f"name one of those that it holds ({there})" if there else "run training-pipeline first"
     return f"MLflow holds no version {number!r} of model {model!r}: it was deleted, or never there; {way}"
 

@@ -17,10 +17,11 @@ from factory.settings import Settings
 from factory.snapshots.known_rows import count_trained
 from flows.adapters import registry
 from flows.adapters.datasets import admit
+from flows.adapters.decisions import MADE_CHAMPION_TAG
 from flows.adapters.registry import CHAMPION, RegistryError, Version
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from mlflow import MlflowClient
     from sqlalchemy import Connection
@@ -42,9 +43,12 @@ def find_champion(connection: Connection, client: MlflowClient, use_case: str) -
     """
     champion = registry.find_version(client, use_cases.get(use_case).model_name, CHAMPION)
     last = last_decision(connection, use_case)
-    if last is None or last.result.champion_version == (champion and champion.number):
+    if last is None:
         return champion
-    raise TitleUnclear(_difference(client, use_case, last, champion, former(connection, client, use_case)))
+    agreed = last.result.champion_version == (champion and champion.number)
+    if agreed and not (champion and _is_another(connection, use_case, champion.number, champion.tags)):
+        return champion
+    raise TitleUnclear(_difference(connection, client, use_case, last, champion))
 
 
 def explain_absence(connection: Connection, client: MlflowClient, use_case: str) -> str:
@@ -52,7 +56,7 @@ def explain_absence(connection: Connection, client: MlflowClient, use_case: str)
     last = last_decision(connection, use_case)
     if last is None or last.result.champion_version is None:
         return "there is no champion yet"
-    return _difference(client, use_case, last, None, former(connection, client, use_case))
+    return _difference(connection, client, use_case, last, None)
 
 
 def last_decision(connection: Connection, use_case: str) -> Decision | None:
@@ -95,15 +99,16 @@ def refuse_known_rows(settings: Settings, trained: Version, judged: Version) -> 
 
 def may_hold(connection: Connection, client: MlflowClient, use_case: str) -> set[str]:
     """The versions that a person may give the title to without the gate: former champions, and whoever bears it now."""
+    model = use_cases.get(use_case).model_name
     held = {each.result.champion_version for each in decisions.read_decisions(connection, use_case)}
-    bearer = registry.alias_number(client, use_cases.get(use_case).model_name, CHAMPION)
-    return {number for number in {*held, bearer} if number}
+    held -= registry.tags_by_number(client, model).keys() - _own(connection, client, use_case)
+    return {number for number in {*held, registry.alias_number(client, model, CHAMPION)} if number}
 
 
 def former(connection: Connection, client: MlflowClient, use_case: str) -> list[str]:
     """The versions that held the title and are still there, the last holder first."""
     held = (each.result.champion_version for each in decisions.read_decisions(connection, use_case))
-    there = set(registry.numbers(client, use_cases.get(use_case).model_name))
+    there = _own(connection, client, use_case)
     return [number for number in dict.fromkeys(held) if number in there]
 
 
@@ -113,7 +118,7 @@ def refuse_deleted(connection: Connection, client: MlflowClient, use_case: str, 
     `champion` is who holds it now.
     """
     model = use_cases.get(use_case).model_name
-    if number in registry.numbers(client, model):
+    if number in registry.tags_by_number(client, model):
         return
     others = [each for each in former(connection, client, use_case) if each != champion]
     ways = [f"to give the title to a former champion that is left: {_command(use_case, each)}" for each in others[:1]]
@@ -139,10 +144,24 @@ def standing(connection: Connection, client: MlflowClient, use_case: str) -> tup
     )
 
 
+def _own(connection: Connection, client: MlflowClient, use_case: str) -> set[str]:
+    """The registry's versions, without those that are others than the record means."""
+    known = registry.tags_by_number(client, use_cases.get(use_case).model_name)
+    return {number for number, tags in known.items() if not _is_another(connection, use_case, number, tags)}
+
+
+def _is_another(connection: Connection, use_case: str, number: str, tags: Mapping[str, str]) -> bool:
+    """Whether a decision gave the title to a version of that number, and this one knows nothing of it.
+
+    A registry that was begun anew counts its versions from 1 again.
+    """
+    return not tags.get(MADE_CHAMPION_TAG) and decisions.find_promotion(connection, use_case, number) is not None
+
+
 def _difference(
-    client: MlflowClient, use_case: str, last: Decision, champion: Version | None, left: Sequence[str]
+    connection: Connection, client: MlflowClient, use_case: str, last: Decision, champion: Version | None
 ) -> str:
-    """The two that do not agree, and the commands that mend it; `left` are former champions that are still there."""
+    """The two that do not agree, and the commands that mend it."""
     model, recorded = use_cases.get(use_case).model_name, last.result.champion_version
     stands = f"stands at version {champion.number}" if champion else "is gone"
     by_record = f"version {recorded} is the champion" if recorded else "there is no champion"
@@ -151,9 +170,11 @@ def _difference(
         f"({last.decided_at:%Y-%m-%d %H:%M}, {last.result.decided_by}) {by_record}"
     )
     back = recorded or NOBODY
-    if recorded and recorded not in registry.numbers(client, model):
-        said += f", and version {recorded} was deleted"
-        back = next(iter(left), NOBODY)
+    if recorded and recorded not in _own(connection, client, use_case):
+        there = recorded in registry.tags_by_number(client, model)
+        gone = "of this registry is another one, it was begun anew" if there else "was deleted"
+        said += f", and version {recorded} {gone}"
+        back = next(iter(former(connection, client, use_case)), NOBODY)
     ways = {back: "to return to the record" if back == recorded else "to go on from there"}
     ways.setdefault(champion.number if champion else NOBODY, "to accept the registry")
     return f"{said}; {', '.join(f'{why}: {_command(use_case, who)}' for who, why in ways.items())}"

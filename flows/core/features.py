@@ -72,8 +72,8 @@ class Searched:
         return both
 
     def enough(self, mask: NDArray[np.bool_]) -> bool:
-        """Whether the rows are of so many groups that they say something."""
-        return len(np.unique(self.groups[mask])) >= LEAST_ROWS
+        """Whether the rows are of so many groups that they say something; where there are few, of half of them."""
+        return len(np.unique(self.groups[mask])) >= min(LEAST_ROWS, (int(self.groups.max()) + 1) // 2)
 
     def is_settled(self, family: Family, place: int, mask: NDArray[np.bool_]) -> bool:
         """Whether the feature is one of what was accepted: without that, most of the rows under the mask lack it."""

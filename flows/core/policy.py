@@ -74,7 +74,7 @@ class MacroChange:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The challenger beside the champion: the gain in the metric that decides, with the gate's confidence at least `low`.
+    """The challenger beside the champion by the metric that decides; with the gate's confidence it gains `low` or more.
 
     Both were measured on the same test rows, and `low` comes from resampling those rows for both together. The whole
     loss of a class is told from chance from `detectable` right answers on; None where it never is.
@@ -121,8 +121,8 @@ def judge(
 ) -> Verdict:
     """The challenger wins when it meets every rule of the gate; the first that it fails decides.
 
-    `value` is its metric that decides, on the frozen test set; `comparison` is None when nobody holds the title: then the
-    floor decides. A tie leaves the champion where it is, as a change in production needs a reason. A person's refusal
+    `value` is what it reaches on the frozen test set; `comparison` is None when nobody holds the title: then the floor
+    decides. A tie leaves the champion where it is, as a change in production needs a reason. A person's refusal
     stands before every number, an approval behind them.
     """
     mine = f"{metric.words} {metric.show(value)}"

@@ -28,6 +28,7 @@ FOLDS = 3
 SELECTION_ROWS = 20_000
 """At most so many training rows are compared on: candidates differ by more than that leaves uncertain (weighted F1 of
 20,000 answers is known to about .006), and all rows would take several times as long."""
+LEAST_GROUPS = 50
 METRIC = "f1_weighted"
 SEED = 42
 
@@ -93,16 +94,23 @@ def make_folds(
     """Rows in `folds` parts, each with the classes' shares; no group stands in two parts.
 
     Of more than `limit` rows a random part of the groups is taken. A class that does not occur in every part's
-    complement is a class that some fit never sees: its rows count as errors there.
+    complement is a class that some fit never sees: its rows count as errors there. Of fewer groups than `folds` each is
+    a part; raises NoCandidateError where there is one alone.
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     group = pd.factorize(np.asarray(groups, dtype=object))[0]
     rows = sample_groups(group, limit, seed)
     held = np.zeros(len(rows), dtype=np.int64)
-    alone = len(np.unique(group[rows])) == len(rows)  # the plain split does the same then, in no time
+    there = len(np.unique(group[rows]))
+    if there < 2:
+        raise NoCandidateError(
+            "all rows to train on are of one group, so that nothing can be compared on rows of others: load them with "
+            "a finer group (--group), or without one"
+        )
+    alone = there == len(rows)  # the plain split does the same then, in no time
     kind = StratifiedKFold if alone else StratifiedGroupKFold
-    parts = kind(folds, shuffle=True, random_state=seed)
+    parts = kind(min(folds, there), shuffle=True, random_state=seed)
     split = parts.split(rows, _splittable(codes[rows], folds), None if alone else group[rows])
     for number, (_, place) in enumerate(split):
         held[place] = number
@@ -153,14 +161,29 @@ def _kind(terms: Terms) -> str:
 
 
 def sample_groups(group: Rows, limit: int, seed: int = SEED) -> Rows:
-    """Places of at most `limit` rows, whole groups of them (numbered from 0), or of the first group drawn."""
+    """Places of at most `limit` rows, whole groups of them (numbered from 0).
+
+    Groups so large that fewer than LEAST_GROUPS would fit are thinned: of few observations nothing could be told.
+    """
     if len(group) <= limit:
         return np.arange(len(group))
-    order = np.random.default_rng(seed).permutation(int(group.max()) + 1)
-    sizes = np.bincount(group)[order]
+    random = np.random.default_rng(seed)
+    order = random.permutation(int(group.max()) + 1)
+    kept = _thinned(group, max(limit // min(len(order), LEAST_GROUPS), 1), random)
+    sizes = np.bincount(group[kept], minlength=len(order))[order]
     taken = np.zeros(len(order), dtype=bool)
-    taken[order[: max(int(np.searchsorted(np.cumsum(sizes), limit, side="right")), 1)]] = True
-    return np.flatnonzero(taken[group])
+    taken[order[: int(np.searchsorted(np.cumsum(sizes), limit, side="right"))]] = True
+    return kept[taken[group[kept]]]
+
+
+def _thinned(group: Rows, most: int, random: np.random.Generator) -> Rows:
+    """Places of the rows, of each group at most so many, drawn at random."""
+    if np.bincount(group).max() <= most:
+        return np.arange(len(group))
+    shuffled = random.permutation(len(group))
+    dealt = shuffled[np.argsort(group[shuffled], kind="stable")]
+    first = np.searchsorted(group[dealt], group[dealt])
+    return np.sort(dealt[np.arange(len(dealt)) - first < most])
 
 
 def _splittable(codes: Codes, folds: int) -> Codes:

@@ -291,6 +291,26 @@ def test_a_champion_that_was_deleted_by_hand_is_missed(veteran: Home) -> None:
     assert promotion(model_version=WEAK, threshold=0.1)["rule"] == "floor"
 
 
+def test_a_registry_that_was_begun_anew_is_not_taken_for_the_one_that_the_record_means(veteran: Home) -> None:
+    promotion(model_version=WEAK, threshold=0.1)
+    champion = registry.get_version(veteran.client, "products", WEAK)
+    veteran.client.delete_registered_model("products")
+    model_id = champion.source.removeprefix(registry.LOGGED_MODEL)
+    again = {"run_id": champion.run_id, "model_id": model_id, "dataset": champion.dataset, "tags": {}}
+    assert registry.register(veteran.client, "products", **again) == WEAK
+
+    other = "version 1 of this registry is another one, it was begun anew"
+    with pytest.raises(TitleUnclear, match=rf"alias .* is gone.*{other}; to go on from there: .* --champion none$"):
+        promotion(threshold=0.1)
+    with pytest.raises(RegistryError, match="version 1 never was champion"):
+        promotion(champion=WEAK)
+    veteran.client.set_registered_model_alias("products", "champion", WEAK)
+    with pytest.raises(TitleUnclear, match=rf"{other}; .* to accept the registry: .* --champion 1$"):
+        promotion(threshold=0.1)
+    assert promotion(champion=WEAK)["champion_version"] == WEAK
+    assert promotion(model_version=WEAK, threshold=0.1)["rule"] == "standing"
+
+
 def test_a_rollback_to_a_version_that_was_deleted_names_the_command_that_mends_it(veteran: Home) -> None:
     promotion(model_version=WEAK, threshold=0.1)
     promotion(model_version=STRONG, threshold=0.1)

@@ -88,6 +88,9 @@ def test_a_file_without_header_and_with_groups_is_loaded(factory: Factory, tmp_p
         (["accept", "--week", "1"], {}, "error: week 1 was not cut yet"),
         (["show"], {"DATABASE_URL": "nonsense"}, "error: DATABASE_URL is not an address"),
         (["show"], {"WEEK_SEED": "many"}, "error: WEEK_SEED='many'"),
+        (["show"], {"WEEK_EPOCH": "1767571200"}, "error: WEEK_EPOCH='1767571200'"),
+        (["show"], {"RETRAIN_COOLDOWN_DAYS": "inf"}, "error: RETRAIN_COOLDOWN_DAYS='inf'"),
+        (["cut", "--week", "999999"], {}, "error: there is no week 999999: the calendar ends before it"),
     ],
 )
 def test_a_mistake_is_one_message_and_exit_code_1(
@@ -96,6 +99,14 @@ def test_a_mistake_is_one_message_and_exit_code_1(
     outcome = factory(*arguments, **environ)
     assert outcome.returncode == 1
     assert outcome.stderr.startswith(said)
+    assert "Traceback" not in outcome.stderr
+
+
+@pytest.mark.parametrize("command", ["show", "cut --week 1", "accept --week 1", "leaks", "decisions", "freeze"])
+def test_a_use_case_that_there_is_not_is_refused_with_those_that_there_are(factory: Factory, command: str) -> None:
+    outcome = factory(*command.split(), "--use-case", "product")
+    assert outcome.returncode == 2
+    assert "there are: products" in outcome.stderr
     assert "Traceback" not in outcome.stderr
 
 
@@ -121,6 +132,7 @@ def test_what_is_appended_joins_whole_with_the_next_week_or_when_its_column_says
         return str(tmp_path / f"{first}.csv")
 
     first, second, third = file(1000, "2026-01-01"), file(2000, "2026-01-01"), file(3000, "2026-01-20")
+    late = file(4000, "2025-06-01")
     assert "belong to week" not in factory("load", "file", first, *options).stdout
     stock = int(factory("cut", "--week", "1").stdout.split("accepted: ")[1].split()[0])
     assert stock < 200
@@ -128,9 +140,16 @@ def test_what_is_appended_joins_whole_with_the_next_week_or_when_its_column_says
     assert "the new ones belong to week 2, the first after the last one cut" in appended
     dated = factory("load", "file", third, *options, "--created-at", "since", "--append")
     assert "since: 300 moments name no zone and were taken for UTC" in dated.stdout
+    assert "the last of them was created on 2026-01-20 and belongs to week 3" in dated.stdout
+    dated = factory("load", "file", late, *options, "--created-at", "since", "--append")
+    assert "300 of them were created by 2026-01-05, as the first stock was" in dated.stdout
+    assert "they belong to week 2, whole" in dated.stdout
     assert "0 products loaded, 300 were there already" in factory("load", "file", third, *options, "--append").stdout
-    sizes = [int(factory("cut", "--week", str(n)).stdout.split("accepted: ")[1].split()[0]) for n in (2, 3, 4)]
-    assert [size - stock for size in sizes] == pytest.approx([300, 300, 600], abs=60)
+    sizes = [
+        int(factory("cut", "--week", str(n)).stdout.split("accepted: ")[1].split()[0].replace(",", ""))
+        for n in (2, 3, 4)
+    ]
+    assert [size - stock for size in sizes] == pytest.approx([600, 600, 900], abs=60)
     assert "the new ones belong to week 5" in factory("load", "sample", "--append").stdout
     (tmp_path / "wrong.csv").write_text("id,text,kind,since\n9,offer,kind 1,soon\n")
     refused = factory("load", "file", str(tmp_path / "wrong.csv"), *options, "--created-at", "since", "--append")

@@ -95,3 +95,19 @@ def test_what_is_not_there_is_named_and_nothing_is_done(stocked: Engine, act: Ca
 def test_what_cannot_be_changed_is_refused(stocked: Engine, columns: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="cannot be"):
         corrections.change(stocked, "7", columns, "ann")
+
+
+def test_a_label_is_what_it_would_be_in_a_file(stocked: Engine) -> None:
+    assert corrections.relabel(stocked, ["1", "2"], " k1 ", "ann") == 1
+    for spelling in ("NULL", " n/a "):
+        with pytest.raises(ValueError, match="stands for a missing label"):
+            corrections.relabel(stocked, ["1"], spelling, "ann")
+    with stocked.begin() as connection:  # a file may have been read with other spellings of missing values
+        connection.execute(labels.update().where(labels.c.productid == "3").values(prdtypecode="NA"))
+    assert corrections.merge_class(stocked, "k0", "NA", "ann") == 19
+
+
+def test_a_blank_group_or_description_is_none(stocked: Engine) -> None:
+    assert corrections.change(stocked, "7", {"group_id": "g"}, "ann")
+    assert corrections.change(stocked, "7", {"group_id": " ", "description": "\t"}, "ann")
+    assert recorded(stocked)[0].after == {"group_id": None}

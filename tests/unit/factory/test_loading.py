@@ -108,3 +108,13 @@ def test_products_that_somebody_inserted_by_hand_count_as_another_source(engine:
 def test_a_source_without_products_is_an_error(engine: Engine) -> None:
     with pytest.raises(SourceUnreadable, match="goods holds no products"):
         load(engine, [], source="goods", created_at=EPOCH)
+
+
+def test_what_is_older_than_a_complete_first_stock_joins_with_all_that_comes_now(engine: Engine, goods: Batch) -> None:
+    now, later = EPOCH + timedelta(days=21), EPOCH + timedelta(days=400)
+    dated = goods(3).assign(created_at=[EPOCH - timedelta(days=90), EPOCH + timedelta(hours=1), later])
+    loaded = load(engine, [dated], source="goods", created_at=now, stock_until=EPOCH)
+    assert (loaded.late, loaded.latest) == (1, later)
+    with engine.connect() as connection:
+        found = connection.scalars(select(products.c.created_at).order_by(products.c.productid)).all()
+    assert found == [now, EPOCH + timedelta(hours=1), later]

@@ -29,7 +29,7 @@ def test_a_metric_is_written_the_same_way_everywhere() -> None:
 @pytest.mark.parametrize("folder", SHOWING)
 def test_who_shows_metrics_names_none(folder: str) -> None:
     names = re.compile("|".join(rf"\b{re.escape(word)}\b" for each in MULTICLASS for word in (each.name, each.title)))
-    files = [*(CHECKOUT / folder).rglob("*.py"), *(CHECKOUT / folder).rglob("*.html"), *(CHECKOUT / folder).rglob("*.js")]
+    files = [file for ending in ("py", "html", "js") for file in (CHECKOUT / folder).rglob(f"*.{ending}")]
     assert files
     named = [f"{file.relative_to(CHECKOUT)}: {found[0]}" for file in files if (found := names.search(file.read_text()))]
     assert named == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -82,3 +84,13 @@ def _typo(words: list[str], drawn: np.random.Generator) -> list[str]:
     word = words[chosen]
     changed = str(drawn.choice(["", "q", f"q{word[place]}"]))
     return [*words[:chosen], word[:place] + changed + word[place + 1 :], *words[chosen + 1 :]]
+
+
+def test_a_word_of_any_length_takes_no_more_memory_than_its_letters() -> None:
+    texts = [f"{letters * 5_000} of a plant" for letters in ("acgt", "acga")]
+    tracemalloc.start()
+    try:
+        assert near_pairs(texts).tolist() == []
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()

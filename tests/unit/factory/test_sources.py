@@ -169,6 +169,15 @@ def test_a_missing_column_is_named_with_those_that_are_there(tmp_path: Path, nam
         (b'id,title,kind\n1,"a,k\n2,b",k\n3,c,k\n', "line 2: a quoted field goes on to line 3, which looks like a row"),
         (b"id,title,kind\r1,a,k\r2,b,k\r", "a carriage return stands in a field without quotes"),
         (b"id;title;kind\n1;a;k,\n2;b\n", "line 3 has 2 fields, the header 3"),
+        (b'id,title,kind\nB00TZY8,"a,k\nB0A4E,b",k\n', "line 2: a quoted field goes on to line 3"),
+        (b'id,title,kind\n1f9e,"a,k\n9bc2,b",k\n', "line 2: a quoted field goes on to line 3"),
+        (b'id,title,more,kind\n1,"a,x,k\n2,b","c, d",k\n', "line 2: a quoted field goes on to line 3"),
+        (b"id,title,kind\n1,a,k\nID, Title,Kind\n2,b,k\n", "line 3: the header stands here again"),
+        (b"id,title,kind\n1,a,k\n\xef\xbb\xbfid,title,kind\n2,b,k\n", "line 3: a byte order mark.*two files joined"),
+        (
+            b'id,title,kind\n1,"a\nb",k\n2,None,k\n',
+            r"row 2 \(line 4\): complete .*'None' is no missing value, .*--null",
+        ),
         (b"", "goods.csv is empty"),
     ],
 )
@@ -231,6 +240,21 @@ def test_a_damaged_file_is_one_clear_error(tmp_path: Path, name: str, fault: str
     said = "is called .* and is not compressed" if fault == "text" else "cannot be unpacked to its end|damaged"
     with pytest.raises(SourceUnreadable, match=said):
         together(read_file(tmp_path / name, MAPPING))
+
+
+STREAMS = ("goods.gz", "goods.bz2", "goods.xz", "goods.zst")
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_streams_one_after_another_are_one_file_and_what_follows_them_is_not_passed_over(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(packed(path, GOODS) + packed(path, b"90000,one more,k\n"))
+    assert len(together(read_file(path, MAPPING))) == 20_001
+    path.write_bytes(packed(path, GOODS) + b"90000,one more,k\n")
+    with pytest.raises(SourceUnreadable, match="cannot be unpacked to its end"):
+        together(read_file(path, MAPPING))
 
 
 def test_an_archive_of_several_files_is_refused(tmp_path: Path) -> None:
@@ -316,3 +340,47 @@ def test_a_wrong_number_of_column_names_is_an_error(tmp_path: Path) -> None:
                 tmp_path / "goods.csv", ColumnMapping("id", "title", "kind", columns=("id", "title", "kind", "x"))
             )
         )
+
+
+@pytest.mark.parametrize(
+    ("content", "columns", "said"),
+    [
+        ("id,title,kind\n1,a,k\n", ("id", "title", "kind"), "line 1: the names of the columns stand here as a row"),
+        ("1,a,b,k\n", ("id", "title", "title", "kind"), "names 'title' more than once"),
+    ],
+)
+def test_names_that_a_file_has_itself_or_that_stand_twice_are_refused(
+    tmp_path: Path, content: str, columns: tuple[str, ...], said: str
+) -> None:
+    (tmp_path / "goods.csv").write_text(content)
+    with pytest.raises(SourceUnreadable, match=said):
+        together(read_file(tmp_path / "goods.csv", ColumnMapping("id", "title", "kind", columns=columns)))
+
+
+def test_named_columns_tell_the_separator(tmp_path: Path) -> None:
+    (tmp_path / "goods.csv").write_text("1|a chair, oak, old, heavy|k\n")
+    frame = together(
+        read_file(tmp_path / "goods.csv", ColumnMapping("id", "title", "kind", columns=("id", "title", "kind")))
+    )
+    assert frame["designation"].tolist() == ["a chair, oak, old, heavy"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "utf-8-sig", None])
+def test_a_files_mark_is_no_part_of_its_first_value(tmp_path: Path, encoding: str | None) -> None:
+    (tmp_path / "goods.csv").write_bytes(b"\xef\xbb\xbf1,a,k\n2,b,k\n")
+    mapping = ColumnMapping("c0", "c1", "c2", headerless=True)
+    frame = together(read_file(tmp_path / "goods.csv", mapping, Dialect(encoding=encoding)))
+    assert frame["productid"].tolist() == ["1", "2"]
+
+
+def test_a_parquet_file_that_names_a_column_twice_or_holds_no_utf8_is_refused(tmp_path: Path) -> None:
+    pq.write_table(
+        pa.table([["1"], ["a"], ["b"], ["k"]], names=["id", "title", "title", "kind"]), tmp_path / "goods.pq"
+    )
+    with pytest.raises(SourceUnreadable, match="more than one column 'title'"):
+        together(read_file(tmp_path / "goods.pq", MAPPING))
+    latin = pa.StringArray.from_buffers(1, pa.py_buffer(b"\x00\x00\x00\x00\x02\x00\x00\x00"), pa.py_buffer(b"\xff\xfe"))
+    for titles in (latin, pa.array([b"\xff\xfe"])):
+        pq.write_table(pa.table({"id": ["1"], "title": titles, "kind": ["k"]}), tmp_path / "goods.pq")
+        with pytest.raises(SourceUnreadable, match="rows 1 to 1: 'title' holds what is no text in UTF-8"):
+            together(read_file(tmp_path / "goods.pq", MAPPING))

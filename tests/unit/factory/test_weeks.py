@@ -54,6 +54,17 @@ def test_weeks_below_one_are_refused(week: int) -> None:
         start_of(week, EPOCH)
 
 
+@pytest.mark.parametrize("week", [417_000, 10**12])
+def test_a_week_beyond_the_calendar_is_refused(week: int) -> None:
+    with pytest.raises(ValueError, match="the calendar ends before it"):
+        start_of(week, EPOCH)
+
+
+@pytest.mark.parametrize("written", ["2026-01-05", "20260105", "2026-01-05T01:00+01:00"])
+def test_the_epoch_is_read_as_a_day_and_not_as_seconds(written: str) -> None:
+    assert WeekPlan.model_validate({"epoch": written}).epoch == EPOCH
+
+
 @given(st.text(), st.integers())
 def test_a_share_lies_between_zero_and_one_exclusive(productid: str, seed: int) -> None:
     assert 0 <= share_of(productid, seed) < 1

@@ -1,13 +1,21 @@
-"""Which week a run works on that names none."""
+"""Which week a run works on that names none, and which of its products are scored."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from factory.snapshots import cutting
+from factory.catalogue.database import open_catalogue
+from factory.catalogue.loading import load
+from factory.quality import checking
+from factory.records import predictions
+from factory.settings import read_settings
+from factory.snapshots import cutting, weeks
+from factory.sources.readers import COLUMNS
 from flows.adapters import datasets
 
 SETTINGS: Any = object()
@@ -21,3 +29,49 @@ def test_a_run_that_names_no_week_takes_the_newest_accepted_one_and_the_first_be
     monkeypatch.setattr(cutting, "find_week", lambda *args: args)
     assert datasets.find_dataset(SETTINGS, "products", None) == (SETTINGS, "products", taken)
     assert datasets.find_dataset(SETTINGS, "products", 3) == (SETTINGS, "products", 3)
+
+
+def test_a_product_without_label_is_scored_once_although_it_came_before_there_was_a_champion(tmp_path: Path) -> None:
+    settings = read_settings(
+        {
+            "DATABASE_URL": f"sqlite:///{tmp_path / 'catalogue.sqlite'}",
+            "SNAPSHOT_URI": str(tmp_path / "snapshots"),
+            "WEEK_FIRST_SHARE": "1",
+        }
+    )
+    engine, epoch = open_catalogue(settings.database_url), settings.weeks.epoch
+
+    def append(first: int, week: int, labels: list[str | None]) -> None:
+        rows = [
+            {"productid": f"{first + n:03d}", "designation": f"thing no {first + n}", "prdtypecode": label}
+            for n, label in enumerate(labels)
+        ]
+        batch = pd.DataFrame(rows, dtype=object).reindex(columns=list(COLUMNS)).astype(object)
+        batch = batch.where(batch.notna(), None)
+        load(engine, [batch], source="things", created_at=weeks.start_of(week, epoch), append=True)
+
+    def unscored(week: int) -> list[str]:
+        as_of = weeks.start_of(week, epoch)
+        dataset = checking.check_week(settings, cutting.cut_week(settings, "products", as_of=as_of, week=week))
+        found = [datasets.read_unscored(settings, dataset) for _ in range(2)]
+        frame = found[0].assign(
+            prediction_id=[f"{week}/{name}" for name in found[0]["productid"]],
+            timestamp=as_of,
+            predicted_class="k0",
+            confidence=0.5,
+            text_length=9,
+            model_version="1",
+            use_case="products",
+        )
+        if week > 1:  # there is no champion before
+            predictions.append(engine, frame)
+            found.append(datasets.read_unscored(settings, dataset))
+        assert all(each["productid"].tolist() == found[0]["productid"].tolist() for each in found)
+        return list(found[0]["productid"])
+
+    append(0, 1, [f"k{n % 2}" for n in range(40)] + [None] * 2)
+    assert len(unscored(1)) == 42
+    append(100, 2, ["k0", None])
+    assert unscored(2) == ["040", "041", "100", "101"]
+    append(200, 3, ["k1"])
+    assert unscored(3) == ["200"]

@@ -104,7 +104,8 @@ def test_a_class_that_is_lost_wholly_is_stopped_or_warned_of() -> None:
     )
     comparison = replace(beside(0.80, 0.82, 0.01, perhaps), detectable=6)
 
-    stopped, passed = judge(F1_WEIGHTED, 0.82, beside(0.80, 0.82, 0.01, surely), CHEAP, GATE), judge(F1_WEIGHTED, 0.82, comparison, CHEAP, GATE)
+    certain = beside(0.80, 0.82, 0.01, surely)
+    stopped, passed = (judge(F1_WEIGHTED, 0.82, met, CHEAP, GATE) for met in (certain, comparison))
 
     assert (stopped.promoted, stopped.rule) == (False, "classes")
     assert passed.promoted

@@ -50,6 +50,26 @@ def test_of_many_rows_whole_groups_are_taken_up_to_the_limit() -> None:
     assert list(folds.codes) == list(codes[folds.rows])
 
 
+def test_of_few_large_groups_each_gives_its_share() -> None:
+    frame = products(480).assign(group=[f"shop {row % 8}" for row in range(480)])
+    _, codes = models.encode(frame["prdtypecode"])
+
+    folds = selection.make_folds(codes, frame["group"], limit=100)
+
+    assert frame["group"].iloc[folds.rows].value_counts().tolist() == [12] * 8
+    assert list(folds.codes) == list(codes[folds.rows])
+
+
+def test_fewer_groups_than_folds_are_a_fold_each_and_one_group_is_refused() -> None:
+    frame = products()
+    _, codes = models.encode(frame["prdtypecode"])
+
+    folds = selection.make_folds(codes, pd.Series(["north", "south"] * 120))
+    assert set(folds.fold) == {0, 1}
+    with pytest.raises(NoCandidateError, match="of one group"):
+        selection.make_folds(codes, pd.Series(["north"] * 240))
+
+
 def test_a_class_with_fewer_rows_than_folds_is_no_obstacle() -> None:
     frame = products()
     frame.loc[0, ["prdtypecode", "group"]] = ["rare", "alone"]
