@@ -101,7 +101,7 @@ def test_the_triggers_serialised_form_is_exact_plain_and_complete() -> None:
         "patience_seconds": 300.0,
         "stream_logs": True,
         "logged_until": None,
-        "result_model": "factory.contracts:TrainingResult",
+        "result_model": "factory.contracts.trainings:TrainingResult",
         "end_from_trigger": True,
         "push_result": True,
     }
