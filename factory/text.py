@@ -24,6 +24,8 @@ _HIDDEN_ENDS = {
     "style": re.compile(r"</style\s*>", re.IGNORECASE),
 }
 _AMPERSAND = re.compile(r"&(?:amp;?|AMP;?|#0*38(?:;|(?!\d))|#[xX]0*26(?:;|(?![0-9a-fA-F])))+")
+_ENDLESS = re.compile(r"&#(\d{8,})", re.ASCII)
+"""A number that no character has, unless it begins with zeros; html reads it whole, and Python no number so long."""
 _TAG = re.compile(r"</?[a-z][^<>]*>", re.IGNORECASE)
 _NOT_WORD = re.compile(r"[\W_]+")
 _ACCENTS = re.compile("[\u0300-\u036f]+")
@@ -87,7 +89,7 @@ def _plain(part: object) -> str:
         if part is None or pd.isna(part):
             return ""
         part = str(part)
-    while "&" in part and (resolved := html.unescape(_AMPERSAND.sub("&", part))) != part:
+    while "&" in part and (resolved := html.unescape(_ENDLESS.sub(_short, _AMPERSAND.sub("&", part)))) != part:
         part = (
             resolved  # exports that were escaped twice are common, and an "&" may have been escaped any number of times
         )
@@ -96,6 +98,11 @@ def _plain(part: object) -> str:
     if not part.isascii():
         part = unicodedata.normalize("NFC", _MARKS.sub(_few, _plainly_marked(_repaired(part))))
     return " ".join(part.split())
+
+
+def _short(reference: re.Match[str]) -> str:
+    """The number without zeros before it, or one that stands for no character either."""
+    return f"&#{reference[1].lstrip('0')[:8] or 0}"
 
 
 def _without_hidden(text: str) -> str:

@@ -232,11 +232,11 @@ def find_exam(settings: Settings, dataset: DatasetRef) -> Exam:
 @task(**NETWORK)
 def look_at_test_set(settings: Settings, frozen: Exam, sides: Sides, look_id: str) -> Report:
     """The look that follows, counted, and what it cannot tell; a training that is cut short after this looked, too."""
-    from factory.catalogue.database import open_catalogue
+    from factory.catalogue.database import open_catalogue, transaction
     from flows.adapters import exam
 
     trained, tested = sides.train["prdtypecode"].value_counts().to_dict(), sides.test["prdtypecode"]
-    with open_catalogue(settings.database_url).begin() as connection:
+    with transaction(open_catalogue(settings.database_url)) as connection:
         report = exam.look(connection, frozen, tested, trained, look_id=look_id, kind="training")
     for said in report.coverage.sentences():
         get_run_logger().warning("%s", said)

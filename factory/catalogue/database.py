@@ -299,27 +299,37 @@ def _identity(engine: Engine) -> tuple[object, ...]:
 
 
 @contextmanager
+def transaction(engine: Engine, lock: str = "catalogue") -> Iterator[Connection]:
+    """A transaction to write in: committed when the block ends, or rolled back by an error.
+
+    Raises CatalogueBusy where another process holds the `lock`, or SQLite's file, for LOCK_WAIT_SECONDS,
+    CatalogueUnwritable, and CatalogueUnreachable where the database goes away meanwhile.
+    """
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except DBAPIError as error:
+        if (explained := _explained(error, engine, lock)) is None:
+            raise
+        raise explained from error
+
+
+@contextmanager
 def exclusive(engine: Engine, name: str) -> Iterator[Connection]:
     """A lock of that name: one holder at a time over all processes, released at the end or by the holder's death.
 
     Gives a connection whose open transaction is the lock; what is written through it is committed when the block
     ends, or rolled back by an error. On SQLite every writer waits for the holder, so write through this connection
-    alone. Raises CatalogueBusy after LOCK_WAIT_SECONDS, CatalogueUnwritable, and CatalogueUnreachable where the
-    database goes away meanwhile.
+    alone. Raises as `transaction`.
     """
-    try:
-        with engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT_SECONDS}s'"))
-            insert = upsert(connection, locks).values(name=name, taken_at=datetime.now(UTC))
-            connection.execute(
-                insert.on_conflict_do_update(index_elements=["name"], set_={"taken_at": insert.excluded.taken_at})
-            )
-            yield connection
-    except DBAPIError as error:
-        if (explained := _explained(error, engine, name)) is None:
-            raise
-        raise explained from error
+    with transaction(engine, name) as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT_SECONDS}s'"))
+        insert = upsert(connection, locks).values(name=name, taken_at=datetime.now(UTC))
+        connection.execute(
+            insert.on_conflict_do_update(index_elements=["name"], set_={"taken_at": insert.excluded.taken_at})
+        )
+        yield connection
 
 
 def _explained(error: DBAPIError, engine: Engine, lock: str) -> FactoryError | None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Engine, select
 
-from factory.catalogue.database import accepted_leaks, upsert
+from factory.catalogue.database import accepted_leaks, transaction, upsert
 
 KINDS = ("word", "characters", "form", "label", "marks")
 
@@ -40,7 +40,7 @@ def accept(engine: Engine, use_case: str, names: Sequence[str], reason: str, by:
             )
     if not reason.strip():
         raise ValueError("say by --reason why it is no leak: who reads the record later wants to know")
-    with engine.begin() as connection:
+    with transaction(engine) as connection:
         for name in names:
             row = upsert(connection, accepted_leaks).values(
                 use_case=use_case, name=name, reason=reason.strip(), accepted_at=datetime.now(UTC), accepted_by=by

@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Engine, RowMapping, select, update
 
-from factory.catalogue.database import drift_looks, exclusive, retrainings, upsert
+from factory.catalogue.database import drift_looks, exclusive, retrainings, transaction, upsert
 from factory.contracts import ColumnDrift, LiveQuality, Trend
 from factory.records import stored
 from factory.snapshots.weeks import WEEK, aware
@@ -72,7 +72,7 @@ def record_drift_check(engine: Engine, check: DriftCheck) -> None:
         **{name: _documents(getattr(check, name)) for name in ("columns", "slices", "trends")},
         "live": stored.dump(check.live) if check.live else None,
     }
-    with engine.begin() as connection:
+    with transaction(engine) as connection:
         insert = upsert(connection, drift_looks).values(row)
         replaced = {name: insert.excluded[name] for name in row if name not in ("use_case", "until")}
         connection.execute(insert.on_conflict_do_update(index_elements=["use_case", "until"], set_=replaced))
@@ -157,7 +157,7 @@ def settle_retraining(
     claim = (retrainings.c.use_case == use_case) & (retrainings.c.until == aware(until))
     mine = claim & (retrainings.c.claimed_by == claimed_by)
     status = "done" if done else "failed"
-    with engine.begin() as connection:
+    with transaction(engine) as connection:
         connection.execute(
             update(retrainings).where(mine).values(status=status, outcome=outcome, ended_at=datetime.now(UTC))
         )

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, Engine, Select, func, select
 
-from factory.catalogue.database import inference_log, labels, products, upsert
+from factory.catalogue.database import inference_log, labels, products, transaction, upsert
 from factory.errors import InferenceLogInvalid
 from factory.grouping.keys import key_of
 from factory.records.predictions_file import FILE_COLUMNS, read_pieces, require, typed
@@ -63,7 +63,7 @@ def append(engine: Engine, frame: pd.DataFrame) -> int:
     """
     rows = _checked(frame)
     new = 0
-    with engine.begin() as connection:
+    with transaction(engine) as connection:
         insert = upsert(connection, inference_log).on_conflict_do_nothing(index_elements=["prediction_id"])
         for start in range(0, len(rows), _WRITE_ROWS):
             chunk = _records(rows.iloc[start : start + _WRITE_ROWS])

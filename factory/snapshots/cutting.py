@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from sqlalchemy import Connection, select
 
 from factory import use_cases
-from factory.catalogue.database import exclusive, labels, open_catalogue, products
+from factory.catalogue.database import exclusive, labels, open_catalogue, products, transaction
 from factory.catalogue.loading import CATALOGUE_LOCK
 from factory.catalogue.reading import Take, read_products
 from factory.contracts import DatasetRef, FileRef
@@ -67,12 +67,12 @@ def cut_week(settings: Settings, use_case: str, *, as_of: datetime, week: int | 
     number = week_of(as_of, settings.weeks.epoch) if week is None else week
     share = threshold(settings.weeks, number)
     engine = open_catalogue(settings.database_url)
-    with engine.begin() as connection:
+    with transaction(engine) as connection:
         entries = ledger.read_entries(connection, use_case, number)
         if (standing := ledger.newest(entries, *ledger.STANDING)) and _is_whole(standing):
             return standing
         _refuse_empty(connection)
-    with engine.begin() as connection:
+    with transaction(engine) as connection:
         name = ledger.batch_name(use_case, number, ledger.next_revision(entries))
         ledger.announce(connection, name, number, share)
     with exclusive(engine, CATALOGUE_LOCK) as connection:

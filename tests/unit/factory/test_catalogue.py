@@ -9,11 +9,13 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from subprocess import Popen
 
+import pandas as pd
 import pytest
 from sqlalchemy import Engine, create_engine, inspect, select
 from sqlalchemy.pool import NullPool
 
 from factory.catalogue import database
+from factory.catalogue.corrections import relabel
 from factory.catalogue.database import (
     create_tables,
     exclusive,
@@ -25,8 +27,24 @@ from factory.catalogue.database import (
     tables,
 )
 from factory.errors import CatalogueBusy, CatalogueUnreachable, CatalogueUnwritable
+from factory.records.accepted_leaks import accept
+from factory.records.drift_checks import claim_retraining, settle_retraining
+from factory.records.predictions import append
 from factory.settings import Settings
 
+NOW = datetime(2026, 1, 5, tzinfo=UTC)
+PREDICTION = pd.DataFrame(
+    {
+        "prediction_id": ["one"],
+        "timestamp": [NOW],
+        "productid": ["1"],
+        "predicted_class": ["k"],
+        "confidence": [0.5],
+        "text_length": [9],
+        "model_version": ["1"],
+        "use_case": ["products"],
+    }
+)
 Spawn = Callable[[str], Popen[str]]
 
 
@@ -140,6 +158,22 @@ def test_a_catalogue_that_may_not_be_written_is_said_at_once(engine: Engine) -> 
         exclusive(refuses_to_write(engine), "turns"),
     ):
         pytest.fail("it was written")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda engine: accept(engine, "products", ["word:crate"], "it is one", "ann"),
+        lambda engine: claim_retraining(engine, "products", NOW, 30, claimed_by="a run"),
+        lambda engine: settle_retraining(engine, "products", NOW, claimed_by="a run", done=True, outcome="done"),
+        lambda engine: append(engine, PREDICTION),
+        lambda engine: relabel(engine, [], "k", "ann"),
+    ],
+    ids=["accept", "claim", "settle", "append", "relabel"],
+)
+def test_whoever_would_write_it_hears_the_same(engine: Engine, write: Callable[[Engine], object]) -> None:
+    with pytest.raises(CatalogueUnwritable, match=r"cannot be written .*give this user the right"):
+        write(refuses_to_write(engine))
 
 
 def test_a_full_disk_is_said_and_nothing_is_stored(tmp_path: Path) -> None:

@@ -164,3 +164,17 @@ def test_cleaning_takes_time_as_the_text_is_long() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, f"the processor's time was used up by {done.stdout.split()[-1:]}: {done.stderr}"
+
+
+@pytest.mark.parametrize(
+    ("reference", "read"),
+    [
+        ("&#" + "9" * 80_000 + ";", "\ufffd"),
+        ("&#" + "0" * 80_000 + "65;", "A"),
+        ("&#000000233;", "é"),
+        ("&amp;#" + "7" * 5_000, "\ufffd"),
+        ("&#x" + "f" * 80_000 + ";", "\ufffd"),
+    ],
+)
+def test_a_reference_to_a_character_may_be_of_any_length(reference: str, read: str) -> None:
+    assert product_text(f"a {reference} b", None) == f"a {read} b"
