@@ -1,6 +1,7 @@
 """The command line of the stack; the Makefile's targets call it.
 
-Owns arguments, what is printed and exit codes: 0 as asked, 1 with one message on what to mend, 130 after Ctrl-C.
+Owns arguments, what is printed and exit codes: 0 as asked, 1 with one message on what to mend, 130 after Ctrl-C,
+141 where whoever read the output has gone.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ import time
 
 from bridge.plain_text import as_lines
 from stack.interruption import interruptible, shielded
-from stack.lifecycle import follow, running, start, stop
+from stack.lifecycle import follow, last_state, running, start, stop
 from stack.progress import say_ready
 from stack.settings import StackError, StackSettings, read_stack_settings, switch
 from stack.state import ProcessRecord, read_state
 from stack.status import status_lines
+
+READER_GONE = 141
+"""128 + SIGPIPE, as a program says that a closed pipe has ended."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,8 +36,24 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.flush()
         print(f"stack: {as_lines(str(error))}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # What is still held back would be written, and fail again, when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
+    except OSError as error:
+        print(f"stack: {as_lines(explain(error))}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
+
+
+def explain(error: OSError) -> str:
+    """What the system refused: a file, a folder or a program."""
+    where = f"{error.filename}: " if error.filename else ""
+    return (
+        f"{where}{error.strerror or error}\n"
+        "  remedy:   look at its owner and at the space on the disk, or name a folder of your own by STACK_HOME"
+    )
 
 
 def _up(settings: StackSettings, _: argparse.Namespace) -> int:
@@ -64,7 +84,8 @@ def _start_or_undo(settings: StackSettings) -> None:
 
 
 def _down(settings: StackSettings, _: argparse.Namespace) -> int:
-    alive = running(settings.home)
+    state = last_state(settings.home)
+    alive = state is not None and state.is_alive
     began = time.monotonic()
     orphans = stop(settings.home)
     if alive:
@@ -91,7 +112,12 @@ def _logs(settings: StackSettings, chosen: argparse.Namespace) -> int:
         raise StackError(f"no logs in {settings.home.logs}: nothing was started yet")
     names = [chosen.service] if chosen.service else there
     follows = ["-F"] if sys.stdout.isatty() else []
-    return subprocess.run(["tail", "-n", "40", *follows, *(str(settings.home.log(name)) for name in names)]).returncode
+    command = ["tail", "-n", "40", *follows, *(str(settings.home.log(name)) for name in names)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace") as tail:
+        assert tail.stdout is not None  # noqa: S101 - it is a pipe
+        for line in tail.stdout:
+            print(as_lines(line.rstrip("\n")), flush=True)  # what flows say steers no terminal
+    return tail.returncode
 
 
 def _shell(settings: StackSettings, _: argparse.Namespace) -> int:

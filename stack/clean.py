@@ -6,6 +6,7 @@ Python.
 """
 
 import fcntl
+import json
 import os
 import shutil
 import subprocess
@@ -20,13 +21,17 @@ DEFAULT_HOME = CHECKOUT / ".stack"
 MARK = ".made-by-the-stack"
 """A stack writes this file into its folder. Without it nothing there is removed."""
 
+IDENTITY = "identity.json"
+"""By these secrets in it an earlier stack is known, which made no mark."""
+SECRETS = {"admin_password", "jwt_secret", "fernet_key"}
+
 MADE = (
     "airflow",
     "airflow-passwords.json",
     "artifacts",
     "bin",
     "env",
-    "identity.json",
+    IDENTITY,
     "lock",
     "logs",
     "mlflow-login.*",
@@ -54,8 +59,8 @@ class CleanError(Exception):
 
 def main() -> int:
     """End the stack of STACK_HOME and remove it, the environments and the caches; gives the exit code."""
-    home = read_home(os.environ)
     try:
+        home = read_home(os.environ)
         require_stack(home)
         end_stack(home)
         for line in [*remove_home(home), *remove_from_checkout()]:
@@ -70,13 +75,31 @@ def main() -> int:
 
 
 def read_home(environ: "Mapping[str, str]") -> Path:
-    """The stack's folder: STACK_HOME, else `.stack` in the checkout."""
-    return Path(environ.get("STACK_HOME") or DEFAULT_HOME).expanduser().absolute()
+    """The stack's folder: STACK_HOME, else `.stack` in the checkout. Raises CleanError for `~` of an unknown user."""
+    named = environ.get("STACK_HOME") or DEFAULT_HOME
+    try:
+        return Path(named).expanduser().absolute()
+    except RuntimeError as error:
+        raise CleanError(f"STACK_HOME={named} cannot be found: {error}") from None
+
+
+def is_stacks(home: Path) -> bool:
+    """Whether a stack made the folder, or it is the checkout's own; a link in that one's place leads anywhere."""
+    return (home / MARK).is_file() or is_earlier_stacks(home) or (home == DEFAULT_HOME and not home.is_symlink())
+
+
+def is_earlier_stacks(home: Path) -> bool:
+    """Whether a stack made the folder before there were marks; others have files of that name, too."""
+    try:
+        kept = json.loads((home / IDENTITY).read_text())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    return isinstance(kept, dict) and kept.keys() >= SECRETS
 
 
 def require_stack(home: Path) -> None:
     """Pass if the folder is a stack's, or not there; raises CleanError otherwise."""
-    if home.exists() and home != DEFAULT_HOME and not (home / MARK).is_file():
+    if home.exists() and not is_stacks(home):
         raise CleanError(
             f"{home} was made by no stack (it holds no {MARK}): nothing was removed\n"
             f"  remedy:   name a stack's folder by STACK_HOME, or leave it out for {DEFAULT_HOME}"

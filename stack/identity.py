@@ -9,11 +9,11 @@ import base64
 import json
 import os
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from stack.settings import Home
+from stack.settings import Home, StackError
 
 WEEKS_IN_THE_PAST = 21
 """40 % + 3 % a week reaches the whole catalogue in week 21, so that every step of it can be run on the first day."""
@@ -48,15 +48,32 @@ class Identity:
 def load_identity(home: Home) -> Identity:
     """The stack's identity, made on the first call; Airflow's file of passwords is written beside it.
 
-    A stack that was made before one of the secrets was needed gets that one now, and keeps the others.
+    A stack that was made before one of the secrets was needed gets that one now, and keeps the others. Raises
+    StackError where the file is none of a stack's.
     """
-    kept = json.loads(home.identity_file.read_text()) if home.identity_file.exists() else {}
+    kept = _kept(home)
     identity = Identity(**{**asdict(new_identity(datetime.now(UTC))), **kept})
     if asdict(identity) != kept:
         write_private(home.identity_file, json.dumps(asdict(identity), indent=2))
     if not home.passwords_file.exists():
         write_private(home.passwords_file, json.dumps({ADMIN: identity.admin_password}))
     return identity
+
+
+def _kept(home: Home) -> dict[str, str]:
+    if not home.identity_file.exists():
+        return {}
+    try:
+        kept = json.loads(home.identity_file.read_text())
+        if kept.keys() <= {each.name for each in fields(Identity)}:
+            return dict(kept)
+        why = f"it holds {', '.join(sorted(kept.keys() - {each.name for each in fields(Identity)}))}"
+    except (ValueError, AttributeError) as error:
+        why = str(error)
+    raise StackError(
+        f"{home.identity_file} is not as a stack writes it: {why}\n"
+        "  remedy:   put the file back from a copy, or begin anew by make clean: its databases know no other passwords"
+    )
 
 
 def new_identity(now: datetime) -> Identity:
@@ -79,6 +96,10 @@ def write_private(path: Path, text: str) -> None:
     """Write a file that its owner alone may read, whole or not at all."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    draft.replace(path)
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)  # a disk that is full
+        raise

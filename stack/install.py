@@ -140,9 +140,10 @@ def stamp(folder: Path, stamps: "dict[str, str]", began: float) -> None:
 def run(name: str, command: "list[str]") -> None:
     """Run a command into the log; raises InstallError with the cause if it fails."""
     log = CHECKOUT / ".stack" / "logs" / f"install-{name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    for folder in (log.parent.parent, log.parent):
+        folder.mkdir(mode=0o700, exist_ok=True)  # what an installer says may name an index with its password
     environment = dict(os.environ, UV_PYTHON_DOWNLOADS="never", UV_NO_PROGRESS="1", VIRTUAL_ENV="")
-    with log.open("w") as output:
+    with open(log, "w", opener=for_the_owner) as output:
         output.write("$ {}\n".format(" ".join(command)))
         output.flush()
         try:
@@ -165,6 +166,11 @@ def run(name: str, command: "list[str]") -> None:
             ) from None
     if result.returncode:
         raise InstallError(explain(log.read_text(errors="replace"), log))
+
+
+def for_the_owner(path: str, flags: int) -> int:
+    """As an opener of `open`: a new file is its owner's alone."""
+    return os.open(path, flags, 0o600)
 
 
 def explain(text: str, log: Path) -> str:

@@ -6,6 +6,7 @@ Owns the way from a command to a supervisor and back. Prints nothing; progress g
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -23,6 +24,8 @@ LOOK_SECONDS = 0.1
 SUPERVISOR_SECONDS = 120
 """Until the supervisor has written its first word; it has to be read from the disk first."""
 END_SECONDS = 30
+LEAST_FREE_BYTES = 20_000_000
+"""With less no stack starts, and what it wanted to say of that is written nowhere."""
 
 Progress = Callable[[str, ServiceState], None]
 
@@ -31,6 +34,14 @@ def running(home: Home) -> StackState | None:
     """The state of the stack whose supervisor lives in this folder, else None."""
     state = read_state(home)
     return state if state and state.is_alive else None
+
+
+def last_state(home: Home) -> StackState | None:
+    """What is known of a stack that is to end: without a readable file its processes are found by their mark."""
+    try:
+        return read_state(home)
+    except StackError:
+        return None
 
 
 def start(settings: StackSettings, progress: Progress, *, owned: bool = False) -> StackState:
@@ -53,7 +64,7 @@ def stop(home: Home) -> int:
 
     Raises StackError when a process survives even being killed.
     """
-    state = read_state(home)
+    state = last_state(home)
     supervisor = state.supervisor.process() if state else None
     if supervisor:
         end_processes([supervisor], patience_seconds=END_SECONDS)
@@ -107,7 +118,11 @@ def _tell(state: StackState, told: set[str], progress: Progress) -> None:
 def _silent_end(home: Home) -> str:
     log = home.log("supervisor")
     said = tail(log, TAIL_LINES)
-    return f"the stack was stopped before it was ready; the supervisor's last lines:\n{said}\n  log file: {log}"
+    text = f"the stack was stopped before it was ready; the supervisor's last lines:\n{said}\n  log file: {log}"
+    free = shutil.disk_usage(home.path).free
+    if free < LEAST_FREE_BYTES:
+        text += f"\n  cause:    the disk of {home.path} is full ({free / 1e6:.0f} MB left)\n  remedy:   free some space"
+    return text
 
 
 def _spawn_supervisor(settings: StackSettings, owned: bool) -> subprocess.Popen[bytes]:

@@ -49,6 +49,7 @@ def start_postgresql(home: Home, password: str) -> str:
         for each in (home.logs, folder):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
         _take_over(folder)
+        _forget_stranger(home)
         home.open_log(LOG).close()
         if not (folder / "PG_VERSION").exists():
             _run(home, [*as_owner, "initdb", "--auth=reject", "--username=postgres", *_WITHOUT_LOCALES, "."])
@@ -63,13 +64,8 @@ def start_postgresql(home: Home, password: str) -> str:
 
 def postgresql_process(home: Home) -> psutil.Process | None:
     """The stack's server, found by its folder whoever started it; None when it does not run."""
-    import psutil
-
-    with suppress(IndexError, ValueError, psutil.NoSuchProcess):
-        process = psutil.Process(int(_noted(home)[0]))
-        if process.name().startswith("postgres"):
-            return process
-    return None
+    process = _noted_process(home)
+    return process if process and _is_server(process, home) else None
 
 
 def stop_postgresql(home: Home) -> None:
@@ -97,6 +93,32 @@ def _noted(home: Home) -> list[str]:
     with suppress(FileNotFoundError):
         return (_folder(home) / "postmaster.pid").read_text().splitlines()
     return []
+
+
+def _noted_process(home: Home) -> psutil.Process | None:
+    """Whoever has the id now that a server wrote: a server of the stack, or a stranger after a crash."""
+    import psutil
+
+    with suppress(IndexError, ValueError, psutil.NoSuchProcess):
+        return psutil.Process(int(_noted(home)[0]))
+    return None
+
+
+def _is_server(process: psutil.Process, home: Home) -> bool:
+    """Whether it is a PostgreSQL that works in the stack's folder, as each of its processes does."""
+    import psutil
+
+    with suppress(psutil.NoSuchProcess, psutil.AccessDenied, FileNotFoundError):
+        return process.name().startswith("postgres") and Path(process.cwd()).samefile(_folder(home))
+    return False
+
+
+def _forget_stranger(home: Home) -> None:
+    """Without this PostgreSQL takes a stranger that has the id of a server, which was killed, for that server."""
+    import psutil
+
+    if _noted_process(home) and not any(_is_server(process, home) for process in psutil.process_iter()):
+        (_folder(home) / "postmaster.pid").unlink()
 
 
 def _address(home: Home, password: str) -> str:
@@ -166,9 +188,20 @@ def _run(home: Home, command: Sequence[str], said: str = "") -> None:
     environment = {**os.environ, "LC_ALL": "C", "PATH": f"{_binaries()}:{os.environ.get('PATH', os.defpath)}"}
     with log.open("ab") as output:
         # A file, and not a pipe: the server keeps it open.
-        process = subprocess.Popen(
-            command, cwd=_folder(home), env=environment, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT
-        )
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=_folder(home),
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        except OSError as error:
+            raise StackError(
+                f"PostgreSQL's program {error.filename} cannot be started: {error.strerror}\n"
+                "  remedy:   make clean removes what is left of the installation; then again (or DATABASE=sqlite)"
+            ) from error
         try:
             process.communicate(said.encode(), timeout=START_SECONDS + 10)
         except subprocess.TimeoutExpired:

@@ -17,7 +17,7 @@ from bridge.switches import read_switch
 from factory import use_cases
 from factory.settings import SettingsError, read_settings
 from factory.use_cases import own
-from stack.clean import DEFAULT_HOME, MARK, read_home
+from stack.clean import IDENTITY, MARK, CleanError, is_stacks, read_home
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -63,7 +63,7 @@ class Home:
 
     @property
     def identity_file(self) -> Path:
-        return self.path / "identity.json"
+        return self.path / IDENTITY
 
     @property
     def passwords_file(self) -> Path:
@@ -104,7 +104,7 @@ class Home:
         mark = self.path / MARK
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            if not (mark.exists() or self.identity_file.exists() or self.path == DEFAULT_HOME or self._is_empty()):
+            if not (is_stacks(self.path) or self._is_empty()):
                 raise StackError(
                     f"STACK_HOME={self.path} holds files that no stack made: nothing was started\n"
                     "  remedy:   name a folder that is empty or not there yet"
@@ -120,12 +120,17 @@ class Home:
 
     def require_access(self) -> None:
         """Pass if the folder is not there or this user's to use; raises StackError otherwise."""
-        if self.path.exists() and not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
+        if not self.path.exists():
+            return
+        if not self.path.is_dir():
+            raise StackError(_unusable(self.path, "it is no folder"))
+        if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
             raise StackError(_unusable(self.path, "another user made it"))
 
     def _is_empty(self) -> bool:
-        """But for the folder of data that a person may have put there (`factory.settings.data_folders`)."""
-        return {path.name for path in self.path.iterdir()} <= {"data"}
+        """But for data that a person may have put there (`factory.settings.data_folders`), and the installer's logs."""
+        others = {path for path in self.path.iterdir() if path.name != "data"}
+        return others <= {self.logs} and all(log.match("install-*.log") for log in self.logs.glob("*"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +240,10 @@ def _factory(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _home(environ: Mapping[str, str]) -> Path:
-    home = read_home(environ)
+    try:
+        home = read_home(environ)
+    except CleanError as error:
+        raise StackError(str(error)) from None
     if found := _UNFIT.search(str(home)):
         raise StackError(
             f"STACK_HOME={str(home)!r} holds {found[0]!r}, which means something in an address or in PATH\n"

@@ -11,7 +11,7 @@ import psutil
 from pydantic import BaseModel, Field
 
 from stack.identity import write_private
-from stack.settings import Home
+from stack.settings import Home, StackError
 
 Phase = Literal["starting", "ready", "stopping", "failed"]
 ServicePhase = Literal["waiting", "starting", "ready", "done", "failed"]
@@ -65,11 +65,16 @@ class StackState(BaseModel):
 
 
 def read_state(home: Home) -> StackState | None:
-    """What the file says; None without one."""
+    """What the file says; None without one. Raises StackError where it says nothing that a stack would."""
     try:
         return StackState.model_validate_json(home.state_file.read_text())
     except FileNotFoundError:
         return None
+    except ValueError as error:
+        raise StackError(
+            f"{home.state_file} is not as a stack writes it: {str(error).splitlines()[0]}\n"
+            "  remedy:   make down ends what may run there and removes the file; then start again"
+        ) from error
 
 
 def write_state(home: Home, state: StackState) -> None:

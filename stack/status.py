@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from bridge.plain_text import as_lines
 from factory.sizes import megabytes
 from stack.identity import ADMIN, load_identity
 from stack.postgresql import postgresql_process
@@ -39,7 +40,7 @@ def status_lines(home: Home) -> list[str]:
         return ["nothing runs (make up, or make demo)"]
     if not state.is_alive:
         why = state.error or "its supervisor is gone: `make down` ends what it left behind"
-        return [f"the stack does not run: {why}"]
+        return [f"the stack does not run: {as_lines(why)}"]  # a log's last lines may be a flow's
     rows = measure(home, state)
     return [*table_lines(rows), "", *login_lines(home, state)]
 

@@ -82,8 +82,8 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: self._stop.set())
         threading.excepthook = self._fail_thread
-        self._note()
         try:
+            self._note()
             self._start()
             self._wait()
         except StackError as error:
@@ -209,9 +209,9 @@ class Supervisor:
         """A service whose thread is lost would be waited for without end."""
         if self._stop.is_set():
             return
-        threading.__excepthook__(failed)
         name = failed.thread.name if failed.thread else "a service"
         self._fail(f"{name} cannot be followed: {failed.exc_type.__name__}: {failed.exc_value}; see make logs")
+        threading.__excepthook__(failed)
 
     def _fail(self, message: str) -> None:
         with self._lock:
@@ -219,11 +219,14 @@ class Supervisor:
         self._stop.set()
 
     def _end(self) -> None:
-        """End every child by its group, then whatever left its group, then the database."""
+        """End every child by its group, then whatever left its group, then the database.
+
+        A disk that takes no word any more, of the state or of the log, keeps none of them alive.
+        """
         self._stop.set()
-        with self._lock:
-            self._state.phase = "stopping"
-            write_state(self._home, self._state)
+        self._state.phase = "stopping"
+        with suppress(OSError):
+            self._note()
         living = {name: child for name, child in self._children.items() if child.poll() is None}
         for child in living.values():
             with suppress(ProcessLookupError):
@@ -233,12 +236,13 @@ class Supervisor:
             with suppress(subprocess.TimeoutExpired):
                 child.wait(max(0.0, began + END_SECONDS - time.monotonic()))
             how = "is killed" if child.returncode is None else f"ended ({child.returncode})"
-            print(f"{name} {how} after {time.monotonic() - began:.1f} s", flush=True)
+            with suppress(OSError):
+                print(f"{name} {how} after {time.monotonic() - began:.1f} s", flush=True)
         end_processes(find_processes(self._home, self._state), patience_seconds=1)
         stop_postgresql(self._home)
         if self._state.error:
             self._state.phase = "failed"
-            write_state(self._home, self._state)
+            self._note()
         else:
             self._home.state_file.unlink(missing_ok=True)
 

@@ -1,14 +1,17 @@
 """`make clean` removes what a stack made, known by its own file, and nothing else."""
 
+import json
 import os
+import stat
 import subprocess
 import sys
+from dataclasses import asdict
 
 import pytest
 
 from stack import clean
-from stack.clean import MARK, is_made, remove_from_checkout, remove_home, require_stack, runs
-from stack.settings import CHECKOUT, Home, StackError
+from stack.clean import MARK, CleanError, is_made, read_home, remove_from_checkout, remove_home, require_stack, runs
+from stack.settings import CHECKOUT, Home, StackError, read_stack_settings
 
 
 @pytest.fixture
@@ -101,6 +104,66 @@ def test_a_stack_does_not_move_into_a_folder_of_somebody_else(tmp_path):
     with pytest.raises(StackError, match="holds files that no stack made"):
         Home(tmp_path).make()
     assert not (tmp_path / MARK).exists()
+
+
+@pytest.mark.parametrize("written", ['{"name": "Ada"}', "[1]", "-----BEGIN KEY-----"])
+def test_a_folder_with_another_ones_identity_is_no_stacks(tmp_path, written):
+    (tmp_path / "identity.json").write_text(written)
+    (tmp_path / "bin").mkdir()
+
+    with pytest.raises(CleanError, match="was made by no stack"):
+        require_stack(tmp_path)
+    with pytest.raises(StackError, match="holds files that no stack made"):
+        Home(tmp_path).make()
+    assert not (tmp_path / MARK).exists()
+
+
+def test_an_earlier_stack_without_a_mark_is_known_by_its_secrets(tmp_path, identity):
+    (tmp_path / "identity.json").write_text(json.dumps(asdict(identity)))
+
+    require_stack(tmp_path)
+    Home(tmp_path).make()
+    assert (tmp_path / MARK).exists()
+
+
+@pytest.fixture
+def linked(tmp_path, monkeypatch):
+    """The checkout's own `.stack`, which somebody has made a link to a larger disk."""
+    disk = tmp_path / "big disk"
+    disk.mkdir()
+    link = tmp_path / "checkout" / ".stack"
+    link.parent.mkdir()
+    link.symlink_to(disk)
+    monkeypatch.setattr(clean, "DEFAULT_HOME", link)
+    return link
+
+
+def test_a_link_in_the_place_of_the_checkouts_own_folder_leads_to_no_stack(linked):
+    for folder in ("bin", "logs", "tmp"):
+        (linked / folder).mkdir()
+    linked.resolve().chmod(0o755)
+
+    with pytest.raises(CleanError, match="was made by no stack"):
+        require_stack(linked)
+    with pytest.raises(StackError, match="holds files that no stack made"):
+        Home(linked).make()
+    assert stat.S_IMODE(linked.stat().st_mode) == 0o755
+
+
+def test_such_a_link_to_an_empty_folder_becomes_a_stacks_installed_into_or_not(linked):
+    (linked / "logs").mkdir()
+    (linked / "logs" / "install-ml.log").touch()
+
+    Home(linked).make()
+
+    require_stack(linked)
+
+
+def test_a_home_of_a_user_who_is_not_there_is_said_so():
+    with pytest.raises(CleanError, match="STACK_HOME=~nobody-of-that-name/stack cannot be found"):
+        read_home({"STACK_HOME": "~nobody-of-that-name/stack"})
+    with pytest.raises(StackError, match="cannot be found"):
+        read_stack_settings({"STACK_HOME": "~nobody-of-that-name/stack"})
 
 
 @pytest.mark.parametrize(("name", "made"), [("env", True), ("env.4711", True), ("env.txt", False), ("my env", False)])

@@ -1,6 +1,8 @@
 """How one choice becomes four URLs, each for its service's driver; the embedded server is the real one."""
 
+import shutil
 import stat
+import subprocess
 from pathlib import Path
 
 import psutil
@@ -106,4 +108,35 @@ def test_a_user_who_may_not_create_databases_is_told_which_are_missing(embedded,
     settings = read_stack_settings({"STACK_HOME": str(tmp_path), "DATABASE": guest})
 
     with pytest.raises(StackError, match="factory_mlflow"):
+        start_databases(settings)
+
+
+def test_a_stranger_with_the_id_of_a_server_that_was_killed_is_left_alone_and_stops_no_start(embedded, tmp_path):
+    """After a crash the id in `postmaster.pid` may be that of any process, even of another PostgreSQL."""
+    start_databases(embedded)
+    stop_postgresql(embedded.home)
+    other = tmp_path / "postgres"
+    other.symlink_to(shutil.which("sleep"))
+    noted = embedded.home.path / "postgresql" / "postmaster.pid"
+    with subprocess.Popen([str(other), "600"], cwd=tmp_path) as stranger:
+        try:
+            noted.write_text(f"{stranger.pid}\n{noted.parent}\n1\n5432\n{noted.parent}\n\n\nready\n")
+
+            stop_postgresql(embedded.home)
+            urls = start_databases(embedded)
+
+            assert stranger.poll() is None
+            create_engine(urls.catalogue).connect().close()
+        finally:
+            stranger.kill()
+
+
+def test_a_program_of_postgresql_that_is_missing_is_named_with_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.setattr("stack.postgresql._not_as_root", lambda: ())
+    monkeypatch.setattr("stack.postgresql._binaries", lambda: tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    settings = read_stack_settings({"STACK_HOME": str(tmp_path / "home")})
+    settings.home.make()
+
+    with pytest.raises(StackError, match=r"program initdb cannot be started[\s\S]*make clean"):
         start_databases(settings)

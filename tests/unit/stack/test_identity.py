@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from stack.identity import load_identity, new_identity
-from stack.settings import Home
+from stack.settings import Home, StackError
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,16 @@ def test_secrets_are_for_their_owner_alone_and_airflow_knows_the_password(tmp_pa
     for file in (home.identity_file, home.passwords_file):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert json.loads(home.passwords_file.read_text()) == {"admin": identity.admin_password}
+
+
+@pytest.mark.parametrize("written", ["", "{", "[]", '{"name": "Ada"}'])
+def test_an_identity_that_is_none_is_said_so_and_kept(tmp_path, written):
+    home = Home(tmp_path)
+    home.identity_file.write_text(written)
+
+    with pytest.raises(StackError, match=r"identity\.json is not as a stack writes it[\s\S]*make clean"):
+        load_identity(home)
+    assert home.identity_file.read_text() == written
 
 
 def vars_of(identity):

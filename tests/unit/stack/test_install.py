@@ -1,5 +1,8 @@
 """What the installation says when it cannot go on, and that it does nothing twice."""
 
+import os
+import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +40,20 @@ def test_every_failure_names_cause_log_and_remedy(said, cause):
     assert cause in message.splitlines()[0]
     assert "log file: install.log" in message
     assert "remedy:" in message
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o000])
+def test_what_an_installer_says_is_for_its_owner_alone(tmp_path, monkeypatch, mask):
+    """It may name an index with its password."""
+    monkeypatch.setattr(install, "CHECKOUT", tmp_path)
+    before = os.umask(mask)
+    try:
+        install.run("tools", [sys.executable, "-c", "print('https://me:secret@index')"])
+    finally:
+        os.umask(before)
+
+    made = [tmp_path / ".stack", *(tmp_path / ".stack").rglob("*")]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in made] == [0o700, 0o700, 0o600]
 
 
 def test_what_bears_the_stamp_of_these_requirements_is_installed(tmp_path):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from stack.lifecycle import follow, running, stop
 from stack.processes import find_processes
 from stack.settings import StackError, StackSettings, free_ports, read_stack_settings
-from stack.state import ProcessRecord, read_state
+from stack.state import ProcessRecord, read_state, write_state
 from stack.status import status_lines
 
 TINY_STACK = Path(__file__).with_name("tiny_stack.py")
@@ -34,12 +35,14 @@ def settings(tmp_path):
     stop(made.home)
 
 
-def begin(settings: StackSettings, how: str = "stays", owner: str = "") -> subprocess.Popen:
+def begin(settings: StackSettings, how: str = "stays", owner: str = "", output=None) -> subprocess.Popen:
     given = {"STACK_HOME": settings.home.path, "MLFLOW_PORT": settings.mlflow_port, "DATABASE": "sqlite"}
     return subprocess.Popen(
         [sys.executable, str(TINY_STACK), owner, how],
         env={**os.environ, **{name: str(value) for name, value in given.items()}},
         start_new_session=True,
+        stdout=output,
+        stderr=output,
     )
 
 
@@ -94,6 +97,41 @@ def test_nothing_is_waited_for_without_end(settings, how, said):
     assert find_processes(settings.home, None) == []
 
 
+def test_a_disk_that_takes_no_word_any_more_leaves_no_service_behind(settings, tmp_path):
+    with (tmp_path / "log").open("w") as log:
+        supervisor = begin(settings, "fills", output=log)
+
+        assert supervisor.wait(PATIENCE_SECONDS) != 0
+    assert find_processes(settings.home, None) == []
+    assert list(settings.home.path.glob("stack.json.*")) == []
+
+
+def test_a_disk_that_is_full_is_named_where_the_supervisor_could_say_nothing(settings, monkeypatch):
+    settings.home.make()
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    with subprocess.Popen([sys.executable, "-c", ""]) as supervisor:
+        supervisor.wait()
+
+        with pytest.raises(StackError, match=r"the disk of .* is full \(0 MB left\)"):
+            follow(settings.home, supervisor, lambda *_: None)
+
+
+@pytest.mark.parametrize("written", ["", "{", '{"phase": "ready"}', "[]"])
+def test_a_state_that_cannot_be_read_is_said_so_and_down_ends_all_the_same(settings, written):
+    supervisor = begin(settings)
+    follow(settings.home, supervisor, lambda *_: None)
+    supervisor.kill()
+    supervisor.wait()
+    settings.home.state_file.write_text(written)
+
+    with pytest.raises(StackError, match=r"stack\.json is not as a stack writes it[\s\S]*make down"):
+        status_lines(settings.home)
+
+    assert stop(settings.home) > 0
+    assert find_processes(settings.home, None) == []
+    assert not settings.home.state_file.exists()
+
+
 def test_when_one_service_dies_the_others_end_and_status_tells_why(settings):
     supervisor = begin(settings, "dies")
 
@@ -102,6 +140,15 @@ def test_when_one_service_dies_the_others_end_and_status_tells_why(settings):
     said = "\n".join(status_lines(settings.home))
     assert "exit code 7" in said
     assert "the disk went away" in said
+
+
+def test_what_a_log_says_of_a_failure_steers_no_terminal(settings):
+    supervisor = begin(settings, "dies", output=subprocess.DEVNULL)
+    supervisor.wait(PATIENCE_SECONDS)
+    state = read_state(settings.home)
+    write_state(settings.home, state.model_copy(update={"error": "last lines:\n    \x1b]0;owned\x07"}))
+
+    assert "\\x1b]0;owned\\x07" in "\n".join(status_lines(settings.home))
 
 
 def test_a_service_whose_work_outlives_it_is_started_again(settings):

@@ -1,9 +1,11 @@
 """A stack of small real processes under the real supervisor; started by test_supervisor.py as a process of its own.
 
 Arguments: the owner's record as JSON or an empty string, then what the last service does: `stays`, `dies`, `fails`,
-`revives`, `hangs` (a step that is never done), `absent` (its program is not there) or `puzzles` (its probe breaks).
+`revives`, `hangs` (a step that is never done), `absent` (its program is not there), `puzzles` (its probe breaks) or
+`fills` (the disk takes nothing more once it is ready: no file may be longer than nothing).
 """
 
+import resource
 import sys
 from dataclasses import replace
 
@@ -25,6 +27,7 @@ LAST = {
     "hangs": "print('waiting for a lock', flush=True); import time; time.sleep(600)",
     "absent": "",
     "puzzles": "import time; time.sleep(600)",
+    "fills": "import time; time.sleep(600)",
 }
 STEPS = {"fails", "hangs"}
 
@@ -43,12 +46,19 @@ def declare(settings, identity, urls):
         last = replace(last, command=("/no/such/program",))
     if how == "puzzles":
         last = replace(last, probe=lambda: lambda: {}["heartbeat"])
+    if how == "fills":
+        last = replace(last, probe=lambda: fill_the_disk)
     return [
         service("web", SERVE.format(port=settings.mlflow_port), probe=lambda: answers(url)),
         service("step", "print('done')", after=("web",)),
         service("family", FAMILY, after=("step",), probe=lambda: answers(url)),
         last,
     ]
+
+
+def fill_the_disk():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    return True
 
 
 if __name__ == "__main__":
