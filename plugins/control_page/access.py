@@ -91,6 +91,15 @@ class Viewer:
         allowed = [self.require(*each) for each in self._needed(name, record, given, run).items()]
         return next(iter(allowed))
 
+    def may_resume(self, name: str, record: DeploymentRecord) -> bool:
+        """Whether the user may let the deployment's schedules go on."""
+        return all(self.may(*each) for each in self._needed_to_resume(name, record))
+
+    def require_resume(self, name: str, record: DeploymentRecord) -> str | None:
+        """The DAG by which the user may do that, None for what belongs to none; raises Forbidden."""
+        allowed = [self.require(*each) for each in self._needed_to_resume(name, record)]
+        return allowed[0]
+
     def held(self, name: str, record: DeploymentRecord) -> Mapping[str, Any] | None:
         """The parameters that stand fast for the user in every run that he starts; None where he may start none.
 
@@ -114,6 +123,12 @@ class Viewer:
             return {"start": mine}
         champions = self._dags_of_champion(contracts.params_of(name, takes), taken) or mine
         return {"promote": champions} if champions == mine else {"start": mine, "promote": champions}
+
+    def _needed_to_resume(self, name: str, record: DeploymentRecord) -> list[tuple[Action, frozenset[str]]]:
+        """To change the deployment, and to promote whom the runs may that its schedules start, each with its own."""
+        runs = [each.get("parameters") or {} for each in record.schedules]
+        needed = (self._needed(name, record, given, None).get("promote") for given in [{}, *runs])
+        return [("change", self.dags_of(name)), *(("promote", dag_ids) for dag_ids in needed if dag_ids)]
 
     def _dags_of_champion(self, contract: type[contracts.Params] | None, taken: Mapping[str, Any]) -> frozenset[str]:
         """The DAGs that promote models of the use case that a run is given; empty where that is not known."""

@@ -6,6 +6,7 @@ Owns how each type is asked for and what stands in a field at first. What is don
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from typing import Any, Literal
 from bridge.plain_text import as_json
 from bridge.prefect_api.records import DeploymentRecord
 from factory import contracts
-from plugins.control_page.redaction import is_secret
+from plugins.control_page.redaction import is_secret, redacted
 
 Control = Literal[
     "text", "secret", "integer", "number", "choice", "choices", "lines", "date", "month", "moment", "json"
@@ -25,6 +26,14 @@ _FORMATS: Mapping[str, Control] = {"date": "date", "date-time": "moment", "month
 _MONTH_PATTERNS = frozenset({r"^\d{4}-\d{2}$", r"^\d{4}-(0[1-9]|1[0-2])$", r"^[0-9]{4}-[0-9]{2}$"})
 _SIMPLE: Mapping[str, Control] = {"string": "text", "number": "number", "integer": "integer"}
 """The alternatives of a union that are asked for, the first of them that it has."""
+_SCALARS = frozenset({"integer", "number", "boolean"})
+"""Types that a text may be besides, where the schema names them."""
+_PICKED: Mapping[Control, tuple[str, str]] = {
+    "date": ("date", r"\d{4}-\d\d-\d\d"),
+    "month": ("month", r"\d{4}-\d\d"),
+    "moment": ("datetime-local", r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?"),
+}
+"""A browser's pickers, and what they can show: they drop without a word whatever else stands in them."""
 _BLANKS: Mapping[str, Any] = {"string": "", "integer": 0, "number": 0, "boolean": False}
 
 
@@ -51,12 +60,27 @@ class Field:
     rare: bool = False
     several: bool = False
     """Whether it takes values of other types besides, which are then written as JSON."""
+    scalars: frozenset[str] = frozenset()
+    """JSON types that a text in it is taken for, where it reads as one of them."""
     focus: bool = False
 
     @property
     def is_changed(self) -> bool:
         """Whether something else stands in it than at first."""
         return self.value.strip() != self.prefill.strip()
+
+    @property
+    def offered(self) -> tuple[tuple[str, str], ...]:
+        """`choices`, and what stands in the field where it is none of them: a form would drop it without a word."""
+        stands = self.value.splitlines() if self.control == "choices" else [self.value] if self.value else []
+        known = dict(self.choices)
+        return (*self.choices, *((each, each) for each in stands if each not in known))
+
+    @property
+    def input_type(self) -> str:
+        """Of HTML's input types the one that can show what stands in it."""
+        picker, shape = _PICKED.get(self.control, ("password" if self.control == "secret" else "text", ""))
+        return picker if not shape or re.fullmatch(f"({shape})?", self.value) else "text"
 
     @property
     def chosen(self) -> frozenset[str]:
@@ -101,8 +125,8 @@ def _field(name: str, schema: Mapping[str, Any], record: DeploymentRecord) -> Fi
     nullable = any(each.get("type") == "null" for each in branches) or "null" in _types(declared)
     solid = [each for each in branches if each.get("type") != "null"]
     beside = {key: value for key, value in declared.items() if key not in {"anyOf", "oneOf"}}
-    kind = {**beside, **_simplest(solid)} if solid else declared
-    default = record.parameters.get(name, declared.get("default"))
+    kind = {**beside, **_kind_of(solid)} if solid else declared
+    default = redacted({name: record.parameters.get(name, declared.get("default"))}, schema)[name]
     given = name in record.parameters or "default" in declared
     field = Field(
         name=name,
@@ -115,12 +139,33 @@ def _field(name: str, schema: Mapping[str, Any], record: DeploymentRecord) -> Fi
         choices=_choices(kind, schema, default, nullable=nullable),
         fixed=name in record.parameters,
         several=len(solid) > 1,
+        scalars=_scalars(solid or [declared], default),
     )
     if field.control == "secret":
         return replace(field, default="" if default is None else "not shown")
     skeleton = field.control == "json" and default is None
     first = as_json(_skeleton(kind, schema), indent=2) if skeleton else _written(field, default)
     return replace(field, prefill=first, value=first)
+
+
+def _kind_of(branches: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What is asked for of a union: all choices where each alternative is a choice, else the simplest alternative.
+
+    A choice beside something else is a text, with what may be chosen as proposals.
+    """
+    offered = [value for each in branches for value in _offered(each)]
+    if len(branches) > 1 and all(_offered(each) for each in branches):
+        return {"enum": offered}
+    proposed = [value for value in offered if isinstance(value, str)]
+    return {"type": "string", "proposals": proposed} if len(branches) > 1 and proposed else _simplest(branches)
+
+
+def _scalars(branches: Sequence[Mapping[str, Any]], default: Any) -> frozenset[str]:
+    """What a text is taken for besides: `5` is a text where any text will do, unless the default is a number."""
+    texts = [each for each in branches if "string" in _types(each)]
+    if all(_offered(each) for each in texts) or not (default is None or isinstance(default, str)):
+        return frozenset(name for each in branches for name in _types(each)) & _SCALARS
+    return frozenset()
 
 
 def _simplest(branches: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -134,11 +179,12 @@ def _simplest(branches: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 def _control(kind: Mapping[str, Any], schema: Mapping[str, Any]) -> Control:
     types = _types(kind) - {"null"}
-    if "boolean" in types or "enum" in kind or "const" in kind:
+    if _offered(kind):
         return "choice"
     if types == {"array"}:
         items = _resolved(kind.get("items") or {}, schema)
-        if "enum" in items or "examples" in items:
+        known = items.get("enum", items.get("examples", ()))
+        if known and all(isinstance(each, str) for each in known):
             return "choices"
         return "lines" if items.get("type") == "string" else "json"
     simple = next((control for name, control in _SIMPLE.items() if name in types), None)
@@ -155,13 +201,21 @@ def _choices(
         known = [str(each) for each in items.get("enum", items.get("examples", ()))]
         more = [each for each in default or () if isinstance(each, str) and each not in known]
         return tuple((each, each) for each in [*known, *more])
-    if kind.get("type") == "boolean":
-        offered: list[Any] = [True, False]
-    else:
-        offered = list(kind.get("enum", [kind["const"]] if "const" in kind else []))
+    if "proposals" in kind:
+        return tuple((each, each) for each in kind["proposals"])
+    offered = _offered(kind)
+    if offered and default is not None and default not in offered:
+        offered.append(default)
     if nullable and offered and default is not None and None not in offered:
         offered.append(None)
     return tuple((json.dumps(each), "nothing" if each is None else _shown(each)) for each in offered)
+
+
+def _offered(kind: Mapping[str, Any]) -> list[Any]:
+    """The values of a type that has few of them; empty for every other."""
+    if "enum" in kind or "const" in kind:
+        return list(kind.get("enum", [kind["const"]] if "const" in kind else []))
+    return [True, False] if "boolean" in _types(kind) else []
 
 
 def _written(field: Field, value: Any) -> str:
@@ -185,7 +239,7 @@ def _are_lines(value: Sequence[Any]) -> bool:
 
 
 def _for_picker(text: str) -> str:
-    """A moment as a browser's picker takes it, in UTC; what is none stays."""
+    """A moment as a browser's picker takes it, in UTC; what is none stays, and so do parts of a second."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -208,6 +262,8 @@ def _skeleton(kind: Mapping[str, Any], schema: Mapping[str, Any], deep: int = 0)
     if kind.get("type") == "object" or "properties" in kind:
         return {name: _skeleton(each, schema, deep + 1) for name, each in kind.get("properties", {}).items()}
     if kind.get("type") == "array":
+        if kind.get("prefixItems"):
+            return [_skeleton(each, schema, deep + 1) for each in kind["prefixItems"]]
         return [_skeleton(kind["items"], schema, deep + 1)] if kind.get("items") else []
     return next((_BLANKS[each] for each in _types(kind) if each in _BLANKS), None)
 
@@ -221,13 +277,15 @@ def _resolved(declared: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping
     """The definition behind a reference, with what is said beside it; `allOf` of one is that one."""
     if len(declared.get("allOf", ())) == 1:
         declared = {**declared["allOf"][0], **{key: value for key, value in declared.items() if key != "allOf"}}
-    reference = declared.get("$ref", "")
-    if not reference.startswith("#/"):
-        return declared
-    found: Any = schema
-    for part in reference[2:].split("/"):
-        found = found.get(part, {}) if isinstance(found, Mapping) else {}
-    return {**found, **{key: value for key, value in declared.items() if key != "$ref"}}
+    for _ in range(NESTED):
+        reference = declared.get("$ref", "")
+        if not reference.startswith("#/"):
+            break
+        found: Any = schema
+        for part in reference[2:].split("/"):
+            found = found.get(part, {}) if isinstance(found, Mapping) else {}
+        declared = {**found, **{key: value for key, value in declared.items() if key != "$ref"}}
+    return declared
 
 
 def _shown(value: Any) -> str:

@@ -18,6 +18,7 @@ from referencing.exceptions import Unresolvable
 
 from bridge.prefect_api.records import DeploymentRecord
 from plugins.control_page.form_fields import Field, as_value, form_of
+from plugins.control_page.redaction import HIDDEN, redacted
 
 __all__ = ["WHOLE", "Field", "NotInForm", "fill", "fill_as", "form_of", "read_form", "with_problems"]
 
@@ -27,6 +28,8 @@ WHOLE = ""
 """The field of problems that belong to no field."""
 LEVELS = 50
 """So deep may a value be nested: what goes through it calls itself, and Python ends that at some hundreds."""
+TEXTS = frozenset({"text", "secret", "date", "month", "moment"})
+"""Controls in which a text stands as it is."""
 EMPTY = frozenset({"{}", "[]"})
 """Skeletons in which nothing has to be filled in: left as they are they are meant."""
 
@@ -45,11 +48,12 @@ def fill(fields: list[Field], posted: Mapping[str, str]) -> list[Field]:
     ]
 
 
-def fill_as(fields: list[Field], parameters: Mapping[str, Any]) -> list[Field]:
-    """The fields with the parameters of a run in them; one that is fixed stays as the deployment has it."""
+def fill_as(fields: list[Field], parameters: Mapping[str, Any], record: DeploymentRecord) -> list[Field]:
+    """The fields with the parameters of a run in them, without what is secret in these; one that is fixed stays as the
+    deployment has it."""
+    shown = redacted(parameters, record.parameter_schema)
     return [
-        as_value(field, parameters[field.name]) if field.name in parameters and not field.fixed else field
-        for field in fields
+        as_value(field, shown[field.name]) if field.name in shown and not field.fixed else field for field in fields
     ]
 
 
@@ -109,14 +113,13 @@ def _told(error: Any, merged: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _value(field: Field) -> Any:
     """What the text means in this field; raises NotInForm."""
     text = field.value
+    _refuse_hidden(text)
     if field.control in {"choices", "lines"} and not text.startswith("["):
         return [line.strip() for line in text.splitlines() if line.strip()]
-    if field.control in {"text", "secret", "date", "month"} and not (field.several and text[0] in "[{"):
-        return text
-    if field.control == "moment":
-        return _in_utc(text)
+    if field.control in TEXTS and not (field.several and text[0] in "[{"):
+        return _scalar(field, text)
     if field.control == "choice":
-        return next((json.loads(each) for each, _ in field.choices if each == text), text)
+        return _chosen(text)
     try:
         return _sendable(json.loads(text))
     except RecursionError as error:
@@ -126,6 +129,34 @@ def _value(field: Field) -> Any:
     except ValueError as error:
         is_number = field.control in {"integer", "number"}
         raise NotInForm(f"{text!r} is not of type {field.control!r}" if is_number else f"No JSON: {error}") from error
+
+
+def _refuse_hidden(text: str) -> None:
+    """What stands for a secret in a field is none: it came from a run, or the deployment, of which it is not shown."""
+    if HIDDEN in text.splitlines() or f'"{HIDDEN}"' in text or f"://{HIDDEN}@" in text:
+        raise NotInForm(f"{HIDDEN} stands for a secret, which is not shown again: write the secret in its place")
+
+
+def _scalar(field: Field, text: str) -> Any:
+    """The text, or what it reads as where the schema has such a type and no text of that kind."""
+    if field.scalars:
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        if (isinstance(value, bool) and "boolean" in field.scalars) or (
+            isinstance(value, int | float) and not isinstance(value, bool) and field.scalars & {"integer", "number"}
+        ):
+            return value
+    return _in_utc(text) if field.control == "moment" else text
+
+
+def _chosen(text: str) -> Any:
+    """One of the choices; what is none of them is refused by the schema, in whose words a text is one."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _sendable(value: Any) -> Any:

@@ -111,6 +111,11 @@ class PrefectReader:
                 await self._wait(entry, reading, patience_seconds)
         return self._as_seen(entry, is_due=self._is_due(entry, fresh_seconds, is_told=is_told))
 
+    def known(self, key: Hashable) -> Seen[Any]:
+        """What was read under this key, however long ago; nobody is asked."""
+        entry = self._entries.get(key)
+        return Seen(entry.value, entry.seen_at) if entry else Seen()
+
     async def act(self, operation: Operation[T]) -> T:
         """Carry out what changes something; raises the tree of `bridge.errors`. What was read before is read anew."""
         try:

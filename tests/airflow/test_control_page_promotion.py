@@ -133,6 +133,34 @@ def test_who_may_promote_for_one_dag_promotes_no_champion_of_another(as_user: Br
     assert taken.status_code == 303
 
 
+@pytest.mark.parametrize(
+    ("defaults", "planned", "refused"),
+    [
+        ({}, {"use_case": "products"}, True),
+        ({"use_case": "products"}, {}, True),
+        ({"use_case": "products", "auto_promote_threshold": None}, {"auto_promote_threshold": 0.1}, True),
+        ({"use_case": "products", "auto_promote_threshold": None}, {"week_number": 3}, False),
+    ],
+)
+def test_a_schedule_whose_runs_may_promote_goes_on_by_who_may_promote_alone(
+    as_user: Browser, factory: FakePrefect, defaults: dict[str, Any], planned: dict[str, Any], refused: bool
+) -> None:
+    factory.deployment("work/alpha", parameters=contracts.TrainingParams, defaults=defaults)
+    known = deployment_id(factory, "work/alpha")
+    factory._state.deployments[known]["schedules"] = [{"schedule": {"cron": "0 9 * * *"}, "parameters": planned}]
+    editor, path = as_user("edits-alpha"), f"{PAGE}/deployments"
+    assert editor.post(f"{path}/{known}/pause", headers=OURS).status_code == 303
+    before = audit_entries()
+    assert ("Resume schedule" in editor.get(path).text) is not refused
+    answer = editor.post(f"{path}/{known}/resume", headers=OURS)
+    assert answer.status_code == (403 if refused else 303)
+    assert factory._state.deployments[known]["paused"] is refused
+    if refused:
+        assert "may change the champion, which takes the permission PUT of DAG weekly" in answer.text
+        assert audit_entries() == before
+        assert as_user("admin").post(f"{path}/{known}/resume", headers=OURS).status_code == 303
+
+
 def test_who_decided_is_who_is_logged_in_whatever_the_form_says(
     as_user: Browser, factory: FakePrefect, monkeypatch: pytest.MonkeyPatch
 ) -> None:

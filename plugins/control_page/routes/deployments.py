@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from typing import Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Request
@@ -74,16 +75,22 @@ def _views(
         dag_ids = viewer.dags_of(name)
         if viewer.may("see", dag_ids):
             held = viewer.held(name, record)
-            may = {"may_start": held is not None, "may_default": not held, "may_change": viewer.may("change", dag_ids)}
+            may_change = viewer.may_resume(name, record) if record.paused else viewer.may("change", dag_ids)
+            may = {"may_start": held is not None, "may_default": not held, "may_change": may_change}
             views.append(deployment_view(name, record, workers.get(record.work_pool_name or ""), **may))
     return views
 
 
-async def _for_change(event: str, deployment_id: str, reader: PrefectReader, viewer: Viewer) -> None:
+async def _for_change(
+    event: Literal["pause", "resume"], deployment_id: str, reader: PrefectReader, viewer: Viewer
+) -> None:
     """Once it is known that the viewer may do this, it stands in the audit log."""
     found = dict(await reader.act(wire.list_deployments()))
     name = next((name for name, record in found.items() if record.id == deployment_id), None)
     if name is None:
         raise DeploymentNotFound(f"Prefect has no deployment {deployment_id}; it may have been deleted")
-    dag_id = await asyncio.to_thread(viewer.require, "change", viewer.dags_of(name))
+    if event == "resume":
+        dag_id = await asyncio.to_thread(viewer.require_resume, name, found[name])
+    else:
+        dag_id = await asyncio.to_thread(viewer.require, "change", viewer.dags_of(name))
     await asyncio.to_thread(audit.record, event, viewer.name, {"deployment": name}, dag_id)

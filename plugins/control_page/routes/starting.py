@@ -65,7 +65,7 @@ async def form(
     held = await asyncio.to_thread(_held, viewer, name, record)
     fields = form_of(record, name)
     if like is not None:
-        fields = fill_as(fields, (await _seen_run(reader, viewer, str(like))).parameters)
+        fields = fill_as(fields, (await _seen_run(reader, viewer, str(like))).parameters, record)
     return _form_page(request, name, record, fields, {}, str(uuid4()), held)
 
 
@@ -90,11 +90,11 @@ async def start(request: Request, deployment_id: UUID, reader: ReaderDep, viewer
 
 async def posted_in(request: Request) -> dict[str, str]:
     """The texts of a form; what is sent several times under one name stands on lines of its own."""
-    posted: dict[str, str] = {}
+    posted: dict[str, list[str]] = {}
     for name, value in (await request.form()).multi_items():
         if isinstance(value, str):
-            posted[name] = f"{posted[name]}\n{value}" if name in posted else value
-    return posted
+            posted.setdefault(name, []).append(value)
+    return {name: "\n".join(values) for name, values in posted.items()}
 
 
 async def start_run(

@@ -18,7 +18,7 @@ from plugins.control_page.stuck import Stuck, StuckRuns, grouped, how_stuck, is_
 REASON_SECONDS = 60.0
 BEATS_SECONDS = 60.0
 MOST_SUSPECTS = 5
-"""Of the runs that run the longest, so many are asked after; each costs a request a minute."""
+"""So many runs are asked after at once, each for a request a minute; where there are more, they take turns."""
 MOST_REASONS = 2
 """Ways of waiting whose reason is looked for; each costs some requests a minute."""
 
@@ -27,9 +27,10 @@ async def find_stuck(
     reader: PrefectReader, live: Sequence[FlowRun], deployments: Deployments, now: datetime, patience_seconds: float
 ) -> list[StuckRuns]:
     """The stuck ones of these runs, by deployment and by how they are stuck; `live` is oldest first."""
-    suspects = [run for run in live if is_suspect(run, now, MISSED * SHORTEST_SECONDS)][:MOST_SUSPECTS]
-    silent = await asyncio.gather(*(_silent_seconds(reader, run, now, patience_seconds) for run in suspects))
-    silences = dict(zip((run.id for run in suspects), silent, strict=True))
+    suspects = [run for run in live if is_suspect(run, now, MISSED * SHORTEST_SECONDS)]
+    asked = in_turn(suspects, int(now.timestamp() // BEATS_SECONDS))
+    await asyncio.gather(*(_see_heartbeats(reader, run, patience_seconds) for run in asked))
+    silences = {run.id: _silent_seconds(reader.known(_key_of(run)), now) for run in suspects}
     judged = ((run, how_stuck(run, now, silences.get(run.id))) for run in live)
     found = {run.id: (run, stuck) for run, stuck in judged if stuck is not None}
     reasons = await _reasons(reader, list(found.values()), patience_seconds)
@@ -41,7 +42,7 @@ async def find_out_why(reader: PrefectReader, run: FlowRun, now: datetime) -> tu
     """Whether this run is stuck, and what stands in its way with what to do about it."""
     silent = None
     if is_suspect(run, now, MISSED * SHORTEST_SECONDS):
-        silent = await _silent_seconds(reader, run, now, PATIENCE_SECONDS)
+        silent = _silent_seconds(await _see_heartbeats(reader, run, PATIENCE_SECONDS), now)
     stuck = how_stuck(run, now, silent)
     if stuck is None or run.state_type not in {"SCHEDULED", "PENDING"}:
         return stuck, []
@@ -68,13 +69,27 @@ async def _see_findings(reader: PrefectReader, run: FlowRun, patience_seconds: f
     )
 
 
-async def _silent_seconds(reader: PrefectReader, run: FlowRun, now: datetime, patience_seconds: float) -> float | None:
-    beats = await reader.see(
-        ("heartbeats", run.id),
+def in_turn(suspects: Sequence[FlowRun], turn: int) -> Sequence[FlowRun]:
+    """Those that are asked after now: a run that is silent is found however many others run longer."""
+    turns = -(-len(suspects) // MOST_SUSPECTS) or 1
+    first = turn % turns * MOST_SUSPECTS
+    return suspects[first : first + MOST_SUSPECTS]
+
+
+async def _see_heartbeats(reader: PrefectReader, run: FlowRun, patience_seconds: float) -> Seen[list[datetime]]:
+    return await reader.see(
+        _key_of(run),
         lambda: read_heartbeats(run.id),
         fresh_seconds=BEATS_SECONDS,
         patience_seconds=patience_seconds,
     )
+
+
+def _key_of(run: FlowRun) -> tuple[str, str]:
+    return "heartbeats", run.id
+
+
+def _silent_seconds(beats: Seen[list[datetime]], now: datetime) -> float | None:
     if beats.value is None or beats.read_at is None:
         return None
     return silent_seconds(beats.value, min(now, beats.read_at))  # what was read a while ago has not fallen silent since

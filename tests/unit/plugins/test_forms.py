@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import BaseModel, Field
@@ -158,13 +158,92 @@ def test_a_form_like_a_run_has_its_parameters_and_gives_them_back() -> None:
         "inner": {"depth": 2},
         "tags": ["a", "b c"],
     }
-    fields = fill_as(form_of(record()), ran)
+    fields = fill_as(form_of(record()), ran, record())
     posted = {f"p.{field.name}": field.value.replace("\n", "\r\n") for field in fields}
     parameters, problems = read_form(fill(form_of(record()), posted), record())
     assert problems == {}
     assert parameters == {**ran, "moment": "2026-02-03T04:05:00+00:00"}
-    odd = fill_as(form_of(record()), {"tags": ["two\nlines", ""]})
+    odd = fill_as(form_of(record()), {"tags": ["two\nlines", ""]}, record())
     assert next(field.value for field in odd if field.name == "tags") == '["two\\nlines", ""]'
+
+
+class Mixed(BaseModel):
+    features: Literal["sqrt", "log2"] | int | float = 0.5
+    when: date | Literal["latest"] = "latest"
+    seed: int | str = 3
+    flag: bool | Literal["auto"] = "auto"
+    sizes: list[Literal[1, 2]] = [1, 2]
+    pair: tuple[int, str] | None = None
+    since: datetime | None = None
+
+
+def test_a_choice_beside_something_else_is_a_text_with_proposals_that_reads_numbers_as_such() -> None:
+    fields = {field.name: field for field in form_of(record(Mixed))}
+
+    assert {name: (field.control, field.value) for name, field in fields.items()} == {
+        "features": ("text", "0.5"),
+        "when": ("text", "latest"),
+        "seed": ("text", "3"),
+        "flag": ("choice", '"auto"'),
+        "sizes": ("json", "[\n  1,\n  2\n]"),
+        "pair": ("json", '[\n  0,\n  ""\n]'),
+        "since": ("moment", ""),
+    }
+    assert [value for value, _ in fields["features"].choices] == ["sqrt", "log2"]
+    assert read(record(Mixed), features="log2", seed="4", flag="true", when="2026-01-31", sizes="[2]") == (
+        {"features": "log2", "seed": 4, "flag": True, "when": "2026-01-31", "sizes": [2]},
+        {},
+    )
+    assert read(record(Mixed), features="3", seed="latest") == ({"features": 3, "seed": "latest"}, {})
+    assert set(read(record(Mixed), features="cube", flag="maybe")[1]) == {"features", "flag"}
+
+
+def test_no_browser_drops_what_stands_in_a_field() -> None:
+    """A picker shows nothing but its own kind, a list none but its choices."""
+    ran = {"since": "2026-02-03T04:05:06.123456+00:00", "flag": "gone", "when": "2026-02-03"}
+    fields = {field.name: field for field in fill_as(form_of(record(Mixed)), ran, record(Mixed))}
+
+    assert (fields["since"].input_type, fields["since"].value) == ("text", "2026-02-03T04:05:06.123456")
+    assert form_of(record(Mixed))[-1].input_type == "datetime-local"
+    assert ('"gone"', '"gone"') in fields["flag"].offered
+    posted = {f"p.{name}": field.value for name, field in fields.items()}
+    parameters, problems = read_form(fill(form_of(record(Mixed)), posted), record(Mixed))
+    assert set(problems) == {"flag"}
+    assert (parameters["since"], parameters["when"]) == (ran["since"], ran["when"])
+
+    known = fill_as(form_of(record(TrainingParams)), {"candidates": ["svm-words", "of-old"]}, record(TrainingParams))
+    candidates = next(field for field in known if field.name == "candidates")
+    assert ("of-old", "of-old") in candidates.offered
+    outside = next(field for field in form_of(record(colour="green")) if field.name == "colour")
+    assert ('"green"', "green") in outside.choices
+
+
+def test_a_name_for_another_name_of_a_type_leads_to_the_type() -> None:
+    alias = {"properties": {"a": {"$ref": "#/$defs/X"}, "b": {"$ref": "#/$defs/Y"}}}
+    alias["$defs"] = {"X": {"$ref": "#/$defs/Z"}, "Z": {"enum": ["p", "q"]}, "Y": {"$ref": "#/$defs/Y"}}
+    controls = {field.name: field.control for field in form_of(record(alias))}
+    assert controls == {"a": "choice", "b": "json"}
+
+
+class Store(BaseModel):
+    options: dict[str, str] = {"endpoint": "e", "password": "of-the-deployment"}
+    address: str = "s3://me:of-the-deployment@bucket/key"
+
+
+def test_no_form_shows_a_secret_that_stands_within_a_parameter_and_none_is_made_of_its_stars() -> None:
+    made = record(Store)
+    ran = {"options": {"endpoint": "f", "password": "of-the-run"}, "address": "s3://me:of-the-run@bucket/other"}
+    like = fill_as(form_of(made), ran, made)
+
+    for fields in (form_of(made), like, form_of(record(Store, **ran))):
+        assert "of-the-" not in repr(fields)
+    assert read(made) == ({}, {})
+    posted = {f"p.{field.name}": field.value for field in like}
+    parameters, problems = read_form(fill(form_of(made), posted), made)
+    assert set(problems) == {"options", "address"}
+    assert "stands for a secret" in problems["options"]
+    assert parameters == {}
+    assert read(made, options='{"password": "new"}') == ({"options": {"password": "new"}}, {})
 
 
 def test_the_first_refused_field_has_the_focus() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from bridge.prefect_api.records import FlowRun
 from bridge.readiness import Finding
+from plugins.control_page.routes.stuck import MOST_SUSPECTS, in_turn
 from plugins.control_page.run_views import run_view
 from plugins.control_page.stuck import Stuck, grouped, how_stuck, is_suspect, reason_in
 
@@ -62,6 +63,14 @@ def test_a_run_without_a_heartbeat_is_stuck_and_only_one_that_has_run_for_a_whil
     assert is_suspect(run("RUNNING", "Running"), NOW, 90)
     assert not is_suspect(run("RUNNING", "Running", 20), NOW, 90)
     assert not is_suspect(run("PENDING", "Pending"), NOW, 90)
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 6, 23])
+def test_of_many_runs_that_may_be_silent_each_has_its_turn(count: int) -> None:
+    suspects = [run("RUNNING", "Running", id=str(number)) for number in range(count)]
+    turns = [in_turn(suspects, turn) for turn in range(7, 7 + 5)]
+    assert {each.id for asked in turns for each in asked} == {each.id for each in suspects}
+    assert all(len(asked) <= MOST_SUSPECTS for asked in turns)
 
 
 def test_the_reason_is_what_stands_in_the_way_else_what_the_state_tells() -> None:
