@@ -38,7 +38,7 @@ def find_connection(
     """
     settings = {
         **_profile_settings(environ, profile),
-        **_project_settings(folder or Path.cwd()),
+        **_project_settings(folder or Path()),
         **{name: value for name, value in environ.items() if name.startswith("PREFECT_") and value},
     }
     address = api_url or settings.get("PREFECT_API_URL")
@@ -59,28 +59,24 @@ def find_connection(
 
 
 def _profile_settings(environ: Mapping[str, str], profile: str | None) -> dict[str, str]:
-    home = Path(environ.get("PREFECT_HOME") or Path("~/.prefect").expanduser())
-    path = Path(environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml")
-    if not path.exists():
+    home = environ.get("PREFECT_HOME") or os.path.expanduser("~/.prefect")  # noqa: PTH111 - a user may have no home
+    path = Path(environ.get("PREFECT_PROFILES_PATH") or Path(home) / "profiles.toml")
+    document = _read_toml(path)
+    if document is None:
         if profile is not None:
             raise ConnectionMisconfigured(f"There is no Prefect profile {profile!r}: {path} does not exist")
         return {}
-    document = _read_toml(path)
-    profiles = document.get("profiles", {})
-    name = profile or environ.get("PREFECT_PROFILE") or document.get("active")
+    profiles = _table(document, "profiles")
+    name = profile or environ.get("PREFECT_PROFILE") or str(document.get("active"))
     if profile is not None and profile not in profiles:
         raise ConnectionMisconfigured(f"There is no Prefect profile {profile!r} in {path}; there are: {list(profiles)}")
-    return {key: str(value) for key, value in profiles.get(name, {}).items()}
+    return {key: str(value) for key, value in _table(profiles, name).items()}
 
 
 def _project_settings(folder: Path) -> dict[str, str]:
     """`[api] url = …` in prefect.toml, or `[tool.prefect.api]` in pyproject.toml, is PREFECT_API_URL."""
-    settings: dict[str, str] = {}
-    if (project := folder / "pyproject.toml").exists():
-        settings |= dict(_variables(_read_toml(project).get("tool", {}).get("prefect", {})))
-    if (own := folder / "prefect.toml").exists():
-        settings |= dict(_variables(_read_toml(own)))
-    return settings
+    project, own = _read_toml(folder / "pyproject.toml") or {}, _read_toml(folder / "prefect.toml") or {}
+    return {**dict(_variables(_table(_table(project, "tool"), "prefect"))), **dict(_variables(own))}
 
 
 def _variables(document: Mapping[str, Any], prefix: str = "PREFECT") -> Iterator[tuple[str, str]]:
@@ -94,9 +90,17 @@ def _variables(document: Mapping[str, Any], prefix: str = "PREFECT") -> Iterator
             yield from _variables(value, name)
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def _table(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The table of that name; what is none says nothing to Prefect."""
+    found = document.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _read_toml(path: Path) -> dict[str, Any] | None:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except (OSError, ValueError) as error:
         raise ConnectionMisconfigured(f"Prefect's settings in {path} cannot be read: {error}") from error
 

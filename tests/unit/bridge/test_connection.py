@@ -180,3 +180,29 @@ def test_settings_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     (tmp_path / "prefect.toml").write_text("[api")
     with pytest.raises(ConnectionMisconfigured, match=r"prefect\.toml cannot be read"):
         find_connection({}, folder=tmp_path)
+
+
+def test_a_profile_in_a_folder_of_another_user_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under `sudo -u`, which leaves HOME as it was."""
+
+    def refused(path: Path, **_: object) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", refused)
+    with pytest.raises(ConnectionMisconfigured, match=r"profiles\.toml cannot be read: .*Permission denied"):
+        find_connection({"PREFECT_HOME": str(tmp_path)})
+
+
+def test_a_user_without_a_home_has_no_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose user is a bare number."""
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 2**30)
+    assert find_connection({"PREFECT_API_URL": "http://h/api"}, folder=tmp_path).api_url == "http://h/api"
+
+
+@pytest.mark.parametrize("written", ["tool = 1", "[tool]\nprefect = 3", '[[tool]]\nname = "x"'])
+def test_a_project_that_says_something_else_there_says_nothing_to_prefect(tmp_path: Path, written: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(written)
+    (tmp_path / "profiles.toml").write_text('active = ["a"]\nprofiles = "none"')
+    with pytest.raises(ConnectionMisconfigured, match="No Prefect API is known"):
+        find_connection({"PREFECT_HOME": str(tmp_path)}, folder=tmp_path)
