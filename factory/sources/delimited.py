@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader, TextIOWrapper
-from pathlib import Path
-from typing import Literal
+from pathlib import Path, PurePath
+from typing import IO, Literal
 
 import pandas as pd
 
@@ -50,7 +50,7 @@ class Dialect:
 
 
 def read_delimited(
-    path: Path,
+    path: Path | str,
     dialect: Dialect,
     batch_rows: int,
     wanted: Sequence[str],
@@ -58,14 +58,16 @@ def read_delimited(
     names: Sequence[str] | None = None,
     headerless: bool = False,
     told: Callable[[str], None] = lambda _: None,
+    stream: IO[bytes] | None = None,
 ) -> Iterator[pd.DataFrame]:
     """Batches of at most `batch_rows` records, columns as the header names them, or `names`, or c0, c1, …. A batch's
     index holds the lines on which its records begin.
 
     `wanted` are the columns that the reader needs, by which a header's separator is known; the first of them names the
-    record. `told` is given one line about the file once it has been read. Raises SourceUnreadable.
+    record. `told` is given one line about the file once it has been read. `stream` is the file where it is open
+    already, and `path` its name. Raises SourceUnreadable.
     """
-    with _explained(path), open_unpacked(path) as (raw, packing):
+    with _explained(path), open_unpacked(path, stream) as (raw, packing):
         lines = _Lines(path, raw, dialect.encoding)
         separator = dialect.separator or _guess_separator(lines.peek(), dialect, wanted, names)
         records = _records(lines, separator, dialect)
@@ -87,7 +89,7 @@ def read_delimited(
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _explained(path: Path | str) -> Iterator[None]:
     limit = csv.field_size_limit(LONGEST_FIELD)
     try:
         yield
@@ -100,7 +102,7 @@ def _explained(path: Path) -> Iterator[None]:
 class _Lines:
     """The file's lines as text, with the number of the last one given and the lines since `begin`."""
 
-    def __init__(self, path: Path, raw: BufferedReader, encoding: str | None) -> None:
+    def __init__(self, path: Path | str, raw: BufferedReader, encoding: str | None) -> None:
         self._path, self._raw = path, raw
         start = raw.peek(_LONGEST_MARK)
         marked = (name for mark, name in _BYTE_ORDER_MARKS.items() if start.startswith(mark))
@@ -288,7 +290,7 @@ def _shape(value: str) -> str:
     return re.sub(r"[^\W_]+", lambda run: "9" if any(map(str.isdigit, run[0])) else "a", value.strip())
 
 
-def _columns(path: Path, first: list[str], names: Sequence[str] | None, *, has_header: bool) -> Sequence[str]:
+def _columns(path: Path | str, first: list[str], names: Sequence[str] | None, *, has_header: bool) -> Sequence[str]:
     if names is not None:
         if len(names) != len(first):
             raise SourceUnreadable(f"{path} has {len(first)} columns, {len(names)} were named ({', '.join(names)})")
@@ -324,14 +326,16 @@ def _guess_separator(line: str, dialect: Dialect, wanted: Sequence[str], names: 
     return max(SEPARATORS, key=suits)
 
 
-def _account(path: Path, packing: str | None, lines: _Lines, separator: str, dialect: Dialect, table: _Table) -> str:
+def _account(
+    path: Path | str, packing: str | None, lines: _Lines, separator: str, dialect: Dialect, table: _Table
+) -> str:
     """How the file was read, and that no line of it is missing."""
     name = SEPARATORS.get(separator, repr(separator))
     kind = f"{packing}, " if packing else ""
     quoting = f"quote {dialect.quote}" if dialect.quote else "no quotes"
     inside = f", {table.broken_lines:,} of them within quoted fields" if table.broken_lines else ""
     return (
-        f"{path.name}: read as {kind}{lines.encoding.upper()}, separator {name}, {quoting}; "
+        f"{PurePath(path).name}: read as {kind}{lines.encoding.upper()}, separator {name}, {quoting}; "
         f"{table.taken:,} rows of {lines.number:,} lines{inside}"
     )
 

@@ -9,9 +9,9 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import BufferedReader, RawIOBase
-from pathlib import Path
-from typing import Any
+from io import SEEK_SET, BufferedReader, RawIOBase
+from pathlib import Path, PurePath
+from typing import IO, Any
 
 from factory.errors import SourceUnreadable
 
@@ -30,55 +30,59 @@ _READ_BYTES = 2**16
 
 
 @contextmanager
-def open_unpacked(path: Path) -> Iterator[tuple[BufferedReader, str | None]]:
+def open_unpacked(path: Path | str, stream: IO[bytes] | None = None) -> Iterator[tuple[BufferedReader, str | None]]:
     """The file's bytes as they were before they were compressed, and how they were; None where they were not.
 
-    Raises SourceUnreadable where the file is not what its name says or is damaged, whenever that shows, and OSError
-    where it cannot be read.
+    `stream` is the file where it is open already; `path` names it then. Raises SourceUnreadable where the file is not
+    what its name says or is damaged, whenever that shows, and OSError where it cannot be read.
     """
-    packing = _packing(path)
-    if packing is None:
-        with path.open("rb") as file:
+    with _opened(path, stream) as file:
+        packing = _packing(path, file)
+        if packing is None:
             yield file, None
-        return
-    try:
-        with BufferedReader(_unpacked(path, packing)) as file:
-            yield file, packing
-    except _DAMAGED as error:
-        raise SourceUnreadable(
-            f"{path} cannot be unpacked to its end ({packing}: {error}): it is damaged or cut off, fetch it again"
-        ) from error
+            return
+        try:
+            with BufferedReader(_unpacked(path, packing, file)) as unpacked:
+                yield unpacked, packing
+        except _DAMAGED as error:
+            raise SourceUnreadable(
+                f"{path} cannot be unpacked to its end ({packing}: {error}): it is damaged or cut off, fetch it again"
+            ) from error
 
 
-def _packing(path: Path) -> str | None:
-    with path.open("rb") as file:
-        start = file.read(_LONGEST_SIGNATURE)
+def _opened(path: Path | str, stream: IO[bytes] | None) -> BufferedReader:
+    return Path(path).open("rb") if stream is None else BufferedReader(_Passed(stream))
+
+
+def _packing(path: Path | str, file: BufferedReader) -> str | None:
+    start = file.peek(_LONGEST_SIGNATURE)[:_LONGEST_SIGNATURE]
     found = next((kind for signature, kind in _SIGNATURES.items() if start.startswith(signature)), None)
-    named = _SUFFIXES.get(path.suffix.lower())
+    suffix = PurePath(path).suffix
+    named = _SUFFIXES.get(suffix.lower())
     if named is not None and found != named:
         raise SourceUnreadable(
-            f"{path} is called {path.suffix} and is {found or 'not compressed'} (it begins with {start!r}): give it "
-            "the name of what it is"
+            f"{path} is called {suffix} and is {found or 'not compressed'} (it begins with {start!r}): give it the "
+            "name of what it is"
         )
     return found
 
 
-def _unpacked(path: Path, packing: str) -> Any:
+def _unpacked(path: Path | str, packing: str, file: BufferedReader) -> Any:
     if packing == "zip":
-        return _member(path)
+        return _member(path, file)
     if packing == "zstd":
         import pyarrow as pa
 
-        return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
+        return pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
     if packing == "gzip":
-        return gzip.open(path)
+        return gzip.GzipFile(fileobj=file)
     streams: dict[str, Callable[[], Any]] = {"bzip2": bz2.BZ2Decompressor, "xz": lzma.LZMADecompressor}
-    return _Streams(path, streams[packing])
+    return _Streams(file, streams[packing])
 
 
-def _member(path: Path) -> Any:
+def _member(path: Path | str, file: BufferedReader) -> Any:
     """The one file of an archive."""
-    archive = zipfile.ZipFile(path)
+    archive = zipfile.ZipFile(file)
     inside = [each for each in archive.infolist() if not each.is_dir()]
     if len(inside) != 1:
         there = ", ".join(each.filename for each in inside[:5]) or "none"
@@ -89,13 +93,36 @@ def _member(path: Path) -> Any:
         raise SourceUnreadable(f"{path} cannot be unpacked here ({error}): unpack it with its own program") from error
 
 
+class _Passed(RawIOBase):
+    """A stream that another opened and will close."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return self._stream.seekable()
+
+    def readinto(self, buffer: Any, /) -> int:
+        content = self._stream.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def seek(self, offset: int, whence: int = SEEK_SET, /) -> int:
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+
 class _Streams(RawIOBase):
     """Compressed streams, one after another to the file's end; Python's own readers pass in silence over what follows
     the first and is none. Zeros are padding."""
 
-    def __init__(self, path: Path, begin: Callable[[], Any]) -> None:
-        self._begin, self._stream = begin, begin()
-        self._file = path.open("rb")
+    def __init__(self, file: BufferedReader, begin: Callable[[], Any]) -> None:
+        self._file, self._begin, self._stream = file, begin, begin()
 
     def readable(self) -> bool:
         return True
@@ -114,10 +141,6 @@ class _Streams(RawIOBase):
             content = self._stream.decompress(begun, len(buffer))
         buffer[: len(content)] = content
         return len(content)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
 
     def _after(self, rest: bytes) -> bytes:
         """What follows a stream, without padding; empty at the file's end."""

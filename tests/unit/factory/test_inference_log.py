@@ -201,6 +201,50 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         read_window(None, "products", MONDAY, 7, str(path))
 
 
+HEADER, ROW = "timestamp,predicted_class,confidence,text_length,text\n", "2026-01-12,k,0.5,3,a\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (ROW + "2026-01-12,k\n", "line 3 has 2 fields, the header 5"),
+        (ROW.replace("k", "k\0z"), "line 2: a NUL character"),
+        ('2026-01-12,k,0.5,3,"a\n2026-01-12,k,0.5,3,b"\n', "line 2: a quoted field goes on to line 3"),
+        (ROW + ROW.replace("2026-01-12", "n/a"), "1 predictions have no timestamp, the first is row 2"),
+        (ROW + HEADER, "line 3: the header stands here again"),
+    ],
+)
+def test_a_file_is_read_as_it_stands_or_not_at_all(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "log.csv").write_text(HEADER + content)
+    with pytest.raises(InferenceLogInvalid, match=said):
+        read_window(None, "products", MONDAY, 7, str(tmp_path / "log.csv"))
+
+
+@pytest.mark.parametrize("suffix", ["gz", "bz2", "xz", "zip"])
+def test_a_compressed_file_that_is_cut_off_is_named(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"log.csv.{suffix}"
+    predictions(3000).to_csv(path, index=False)
+    assert read_window(None, "products", MONDAY, 7, path.as_uri()).total == 3000
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(InferenceLogInvalid, match="cannot be unpacked to its end"):
+        read_window(None, "products", MONDAY, 7, path.as_uri())
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_missing_value_is_none_however_it_is_spelled(tmp_path: Path, suffix: str) -> None:
+    spelled = predictions(4).assign(
+        predicted_class=["k", "NULL", " nan ", ""],
+        label=["k", "N/A", "None", "k"],
+        confidence=["0.5", "NULL", "", "0.5"],
+    )
+    path = tmp_path / f"log.{suffix}"
+    spelled.to_parquet(path) if suffix == "parquet" else spelled.to_csv(path, index=False)
+    window = read_window(None, "products", MONDAY, 7, str(path)).rows
+    assert window["predicted_class"].isna().tolist() == [False, True, True, True]
+    assert window["confidence"].isna().tolist() == [False, True, True, False]
+    assert read_window(None, "products", MONDAY, 7, str(path), labelled=True).total == 2
+
+
 def test_predictions_with_missing_columns_or_values_are_refused(engine: Engine) -> None:
     with pytest.raises(InferenceLogInvalid, match="lack the columns confidence"):
         append(engine, predictions(2).drop(columns="confidence"))
