@@ -32,6 +32,12 @@ def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def _placed(uri: str) -> str:
+    if uri.rstrip("/").endswith(":"):  # s3://$BUCKET without a bucket would be a folder "s3:" here
+        raise ValueError("no bucket or folder is named behind the protocol")
+    return uri
+
+
 def _listed(value: object) -> object:
     return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
@@ -54,7 +60,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     database_url: str
-    snapshot_uri: str
+    snapshot_uri: Annotated[str, AfterValidator(_placed)]
     data_roots: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
     """Folders and fsspec addresses below which a parameter may name files; what lies in the store it may name too."""
     mlflow_tracking_uri: str

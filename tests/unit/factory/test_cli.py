@@ -90,6 +90,11 @@ def test_a_file_without_header_and_with_groups_is_loaded(factory: Factory, tmp_p
         (["show"], {"WEEK_SEED": "many"}, "error: WEEK_SEED='many'"),
         (["show"], {"WEEK_EPOCH": "1767571200"}, "error: WEEK_EPOCH='1767571200'"),
         (["show"], {"RETRAIN_COOLDOWN_DAYS": "inf"}, "error: RETRAIN_COOLDOWN_DAYS='inf'"),
+        (
+            ["cut", "--week", "1"],
+            {"SNAPSHOT_URI": "s3://"},
+            "error: SNAPSHOT_URI='s3://': Value error, no bucket or folder",
+        ),
         (["cut", "--week", "999999"], {}, "error: there is no week 999999: the calendar ends before it"),
     ],
 )
