@@ -52,7 +52,7 @@ def start_postgresql(home: Home, password: str) -> str:
         _forget_stranger(home)
         home.open_log(LOG).close()
         if not (folder / "PG_VERSION").exists():
-            _run(home, [*as_owner, "initdb", "--auth=reject", "--username=postgres", *_WITHOUT_LOCALES, "."])
+            _make_cluster(home, as_owner)
         # Before anybody can connect, and at every start: an earlier stack trusted everybody.
         (folder / "pg_hba.conf").write_text(_WHO_MAY)
         statement = f"ALTER ROLE postgres PASSWORD '{password}'\n"
@@ -93,6 +93,17 @@ def _noted(home: Home) -> list[str]:
     with suppress(FileNotFoundError):
         return (_folder(home) / "postmaster.pid").read_text().splitlines()
     return []
+
+
+def _make_cluster(home: Home, as_owner: Sequence[str]) -> None:
+    """Made beside its place and moved there as a whole: of an initdb that was killed half-way no server ever starts."""
+    for left in home.path.glob("postgresql.[0-9]*"):
+        shutil.rmtree(left)
+    draft = home.path / f"postgresql.{os.getpid()}"
+    draft.mkdir(mode=0o700)
+    command = [*as_owner, "initdb", "--auth=reject", "--username=postgres", *_WITHOUT_LOCALES, "."]
+    _run(home, command, folder=draft)
+    draft.replace(_folder(home))
 
 
 def _noted_process(home: Home) -> psutil.Process | None:
@@ -182,8 +193,8 @@ def _take_over(folder: Path) -> None:
             os.chown(path, os.geteuid(), os.getegid(), follow_symlinks=False)
 
 
-def _run(home: Home, command: Sequence[str], said: str = "") -> None:
-    """Run one of PostgreSQL's programs in the server's folder; what it says is in the log."""
+def _run(home: Home, command: Sequence[str], said: str = "", folder: Path | None = None) -> None:
+    """Run one of PostgreSQL's programs in the server's folder, or another; what it says is in the log."""
     log = home.log(LOG)
     environment = {**os.environ, "LC_ALL": "C", "PATH": f"{_binaries()}:{os.environ.get('PATH', os.defpath)}"}
     with log.open("ab") as output:
@@ -191,7 +202,7 @@ def _run(home: Home, command: Sequence[str], said: str = "") -> None:
         try:
             process = subprocess.Popen(
                 command,
-                cwd=_folder(home),
+                cwd=folder or _folder(home),
                 env=environment,
                 stdin=subprocess.PIPE,
                 stdout=output,

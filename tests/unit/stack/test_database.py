@@ -140,3 +140,22 @@ def test_a_program_of_postgresql_that_is_missing_is_named_with_the_remedy(tmp_pa
 
     with pytest.raises(StackError, match=r"program initdb cannot be started[\s\S]*make clean"):
         start_databases(settings)
+
+
+def test_after_an_initdb_that_was_killed_half_way_the_next_start_begins_anew(tmp_path, monkeypatch):
+    killed = tmp_path / "initdb"
+    killed.write_text("#!/bin/sh\necho 18 > PG_VERSION\nmkdir base\nkill -9 $$\n")
+    killed.chmod(0o755)
+    settings = read_stack_settings({"STACK_HOME": str(tmp_path / "home")})
+    settings.home.make()
+    with monkeypatch.context() as broken:
+        broken.setattr("stack.postgresql._binaries", lambda: tmp_path)
+        with pytest.raises(StackError, match="does not start"):
+            start_databases(settings)
+    try:
+        create_engine(start_databases(settings).catalogue).connect().close()
+
+        assert [path.name for path in settings.home.path.glob("postgresql*")] == ["postgresql"]
+        assert stat.S_IMODE((settings.home.path / "postgresql").stat().st_mode) == 0o700
+    finally:
+        stop_postgresql(settings.home)
