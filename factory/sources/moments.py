@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from factory.errors import SourceUnreadable
-from factory.sources.delimited import shown
+from factory.sources.lines import shown
 
 _WRITTEN = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?", re.ASCII)
 
