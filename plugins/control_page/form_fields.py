@@ -15,17 +15,15 @@ from typing import Any, Literal
 from bridge.plain_text import as_json
 from bridge.prefect_api.records import DeploymentRecord
 from factory import contracts
+from plugins.control_page.parameter_schemas import kind_of, offered_by, resolved, skeleton_of, types_of
 from plugins.control_page.redaction import is_secret, redacted
 
 Control = Literal[
     "text", "secret", "integer", "number", "choice", "choices", "lines", "date", "month", "moment", "json"
 ]
-NESTED = 6
-"""So deep goes the skeleton of an object; schemas may contain themselves."""
+_SIMPLE: Mapping[str, Control] = {"string": "text", "number": "number", "integer": "integer"}
 _FORMATS: Mapping[str, Control] = {"date": "date", "date-time": "moment", "month": "month"}
 _MONTH_PATTERNS = frozenset({r"^\d{4}-\d{2}$", r"^\d{4}-(0[1-9]|1[0-2])$", r"^[0-9]{4}-[0-9]{2}$"})
-_SIMPLE: Mapping[str, Control] = {"string": "text", "number": "number", "integer": "integer"}
-"""The alternatives of a union that are asked for, the first of them that it has."""
 _SCALARS = frozenset({"integer", "number", "boolean"})
 """Types that a text may be besides, where the schema names them."""
 _PICKED: Mapping[Control, tuple[str, str]] = {
@@ -34,7 +32,6 @@ _PICKED: Mapping[Control, tuple[str, str]] = {
     "moment": ("datetime-local", r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?"),
 }
 """A browser's pickers, and what they can show: they drop without a word whatever else stands in them."""
-_BLANKS: Mapping[str, Any] = {"string": "", "integer": 0, "number": 0, "boolean": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +117,12 @@ def _is_rare(field: Field, contract: type[contracts.Params] | None) -> bool:
 
 
 def _field(name: str, schema: Mapping[str, Any], record: DeploymentRecord) -> Field:
-    declared = _resolved(schema["properties"][name], schema)
-    branches = [_resolved(each, schema) for each in declared.get("anyOf", declared.get("oneOf", ()))]
-    nullable = any(each.get("type") == "null" for each in branches) or "null" in _types(declared)
+    declared = resolved(schema["properties"][name], schema)
+    branches = [resolved(each, schema) for each in declared.get("anyOf", declared.get("oneOf", ()))]
+    nullable = any(each.get("type") == "null" for each in branches) or "null" in types_of(declared)
     solid = [each for each in branches if each.get("type") != "null"]
     beside = {key: value for key, value in declared.items() if key not in {"anyOf", "oneOf"}}
-    kind = {**beside, **_kind_of(solid)} if solid else declared
+    kind = {**beside, **kind_of(solid)} if solid else declared
     default = redacted({name: record.parameters.get(name, declared.get("default"))}, schema)[name]
     given = name in record.parameters or "default" in declared
     field = Field(
@@ -144,45 +141,24 @@ def _field(name: str, schema: Mapping[str, Any], record: DeploymentRecord) -> Fi
     if field.control == "secret":
         return replace(field, default="" if default is None else "not shown")
     skeleton = field.control == "json" and default is None
-    first = as_json(_skeleton(kind, schema), indent=2) if skeleton else _written(field, default)
+    first = as_json(skeleton_of(kind, schema), indent=2) if skeleton else _written(field, default)
     return replace(field, prefill=first, value=first)
-
-
-def _kind_of(branches: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """What is asked for of a union: all choices where each alternative is a choice, else the simplest alternative.
-
-    A choice beside something else is a text, with what may be chosen as proposals.
-    """
-    offered = [value for each in branches for value in _offered(each)]
-    if len(branches) > 1 and all(_offered(each) for each in branches):
-        return {"enum": offered}
-    proposed = [value for value in offered if isinstance(value, str)]
-    return {"type": "string", "proposals": proposed} if len(branches) > 1 and proposed else _simplest(branches)
 
 
 def _scalars(branches: Sequence[Mapping[str, Any]], default: Any) -> frozenset[str]:
     """What a text is taken for besides: `5` is a text where any text will do, unless the default is a number."""
-    texts = [each for each in branches if "string" in _types(each)]
-    if all(_offered(each) for each in texts) or not (default is None or isinstance(default, str)):
-        return frozenset(name for each in branches for name in _types(each)) & _SCALARS
+    texts = [each for each in branches if "string" in types_of(each)]
+    if all(offered_by(each) for each in texts) or not (default is None or isinstance(default, str)):
+        return frozenset(name for each in branches for name in types_of(each)) & _SCALARS
     return frozenset()
 
 
-def _simplest(branches: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The alternative that is easiest to fill in."""
-    for kind in _SIMPLE:
-        for each in branches:
-            if each.get("type") == kind:
-                return each
-    return branches[0]
-
-
 def _control(kind: Mapping[str, Any], schema: Mapping[str, Any]) -> Control:
-    types = _types(kind) - {"null"}
-    if _offered(kind):
+    types = types_of(kind) - {"null"}
+    if offered_by(kind):
         return "choice"
     if types == {"array"}:
-        items = _resolved(kind.get("items") or {}, schema)
+        items = resolved(kind.get("items") or {}, schema)
         known = items.get("enum", items.get("examples", ()))
         if known and all(isinstance(each, str) for each in known):
             return "choices"
@@ -197,25 +173,18 @@ def _choices(
     kind: Mapping[str, Any], schema: Mapping[str, Any], default: Any, *, nullable: bool
 ) -> tuple[tuple[str, str], ...]:
     if kind.get("type") == "array":
-        items = _resolved(kind.get("items") or {}, schema)
+        items = resolved(kind.get("items") or {}, schema)
         known = [str(each) for each in items.get("enum", items.get("examples", ()))]
         more = [each for each in default or () if isinstance(each, str) and each not in known]
         return tuple((each, each) for each in [*known, *more])
     if "proposals" in kind:
         return tuple((each, each) for each in kind["proposals"])
-    offered = _offered(kind)
+    offered = offered_by(kind)
     if offered and default is not None and default not in offered:
         offered.append(default)
     if nullable and offered and default is not None and None not in offered:
         offered.append(None)
     return tuple((json.dumps(each), "nothing" if each is None else _shown(each)) for each in offered)
-
-
-def _offered(kind: Mapping[str, Any]) -> list[Any]:
-    """The values of a type that has few of them; empty for every other."""
-    if "enum" in kind or "const" in kind:
-        return list(kind.get("enum", [kind["const"]] if "const" in kind else []))
-    return [True, False] if "boolean" in _types(kind) else []
 
 
 def _written(field: Field, value: Any) -> str:
@@ -245,47 +214,6 @@ def _for_picker(text: str) -> str:
     except ValueError:
         return text
     return (moment.astimezone(UTC) if moment.tzinfo else moment).replace(tzinfo=None).isoformat()
-
-
-def _skeleton(kind: Mapping[str, Any], schema: Mapping[str, Any], deep: int = 0) -> Any:
-    """A value of the schema's shape in which the values have to be filled in."""
-    kind = _resolved(kind, schema)
-    if kind.get("default") is not None:
-        return kind["default"]
-    if branches := [_resolved(each, schema) for each in kind.get("anyOf", kind.get("oneOf", ()))]:
-        nullable = any(each.get("type") == "null" for each in branches)
-        return None if nullable else _skeleton(_simplest(branches), schema, deep + 1)
-    if "enum" in kind or "const" in kind:
-        return kind.get("const", next(iter(kind.get("enum", ())), None))
-    if deep > NESTED:
-        return None
-    if kind.get("type") == "object" or "properties" in kind:
-        return {name: _skeleton(each, schema, deep + 1) for name, each in kind.get("properties", {}).items()}
-    if kind.get("type") == "array":
-        if kind.get("prefixItems"):
-            return [_skeleton(each, schema, deep + 1) for each in kind["prefixItems"]]
-        return [_skeleton(kind["items"], schema, deep + 1)] if kind.get("items") else []
-    return next((_BLANKS[each] for each in _types(kind) if each in _BLANKS), None)
-
-
-def _types(kind: Mapping[str, Any]) -> set[str]:
-    named = kind.get("type", ())
-    return {named} if isinstance(named, str) else set(named)
-
-
-def _resolved(declared: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The definition behind a reference, with what is said beside it; `allOf` of one is that one."""
-    if len(declared.get("allOf", ())) == 1:
-        declared = {**declared["allOf"][0], **{key: value for key, value in declared.items() if key != "allOf"}}
-    for _ in range(NESTED):
-        reference = declared.get("$ref", "")
-        if not reference.startswith("#/"):
-            break
-        found: Any = schema
-        for part in reference[2:].split("/"):
-            found = found.get(part, {}) if isinstance(found, Mapping) else {}
-        declared = {**found, **{key: value for key, value in declared.items() if key != "$ref"}}
-    return declared
 
 
 def _shown(value: Any) -> str:
