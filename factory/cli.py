@@ -47,6 +47,8 @@ app.command("settings")(shown_settings.show)
 app.command("freeze")(shown_tests.freeze_test_set)
 
 UseCaseOption = Annotated[str, typer.Option("--use-case", help="Whose weeks.", callback=shown_settings.known)]
+MOST = 10**6
+"""More weeks or rows nobody asks for, and a database may not know the number."""
 AppendOption = Annotated[bool, typer.Option("--append", help="Add to the products of another source.")]
 
 
@@ -145,7 +147,7 @@ def cut(
 
 @app.command()
 def accept(
-    week: Annotated[int | None, typer.Option(help="Which week, from 1.")] = None,
+    week: Annotated[int | None, typer.Option(help="Which week, from 1.", max=MOST)] = None,
     use_case: UseCaseOption = "products",
     leak: Annotated[
         list[str] | None, typer.Option(help="Name of a training's finding, such as word:crate; may be repeated.")
@@ -242,7 +244,7 @@ def update(
 
 
 @app.command()
-def corrections(last: Annotated[int, typer.Option(help="At most so many.", min=1)] = 20) -> None:
+def corrections(last: Annotated[int, typer.Option(help="At most so many.", min=1, max=MOST)] = 20) -> None:
     """What was relabelled, changed or deleted, when and by whom; the newest first."""
     with open_catalogue(read_settings().database_url).connect() as connection:
         found = read_corrections(connection, last)
@@ -259,7 +261,8 @@ def corrections(last: Annotated[int, typer.Option(help="At most so many.", min=1
 
 @app.command()
 def decisions(
-    use_case: UseCaseOption = "products", last: Annotated[int, typer.Option(help="At most so many.", min=1)] = 10
+    use_case: UseCaseOption = "products",
+    last: Annotated[int, typer.Option(help="At most so many.", min=1, max=MOST)] = 10,
 ) -> None:
     """Who became champion when, why, and by whose word; the newest first."""
     with open_catalogue(read_settings().database_url).connect() as connection:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, select
 
 from factory.catalogue.database import accepted_leaks, transaction, upsert
 
-KINDS = ("word", "characters", "form", "label", "marks")
+KINDS = ("word", "characters", "form", "label")
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,13 @@ def test_a_use_case_that_there_is_not_is_refused_with_those_that_there_are(facto
     assert "Traceback" not in outcome.stderr
 
 
+@pytest.mark.parametrize("command", ["accept --week", "decisions --last", "corrections --last"])
+def test_a_number_that_no_database_knows_is_refused(factory: Factory, command: str) -> None:
+    outcome = factory(*command.split(), "9" * 20)
+    assert outcome.returncode == 2
+    assert "less than or equal to" in outcome.stderr
+
+
 def test_another_source_is_refused_with_the_remedy(factory: Factory, tmp_path: Path) -> None:
     factory("load", "sample")
     (tmp_path / "mine.csv").write_text("id,title,kind\n1,a,k\n")
