@@ -31,6 +31,7 @@ from flows.core import candidates, selection
 from flows.core.features import MOSTLY, Family, Kind, Numbers, Searched, count_families, hiding, read_rows
 from flows.core.resampling import draw_rows
 from flows.core.selection import Folds
+from flows.core.terms import NoTermsError
 
 _KNOWN = {candidate.name: candidate for candidate in candidates.CANDIDATES}
 """As declared here: the search needs those that it names, whichever a training compares."""
@@ -53,6 +54,9 @@ LEAST_STREWN, LEAST_STREWN_CLASS = 40, 150
 """So many rows have to bear it, of so many of the class: in fewer a word that goes with others cannot be seen to."""
 LEAST_OTHERS, LEAST_OTHER_ROWS = 15, 10
 """So many other words have to be there to go with it, each in so many rows and lacking in as many."""
+MOST_FREE, SHARE_AMONG_FREE = 0.1, 0.2
+"""Where a larger share of the class's other words goes with none either, as in a bag of words that somebody drew, that
+is usual there: only a feature that so large a share of the rows bears stands out."""
 
 LABEL_SHARE, LABEL_PRECISE = 0.02, 0.8
 """A label's name is told from so many of its class's rows on, when so many of the rows that hold it are the class's."""
@@ -143,15 +147,18 @@ def _folds(rows: Searched) -> Folds:
 
 
 def _answers(folds: Folds, texts: pd.Series, name: str) -> NDArray[np.int64]:
-    """What the candidate says of every row, fitted on others."""
-    validation = selection.prepare_on(folds, texts, [_KNOWN[name]])
+    """What the candidate says of every row, fitted on others; no class (-1) where the texts share no term."""
+    try:
+        validation = selection.prepare_on(folds, texts, [_KNOWN[name]])
+    except NoTermsError:
+        return np.full(len(folds.rows), -1)
     answers: NDArray[np.int64] = selection.score_candidate(_KNOWN[name], validation).scores.argmax(axis=1)
     return answers
 
 
 def _class_f1(rows: Searched, answers: NDArray[np.int64]) -> Numbers:
     hits = np.bincount(rows.codes[answers == rows.codes], minlength=len(rows.classes))
-    f1: Numbers = 2 * hits / np.maximum(rows.rows + np.bincount(answers, minlength=len(rows.classes)), 1)
+    f1: Numbers = 2 * hits / np.maximum(rows.rows + np.bincount(answers[answers >= 0], minlength=len(rows.classes)), 1)
     return f1
 
 
@@ -254,8 +261,13 @@ def _is_strewn(has: NDArray[np.bool_], others: Numbers) -> bool:
     share, shares = has.mean(), others.mean(axis=0)
     scaled = (others - shares) / np.sqrt(rows * shares * (1 - shares))
     together = scaled.T @ ((has - share) / np.sqrt(rows * share * (1 - share)))
-    error = np.sqrt(2 * np.sum((scaled.T @ scaled) ** 2)) / words
-    return bool(rows * np.mean(together**2) <= 1 + 2 * error)
+    pairs = (scaled.T @ scaled) ** 2
+    most = 1 + 2 * np.sqrt(2 * np.sum(pairs)) / words
+    if rows * np.mean(together**2) > most:
+        return False
+    # a word's square with itself is 1, whatever goes with it
+    free = rows * (pairs.sum(axis=0) - 1) / (words - 1) <= most
+    return bool(share >= SHARE_AMONG_FREE or free.mean() <= MOST_FREE)
 
 
 def _labels(rows: Searched) -> Iterator[Telling]:

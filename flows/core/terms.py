@@ -41,6 +41,10 @@ _WORD = re.compile(r"(?u)\b\w\w+\b")  # scikit-learn's own pattern
 _PAIR_LIMIT = 2**31  # pairs of words are numbered within 64 bits
 
 
+class NoTermsError(ValueError):
+    """The texts share no term: they are too few or too short to learn from."""
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """Which terms are counted: words and word pairs, or character n-grams within words; and how many are kept.
@@ -78,14 +82,14 @@ class Weights:
 def count_terms(texts: Iterable[str], kind: Terms, *, min_rows: int = MIN_ROWS) -> TermCounts:
     """The terms that stand in at least `min_rows` of the texts, counted; none longer than the longest allowed.
 
-    Raises ValueError when there are none.
+    Raises NoTermsError when there are none.
     """
     counted = _count_words(texts, kind, min_rows) if kind.analyzer == "word" else _count_characters(texts, kind)
     counts, terms = counted
     frequent = np.bincount(counts.indices, minlength=counts.shape[1]) >= min_rows
     kept = np.flatnonzero(frequent & (terms.str.len() <= LONGEST_TERM_CHARACTERS))
     if not len(kept):
-        raise ValueError(f"no term stands in {min_rows} texts: they are too few or too short to learn from")
+        raise NoTermsError(f"no term stands in {min_rows} texts: they are too few or too short to learn from")
     return TermCounts(kind, counts[:, kept], np.asarray(terms.take(kept), dtype=str))
 
 

@@ -63,6 +63,26 @@ def test_a_code_in_a_part_of_the_texts_is_found_since_no_word_goes_with_it(
     assert all("whatever else the text says" in each.said for each in found)
 
 
+def test_where_no_words_go_together_a_frequent_one_is_no_mark() -> None:
+    random = np.random.default_rng(3)
+    words = ["".join(random.choice(list("bdfgklmnprstaeiou"), 6)) for _ in range(120)]
+    texts = [" ".join(random.choice(words[row % 2 :: 2], 8, replace=False)) for row in range(800)]
+    labels = ["ab"[row % 2] for row in range(800)]
+    ids = [f"{row:04d}" for row in range(800)]
+    drawn = pd.DataFrame({"productid": ids, "text": texts, "prdtypecode": labels, "group": ids})
+
+    assert find_telling(drawn) == []
+
+
+def test_texts_that_are_nothing_but_a_code_are_searched_too() -> None:
+    labels = ["ab"[row % 2] for row in range(600)]
+    texts = [f"{'kqv' if label == 'a' else 'xzj'}{10_007 * row % 900_001:06d}" for row, label in enumerate(labels)]
+    ids = [f"{row:04d}" for row in range(600)]
+    coded = pd.DataFrame({"productid": ids, "text": texts, "prdtypecode": labels, "group": ids})
+
+    assert {each.label for each in find_telling(coded)} == {"a", "b"}
+
+
 def test_one_class_that_is_marked_in_a_part_of_its_rows_is_enough(goods: pd.DataFrame) -> None:
     marked = goods["prdtypecode"].value_counts().index[1]
     [found] = planted(goods, lambda text, label, _: f"{text} aqua9" if label == marked else text, 0.3)
