@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Engine, select
 from factory.catalogue.database import exclusive, labels, products, sources, upsert
 from factory.errors import ForeignProducts, ProductConflict, SourceUnreadable
 from factory.grouping.keys import text_keys
+from factory.snapshots.weeks import aware
 from factory.sources.readers import COLUMNS
 from factory.text import CLEANING
 
@@ -95,10 +96,12 @@ def _claim(connection: Connection, source: str, *, append: bool) -> None:
 def _joining(batch: pd.DataFrame, created_at: datetime, stock_until: datetime | None) -> tuple[list[datetime], int]:
     """When each row joins, and how many of them say that they are of the first stock, which is complete."""
     if "created_at" not in batch:
-        return [created_at] * len(batch), 0
+        return [aware(created_at)] * len(batch), 0
     said: list[datetime] = batch["created_at"].tolist()
     late = [stock_until is not None and each <= stock_until for each in said]
-    return [created_at if moved else each for each, moved in zip(said, late, strict=True)], sum(late)
+    # in UTC: where PYARROW_IGNORE_TIMEZONE is set, as some libraries do, Arrow drops a zone
+    joining = [aware(created_at if moved else each) for each, moved in zip(said, late, strict=True)]
+    return joining, sum(late)
 
 
 def _known(connection: Connection, source: str) -> str | None:

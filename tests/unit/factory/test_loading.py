@@ -33,7 +33,11 @@ def test_loading_twice_counts_what_is_known_and_leaves_it(engine: Engine, goods:
     assert {moment.year: count for moment, count in moments} == {2026: 30, 2027: 10}
 
 
-def test_products_bear_their_own_moments_and_keep_them(engine: Engine, goods: Batch) -> None:
+@pytest.mark.parametrize("ignored", ["", "1"])
+def test_products_bear_their_own_moments_and_keep_them(
+    engine: Engine, goods: Batch, monkeypatch: pytest.MonkeyPatch, ignored: str
+) -> None:
+    monkeypatch.setenv("PYARROW_IGNORE_TIMEZONE", ignored)  # as pandera sets it, for whoever else is in the process
     paris = timezone(timedelta(hours=1))
     moments = [datetime(1969, 7, 20, 20, 17, 40, 123456, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=paris), EPOCH]
     dated = goods(3).assign(created_at=moments)
