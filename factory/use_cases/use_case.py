@@ -10,6 +10,8 @@ from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
+from factory.use_cases.metrics import MULTICLASS, Metric
+
 
 def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -84,3 +86,8 @@ class UseCase:
     """What its models are for, and what they are not for: for the model card."""
     limits: tuple[Text, ...] = ()
     """What a reader of the model card must know; one sentence each."""
+
+    @property
+    def metric(self) -> Metric:
+        """The one that decides."""
+        return MULTICLASS[0]

@@ -16,7 +16,7 @@ from factory.approval import is_asked_for
 from factory.contracts import DatasetRef, GateCheck, PromotionResult
 from factory.records.measurements import ClassScore, CurvePoint, Interval, Measurement, NearRows
 from factory.settings import Settings
-from factory.use_cases.metrics import F1_WEIGHTED, declared
+from factory.use_cases.metrics import declared
 from factory.use_cases.use_case import Gate, UseCase
 from flows.adapters.decisions import PREVIOUS_TAG, ROLLED_BACK_TAG
 from flows.adapters.exam import Report
@@ -84,8 +84,9 @@ def rule(case: Case, challenger: Version, champion: Version | None, evidence: Ev
     if not case.named and challenger.tags.get(ROLLED_BACK_TAG):
         said = f"version {challenger.number} was rolled back: name it to promote it again"
         return policy.stay("rolled back", said)
-    value = evidence.mine[F1_WEIGHTED.name].value
-    return policy.judge(F1_WEIGHTED, value, evidence.comparison, costs, case.gate, case.approval)
+    metric = case.declared.metric
+    value = evidence.mine[metric.name].value
+    return policy.judge(metric, value, evidence.comparison, costs, case.gate, case.approval)
 
 
 def verdict_result(
