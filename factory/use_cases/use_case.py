@@ -77,8 +77,6 @@ class UseCase:
     """The share of a week's rows (0 to 1) that may have been read in a wrong encoding; beyond it a person decides."""
     schedule: Text = "5 7 * * 1"
     """When the DAG runs: cron, in UTC, or "none"; AIRFLOW_SCHEDULE stands before it."""
-    monitoring_schedule: Text = "0 9 * * *"
-    """When drift is looked for besides, as a cron expression in UTC; once deployed, Prefect's own schedule holds."""
     candidates: Annotated[tuple[Word, ...], AfterValidator(_each_once)] = ()
     """Names of the candidates that a training compares where it names none itself; empty for all."""
     gate: Gate = Gate()
