@@ -119,7 +119,7 @@ def _given_back(settings: Settings, use_case: str, until: datetime, claimed_by: 
     """The claim is given back by whatever ends the block early: left standing it would be in the way for hours."""
     try:
         yield
-    except BaseException as error:
+    except BaseException as error:  # Ctrl-C and a cancelled run included, and raised again
         said = str(error) if isinstance(error, RetrainingFailed) else f"{type(error).__name__}: {error}"
         # not as a task: a flow run that is cancelled starts none any more
         settle.fn(settings, use_case, until, claimed_by=claimed_by, done=False, outcome=said)

@@ -24,7 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flows.core.domain_classifier import score_texts
-from flows.core.groups import Groups, sampled_groups
+from flows.core.groups import TEXT_KEY, Groups, sampled_groups
 from flows.core.stability import own_spread, permutation_test, sampling_p_value, stability_index
 
 __all__ = [
@@ -122,7 +122,7 @@ def compare(
     """
     held = [name for name in columns if name in reference.columns and name in current.columns]
     allowed = P_VALUE / max(tests or len(held), 1)
-    keys = [name for name in ("group", "text") if name in reference.columns and name in current.columns]
+    keys = [name for name in ("group", "text", TEXT_KEY) if name in reference.columns and name in current.columns]
     groups = sampled_groups(pd.concat([reference[keys], current[keys]], ignore_index=True))
     return Drift({name: _compare_column(name, reference[name], current[name], groups, allowed) for name in held})
 

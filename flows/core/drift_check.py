@@ -14,6 +14,7 @@ import pandas as pd
 
 from flows.core import drift
 from flows.core.drift import Drift, Level
+from flows.core.groups import with_text_keys
 from flows.core.slice_drift import Slices, check_slices
 from flows.core.trend import Trend
 
@@ -68,6 +69,8 @@ def check_drift(
     are compared with `before_of_version`, what another model said would pass for drift; the products themselves with
     all of `before`. Either comparison is left out below `min_samples` rows.
     """
+    reference, current = with_text_keys(reference), with_text_keys(current)
+    before, before_of_version = with_text_keys(before), with_text_keys(before_of_version)
     pairs: list[tuple[pd.DataFrame, tuple[str, ...]]] = [(reference, drift.COLUMNS)]
     for frame, columns in ((before_of_version, MODEL_COLUMNS), (before, drift.DATA_COLUMNS)):
         if len(frame) >= min_samples:

@@ -20,6 +20,9 @@ from factory.text import group_of
 Groups: TypeAlias = NDArray[np.int64]
 """A number for every row, from 0 on; rows of one number are one observation."""
 
+TEXT_KEY = "text_key"
+"""The column in which `with_text_keys` leaves what equal texts share."""
+
 LARGEST_JOINED = 0.5
 """One group that holds more of the rows than this was chained together by texts that many groups share."""
 
@@ -32,9 +35,16 @@ def groups_of(rows: pd.DataFrame) -> Groups:
     keys: list[Sequence[Any] | pd.Series] = []
     if "group" in rows.columns:
         keys.append(rows["group"])
-    if "text" in rows.columns:
-        keys.append([group_of(text) or None if isinstance(text, str) else None for text in rows["text"]])
+    if TEXT_KEY in rows.columns:
+        keys.append(rows[TEXT_KEY])
+    elif "text" in rows.columns:
+        keys.append(_text_keys(rows["text"]))
     return join_groups(*keys) if keys else np.arange(len(rows))
+
+
+def with_text_keys(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with TEXT_KEY, for whoever asks for the groups of many of their parts: a text is folded once."""
+    return rows.assign(**{TEXT_KEY: _text_keys(rows["text"])}) if "text" in rows.columns else rows
 
 
 def sampled_groups(rows: pd.DataFrame) -> Groups:
@@ -47,6 +57,10 @@ def sampled_groups(rows: pd.DataFrame) -> Groups:
     if "group" in rows.columns and len(rows) and np.bincount(joined).max() > LARGEST_JOINED * len(rows):
         return join_groups(rows["group"])
     return joined
+
+
+def _text_keys(texts: pd.Series) -> list[str | None]:
+    return [group_of(text) or None if isinstance(text, str) else None for text in texts]
 
 
 def join_groups(*keys: Sequence[Any] | pd.Series) -> Groups:

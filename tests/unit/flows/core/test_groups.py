@@ -8,7 +8,7 @@ import pytest
 
 from flows.core import bootstrap, calibration, drift
 from flows.core.falls import measure_falls
-from flows.core.groups import groups_of, join_groups
+from flows.core.groups import groups_of, join_groups, with_text_keys
 from flows.core.resampling import Kinds
 
 
@@ -97,3 +97,10 @@ def test_copies_are_no_drift(sides: str) -> None:
         found = drift.permutation_test(values[~newer], values[newer], groups=groups, permutations=99)
         alarms += found.p_value <= 0.05
     assert alarms < 19
+
+
+def test_texts_that_were_folded_before_give_the_same_groups() -> None:
+    rows = pd.DataFrame({"group": ["a", "b", None, "c", "b", None], "text": ["Été!", "ete", None, "", "", "oak"]})
+
+    assert groups_of(with_text_keys(rows)).tolist() == groups_of(rows).tolist()
+    assert groups_of(with_text_keys(rows).iloc[1:]).tolist() == groups_of(rows.iloc[1:]).tolist()
