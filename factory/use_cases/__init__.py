@@ -6,10 +6,11 @@ import os
 from collections.abc import Mapping
 
 from factory.use_cases import own
+from factory.use_cases.churn import CHURN
 from factory.use_cases.products import PRODUCTS
 from factory.use_cases.use_case import UseCase
 
-ALL: tuple[UseCase, ...] = (PRODUCTS,)
+ALL: tuple[UseCase, ...] = (PRODUCTS, CHURN)
 """As the package declares them; what holds in this process is what `current` and `get` give."""
 
 

@@ -22,8 +22,8 @@ class Metric:
 
     @property
     def words(self) -> str:
-        """The title within a sentence."""
-        return self.title[:1].lower() + self.title[1:]
+        """The title within a sentence; an abbreviation stays one."""
+        return self.title if self.title[:2].isupper() else self.title[:1].lower() + self.title[1:]
 
     def show(self, value: float) -> str:
         """The value as it is written everywhere."""
@@ -33,14 +33,22 @@ class Metric:
 F1_WEIGHTED = Metric("f1_weighted", "Weighted F1")
 F1_MACRO = Metric("f1_macro", "Macro F1")
 ACCURACY = Metric("accuracy", "Accuracy", headline=False)
-
 MULTICLASS = (F1_WEIGHTED, F1_MACRO, ACCURACY)
 """Each 0 to 1, on the frozen test set; the first decides."""
+
+AUC = Metric("auc", "AUC")
+AVERAGE_PRECISION = Metric("average_precision", "Average precision", headline=False)
+BRIER = Metric("brier", "Brier score", higher_is_better=False)
+LOG_LOSS = Metric("log_loss", "Log loss", higher_is_better=False, headline=False)
+BINARY = (AUC, AVERAGE_PRECISION, BRIER, LOG_LOSS)
+"""Of the probability of the positive class; all but the last 0 to 1, the first decides."""
+
+_ALL = (*MULTICLASS, *BINARY)
 
 
 def declared(names: Collection[str]) -> tuple[Metric, ...]:
     """The metrics among the names, the one that decides first."""
-    return tuple(metric for metric in MULTICLASS if metric.name in names)
+    return tuple(metric for metric in _ALL if metric.name in names)
 
 
 def headlines(names: Collection[str]) -> tuple[Metric, ...]:

@@ -18,7 +18,7 @@ import json
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -31,8 +31,8 @@ from factory.settings import SettingsError
 from factory.use_cases.use_case import Gate, UseCase
 
 VARIABLE = "USE_CASE_SETTINGS"
-IDENTITY = ("name", "model_name", "experiment", "dag_id")
-"""What weeks, models and runs were stored under: it stays as the package declares it."""
+IDENTITY = ("name", "model_name", "experiment", "dag_id", "source", "task")
+"""What weeks, models and runs were stored under, and what they were made of: it stays as the package declares it."""
 
 _NOT_SET: tuple[str, ...] = (*IDENTITY, "gate")
 _REMEDY = (
@@ -67,7 +67,7 @@ def keys_set(name: str, environ: Mapping[str, str] = os.environ) -> frozenset[st
 
 def values(use_case: UseCase) -> dict[str, Any]:
     """Everything of a use case that can be set, by its key."""
-    return {key: value for key, value in _flat(asdict(use_case)).items() if key not in IDENTITY}
+    return {key: value for key, value in _flat(asdict(use_case)).items() if key.partition(".")[0] not in IDENTITY}
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:
@@ -123,10 +123,11 @@ def _laid_over_one(declared: UseCase, table: dict[str, Any], path: Path) -> UseC
         whole["gate"] = {**before["gate"], **gate}
     try:
         # as JSON, where a list is a tuple's only form and a number in quotes stays none
-        return TypeAdapter(UseCase).validate_json(json.dumps(whole, default=str))
+        found = TypeAdapter(UseCase).validate_json(json.dumps(whole, default=str))
     except ValidationError as error:
         said = [_explain(place, each) for each in error.errors(include_url=False, include_context=False)]
         raise SettingsError(_message(path, said)) from error
+    return replace(found, source=declared.source, task=declared.task)
 
 
 def _explain(place: str, error: ErrorDetails) -> str:

@@ -1,5 +1,7 @@
 """Product texts into product type codes, as in Rakuten France's challenge."""
 
+from factory.use_cases.sources import Texts
+from factory.use_cases.tasks import Multiclass
 from factory.use_cases.use_case import Gate, UseCase
 
 PRODUCTS = UseCase(
@@ -8,6 +10,8 @@ PRODUCTS = UseCase(
     model_name="products",
     experiment="products",
     dag_id="weekly_ml_pipeline",
+    source=Texts(),
+    task=Multiclass(target="prdtypecode"),
     near_duplicate_alarm=0.35,  # goods descriptions repeat each other by nature: 29 % in the sample catalogue
     min_class_rows=2,
     gate=Gate(floor=0.75, margin=0.0, confidence=0.95, largest_class_fall=0.10),

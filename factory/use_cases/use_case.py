@@ -10,7 +10,9 @@ from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
-from factory.use_cases.metrics import MULTICLASS, Metric
+from factory.use_cases.metrics import Metric
+from factory.use_cases.sources import Entities, Texts
+from factory.use_cases.tasks import Task
 
 
 def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -28,25 +30,32 @@ Word: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True, min_le
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What a challenger must show before it becomes champion; F1 is the weighted one, 0 to 1."""
+    """What a challenger must show before it becomes champion, by the metric that decides (0 to 1) and by guards.
+
+    Classes are those of a task of several, groups the values of columns that are declared sensitive.
+    """
 
     __pydantic_config__ = _STRICT
 
     floor: Share = 0.75
-    """Below this F1 nobody is promoted, whether there is a champion or not."""
+    """Below this value of the metric nobody is promoted, whether there is a champion or not."""
     margin: Share = 0.0
-    """The gain in F1 over the champion that must be exceeded."""
+    """The gain over the champion that must be exceeded."""
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
     """How sure a gain or a fall of classes must be: the chance (0 to 1) that mere luck does not look like it."""
     largest_class_fall: Share = 0.10
     """No class's F1 may fall by more, unless the fall may be chance (`flows.core.falls` says how that is told)."""
     largest_macro_fall: Share = 0.01
     """Nor may macro F1, which sees what happens to many small classes together."""
+    largest_group_difference: Share = 1.0
+    """By how much the shares of two groups that are selected may differ, beyond what may be chance; 1 asks nothing."""
+    largest_calibration_error: Share = 1.0
+    """How far probabilities may be from the truth on average, beyond what may be chance; 1 asks nothing."""
     largest_test_change: Share = 0.02
     """The share of the frozen test rows that may stand otherwise in the catalogue today; else nobody is judged."""
     largest_size_bytes: Annotated[int, Field(gt=0, le=10**15)] = 250 * 10**6
     slowest_prediction_ms: Annotated[float, Field(gt=0, le=10**7)] = 100.0
-    """The 95th percentile of one text's prediction in a process that serves the model."""
+    """The 95th percentile of one row's prediction in a process that serves the model."""
     largest_memory_bytes: Annotated[int, Field(gt=0, le=10**15)] = 1_500 * 10**6
     """Resident memory of a process that serves the model, Python and libraries included."""
     approval: bool = False
@@ -66,8 +75,10 @@ class UseCase:
     model_name: str
     experiment: str
     dag_id: str
-    near_duplicate_alarm: Share
-    min_class_rows: Annotated[int, Field(ge=2, le=10**6)]
+    source: Texts | Entities
+    task: Task
+    near_duplicate_alarm: Share = 1.0
+    min_class_rows: Annotated[int, Field(ge=2, le=10**6)] = 2
     """A training needs at least so many rows of every class of the week."""
     expected_words: tuple[Word, ...] = ()
     """Words that may give their class away, as they do so in reality too; any other such word fails a training."""
@@ -88,4 +99,11 @@ class UseCase:
     @property
     def metric(self) -> Metric:
         """The one that decides."""
-        return MULTICLASS[0]
+        return self.task.metrics[0]
+
+    @property
+    def entities(self) -> Entities:
+        """The table that rows come from; raises TypeError for a use case of texts."""
+        if isinstance(self.source, Entities):
+            return self.source
+        raise TypeError(f"{self.name} is made of texts, not of a table's entities")

@@ -1,0 +1,68 @@
+"""Customers who will leave, by what is known of them: telephone customers by default, or the Telco layout.
+
+Columns of both are declared; a source that lacks some trains without them.
+"""
+
+from factory.use_cases.columns import NO, YES, Column, Product
+from factory.use_cases.sources import Entities
+from factory.use_cases.tasks import Binary
+from factory.use_cases.use_case import Gate, UseCase
+
+
+def _numbers(*names: str) -> tuple[Column, ...]:
+    return tuple(Column(name, "number", nullable=True, least=0) for name in names)
+
+
+def _categories(*names: str) -> tuple[Column, ...]:
+    return tuple(Column(name, "category", nullable=True) for name in names)
+
+
+def _flags(*names: str) -> tuple[Column, ...]:
+    return tuple(Column(name, "flag", nullable=True, values=(YES, NO)) for name in names)
+
+
+CUSTOMERS = Entities(
+    table="customers",
+    key="customer_id",
+    outcomes="customer_outcomes",
+    label_delay_days=7,
+    sample=("modeldata", "mlc_churn", "rownames"),
+    columns=(
+        Column("age", "number", nullable=True, sensitive=True, least=18, most=120),
+        Column("gender", "category", nullable=True, sensitive=True),
+        Column("senior_citizen", "flag", nullable=True, sensitive=True, values=(YES, NO)),
+        # how long, how much, how often
+        *_numbers("account_length", "tenure", "monthly_charges", "total_charges", "number_vmail_messages"),
+        *_numbers("total_day_minutes", "total_day_calls", "total_day_charge"),
+        *_numbers("total_eve_minutes", "total_eve_calls", "total_eve_charge"),
+        *_numbers("total_night_minutes", "total_night_calls", "total_night_charge"),
+        *_numbers("total_intl_minutes", "total_intl_calls", "total_intl_charge", "number_customer_service_calls"),
+        # what they have
+        *_flags("international_plan", "voice_mail_plan", "partner", "dependents", "phone_service", "paperless_billing"),
+        *_categories("multiple_lines", "internet_service", "online_security", "online_backup", "device_protection"),
+        *_categories("tech_support", "streaming_tv", "streaming_movies", "contract", "payment_method"),
+        *_categories("state", "area_code"),
+    ),
+    rules=(Product("total_charges", ("tenure", "monthly_charges"), within=0.5, allowed=0.02),),
+)
+
+CHURN = UseCase(
+    name="churn",
+    title="Customers who will leave",
+    model_name="churn",
+    experiment="churn",
+    dag_id="weekly_churn",
+    source=CUSTOMERS,
+    task=Binary(target="churn", positive=YES),
+    gate=Gate(floor=0.80, largest_group_difference=0.25, largest_calibration_error=0.06),
+    schedule="35 7 * * 1",
+    purpose=(
+        "Ranks customers by the probability that they will leave, so that somebody can speak with those at risk. It is "
+        "not meant to set prices, to refuse service or to judge a person."
+    ),
+    limits=(
+        "It knows customers whose outcome is known; how those behave who joined last is told only after the delay.",
+        "A probability is no cause: what moves it need not be what would keep the customer.",
+        "Groups that are hardly present are not known well: the fairness table says how many rows each has.",
+    ),
+)

@@ -1,0 +1,32 @@
+"""The kinds of task that a model may have, and what each is measured by.
+
+How one is trained and measured is the model side's business, which finds it by the type of the declaration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+from factory.use_cases import metrics
+from factory.use_cases.metrics import Metric
+
+
+@dataclass(frozen=True, slots=True)
+class Multiclass:
+    """One of several classes for each row."""
+
+    metrics: ClassVar[tuple[Metric, ...]] = metrics.MULTICLASS
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """The probability that the target is `positive`."""
+
+    metrics: ClassVar[tuple[Metric, ...]] = metrics.BINARY
+    target: str
+    positive: str
+
+
+Task: TypeAlias = Multiclass | Binary
