@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from factory.cli import main
 from factory.settings import Settings
+from tests.called import called
 
 Factory = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -26,15 +28,22 @@ def database_url(tmp_path: Path) -> str:
 def factory(settings: Settings) -> Factory:
     def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         settled = {"DATABASE_URL": settings.database_url, "SNAPSHOT_URI": settings.snapshot_uri, "COLUMNS": "200"}
-        return subprocess.run(
-            [sys.executable, "-m", "factory", *arguments],
-            env={**os.environ, **settled, **environ},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return called(main, *arguments, environment=settled | environ)
 
     return run
+
+
+def test_the_command_is_there_and_its_words_and_exit_code_reach_whoever_started_it(settings: Settings) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "DATABASE_URL": settings.database_url}
+        command = [sys.executable, "-m", "factory", *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    assert "5,612 products loaded" in run("load", "sample").stdout
+    refused = run("cut", "--week", "0")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: there is no week 0")
+    assert "Traceback" not in refused.stderr
 
 
 def test_from_nothing_to_two_accepted_weeks(factory: Factory) -> None:

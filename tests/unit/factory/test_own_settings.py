@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from factory import use_cases
+from factory.cli import main
 from factory.settings import SettingsError
 from factory.use_cases import own
 from factory.use_cases.products import PRODUCTS
+from tests.called import called
 
 
 def set_by(path: Path, text: str) -> Mapping[str, str]:
@@ -133,14 +133,8 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, kind: str) -> None:
 
 
 def run(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "factory", *arguments],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "COLUMNS": "200", **environ},
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment = {"COLUMNS": "200", own.VARIABLE: None, **environ}
+    return called(main, *arguments, environment=environment, cwd=cwd)
 
 
 def test_the_command_shows_each_value_its_default_and_where_it_came_from(path: Path) -> None:
