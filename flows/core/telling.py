@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from factory.text import group_of
 from flows.core import candidates, selection
-from flows.core.features import MOSTLY, Family, Kind, Numbers, Searched, count_families, hiding, read_rows
+from flows.core.features.text import MOSTLY, Family, Kind, Numbers, Searched, count_families, hiding, read_rows
 from flows.core.resampling import draw_rows
 from flows.core.selection import Folds
 from flows.core.terms import NoTermsError

@@ -1,0 +1,1 @@
+"""What models look at, by what rows are made of."""

@@ -1,0 +1,139 @@
+"""Features of tables: whatever a table lacks or holds anew, the fitted transformers answer, and lose nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import ColumnTransformer
+
+from factory.use_cases.columns import Column
+from flows.core.features.table import as_table, linear_features, tree_features
+
+COLUMNS = (
+    Column("months", "number"),
+    Column("charge", "number", nullable=True),
+    Column("contract", "category"),
+    Column("partner", "flag", nullable=True),
+)
+NUMBERS = COLUMNS[:2]
+
+
+def table(rows: int = 200) -> pd.DataFrame:
+    random = np.random.default_rng(3)
+    return pd.DataFrame(
+        {
+            "months": random.integers(0, 72, rows),
+            "charge": np.where(random.random(rows) < 0.1, np.nan, random.normal(60, 20, rows)),
+            "contract": random.choice(["month", "year", "two years"], rows),
+            "partner": random.choice(["yes", "no", None], rows),
+        }
+    )
+
+
+@pytest.fixture(params=[linear_features, tree_features], ids=["linear", "tree"])
+def fitted(request: pytest.FixtureRequest) -> ColumnTransformer:
+    return request.param(COLUMNS).fit(as_table(table(), COLUMNS))
+
+
+def dense(transformer: ColumnTransformer, rows: pd.DataFrame) -> np.ndarray:
+    found = transformer.transform(as_table(rows, COLUMNS))
+    return np.asarray(found.todense() if hasattr(found, "todense") else found)
+
+
+def test_a_table_is_read_as_declared() -> None:
+    rows = pd.DataFrame({"charge": ["12.5", None, "inf"], "contract": [1, None, "year"], "other": 0}, index=[7, 8, 9])
+
+    read = as_table(rows, COLUMNS)
+
+    assert list(read.columns) == ["months", "charge", "contract", "partner"]
+    assert list(read.index) == [7, 8, 9]
+    assert read["charge"].tolist() == pytest.approx([12.5, np.nan, np.nan], nan_ok=True)
+    assert read["contract"].tolist() == ["1", pytest.approx(np.nan, nan_ok=True), "year"]
+    assert read["months"].isna().all()
+    assert read["months"].dtype == float
+    assert read["partner"].isna().all()
+    assert read["partner"].dtype == object
+
+
+def test_a_number_that_is_none_is_named_with_its_column() -> None:
+    with pytest.raises(ValueError, match=r"'charge' is declared as a number, and holds .*soon"):
+        as_table(pd.DataFrame({"charge": ["12", "soon"]}), NUMBERS)
+
+
+@pytest.mark.parametrize("kind", ["text", "moment"])
+def test_a_kind_without_features_is_refused_by_name(kind: str) -> None:
+    for features in (linear_features, tree_features):
+        with pytest.raises(ValueError, match=f"'since' is a {kind}"):
+            features((Column("since", kind),))
+
+
+def test_no_column_at_all_is_refused() -> None:
+    with pytest.raises(ValueError, match="without a column"):
+        linear_features(())
+
+
+@pytest.mark.parametrize("lost", ["months", "charge", "contract", "partner"])
+def test_a_column_that_is_wholly_missing_at_scoring_is_answered(fitted: ColumnTransformer, lost: str) -> None:
+    before = dense(fitted, table())
+
+    after = dense(fitted, table().drop(columns=lost))
+
+    assert after.shape == before.shape
+    assert not np.array_equal(after, before, equal_nan=True)
+
+
+@pytest.mark.parametrize("lost", ["months", "charge", "contract", "partner"])
+def test_a_column_that_was_missing_when_fitted_fails_neither_way(lost: str) -> None:
+    for features in (linear_features, tree_features):
+        transformer = features(COLUMNS).fit(as_table(table().drop(columns=lost), COLUMNS))
+        assert len(dense(transformer, table())) == 200
+
+
+def test_a_constant_number_and_one_row_are_answered(fitted: ColumnTransformer) -> None:
+    constant = table().assign(months=3, charge=0.0)
+    for features in (linear_features, tree_features):
+        transformer = features(COLUMNS).fit(as_table(constant, COLUMNS))
+        assert np.isfinite(dense(transformer, constant).astype(float)).sum() > 0
+    assert dense(fitted, table().head(1)).shape[0] == 1
+
+
+def test_linear_features_are_finite_whatever_is_scored() -> None:
+    transformer = linear_features(COLUMNS).fit(as_table(table(), COLUMNS))
+    strange = pd.DataFrame(
+        {"months": [-5, 1e9, None], "charge": [None] * 3, "contract": ["", "weekly", None], "partner": "maybe"}
+    )
+
+    assert np.isfinite(dense(transformer, strange)).all()
+
+
+def test_an_unknown_category_counts_as_a_rare_one_where_there_are_such_else_as_none() -> None:
+    contracts = ["month"] * 100 + ["year"] * 80 + ["weekly"] * 12 + ["daily"] * 8
+    column = (Column("contract", "category"),)
+    transformer = linear_features(column).fit(as_table(pd.DataFrame({"contract": contracts}), column))
+
+    rare, unknown, known = transformer.transform(
+        as_table(pd.DataFrame({"contract": ["weekly", "hourly", "year"]}), column)
+    )
+
+    assert np.array_equal(rare, unknown)
+    assert not np.array_equal(rare, known)
+    assert transformer.transform(as_table(pd.DataFrame({"contract": contracts}), column)).shape[1] == 3
+
+
+def test_trees_are_told_that_a_value_is_missing_or_unknown() -> None:
+    transformer = tree_features(COLUMNS).fit(as_table(table(), COLUMNS))
+    row = pd.DataFrame({"months": [3], "charge": [None], "contract": ["hourly"], "partner": [None]})
+
+    assert dense(transformer, row).tolist() == [pytest.approx([3, np.nan, np.nan, np.nan], nan_ok=True)]
+
+
+def test_a_missing_number_has_a_mark_of_its_own_for_linear_models() -> None:
+    transformer = linear_features(NUMBERS).fit(as_table(table(), NUMBERS))
+    median = table()["charge"].median()
+
+    filled, missing = transformer.transform(
+        as_table(pd.DataFrame({"months": [3, 3], "charge": [median, None]}), NUMBERS)
+    )
+
+    assert np.flatnonzero(filled != missing).tolist() == [len(filled) - 1]
