@@ -17,10 +17,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from bridge.plain_text import as_line, as_lines
-from factory import shown_settings, use_cases
+from factory import shown_settings, shown_tables, use_cases
 from factory.account import account
 from factory.catalogue.corrections import change, merge_class, read_corrections, remove
 from factory.catalogue.corrections import relabel as set_label
@@ -39,6 +39,7 @@ from factory.sources import readers, simulation
 from factory.sources.delimited import Dialect
 from factory.test_sets import shown_tests
 from factory.use_cases import own
+from factory.use_cases.sources import Entities
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The data side of the model factory.")
 loading = typer.Typer(no_args_is_help=True, help="Append products and labels to the catalogue.")
@@ -106,6 +107,21 @@ def load_file(
     nulls = readers.NULLS if null is None else tuple(null)
     batches = readers.read_file(path, mapping, dialect, nulls, typer.echo)
     _load(batches, source or str(path.resolve()), append=append, dated=created_at is not None)
+
+
+@loading.command("table")
+def load_table(
+    path: Annotated[Path | None, typer.Argument(help="A CSV or Parquet file; without one the sample.")] = None,
+    use_case: Annotated[str, typer.Option("--use-case", help="Whose table.", callback=shown_settings.known)] = "churn",
+    id_column: Annotated[str | None, typer.Option("--id", help="Column of the id; else the table's key.")] = None,
+    outcome: Annotated[str | None, typer.Option("--outcome", help="Column of the outcome; else the target.")] = None,
+    changed_at: Annotated[str | None, typer.Option(help="Column of the moment since which a row holds.")] = None,
+    known_at: Annotated[str | None, typer.Option(help="Column of the moment since which its outcome is known.")] = None,
+    source: Annotated[str | None, typer.Option(help="Name of the source; else the file's whole path.")] = None,
+    append: AppendOption = False,
+) -> None:
+    """States and outcomes of a use case's table; a source without moments is spread over the weeks."""
+    shown_tables.load(path, use_case, (id_column, outcome, changed_at, known_at), source, append=append)
 
 
 @loading.command("simulated")
@@ -188,13 +204,12 @@ def leaks(use_case: UseCaseOption = "products") -> None:
 @app.command()
 def show(use_case: UseCaseOption = "products") -> None:
     """What the catalogue holds, and its weeks."""
+    source = use_cases.get(use_case).source
     with open_catalogue(read_settings().database_url).connect() as connection:
-        rows = connection.scalar(select(func.count()).select_from(products))
-        classes = connection.scalar(select(func.count(labels.c.prdtypecode.distinct())))
-        names = ", ".join(sorted(connection.scalars(select(sources_table.c.name)))) or "nothing"
+        held = shown_tables.describe(connection, source) if isinstance(source, Entities) else _products(connection)
         entries = ledger.read_entries(connection, use_case)
         tests = shown_tests.draw_tests(connection, use_case)
-    typer.echo(f"{rows:,} products in {classes} classes, from {as_line(names)}")
+    typer.echo(as_line(held))
     if entries:
         Console().print(_weeks(entries))
     if tests:
@@ -315,6 +330,13 @@ def _load(
     if dated and loaded.latest and loaded.latest > moment:
         last = week_of(loaded.latest, epoch)
         typer.echo(f"the last of them was created on {loaded.latest:%Y-%m-%d} and belongs to week {last:,}")
+
+
+def _products(connection: Connection) -> str:
+    rows = connection.scalar(select(func.count()).select_from(products))
+    classes = connection.scalar(select(func.count(labels.c.prdtypecode.distinct())))
+    names = ", ".join(sorted(connection.scalars(select(sources_table.c.name)))) or "nothing"
+    return f"{rows:,} products in {classes} classes, from {names}"
 
 
 def _sign(given: str | None, option: str) -> str | None:

@@ -8,6 +8,7 @@
     ├── CatalogueEmpty          there is nothing to cut
     ├── SourceUnreadable        a file or folder is not what it should be
     ├── ProductConflict         a product comes twice, and differently
+    ├── EntityConflict          an entity of a table is said to be two things at one moment
     ├── ProductUnknown          a product that is to be corrected is not there
     ├── ForeignProducts         the catalogue holds the products of another source
     ├── RegistryAway            MLflow cannot be asked
@@ -60,6 +61,10 @@ class SourceUnreadable(FactoryError):
 
 class ProductConflict(FactoryError):
     """One productid stands for two different products."""
+
+
+class EntityConflict(FactoryError):
+    """An entity of a table has two states, or two outcomes, of one moment."""
 
 
 class ProductUnknown(FactoryError):

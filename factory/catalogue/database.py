@@ -51,10 +51,10 @@ _settled: set[tuple[object, ...]] = set()
 """The databases that this process has seen to bear its tables."""
 
 # The order of ids must not depend on the database's locale: snapshots are written in it.
-_Id = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+Id = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 
 
-class _Moment(TypeDecorator[datetime]):
+class Moment(TypeDecorator[datetime]):
     """A moment in UTC; SQLite, which knows no time zones, holds it without one."""
 
     impl = DateTime(timezone=True)
@@ -77,11 +77,11 @@ tables = MetaData()
 products = Table(
     "products",
     tables,
-    Column("productid", _Id, primary_key=True),
+    Column("productid", Id, primary_key=True),
     Column("designation", Text),
     Column("description", Text),
     Column("imageid", Text),
-    Column("created_at", _Moment, nullable=False),
+    Column("created_at", Moment, nullable=False),
     Column("group_id", Text),
     Column("text_key", BigInteger),
     Column("text_cleaning", BigInteger),
@@ -90,24 +90,24 @@ products = Table(
 labels = Table(
     "labels",
     tables,
-    Column("productid", _Id, ForeignKey("products.productid"), primary_key=True),
+    Column("productid", Id, ForeignKey("products.productid"), primary_key=True),
     Column("prdtypecode", Text),
 )
 sources = Table(
     "sources",
     tables,
     Column("name", Text, primary_key=True),
-    Column("loaded_at", _Moment, nullable=False),
+    Column("loaded_at", Moment, nullable=False),
 )
 corrections = Table(
     "corrections",
     tables,
     Column("correction_id", Text, primary_key=True),
-    Column("productid", _Id, nullable=False),
+    Column("productid", Id, nullable=False),
     Column("kind", Text, nullable=False),
     Column("before", JSON, nullable=False),
     Column("after", JSON, nullable=False),
-    Column("corrected_at", _Moment, nullable=False),
+    Column("corrected_at", Moment, nullable=False),
     Column("corrected_by", Text, nullable=False),
 )
 accepted_leaks = Table(
@@ -116,7 +116,7 @@ accepted_leaks = Table(
     Column("use_case", Text, primary_key=True),
     Column("name", Text, primary_key=True),
     Column("reason", Text, nullable=False),
-    Column("accepted_at", _Moment, nullable=False),
+    Column("accepted_at", Moment, nullable=False),
     Column("accepted_by", Text, nullable=False),
 )
 data_loads = Table(
@@ -126,8 +126,8 @@ data_loads = Table(
     Column("week", Integer, nullable=False),
     Column("percentage", Float, nullable=False),
     Column("total_rows", Integer),
-    Column("started_at", _Moment, nullable=False),
-    Column("completed_at", _Moment),
+    Column("started_at", Moment, nullable=False),
+    Column("completed_at", Moment),
     Column("status", Text, nullable=False),
     Column("metadata", JSON(none_as_null=True)),
 )
@@ -135,9 +135,9 @@ inference_log = Table(
     "inference_log",
     tables,
     Column("prediction_id", Text, primary_key=True),
-    Column("timestamp", _Moment, nullable=False),
-    Column("scored_at", _Moment, nullable=False),
-    Column("productid", _Id),
+    Column("timestamp", Moment, nullable=False),
+    Column("scored_at", Moment, nullable=False),
+    Column("productid", Id),
     Column("predicted_class", Text, nullable=False),
     Column("confidence", Float, nullable=False),
     Column("text_length", Integer, nullable=False),
@@ -154,12 +154,34 @@ Index(  # holds all that counting and drawing a window of a million predictions 
     inference_log.c.model_version,
     inference_log.c.prediction_id,
 )
+predictions = Table(
+    "predictions",
+    tables,
+    Column("prediction_id", Text, primary_key=True),
+    Column("use_case", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("model_version", Text, nullable=False),
+    Column("entity_id", Id, nullable=False),
+    Column("prediction", Text, nullable=False),
+    Column("score", Float, nullable=False),
+    Column("details", JSON, nullable=False),
+    Column("timestamp", Moment, nullable=False),
+    Column("scored_at", Moment, nullable=False),
+    Column("snapshot", Text),
+)
+Index(
+    "predictions_window",
+    predictions.c.use_case,
+    predictions.c.timestamp,
+    predictions.c.model_version,
+    predictions.c.prediction_id,
+)
 decisions = Table(
     "decisions",
     tables,
     Column("decision_id", Text, primary_key=True),
     Column("use_case", Text, nullable=False),
-    Column("decided_at", _Moment, nullable=False),
+    Column("decided_at", Moment, nullable=False),
     Column("decided_by", Text, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("rule", Text, nullable=False),
@@ -180,15 +202,15 @@ measurements = Table(
     Column("use_case", Text, primary_key=True),
     Column("version", Text, primary_key=True),
     Column("rival", Text, primary_key=True),
-    Column("measured_at", _Moment, nullable=False),
+    Column("measured_at", Moment, nullable=False),
     Column("measured", JSON, nullable=False),
 )
 drift_looks = Table(
     "drift_looks",
     tables,
     Column("use_case", Text, primary_key=True),
-    Column("until", _Moment, primary_key=True),
-    Column("looked_at", _Moment, nullable=False),
+    Column("until", Moment, primary_key=True),
+    Column("looked_at", Moment, nullable=False),
     Column("model_version", Text, nullable=False),
     Column("samples", Integer, nullable=False),
     Column("level", Text, nullable=False),
@@ -204,10 +226,10 @@ retrainings = Table(
     "retrainings",
     tables,
     Column("use_case", Text, primary_key=True),
-    Column("until", _Moment, primary_key=True),
+    Column("until", Moment, primary_key=True),
     Column("claimed_by", Text, nullable=False),
-    Column("started_at", _Moment, nullable=False),
-    Column("ended_at", _Moment),
+    Column("started_at", Moment, nullable=False),
+    Column("ended_at", Moment),
     Column("status", Text, nullable=False),
     Column("outcome", Text),
 )
@@ -216,7 +238,7 @@ frozen_tests = Table(
     tables,
     Column("use_case", Text, primary_key=True),
     Column("version", Text, primary_key=True),
-    Column("frozen_at", _Moment, nullable=False),
+    Column("frozen_at", Moment, nullable=False),
     Column("frozen_by", Text, nullable=False),
     Column("file", JSON, nullable=False),
 )
@@ -227,13 +249,13 @@ test_looks = Table(
     Column("sha256", Text, primary_key=True),
     Column("look_id", Text, primary_key=True),
     Column("kind", Text, nullable=False),
-    Column("looked_at", _Moment, nullable=False),
+    Column("looked_at", Moment, nullable=False),
 )
 locks = Table(
     "locks",
     tables,
     Column("name", Text, primary_key=True),
-    Column("taken_at", _Moment, nullable=False),
+    Column("taken_at", Moment, nullable=False),
 )
 
 

@@ -19,11 +19,12 @@ Mask: TypeAlias = "Callable[[pa.RecordBatch], np.ndarray]"
 LISTED_ROWS = 1_000
 """So many of a fault's rows are kept."""
 SHOWN = ("productid", "designation", "description", "prdtypecode")
+"""What is shown of a product."""
 
 
 @dataclass(slots=True)
 class Offenders:
-    """How many rows a fault has, and the first of them with the columns SHOWN."""
+    """How many rows a fault has, and the first of them: the columns SHOWN, where there are such, else all."""
 
     rows: int = 0
     listed: list[pa.RecordBatch] = field(default_factory=list)
@@ -35,15 +36,16 @@ class Offenders:
         self.rows += count
         room = LISTED_ROWS - sum(part.num_rows for part in self.listed)
         if room > 0:
-            self.listed.append(batch.select(list(SHOWN)).filter(pa.array(mask)).slice(0, room))
+            names = [name for name in SHOWN if name in batch.schema.names] or batch.schema.names
+            self.listed.append(batch.select(names).filter(pa.array(mask)).slice(0, room))
 
     def records(self) -> list[dict[str, Any]]:
         """The listed rows."""
         return [row for part in self.listed for row in part.to_pylist()]
 
     def named(self) -> str:
-        """The first three products' ids."""
-        return some(row["productid"] for row in self.records()[:3])
+        """The first three rows' ids."""
+        return some(next(iter(row.values())) for row in self.records()[:3])
 
 
 @dataclass(slots=True)

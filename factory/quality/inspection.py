@@ -19,11 +19,13 @@ from factory import use_cases
 from factory.contracts import DatasetRef, FileRef
 from factory.errors import SnapshotCorrupt
 from factory.quality.checks import Classes, Columns, Conflicts, Encoding, Labels, Leaks, Order, Untested, counted
+from factory.quality.entity_inspection import EntityProfile, find_entity_faults, schemas
 from factory.quality.findings import Check, Fault, Offenders
-from factory.snapshots.cutting import WEEK_SCHEMA
 from factory.snapshots.known_rows import SortedIds, frozen_keys
 from factory.snapshots.store import read_batches, read_schema
+from factory.snapshots.text_rows import WEEK_SCHEMA
 from factory.test_sets.held_out import TEST_SCHEMA
+from factory.use_cases.sources import Entities
 
 FROZEN = pa.schema([field for field in TEST_SCHEMA if field.name not in ("text_key", "group")])
 """What every test set has; keys came later, and are made where they are missing."""
@@ -40,13 +42,22 @@ class Profile:
     mean_designation_length: float
     mean_description_length: float
 
+    def facts(self) -> list[tuple[str, str]]:
+        """What a person reads of it, beside the classes."""
+        return [
+            ("Without description", f"{self.missing_descriptions:.1%}"),
+            ("Texts that repeat another", f"{self.repeated_texts:.1%}"),
+            ("Mean length of designations", f"{self.mean_designation_length:.0f} characters"),
+            ("Mean length of descriptions", f"{self.mean_description_length:.0f} characters"),
+        ]
+
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """The findings, and what the week is like; no profile where the columns are not those of a week."""
 
     faults: tuple[Fault, ...]
-    profile: Profile | None
+    profile: Profile | EntityProfile | None
 
     def sentences(self, *severities: str) -> list[str]:
         """What was found of the given severities."""
@@ -58,9 +69,17 @@ def inspect_week(dataset: DatasetRef, before: DatasetRef | None) -> Inspection:
 
     Raises SnapshotCorrupt.
     """
-    if misshapen := [*_misshapen(dataset, WEEK_SCHEMA, "the week"), *_misshapen(dataset.test, FROZEN, "the test set")]:
-        return Inspection(tuple(misshapen), None)
     use_case = use_cases.get(dataset.use_case)
+    of_entities = isinstance(use_case.source, Entities)
+    week_schema, test_schema = schemas(use_case) if of_entities else (WEEK_SCHEMA, FROZEN)
+    if misshapen := [
+        *_misshapen(dataset, week_schema, "the week"),
+        *_misshapen(dataset.test, test_schema, "the test set"),
+    ]:
+        return Inspection(tuple(misshapen), None)
+    if of_entities:
+        found, profile = find_entity_faults(dataset, before)
+        return Inspection(_by_weight([*found, *_shrunk(dataset, before)]), profile)
     earlier = _classes_of(before) if before else None
     tested = _classes_of(dataset.test)
     known = set(earlier) | set(tested) if earlier is not None else None
@@ -81,9 +100,12 @@ def inspect_week(dataset: DatasetRef, before: DatasetRef | None) -> Inspection:
     faults = [fault for check in checks for fault in check.faults()]
     faults += _shrunk(dataset, before)
     _find_rows(faults, dataset, before)
+    return Inspection(_by_weight(faults), lengths.profile(dict(classes.rows), conflicts.repeated_texts))
+
+
+def _by_weight(faults: list[Fault]) -> tuple[Fault, ...]:
     weight = ("broken", "doubtful", "noted")
-    faults.sort(key=lambda fault: weight.index(fault.severity))
-    return Inspection(tuple(faults), lengths.profile(dict(classes.rows), conflicts.repeated_texts))
+    return tuple(sorted(faults, key=lambda fault: weight.index(fault.severity)))
 
 
 def _misshapen(ref: FileRef, wanted: pa.Schema, what: str) -> Iterator[Fault]:
@@ -109,11 +131,10 @@ def _shrunk(dataset: DatasetRef, before: DatasetRef | None) -> Iterator[Fault]:
     gone = Offenders()
     with closing(SortedIds(dataset)) as present:
         for batch in read_batches(before):
-            gone.add(batch, ~present.among(batch.column("productid")))
+            gone.add(batch, ~present.among(batch.column(0)))
     if gone.rows:
-        said = (
-            f"{gone.rows} products of the week before are gone (such as {gone.named()}), {dataset.rows} rows are left"
-        )
+        what = "products" if "productid" in gone.records()[0] else "rows"
+        said = f"{gone.rows} {what} of the week before are gone (such as {gone.named()}), {dataset.rows} rows are left"
         yield Fault("shrunk", said, "doubtful", gone)
 
 

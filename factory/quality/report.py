@@ -12,7 +12,6 @@ from dataclasses import asdict
 from html import escape
 
 from factory.contracts import DatasetRef
-from factory.quality.findings import SHOWN
 from factory.quality.inspection import Inspection
 from factory.records import ledger, stored
 from factory.snapshots.store import read_beside, write_beside
@@ -40,8 +39,9 @@ def write_rows(dataset: DatasetRef, inspection: Inspection) -> str | None:
         return None
     table = io.StringIO()
     writer = csv.writer(table)
-    writer.writerow(["finding", *SHOWN])
-    writer.writerows([name, *(_cell(row[column]) for column in SHOWN)] for name, row in rows)
+    columns = list(dict.fromkeys(column for _, row in rows for column in row))
+    writer.writerow(["finding", *columns])
+    writer.writerows([name, *(_cell(row.get(column)) for column in columns)] for name, row in rows)
     return write_beside(dataset, ROWS, b"\xef\xbb\xbf" + table.getvalue().encode())  # spreadsheets need the mark
 
 
@@ -52,7 +52,7 @@ def first_rows(inspection: Inspection, count: int = 10) -> list[str]:
         if fault.severity == "noted":
             continue
         for row in fault.offenders.records()[:count]:
-            cells = ", ".join(f"{name}={_short(row[name])}" for name in SHOWN)
+            cells = ", ".join(f"{name}={_short(value)}" for name, value in row.items())
             lines.append(f"[{fault.name}] {cells}")
     return lines[:count]
 
@@ -95,10 +95,7 @@ def _page(dataset: DatasetRef, inspection: Inspection, status: str) -> str:
             ["Rows", f"{profile.rows:,}"],
             ["To train on", f"{dataset.train_rows:,}"],
             ["New this week", f"{dataset.arrivals:,}"],
-            ["Without description", f"{profile.missing_descriptions:.1%}"],
-            ["Texts that repeat another", f"{profile.repeated_texts:.1%}"],
-            ["Mean length of designations", f"{profile.mean_designation_length:.0f} characters"],
-            ["Mean length of descriptions", f"{profile.mean_description_length:.0f} characters"],
+            *map(list, profile.facts()),
         ]
         classes = sorted(profile.classes.items(), key=lambda pair: -pair[1])
         counts = [[code, f"{rows:,}", f"{rows / max(profile.rows, 1):.1%}"] for code, rows in classes]

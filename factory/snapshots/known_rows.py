@@ -27,10 +27,10 @@ class Frozen:
 
 
 class SortedIds:
-    """The productids of a snapshot, asked in ascending order; only those near the last question are in memory."""
+    """The ids of a snapshot, its first column, asked in ascending order; those near the last question are in memory."""
 
     def __init__(self, ref: FileRef | None) -> None:
-        self._batches = read_batches(ref, ["productid"]) if ref else _no_batches()
+        self._batches = read_batches(ref, read_schema(ref).names[:1]) if ref else _no_batches()
         self._held: list[pa.Array] = []
 
     def among(self, ids: pa.Array) -> np.ndarray:
@@ -108,9 +108,16 @@ def count_trained(snapshot: FileRef, test: FileRef) -> int:
 def read_keys(ref: FileRef, *columns: str) -> Iterator[tuple[pa.RecordBatch, Keys, Keys]]:
     """The rows' keys of texts and of groups, beside the named columns of them; raises as `read_batches`.
 
-    Those of a file that was written before keys were stored are made of its texts.
+    Those of a file that was written before keys were stored are made of its texts. An entity of a table has no text:
+    the key of its group stands for both.
     """
-    stored = "text_key" in read_schema(ref).names
+    names = read_schema(ref).names
+    if "text_key" not in names and "designation" not in names:
+        for batch in read_batches(ref, ["group", *columns]):
+            groups = np.array(batch.column("group"))
+            yield batch, groups, groups
+        return
+    stored = "text_key" in names
     for batch in read_batches(ref, ["group", *(("text_key",) if stored else ("designation", "description")), *columns]):
         if stored:
             yield batch, np.array(batch.column("text_key")), np.array(batch.column("group"))

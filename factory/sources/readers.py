@@ -120,7 +120,7 @@ def read_file(
     columns = list(wanted.values())
     in_parquet = path.suffix.lower() in (".parquet", ".pq")
     if in_parquet:
-        chunks = _parquet_chunks(path, columns)
+        chunks = parquet_chunks(path, columns)
     else:
         chunks = read_delimited(
             path,
@@ -143,7 +143,8 @@ def read_file(
             told(line)
 
 
-def _parquet_chunks(path: Path, columns: list[str]) -> Iterator[pd.DataFrame]:
+def parquet_chunks(path: Path, columns: list[str] | None) -> Iterator[pd.DataFrame]:
+    """Batches of a Parquet file's columns, those named or all, every value text or None; raises SourceUnreadable."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -151,13 +152,14 @@ def _parquet_chunks(path: Path, columns: list[str]) -> Iterator[pd.DataFrame]:
     try:
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
-            present = [name for name in columns if name in names]
+            wanted = names if columns is None else columns
+            present = [name for name in wanted if name in names]
             if twice := [name for name in present if names.count(name) > 1]:
                 raise SourceUnreadable(
                     f"{path} has more than one column {', '.join(map(repr, twice))}: it is not known which is meant, "
                     "give each a name of its own"
                 )
-            if len(present) < len(columns):
+            if len(present) < len(wanted):
                 yield pd.DataFrame(columns=names)
             for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=present):
                 numbers = range(first, first + batch.num_rows)

@@ -26,12 +26,14 @@ from factory.grouping.joined_groups import JoinedGroups, join_groups
 from factory.grouping.keys import Keys
 from factory.records import ledger
 from factory.settings import Settings, WeekPlan
+from factory.snapshots.entity_rows import TARGET, EntityRows
 from factory.snapshots.known_rows import Frozen, SortedIds, frozen_keys, keys_of, trained_keys
 from factory.snapshots.store import is_there, writing
 from factory.test_sets import frozen_tests
 from factory.test_sets.frozen_rows import Difference, compare
 from factory.test_sets.frozen_tests import FrozenTest
 from factory.test_sets.held_out import TEST_SCHEMA, held_out, shaped, snapshot_folder
+from factory.use_cases.sources import Entities
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,6 @@ def freeze(settings: Settings, use_case: str, by: str, *, dry_run: bool = False)
     nothing refers. Raises WeekUnknown before the first cut, NothingToFreeze, SnapshotCorrupt where a week's file is
     lost, SnapshotStoreUnusable, and what opening the catalogue raises.
     """
-    use_cases.get(use_case)
     with exclusive(open_catalogue(settings.database_url), CATALOGUE_LOCK) as connection:
         before = frozen_tests.newest(connection, use_case)
         if before is None:
@@ -69,18 +70,57 @@ def freeze(settings: Settings, use_case: str, by: str, *, dry_run: bool = False)
                 f"(python -m factory cut --week 1 --use-case {use_case})"
             )
         version = f"v{before.number + 1}"
-        difference = compare(connection, before.version, before.file)
-        held = _Held(settings.weeks, before.file, join_groups(connection))
-        chosen = _Chosen(held, _known_keys(connection, use_case, held))
+        difference = compare(connection, use_case, before.version, before.file)
+        chosen = _chosen(connection, settings, use_case, before)
         if dry_run:
             chosen.read(connection, _drop)
             return _told(chosen, version, before, difference, None)
-        with writing(f"{snapshot_folder(settings, use_case)}/test", version, TEST_SCHEMA) as writer:
+        with writing(f"{snapshot_folder(settings, use_case)}/test", version, chosen.schema) as writer:
             chosen.read(connection, writer.write)
             _refuse_needless(chosen, before, difference)
         made = FrozenTest(version, writer.ref, datetime.now(UTC), by)
         frozen_tests.record(connection, use_case, made)
         return _told(chosen, version, before, difference, made)
+
+
+def _chosen(connection: Connection, settings: Settings, use_case: str, before: FrozenTest) -> _Chosen | _ChosenEntities:
+    source = use_cases.get(use_case).source
+    if isinstance(source, Entities):
+        week = ledger.newest(ledger.read_entries(connection, use_case), *ledger.STANDING)
+        as_of = week.as_of if week else settings.weeks.epoch
+        return _ChosenEntities(EntityRows(settings.weeks, source), before.file, as_of)
+    held = _Held(settings.weeks, before.file, join_groups(connection))
+    return _Chosen(held, _known_keys(connection, use_case, held))
+
+
+@dataclass(slots=True)
+class _ChosenEntities:
+    """Every entity on the test side whose outcome the newest week knew; no week was trained on one of them."""
+
+    of: EntityRows
+    before: FileRef
+    as_of: datetime
+    rows: int = 0
+    stay: int = 0
+    refused: int = 0
+    classes: set[str] = field(default_factory=set)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of the set."""
+        return self.of.test_schema
+
+    def read(self, connection: Connection, take: Take) -> None:
+        """Hand over the rows that come in."""
+
+        def pass_on(batch: pa.RecordBatch) -> None:
+            self.rows += batch.num_rows
+            self.stay += int(there.among(batch.column(0)).sum())
+            self.classes.update(pc.unique(batch.column(TARGET)).to_pylist())
+            take(batch)
+
+        with closing(SortedIds(self.before)) as there:
+            self.of.read_test(connection, pass_on, self.as_of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +154,7 @@ class _Chosen:
     stay: int = 0
     refused: int = 0
     classes: set[str] = field(default_factory=set)
+    schema: pa.Schema = TEST_SCHEMA
 
     def read(self, connection: Connection, take: Take) -> None:
         """Hand over the rows that come in."""
@@ -161,7 +202,7 @@ def _weeks(connection: Connection, use_case: str) -> list[FileRef]:
     ]
 
 
-def _refuse_needless(chosen: _Chosen, before: FrozenTest, difference: Difference) -> None:
+def _refuse_needless(chosen: _Chosen | _ChosenEntities, before: FrozenTest, difference: Difference) -> None:
     """Raised while the file is being written, so that none is left behind."""
     if not chosen.rows:
         raise NothingToFreeze(
@@ -175,7 +216,9 @@ def _refuse_needless(chosen: _Chosen, before: FrozenTest, difference: Difference
         )
 
 
-def _told(chosen: _Chosen, version: str, before: FrozenTest, difference: Difference, test: FrozenTest | None) -> Freeze:
+def _told(
+    chosen: _Chosen | _ChosenEntities, version: str, before: FrozenTest, difference: Difference, test: FrozenTest | None
+) -> Freeze:
     return Freeze(
         version=version,
         before=before,

@@ -13,11 +13,15 @@ from typing import TypeAlias
 
 from sqlalchemy import Connection, select
 
+from factory import use_cases
 from factory.catalogue.database import labels, products
+from factory.catalogue.entities import read_keys, read_outcomes
 from factory.contracts import FileRef
 from factory.errors import TestSetOutdated
 from factory.quality.findings import some
-from factory.snapshots.store import read_batches
+from factory.snapshots.entity_rows import ENTITY_ID, TARGET
+from factory.snapshots.store import read_batches, read_frame
+from factory.use_cases.sources import Entities
 
 COLUMNS = ("productid", "designation", "description", "prdtypecode")
 LABEL = COLUMNS.index("prdtypecode")
@@ -120,12 +124,20 @@ class Coverage:
         return said
 
 
-def compare(connection: Connection, version: str, test: FileRef) -> Difference:
+def compare(connection: Connection, use_case: str, version: str, test: FileRef) -> Difference:
     """The frozen rows beside the catalogue as it is; rows that were frozen without a label do not count.
 
-    A product that the catalogue holds is there, whether a week holds it yet or not. Raises SnapshotCorrupt.
+    A product that the catalogue holds is there, whether a week holds it yet or not. What an entity of a table is like
+    changes by nature: it differs where it is gone, or where its outcome is another one. Raises SnapshotCorrupt.
     """
-    found = Difference(version)
+    found, source = Difference(version), use_cases.get(use_case).source
+    if isinstance(source, Entities):
+        frozen = read_frame(test, [ENTITY_ID, TARGET]).to_numpy().tolist()
+        there, outcomes = read_keys(connection, source), read_outcomes(connection, source).to_dict()
+        for name, outcome in frozen:
+            now = (name, None, None, outcomes.get(name)) if name in there else None
+            _count(found, (name, None, None, outcome), now)
+        return found
     for batch in read_batches(test, COLUMNS):
         for start in range(0, batch.num_rows, CHUNK):
             columns = (column.to_pylist() for column in batch.select(list(COLUMNS)).slice(start, CHUNK).columns)

@@ -52,7 +52,7 @@ def freeze_test_set(
 def describe_difference(settings: Settings, dataset: DatasetRef) -> str | None:
     """How the rows of the week's test set differ from the catalogue; None where they do not."""
     with open_catalogue(settings.database_url).connect() as connection:
-        found = frozen_rows.compare(connection, dataset.test_version, dataset.test)
+        found = frozen_rows.compare(connection, dataset.use_case, dataset.test_version, dataset.test)
     return found.sentence() if found.count else None
 
 

@@ -9,7 +9,7 @@ from factory.use_cases.columns import Column, Product
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """The catalogue's `products` and `labels`: texts with a class, split by groups of texts that are near each other."""
+    """The catalogue's `products` and `labels`: texts with a class, split by groups of near texts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ def find_exam(settings: Settings, dataset: DatasetRef) -> Exam:
     with open_catalogue(settings.database_url).connect() as connection:
         deciding = frozen_tests.beside_the_newest(connection, dataset)
         test = admit(settings, deciding).test
-        return Exam(deciding, frozen_rows.compare(connection, deciding.test_version, test))
+        return Exam(deciding, frozen_rows.compare(connection, deciding.use_case, deciding.test_version, test))
 
 
 def look(

@@ -23,8 +23,9 @@ from factory.quality.report import read_report
 from factory.records import ledger
 from factory.settings import Settings
 from factory.snapshots import store
-from factory.snapshots.cutting import WEEK_SCHEMA, find_week
+from factory.snapshots.cutting import find_week
 from factory.snapshots.store import read_frame, write_batches
+from factory.snapshots.text_rows import WEEK_SCHEMA
 
 Batch = Callable[..., pd.DataFrame]
 Cut = Callable[[int], DatasetRef]

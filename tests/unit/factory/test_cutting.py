@@ -24,9 +24,10 @@ from factory.errors import CatalogueEmpty, SnapshotCorrupt, WeekRejected
 from factory.quality.checking import check_week
 from factory.records import ledger, stored
 from factory.settings import Settings, WeekPlan
-from factory.snapshots import cutting
-from factory.snapshots.cutting import TEST_SCHEMA, WEEK_SCHEMA, cut_week, find_week, joining_moment, newest_week
+from factory.snapshots import cutting, text_rows
+from factory.snapshots.cutting import cut_week, find_week, joining_moment, newest_week
 from factory.snapshots.store import read_frame
+from factory.snapshots.text_rows import TEST_SCHEMA, WEEK_SCHEMA
 from factory.snapshots.weeks import share_of
 from factory.sources import readers
 from factory.text import group_of, product_text
@@ -399,9 +400,9 @@ def test_what_was_cut_stays_in_every_later_week_whatever_was_appended(
 
 STEPS = {
     "announced": (cutting, "_cut"),
-    "while the test set is written": (cutting, "on_test_side"),
-    "test set published": (cutting, "_WeekRows"),
-    "while the week is written": (cutting, "share_of"),
+    "while the test set is written": (text_rows, "on_test_side"),
+    "test set published": (text_rows, "WeekOfTexts"),
+    "while the week is written": (text_rows, "share_of"),
     "week published": (ledger, "record_cut"),
 }
 
@@ -430,14 +431,14 @@ def test_a_crash_at_any_step_is_healed_by_the_next_call(
     check_week(settings, dataset)
 
 
-@pytest.mark.parametrize("step", ["_WeekRows._finished", "ledger.record_cut"])
+@pytest.mark.parametrize("step", ["text_rows.WeekOfTexts._finished", "cutting.ledger.record_cut"])
 def test_a_killed_process_leaves_nothing_or_a_complete_snapshot(
     stock: Callable[..., object], goods: Batch, cut: Cut, settings: Settings, engine: Engine, spawn: Spawn, step: str
 ) -> None:
     stock(goods(200))
     killed = spawn(
-        "from factory.snapshots import cutting\n"
-        f"cutting.{step} = lambda *args: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from factory.snapshots import cutting, text_rows\n"
+        f"{step} = lambda *args: os.kill(os.getpid(), signal.SIGKILL)\n"
         "cutting.cut_week(settings, 'products', as_of=settings.weeks.epoch)\n"
     )
     assert killed.wait(timeout=300) == -9

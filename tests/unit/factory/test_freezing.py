@@ -35,7 +35,7 @@ def first(stock: Stock, goods: Batch, cut: Cut, settings: Settings) -> DatasetRe
 
 def difference(engine: Engine, dataset: DatasetRef) -> Difference:
     with engine.connect() as connection:
-        return compare(connection, dataset.test_version, dataset.test)
+        return compare(connection, dataset.use_case, dataset.test_version, dataset.test)
 
 
 def newest(engine: Engine) -> FrozenTest:

@@ -1,0 +1,74 @@
+"""`python -m factory load table`, and what `show` tells of a table of entities.
+
+Owns words alone; reading belongs to `factory.sources.tables`, the tables to `factory.catalogue.entities`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+from sqlalchemy import Connection, func, select
+
+from bridge.plain_text import as_line
+from factory import use_cases
+from factory.catalogue.database import open_catalogue
+from factory.catalogue.entities import CHANGED_AT, KNOWN_AT, ORIGIN, is_empty, load_entities, tables_of
+from factory.errors import SourceUnreadable
+from factory.settings import Settings, read_settings
+from factory.snapshots.cutting import last_cut_week
+from factory.snapshots.weeks import start_of
+from factory.sources.tables import Rows, TableMapping, dated, read_sample, read_table
+from factory.use_cases.sources import Entities
+
+
+def load(
+    path: Path | None, use_case: str, columns: tuple[str | None, ...], origin: str | None, *, append: bool
+) -> None:
+    """Load the file, or the sample where there is none; `columns` are those of id, outcome and both moments."""
+    declared, settings = use_cases.get(use_case), read_settings()
+    source = declared.source
+    if not isinstance(source, Entities):
+        raise SourceUnreadable(f"{use_case} is made of texts: python -m factory load file")
+    key, outcome, changed_at, known_at = columns
+    mapping = TableMapping(key or source.key, outcome or declared.task.target, changed_at, known_at)
+    if path is None:
+        rows, name = read_sample(source, mapping.outcome, _say), f"the sample {'/'.join((source.sample or ())[:2])}"
+    else:
+        rows, name = read_table(path, source, mapping, _say), origin or str(path.resolve())
+    rows = _dated(rows, source, settings, use_case)
+    loaded = load_entities(
+        open_catalogue(settings.database_url), source, rows.states, rows.outcomes, origin=name, append=append
+    )
+    _say(f"{name}: {loaded.new:,} rows loaded into {source.table!r}, {loaded.known:,} were there already")
+
+
+def describe(connection: Connection, source: Entities) -> str:
+    """What the table holds."""
+    if is_empty(connection, source):
+        return f"table {source.table!r} holds nothing"
+    states, outcomes = tables_of(source)
+    entities = connection.scalar(select(func.count(states.c[source.key].distinct())))
+    known = connection.scalar(select(func.count(outcomes.c[source.key].distinct())))
+    names = ", ".join(sorted(connection.scalars(select(states.c[ORIGIN].distinct()))))
+    return f"{entities:,} entities in table {source.table!r}, {known:,} with an outcome, from {names}"
+
+
+def _dated(rows: Rows, source: Entities, settings: Settings, use_case: str) -> Rows:
+    if CHANGED_AT in rows.states and KNOWN_AT in rows.outcomes:
+        return rows
+    last = last_cut_week(settings, use_case)
+    joining = None if last is None else start_of(last + 1, settings.weeks.epoch)
+    if joining is None:
+        spread = source.arrivals
+        _say(
+            f"the source bears no moments: {spread.first_share:.0%} of its rows are the first stock, the others join "
+            f"by {spread.weekly_share:.0%} a week; an outcome is known {source.label_delay_days} days later"
+        )
+    else:
+        _say(f"the source bears no moments: new rows join in week {(last or 0) + 1}, the first after the last one cut")
+    return dated(rows, source, settings.weeks, joining)
+
+
+def _say(line: str) -> None:
+    typer.echo(as_line(line))

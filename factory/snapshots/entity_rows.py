@@ -1,0 +1,139 @@
+"""A week's rows of a table with history: each entity as it was, its outcome as far as it was known, and its side.
+
+Owns what a snapshot of entities holds. Everything follows from what the tables held by the week's moment: a week that
+is cut late is the week that would have been cut in time. Knows nothing of files or of the ledger.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from sqlalchemy import Connection
+
+from factory.catalogue.entities import CHANGED_AT, OUTCOME, is_empty, read_states
+from factory.catalogue.reading import BATCH_ROWS, Take
+from factory.contracts import DatasetRef, FileRef
+from factory.errors import CatalogueEmpty
+from factory.grouping.keys import key_of
+from factory.settings import WeekPlan
+from factory.snapshots.known_rows import SortedIds
+from factory.snapshots.weeks import on_test_side, start_of
+from factory.use_cases.sources import Entities
+
+ENTITY_ID, MOMENT, GROUP, SIDE, ARRIVED, TARGET = "entity_id", "moment", "group", "side", "arrived", "target"
+"""The columns that every snapshot of entities has; the declared ones stand between."""
+
+
+def test_schema(source: Entities) -> pa.Schema:
+    """The columns of a test set of the source."""
+    declared = [(column.name, pa.float64() if column.kind == "number" else pa.string()) for column in source.columns]
+    known = [(ENTITY_ID, pa.string()), (MOMENT, pa.timestamp("us", tz="UTC")), (GROUP, pa.int64())]
+    return pa.schema([*known, *declared, (TARGET, pa.string())])
+
+
+def week_schema(source: Entities) -> pa.Schema:
+    """The columns of a week of the source."""
+    return pa.schema([*test_schema(source), (SIDE, pa.string()), (ARRIVED, pa.bool_())])
+
+
+@dataclass(frozen=True, slots=True)
+class EntityRows:
+    """The rows of a use case whose source is a table with history."""
+
+    plan: WeekPlan
+    source: Entities
+
+    @property
+    def test_schema(self) -> pa.Schema:
+        """The columns of a test set."""
+        return test_schema(self.source)
+
+    def share(self, week: int) -> float:
+        """All that was known by then; raises ValueError for a week below 1."""
+        start_of(week, self.plan.epoch)
+        return 1.0
+
+    def refuse_empty(self, connection: Connection) -> None:
+        """Raises CatalogueEmpty where there is nothing to cut."""
+        if is_empty(connection, self.source):
+            raise CatalogueEmpty(
+                f"table {self.source.table!r} holds nothing: load a file (`python -m factory load table`) or the sample"
+            )
+
+    def of_week(self, week: int, as_of: datetime, test: FileRef, before: DatasetRef | None) -> WeekOfEntities:
+        """Those of the week, beside its test set and the newest accepted week before it."""
+        return WeekOfEntities(self, week, as_of, test, before)
+
+    def read_test(self, connection: Connection, take: Take, as_of: datetime) -> None:
+        """Hand over the rows of the first test set: every entity on the test side whose outcome was known then."""
+        rows = self.known_at(connection, as_of)
+        inside = self.on_test_side(rows) & rows[TARGET].notna()
+        _hand_over(rows[inside], self.test_schema, take)
+
+    def known_at(self, connection: Connection, as_of: datetime) -> pd.DataFrame:
+        """Every entity as it was known, with the columns of a test set, by id."""
+        found = read_states(connection, self.source, as_of)
+        names = {self.source.key: ENTITY_ID, CHANGED_AT: MOMENT, OUTCOME: TARGET}
+        rows = found.rename(columns=names)
+        return rows.assign(**{GROUP: [key_of(name) for name in rows[ENTITY_ID]]})
+
+    def on_test_side(self, rows: pd.DataFrame) -> pd.Series:
+        """Which rows are kept from every training, whatever the week."""
+        side = on_test_side(rows[GROUP].to_numpy(), seed=self.plan.seed, test_share=self.plan.test_share)
+        return pd.Series(side, index=rows.index)
+
+
+@dataclass(slots=True)
+class WeekOfEntities:
+    """The rows of a week on their way to the file, counted while they pass."""
+
+    of: EntityRows
+    week: int
+    as_of: datetime
+    test: FileRef
+    before: DatasetRef | None
+    rows: int = 0
+    train_rows: int = 0
+    arrivals: int = 0
+    classes: set[str] = field(default_factory=set)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of the week."""
+        return week_schema(self.of.source)
+
+    def read(self, connection: Connection, take: Take) -> None:
+        """Hand over the rows, by id; raises CatalogueEmpty where there are none."""
+        rows = self.of.known_at(connection, self.as_of)
+        if rows.empty:
+            raise CatalogueEmpty(
+                f"no row of table {self.of.source.table!r} is as old as week {self.week}, as of "
+                f"{self.as_of:%Y-%m-%d %H:%M} UTC: look at `python -m factory show`, or cut as of a later moment"
+            )
+        ids = pa.array(rows[ENTITY_ID], pa.string())
+        with closing(SortedIds(self.test)) as tested, closing(SortedIds(self.before)) as known:
+            in_test, there = tested.among(ids), known.among(ids)
+        excluded = self.of.on_test_side(rows).to_numpy() | rows[TARGET].isna().to_numpy()
+        sides = np.select([in_test, excluded], ["test", "held_out"], default="train")
+        self.rows, self.train_rows = len(rows), int((sides == "train").sum())
+        self.arrivals = int((~there).sum())
+        self.classes = set(rows[TARGET].dropna())
+        _hand_over(rows.assign(**{SIDE: sides, ARRIVED: ~there}), self.schema, take)
+
+
+def _hand_over(rows: pd.DataFrame, schema: pa.Schema, take: Take) -> None:
+    for start in range(0, len(rows), BATCH_ROWS):
+        part = rows.iloc[start : start + BATCH_ROWS]
+        columns = [_array(part[field.name], field.type) for field in schema]
+        take(pa.RecordBatch.from_arrays(columns, schema=schema))
+
+
+def _array(values: pd.Series, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_timestamp(kind):  # as numbers: where PYARROW_IGNORE_TIMEZONE is set Arrow drops a zone
+        return pa.array(values.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy("datetime64[us]"), kind)
+    return pa.array(values.to_numpy(), kind, from_pandas=True)

