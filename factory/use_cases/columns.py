@@ -27,6 +27,8 @@ class Column:
     least: float | None = None
     most: float | None = None
     values: tuple[str, ...] = ()
+    part_of: str = ""
+    """The whole that a number is a part of: models see the sum of its parts beside them."""
 
     @property
     def is_feature(self) -> bool:

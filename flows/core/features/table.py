@@ -7,7 +7,7 @@ training, scoring and serving cannot differ. Must not know which columns a use c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,50 +16,56 @@ from factory.use_cases.columns import Column
 
 if TYPE_CHECKING:
     from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.preprocessing import FunctionTransformer
 
 LEAST_ROWS = 20
 """Categories of fewer rows are one together: of each alone nothing could be learned."""
-KNOTS = 6
-"""A number's curve has so many knots, at its quantiles; cubic between them, flat beyond the outer ones."""
+STEPS = 12
+"""A number is told in so many steps of as many rows each, besides straight: a linear model can follow a curve then."""
 
 
 def as_table(rows: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
     """The rows as both transformers take them: the columns in their order, numbers as float64, the others as text.
 
-    A missing value, or number that is not finite, is NaN; of a column that the rows lack all are. Raises ValueError naming a column of a kind that no feature can be made of, or one that holds no
-    numbers.
+    A missing value, or number that is not finite, is NaN; of a column that the rows lack all are. Raises ValueError
+    naming a column of a kind that no feature can be made of, or one that holds no numbers.
     """
     return pd.DataFrame({column.name: _read(rows, column) for column in columns}, index=rows.index)
 
 
 def linear_features(columns: Sequence[Column]) -> ColumnTransformer:
-    """For linear models: a smooth curve of each number, 0 or 1 for each category, 0 or 1 where a number is missing.
+    """For linear models: each number straight and in STEPS, 0 or 1 for each category and where a number is missing.
 
-    Numbers are scaled after the median has stood in for what is missing. A category that was not seen counts as one of
-    the rare ones, or as none at all.
+    Numbers are scaled after the median has stood in for what is missing; numbers that are parts of one whole have their
+    sum beside them. A category that was not seen counts as one of the rare ones, or as none at all.
     """
     from sklearn.compose import ColumnTransformer
-    from sklearn.impute import MissingIndicator, SimpleImputer
-    from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import OneHotEncoder, SplineTransformer, StandardScaler
+    from sklearn.impute import MissingIndicator
+    from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+    from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder, StandardScaler
 
-    curves = Pipeline(
-        [
-            ("filled", SimpleImputer(strategy="median", keep_empty_features=True)),
-            ("curve", SplineTransformer(KNOTS, knots="quantile", extrapolation="constant", include_bias=False)),
-            ("scaled", StandardScaler()),
-        ]
-    )
-    missing = MissingIndicator(error_on_new=False)
-    categories = OneHotEncoder(min_frequency=LEAST_ROWS, handle_unknown="infrequent_if_exist")
+    def curves(*first: Any) -> Pipeline:
+        steps = KBinsDiscretizer(STEPS, quantile_method="averaged_inverted_cdf")
+        return make_pipeline(*first, FeatureUnion([("straight", StandardScaler()), ("steps", steps)]))
+
     numbers, others = _by_kind(columns)
-    parts = [("numbers", curves, numbers), ("missing", missing, numbers), ("categories", categories, others)]
+    parts = [
+        ("numbers", curves(_fill()), numbers),
+        *((f"{whole}, summed", curves(*_sum()), names) for whole, names in _wholes(columns).items()),
+        ("missing", MissingIndicator(features="all"), numbers),
+        ("categories", OneHotEncoder(min_frequency=LEAST_ROWS, handle_unknown="infrequent_if_exist"), others),
+    ]
     return ColumnTransformer([part for part in parts if part[2]])
 
 
 def tree_features(columns: Sequence[Column]) -> ColumnTransformer:
-    """For trees: numbers as they are, a code for each category; what is missing, or was not seen, stays missing."""
+    """For trees: numbers as they are, a code for each category; what is missing, or was not seen, stays missing.
+
+    Numbers that are parts of one whole have their sum beside them: a tree would need many steps to find it.
+    """
     from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OrdinalEncoder
 
     codes = OrdinalEncoder(
@@ -69,8 +75,33 @@ def tree_features(columns: Sequence[Column]) -> ColumnTransformer:
         min_frequency=LEAST_ROWS,
     )
     numbers, others = _by_kind(columns)
-    parts = [("numbers", "passthrough", numbers), ("categories", codes, others)]
+    parts = [
+        ("numbers", "passthrough", numbers),
+        *((f"{whole}, summed", make_pipeline(*_sum()), names) for whole, names in _wholes(columns).items()),
+        ("categories", codes, others),
+    ]
     return ColumnTransformer([part for part in parts if part[2]])
+
+
+def _fill() -> SimpleImputer:
+    from sklearn.impute import SimpleImputer
+
+    return SimpleImputer(strategy="median", keep_empty_features=True)
+
+
+def _sum() -> tuple[SimpleImputer, FunctionTransformer]:
+    from sklearn.preprocessing import FunctionTransformer
+
+    return _fill(), FunctionTransformer(np.sum, kw_args={"axis": 1, "keepdims": True})
+
+
+def _wholes(columns: Sequence[Column]) -> dict[str, list[str]]:
+    """The names of numbers that are parts of a whole, by it."""
+    wholes: dict[str, list[str]] = {}
+    for column in columns:
+        if column.part_of and _is_number(column):
+            wholes.setdefault(column.part_of, []).append(column.name)
+    return {whole: names for whole, names in wholes.items() if len(names) > 1}
 
 
 def _read(rows: pd.DataFrame, column: Column) -> pd.Series:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -31,9 +34,19 @@ def table(rows: int = 200) -> pd.DataFrame:
     )
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:.* is constant:UserWarning", "ignore:Bins whose:UserWarning")
+
+
 @pytest.fixture(params=[linear_features, tree_features], ids=["linear", "tree"])
 def fitted(request: pytest.FixtureRequest) -> ColumnTransformer:
     return request.param(COLUMNS).fit(as_table(table(), COLUMNS))
+
+
+def linear(columns: Sequence[Column], fitted_on: pd.DataFrame, asked: Mapping[str, Any]) -> np.ndarray:
+    """What the linear features of the columns are for rows that are asked."""
+    transformer = linear_features(columns).fit(as_table(fitted_on, columns))
+    found = transformer.transform(as_table(pd.DataFrame(asked), columns))
+    return np.asarray(found.todense() if hasattr(found, "todense") else found)
 
 
 def dense(transformer: ColumnTransformer, rows: pd.DataFrame) -> np.ndarray:
@@ -110,15 +123,12 @@ def test_linear_features_are_finite_whatever_is_scored() -> None:
 def test_an_unknown_category_counts_as_a_rare_one_where_there_are_such_else_as_none() -> None:
     contracts = ["month"] * 100 + ["year"] * 80 + ["weekly"] * 12 + ["daily"] * 8
     column = (Column("contract", "category"),)
-    transformer = linear_features(column).fit(as_table(pd.DataFrame({"contract": contracts}), column))
 
-    rare, unknown, known = transformer.transform(
-        as_table(pd.DataFrame({"contract": ["weekly", "hourly", "year"]}), column)
-    )
+    found = linear(column, pd.DataFrame({"contract": contracts}), {"contract": ["weekly", "hourly", "year"]})
 
-    assert np.array_equal(rare, unknown)
-    assert not np.array_equal(rare, known)
-    assert transformer.transform(as_table(pd.DataFrame({"contract": contracts}), column)).shape[1] == 3
+    assert np.array_equal(found[0], found[1])
+    assert not np.array_equal(found[0], found[2])
+    assert found.shape[1] == 3
 
 
 def test_trees_are_told_that_a_value_is_missing_or_unknown() -> None:
@@ -129,11 +139,23 @@ def test_trees_are_told_that_a_value_is_missing_or_unknown() -> None:
 
 
 def test_a_missing_number_has_a_mark_of_its_own_for_linear_models() -> None:
-    transformer = linear_features(NUMBERS).fit(as_table(table(), NUMBERS))
-    median = table()["charge"].median()
-
-    filled, missing = transformer.transform(
-        as_table(pd.DataFrame({"months": [3, 3], "charge": [median, None]}), NUMBERS)
-    )
+    filled, missing = linear(NUMBERS, table(), {"months": [3, 3], "charge": [table()["charge"].median(), None]})
 
     assert np.flatnonzero(filled != missing).tolist() == [len(filled) - 1]
+
+
+@pytest.mark.parametrize("features", [linear_features, tree_features])
+def test_parts_of_a_whole_have_their_sum_beside_them(features: Callable[..., ColumnTransformer]) -> None:
+    random = np.random.default_rng(5)
+    rows = pd.DataFrame({name: random.uniform(0, 50, 300) for name in ("day", "night")})
+    parts = [Column(name, "number", part_of="charge") for name in rows]
+
+    alone, summed = (
+        features(columns).fit(as_table(rows, columns)).transform(as_table(rows.head(1), columns)).shape[1]
+        for columns in ([Column(name, "number") for name in rows], parts)
+    )
+
+    assert summed > alone
+    if features is tree_features:
+        found = features(parts).fit(as_table(rows, parts)).transform(as_table(rows, parts))
+        assert found[:, 2] == pytest.approx(rows.sum(axis=1))

@@ -1,0 +1,247 @@
+"""The candidates of a training over a table: which features they look at, what they are, how one is fitted.
+
+Owns the declared lists. Pure; must not know a use case's columns, or what a candidate's answers are worth.
+
+A model is one scikit-learn estimator that takes the rows as `as_table` gives them, features and calibration included.
+Every fit is done on one thread: the order of sums, and so the model, would depend on the machine.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from factory.use_cases.columns import Column
+from flows.core.candidates import SEED, Range
+from flows.core.features.table import as_table, linear_features, tree_features
+from flows.core.groups import Groups
+from flows.core.splits import Splits, group_splits
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+    from sklearn.compose import ColumnTransformer
+
+Numbers: TypeAlias = NDArray[np.float64]
+Task: TypeAlias = Literal["binary", "regression"]
+
+TRUSTED = (
+    "numpy.dtype",
+    "numpy.sum",
+    "sklearn._loss._loss.CyHalfBinomialLoss",
+    "sklearn._loss._loss.CyHalfSquaredError",
+    "sklearn._loss.link.IdentityLink",
+    "sklearn._loss.link.Interval",
+    "sklearn._loss.link.LogitLink",
+    "sklearn._loss.loss.HalfBinomialLoss",
+    "sklearn._loss.loss.HalfSquaredError",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+)
+"""What skops must be told to trust to load one of these models; none of them runs code of a file's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableCandidate:
+    """One way to a model of a table; `ranges` says which of the `settings` a search may alter."""
+
+    name: str
+    title: str
+    task: Task
+    features: Callable[[Sequence[Column]], ColumnTransformer]
+    learner: Callable[..., BaseEstimator]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+
+    def altered(self, **settings: Any) -> TableCandidate:
+        """The same candidate with other settings."""
+        return replace(self, settings={**self.settings, **settings})
+
+
+def _logistic(**settings: Any) -> BaseEstimator:
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(max_iter=2_000, **settings)
+
+
+def _ridge(**settings: Any) -> BaseEstimator:
+    from sklearn.linear_model import Ridge
+
+    return Ridge(**settings)
+
+
+def _boosting_classifier(**settings: Any) -> BaseEstimator:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(early_stopping=False, random_state=SEED, **settings)
+
+
+def _boosting_regressor(**settings: Any) -> BaseEstimator:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    return HistGradientBoostingRegressor(early_stopping=False, random_state=SEED, **settings)
+
+
+_BOOSTING = {"learning_rate": 0.05, "max_iter": 200, "max_leaf_nodes": 8, "l2_regularization": 1.0}
+_BOOSTING_RANGES = {"learning_rate": Range(0.02, 0.2), "l2_regularization": Range(0.1, 100)}
+
+BINARY_CANDIDATES = (
+    TableCandidate(
+        "logistic-table",
+        "Regularised logistic regression, numbers straight and in steps",
+        "binary",
+        linear_features,
+        _logistic,
+        {"C": 0.1},
+        {"C": Range(0.001, 10)},
+    ),
+    TableCandidate(
+        "boosting-table",
+        "Gradient boosting of 200 small trees",
+        "binary",
+        tree_features,
+        _boosting_classifier,
+        _BOOSTING,
+        _BOOSTING_RANGES,
+    ),
+)
+"""The simple one first: of candidates that are as good, the first is taken."""
+
+REGRESSION_CANDIDATES = (
+    TableCandidate(
+        "ridge-table",
+        "Ridge regression, numbers straight and in steps",
+        "regression",
+        linear_features,
+        _ridge,
+        {"alpha": 3.0},
+        {"alpha": Range(0.01, 1_000)},
+    ),
+    TableCandidate(
+        "boosting-regression",
+        "Gradient boosting of 200 small trees",
+        "regression",
+        tree_features,
+        _boosting_regressor,
+        _BOOSTING,
+        _BOOSTING_RANGES,
+    ),
+)
+
+
+def find(task: Task, names: Sequence[str] | None = None) -> tuple[TableCandidate, ...]:
+    """The task's candidates of these names, all where None; raises ValueError naming those that exist."""
+    known = {each.name: each for each in (BINARY_CANDIDATES if task == "binary" else REGRESSION_CANDIDATES)}
+    if names is None:
+        return tuple(known.values())
+    if unknown := [name for name in names if name not in known] or not names:
+        raise ValueError(f"no candidate {unknown or names!r}: there are {', '.join(known)}")
+    return tuple(known[name] for name in names)
+
+
+def build(candidate: TableCandidate, columns: Sequence[Column]) -> BaseEstimator:
+    """The candidate, not fitted and not calibrated: a pipeline of `features` and `learner`."""
+    from sklearn.pipeline import Pipeline
+
+    learner = candidate.learner(**candidate.settings)
+    return Pipeline([("features", candidate.features(columns)), ("learner", learner)])
+
+
+def fit(
+    rows: pd.DataFrame, truth: Any, groups: Groups, candidate: TableCandidate, columns: Sequence[Column]
+) -> BaseEstimator:
+    """The candidate fitted on all rows; the probabilities of a binary one are calibrated.
+
+    Calibration is Platt's: a sigmoid over scores of rows whose group the model that scored them had not seen, in the
+    log odds. `truth` is 0 or 1, or a number. Raises ValueError where truth is neither, or of one class alone, and
+    NoCandidateError where all rows are of one group.
+    """
+    from sklearn.calibration import CalibratedClassifierCV
+
+    table, wanted = as_table(rows, columns), read_truth(truth, candidate.task)
+    model = build(candidate, columns)
+    with _alone():
+        if candidate.task == "regression":
+            return model.fit(table, wanted)
+        splits = list(group_splits(wanted, groups, classes=candidate.task == "binary"))
+        calibrated = CalibratedClassifierCV(model, method="sigmoid", cv=splits, ensemble=False).fit(table, wanted)
+    calibrated.cv = None  # the places of the training rows are not the model's
+    return calibrated
+
+
+def cross_validate(
+    candidate: TableCandidate,
+    rows: pd.DataFrame,
+    truth: Any,
+    groups: Groups,
+    columns: Sequence[Column],
+    *,
+    splits: Splits | None = None,
+) -> Numbers:
+    """One answer a row by a model that has seen neither it nor a row of its group: a probability, or a number.
+
+    `splits` stand in for folds of groups, `time_splits` for instance: a row that they never answer is NaN then.
+    Probabilities are calibrated as `fit` does, by one sigmoid over these answers. Raises what `fit` raises.
+    """
+    table, wanted = as_table(rows, columns), read_truth(truth, candidate.task)
+    answers = np.full(len(table), np.nan)
+    with _alone():
+        for fitted, held in (
+            group_splits(wanted, groups, classes=candidate.task == "binary") if splits is None else splits
+        ):
+            model = build(candidate, columns).fit(table.iloc[fitted], wanted[fitted])
+            scored = model.decision_function if candidate.task == "binary" else model.predict
+            answers[held] = scored(table.iloc[held])
+    return answers if candidate.task == "regression" else _calibrated(answers, wanted)
+
+
+def predict(model: BaseEstimator, rows: pd.DataFrame, columns: Sequence[Column]) -> Numbers:
+    """One answer a row: the probability of 1 by a binary model, the number by one of a regression."""
+    table = as_table(rows, columns)
+    if not len(table):
+        return np.empty(0)
+    answers: Numbers = model.predict_proba(table)[:, 1] if hasattr(model, "predict_proba") else model.predict(table)
+    return answers
+
+
+def read_truth(truth: Any, task: Task) -> Numbers:
+    """The truth as float64; raises ValueError where it is not what the task asks for."""
+    wanted = np.asarray(truth, dtype=float)
+    if missing := int((~np.isfinite(wanted)).sum()):
+        raise ValueError(f"{missing} rows have no truth: leave out those whose outcome is not known")
+    if task == "binary" and (strange := sorted(set(np.unique(wanted)) - {0.0, 1.0})):
+        raise ValueError(
+            f"the truth of a binary task is 0 or 1, and here also {', '.join(f'{value:g}' for value in strange[:3])}"
+        )
+    if task == "binary" and len(np.unique(wanted)) < 2:
+        raise ValueError(f"all {len(wanted)} rows are of one class: nothing tells it from the other")
+    return wanted
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One thread; and no warning that a number with few values has fewer steps."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Bins whose width|Feature .* is constant", UserWarning)
+        yield
+
+
+def _calibrated(scores: Numbers, truth: Numbers) -> Numbers:
+    """Probabilities of the scores (log odds) by one sigmoid, where there are any."""
+    from sklearn.calibration import _SigmoidCalibration
+
+    known = np.isfinite(scores)
+    probabilities = np.full(len(scores), np.nan)
+    if known.any():
+        probabilities[known] = _SigmoidCalibration().fit(scores[known], truth[known]).predict(scores[known])
+    return probabilities
