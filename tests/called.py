@@ -17,13 +17,12 @@ from unittest.mock import patch
 
 
 def called(
-    main: Callable[[], object], *arguments: str, environment: Mapping[str, str | None], cwd: Path | None = None
+    main: Callable[[], object], *arguments: str, environment: Mapping[str, str], cwd: Path | None = None
 ) -> CompletedProcess[str]:
-    """What the command said and its exit code; a variable that is None is not set."""
+    """What the command said and its exit code; `environment` is all that it finds there."""
     out, err = io.StringIO(), io.StringIO()
-    kept = {name: value for name, value in (os.environ | environment).items() if value is not None}
     with (
-        patch.dict(os.environ, kept, clear=True),
+        patch.dict(os.environ, environment, clear=True),
         patch.object(sys, "argv", [main.__module__, *arguments]),
         chdir(cwd or Path.cwd()),
         redirect_stdout(out),

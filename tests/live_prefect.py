@@ -75,6 +75,7 @@ class LivePrefect:
             **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
             **({name: value for name, value in auth.items() if value}),
             "PREFECT_HOME": str(self.home),
+            "PYTHONPATH": str(CHECKOUT),  # before what is installed: that has a package `tests` as well
             **({"PREFECT_SERVER_DATABASE_CONNECTION_URL": self.database_url} if self.database_url else {}),
             "PREFECT_API_URL": self.api_url,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

@@ -1,4 +1,4 @@
-"""`bridge` as people and scripts use it: a process with output and an exit code."""
+"""`bridge` as people and scripts use it: words, and an exit code; a process where pipes or signals count."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from uuid import uuid4
 
 import pytest
 
+from bridge import cli
 from bridge.prefect_api.client import PrefectClient
 from bridge.prefect_api.wire import find_deployment
 from bridge.testing import FakePrefect
+from tests.called import called
 from tests.contract.conftest import running, start
 from tests.live_prefect import LivePrefect, wait_until
 from tests.odd_run import LEVELS, run_oddly
@@ -36,9 +38,7 @@ cli.main()
 @pytest.fixture
 def bridge(prefect: LivePrefect):
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [str(Path(sys.executable).with_name("bridge")), *arguments]
-        variables = {**prefect.environment, **environment}
-        return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120)
+        return called(cli.main, *arguments, environment=prefect.environment | environment)
 
     return run
 

@@ -28,7 +28,7 @@ def database_url(tmp_path: Path) -> str:
 def factory(settings: Settings) -> Factory:
     def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         settled = {"DATABASE_URL": settings.database_url, "SNAPSHOT_URI": settings.snapshot_uri, "COLUMNS": "200"}
-        return called(main, *arguments, environment=settled | environ)
+        return called(main, *arguments, environment=os.environ | settled | environ)
 
     return run
 

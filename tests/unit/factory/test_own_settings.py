@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
@@ -133,8 +134,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, kind: str) -> None:
 
 
 def run(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    environment = {"COLUMNS": "200", own.VARIABLE: None, **environ}
-    return called(main, *arguments, environment=environment, cwd=cwd)
+    return called(main, *arguments, environment={**os.environ, "COLUMNS": "200", **environ}, cwd=cwd)
 
 
 def test_the_command_shows_each_value_its_default_and_where_it_came_from(path: Path) -> None:
