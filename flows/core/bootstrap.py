@@ -84,7 +84,7 @@ def estimate_difference(
     mine, theirs = _metrics(whole, cells, 0), _metrics(whole, cells, 1)
     my_spread, their_spread = _metrics(drawn, cells, 0), _metrics(drawn, cells, 1)
     return {
-        name: _estimate(float(mine[name][0] - theirs[name][0]), my_spread[name] - their_spread[name], level)
+        name: interval(float(mine[name][0] - theirs[name][0]), my_spread[name] - their_spread[name], level)
         for name in mine
     }
 
@@ -116,6 +116,12 @@ def estimate_classes(
             "f1_high": high,
         }
     )
+
+
+def interval(value: float, spread: Numbers, level: float) -> Estimate:
+    """The value with the percentiles of what resamples gave; raises ValueError unless `level` lies between 0 and 1."""
+    low, high = np.quantile(spread, _tails(level))
+    return Estimate(value, float(low), float(high))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -200,15 +206,10 @@ def _unbiased(value: float, spread: Numbers, level: float) -> Estimate:
     F1 of a class of a handful of rows lies too high, in the rows against the truth as in a resample against the rows:
     over 1,000 such classes by more than a standard error.
     """
-    found = _estimate(value, spread, level)
+    found = interval(value, spread, level)
     moved = 2 * (float(spread.mean()) - value)
     low, high = (float(np.clip(bound - moved, 0.0, 1.0)) for bound in (found.low, found.high))
     return Estimate(value, min(low, value), max(high, value))
-
-
-def _estimate(value: float, spread: Numbers, level: float) -> Estimate:
-    low, high = np.quantile(spread, _tails(level))
-    return Estimate(value, float(low), float(high))
 
 
 def _tails(level: float) -> tuple[float, float]:

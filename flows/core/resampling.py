@@ -92,6 +92,20 @@ def draw_rows(groups: Groups, resamples: int, seed: int) -> Iterator[Counts]:
         yield np.bincount(random.integers(0, number, number), minlength=number)[groups]
 
 
+def draw_observations(rows: int, groups: Groups | None, resamples: int, seed: int) -> Iterator[Counts]:
+    """The same, every row a group of its own where there are none.
+
+    Raises ValueError where groups are not of these rows, or are one: that drawn anew is itself, and an interval of no
+    width would seem sure.
+    """
+    members = np.arange(rows) if groups is None else groups
+    if len(members) != rows:
+        raise ValueError(f"not of the same rows: {rows} rows, and groups of {len(members)}")
+    if rows and int(members.max()) == 0:
+        raise ValueError(f"all {rows} rows are of one group, which is one observation: how sure it is cannot be said")
+    return draw_rows(members, resamples, seed)
+
+
 def draw_swaps(groups: int, times: int, seed: int) -> Iterator[Numbers]:
     """1 where a group (columns) stays and -1 where its two sides are swapped, in blocks of draws (rows)."""
     random, largest = np.random.default_rng(seed), max(BLOCK // max(groups, 1), 1)

@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from factory.use_cases.columns import Column
+from flows.core.answers import read_classes, read_numbers
 from flows.core.candidates import SEED, Range
 from flows.core.features.table import as_table, linear_features, tree_features
 from flows.core.groups import Groups
@@ -166,7 +167,7 @@ def fit(
     """
     from sklearn.calibration import CalibratedClassifierCV
 
-    table, wanted = as_table(rows, columns), read_truth(truth, candidate.task)
+    table, wanted = as_table(rows, columns), _read_truth(truth, candidate.task)
     model = build(candidate, columns)
     with _alone():
         if candidate.task == "regression":
@@ -191,7 +192,7 @@ def cross_validate(
     `splits` stand in for folds of groups, `time_splits` for instance: a row that they never answer is NaN then.
     Probabilities are calibrated as `fit` does, by one sigmoid over these answers. Raises what `fit` raises.
     """
-    table, wanted = as_table(rows, columns), read_truth(truth, candidate.task)
+    table, wanted = as_table(rows, columns), _read_truth(truth, candidate.task)
     answers = np.full(len(table), np.nan)
     with _alone():
         for fitted, held in (
@@ -212,18 +213,8 @@ def predict(model: BaseEstimator, rows: pd.DataFrame, columns: Sequence[Column])
     return answers
 
 
-def read_truth(truth: Any, task: Task) -> Numbers:
-    """The truth as float64; raises ValueError where it is not what the task asks for."""
-    wanted = np.asarray(truth, dtype=float)
-    if missing := int((~np.isfinite(wanted)).sum()):
-        raise ValueError(f"{missing} rows have no truth: leave out those whose outcome is not known")
-    if task == "binary" and (strange := sorted(set(np.unique(wanted)) - {0.0, 1.0})):
-        raise ValueError(
-            f"the truth of a binary task is 0 or 1, and here also {', '.join(f'{value:g}' for value in strange[:3])}"
-        )
-    if task == "binary" and len(np.unique(wanted)) < 2:
-        raise ValueError(f"all {len(wanted)} rows are of one class: nothing tells it from the other")
-    return wanted
+def _read_truth(truth: Any, task: Task) -> Numbers:
+    return (read_classes if task == "binary" else read_numbers)("truth", truth)
 
 
 @contextmanager

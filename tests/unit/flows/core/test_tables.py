@@ -117,8 +117,8 @@ def test_rows_that_no_split_answers_bear_no_number(rows: pd.DataFrame, leavers: 
 @pytest.mark.parametrize(
     ("truth", "message"),
     [
-        ([0, 1, np.nan], "1 rows have no truth"),
-        ([0, 1, 2], "0 or 1, and here also 2"),
+        ([0, 1, np.nan], "truth: 1 of 3 rows have none"),
+        ([0, 1, 2], "truth: 0 or 1 is meant, and here is also 2"),
         ([1, 1, 1], "all 3 rows are of one class"),
     ],
 )

@@ -1,0 +1,1 @@
+"""What is measured of each kind of task, one module a kind; none knows another."""
