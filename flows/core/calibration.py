@@ -57,7 +57,7 @@ def calibration_curve(confidence: Any, right: Any, *, groups: Groups | None = No
     rows = np.bincount(places, minlength=bins)
     sums = np.bincount(places, weights=sure, minlength=bins), np.bincount(places, weights=hits, minlength=bins)
     held = rows > 0
-    low, high = _wilson(sums[1][held] / rows[held], _observations(places, groups, bins)[held])
+    low, high = wilson(sums[1][held] / rows[held], _observations(places, groups, bins)[held])
     return pd.DataFrame(
         {
             "rows": rows[held],
@@ -102,22 +102,26 @@ def estimate_error(
     return Estimate(calibration_error(calibration_curve(sure, hits, bins=bins)), float(low), float(high))
 
 
+def wilson(share: Numbers, observations: NDArray[np.int64], level: float = LEVEL) -> tuple[Numbers, Numbers]:
+    """Wilson's interval of a share at `level` (Wilson, Probable Inference, 1927), up to 0 and 1 for such a share.
+
+    Of no observation anything may be true: 0 to 1.
+    """
+    from scipy.special import ndtri
+
+    share = np.where(observations > 0, share, 0.5)
+    z = float(ndtri(0.5 + 0.5 * level))
+    denominator = 2 * (observations + z**2)
+    centre = (2 * observations * share + z**2) / denominator
+    half = z / denominator * np.sqrt(4 * observations * share * (1 - share) + z**2)
+    return np.where(share == 0, 0.0, centre - half), np.where(share == 1, 1.0, centre + half)
+
+
 def _observations(places: NDArray[np.int64], groups: Groups | None, bins: int) -> NDArray[np.int64]:
     """How many groups have rows in each bin."""
     if groups is None:
         return np.bincount(places, minlength=bins)
     return np.bincount(np.unique(np.stack([places, groups]), axis=1)[0], minlength=bins)
-
-
-def _wilson(share: Numbers, observations: NDArray[np.int64]) -> tuple[Numbers, Numbers]:
-    """Wilson's interval of a share at 95 % (Wilson, Probable Inference, 1927), up to 0 and 1 for such a share."""
-    from scipy.special import ndtri
-
-    z = float(ndtri(0.5 + 0.5 * LEVEL))
-    denominator = 2 * (observations + z**2)
-    centre = (2 * observations * share + z**2) / denominator
-    half = z / denominator * np.sqrt(4 * observations * share * (1 - share) + z**2)
-    return np.where(share == 0, 0.0, centre - half), np.where(share == 1, 1.0, centre + half)
 
 
 def _binned(confidence: Any, right: Any, bins: int) -> tuple[NDArray[np.int64], Numbers, Numbers]:
