@@ -94,8 +94,7 @@ def read_states(connection: Connection, source: Entities, as_of: datetime) -> pd
     told = _frame(connection, outcomes, outcomes.c[KNOWN_AT] <= moment).sort_values([key, KNOWN_AT])
     told = told.drop_duplicates(key, keep="last").set_index(key)
     rows = _frame(connection, states, states.c[CHANGED_AT] <= moment).sort_values([key, CHANGED_AT])
-    known = pd.to_datetime(rows[key].map(told[KNOWN_AT]), utc=True)
-    judged = known - timedelta(days=source.label_delay_days)
+    judged = told[KNOWN_AT].reindex(rows[key]).set_axis(rows.index) - timedelta(days=source.label_delay_days)
     before = rows[judged.isna() | (rows[CHANGED_AT] <= judged)]
     shown = before.drop_duplicates(key, keep="last").assign(**{OUTCOME: lambda frame: frame[key].map(told[OUTCOME])})
     newer = rows[~rows[key].isin(shown[key])].drop_duplicates(key, keep="last").assign(**{OUTCOME: None})
