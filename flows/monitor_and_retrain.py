@@ -21,6 +21,7 @@ from factory import use_cases
 from factory.catalogue.database import open_catalogue
 from factory.contracts import LiveQuality, MonitorResult
 from factory.settings import Settings, read_settings
+from factory.use_cases.sources import Entities
 from flows.adapters.announcement import announce_failure, announce_result, announcement_of
 from flows.adapters.look_history import describe, explain, tell_trends, with_trends
 from flows.adapters.publication import flow_run_url, publish, publish_skip
@@ -70,9 +71,9 @@ def monitor_and_retrain(
     windows = read_windows(settings, use_case, inference_log_path or settings.inference_log_path, as_of)
     if isinstance(windows, Nothing):
         return _without_a_look(settings, use_case, windows, force=force_retrain)
-    finding = compare(windows, settings.min_samples_for_drift)
+    finding = compare(use_case, windows, settings.min_samples_for_drift)
     finding = look_back(settings, use_case, windows, finding)
-    live = measure_live(windows, settings.min_samples_for_drift)
+    live = measure_live(use_case, windows, settings.min_samples_for_drift)
     report = draw_report(windows, finding)
     check = describe(use_case, windows, finding, report, live, settings.drift_threshold)
     reason = explain(check, finding, settings.drift_threshold)
@@ -98,12 +99,16 @@ def read_windows(settings: Settings, use_case: str, log_path: str | None, as_of:
 
 
 @task(cache_policy=NO_CACHE)
-def compare(windows: Windows, min_samples: int) -> Finding:
+def compare(use_case: str, windows: Windows, min_samples: int) -> Finding:
     """How the last 7 days differ from the reference and from the days before."""
     from flows.core import drift_check
 
     before, mine = windows.before.rows, windows.before_of_version()
-    return drift_check.check_drift(windows.reference, windows.current.rows, before, mine, min_samples=min_samples)
+    source = use_cases.get(use_case).source
+    watched = {"data_columns": source.drift_columns} if isinstance(source, Entities) else {}
+    return drift_check.check_drift(
+        windows.reference, windows.current.rows, before, mine, min_samples=min_samples, **watched
+    )
 
 
 @task(**NETWORK)
@@ -117,23 +122,26 @@ def look_back(settings: Settings, use_case: str, windows: Windows, finding: Find
 
 
 @task(cache_policy=NO_CACHE)
-def measure_live(windows: Windows, min_samples: int) -> LiveQuality | None:
-    """Weighted F1 where true classes have arrived, beside the promised one; None below `min_samples` of them."""
-    from flows.core.bootstrap import estimate
-    from flows.core.groups import groups_of
+def measure_live(use_case: str, windows: Windows, min_samples: int) -> LiveQuality | None:
+    """The metric that decides where truths have arrived, beside the promised one; None below `min_samples` of them."""
+    from flows.core.logic import logic_of
 
-    rows, promised = windows.labelled.rows, windows.promised
-    if len(rows) < min_samples or "f1_weighted" not in promised:
+    declared = use_cases.get(use_case)
+    rows, promised, metric = windows.labelled.rows, windows.promised, declared.metric.name
+    if len(rows) < min_samples or metric not in promised:
         return None
-    found = estimate(rows["label"], rows["predicted_class"], groups=groups_of(rows))["f1_weighted"]
+    found = logic_of(declared).estimate(rows).get(metric)
+    if found is None:
+        return None
     return LiveQuality(
-        f1_weighted=found.value,
+        metric=metric,
+        value=found.value,
         low=found.low,
         high=found.high,
         labelled=windows.labelled.total,
-        promised=promised["f1_weighted"],
-        promised_low=promised.get("f1_weighted_low"),
-        promised_high=promised.get("f1_weighted_high"),
+        promised=promised[metric],
+        promised_low=promised.get(f"{metric}_low"),
+        promised_high=promised.get(f"{metric}_high"),
     )
 
 
@@ -157,7 +165,9 @@ def draw_report(windows: Windows, finding: Finding) -> Report:
         *([f"Missing: {', '.join(missing)}."] if missing else []),
     ]
     current = windows.current
-    return drift_report.draw_report(windows.reference, current.rows, total=current.total, findings=" ".join(findings))
+    return drift_report.draw_report(
+        windows.reference, current.rows, total=current.total, findings=" ".join(findings), columns=list(columns)
+    )
 
 
 @task(**NETWORK)
@@ -185,7 +195,8 @@ def log_drift_check(
         numbers["psi_of_the_farthest_slice"] = max(slice_.psi for slice_ in check.slices.values())
     numbers |= {"drift_score": check.drift_score, "samples": float(check.samples)}
     if check.live:
-        numbers |= {"live_f1_weighted": check.live.f1_weighted, "promised_f1_weighted": check.live.promised}
+        live = check.live
+        numbers |= {f"live_{live.metric}": live.value, f"promised_{live.metric}": live.promised}
     tags = {"use_case": check.use_case, "window_until": check.until.isoformat(), "drift_level": check.level}
     run_id = runs.log_monitoring(
         client,

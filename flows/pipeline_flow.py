@@ -37,10 +37,9 @@ from factory.use_cases.own import settings_file
 from flows.adapters.announcement import announce_failure, announce_result
 from flows.adapters.publication import flow_run_url, publish
 from flows.adapters.retries import NETWORK
-from flows.core import candidates as declared
 from flows.core import selection
-from flows.core.candidates import Candidate
-from flows.core.selection import Choice, CrossValidation, Score
+from flows.core.logic import logic_of
+from flows.core.selection import AnyCandidate, Choice, Score, Validation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +51,7 @@ if TYPE_CHECKING:
     from flows.core.leakage import NearDuplicates
 
 THRESHOLD = 0.75
-"""From which weighted F1 a training has its promotion decided where nobody says another."""
+"""From which value of the metric a training has its promotion decided where nobody says another."""
 
 
 @flow(
@@ -86,8 +85,8 @@ def training_pipeline(
         week_number: The week whose snapshot is used, the newest when none is named; a week after it is refused.
         max_features: So many terms, in a logistic regression that is trained without comparing candidates.
         C: Inverse strength of regularisation, in a logistic regression that is trained without comparing candidates.
-        auto_promote_threshold: Weighted F1 (0 to 1) from which the promotion is decided at once; null leaves it open.
-            Where it is left at its default, a higher floor of the use case's gate takes its place.
+        auto_promote_threshold: Value of the metric that decides (0 to 1) from which the promotion is decided at once;
+            null leaves it open. Where it is left at its default, a higher floor of the use case's gate takes its place.
         use_case: Whose weeks and models.
         dataset: A snapshot as the weekly DAG hands it over, in the store; it comes before all others.
         week: A short name of week_number.
@@ -97,6 +96,7 @@ def training_pipeline(
     """
     settings = read_settings()
     log = get_run_logger()
+    logic = logic_of(use_cases.get(use_case))
     entrants = find_entrants(use_case, candidates)
     chosen = dataset or find_dataset(settings, use_case, chosen_week(week_number, week), dataset_run_id)
     log.info("training on %s week %d: %d rows, %d to train on", use_case, chosen.week, chosen.rows, chosen.train_rows)
@@ -109,14 +109,15 @@ def training_pipeline(
     if fixed and candidates:
         raise ValueError(f"{', '.join(fixed)} fix one model and candidates name others: give one of them")
     if fixed:
-        choice = Choice(declared.recipe(max_features, C))
+        choice = Choice(logic.recipe(fixed))
     else:
-        choice = choose_candidate(sides.train, entrants, search_trials, search_seconds)
+        choice = choose_candidate(use_case, sides.train, entrants, search_trials, search_seconds)
     near = near_duplicates.result()
     report = look_at_test_set(settings, frozen, sides, str(flow_run.get_id()))
     flow_run_page = flow_run_url(settings.prefect_ui_url)
     training = fit_challenger(use_case, chosen, sides, choice, fixed, near, flow_run_page, report)
-    log.info("%s", training.evaluation.probe.sentence())
+    for remark in training.evaluation.remarks():
+        log.info("%s", remark)
     logged = log_training(settings, training)
     version = register_challenger(settings, training, logged)
     log.info("version %s is the challenger: %s", version, training.metrics)
@@ -151,54 +152,59 @@ def training_pipeline(
 
 
 def find_threshold(use_case: str, asked: float) -> float:
-    """What weighted F1 (0 to 1) must reach: what was asked for, and no less than the gate's floor where nothing was.
+    """What the metric that decides (0 to 1) must reach: what was asked for, else no less than the gate's floor.
 
     A default cannot be told from the same number that somebody asked for, so neither is ever undercut.
     """
     return max(asked, use_cases.get(use_case).gate.floor) if asked == THRESHOLD else asked
 
 
-def find_entrants(use_case: str, named: list[str] | None) -> tuple[Candidate, ...]:
+def find_entrants(use_case: str, named: list[str] | None) -> tuple[AnyCandidate, ...]:
     """The candidates that are compared: those named, else those of the use case, else all.
 
     Raises ValueError naming those that exist, and SettingsError where the use case names another.
     """
+    declared = use_cases.get(use_case)
+    find = logic_of(declared).find_candidates
     if named is not None:
-        return declared.find(named)
-    own = use_cases.get(use_case).candidates
+        return find(named)
     try:
-        return declared.find(list(own) or None)
+        return find(list(declared.candidates) or None)
     except ValueError as error:
         raise SettingsError(f"{use_case}.candidates in {settings_file() or 'the use case'}: {error}") from error
 
 
 def choose_candidate(
-    train: pd.DataFrame, entrants: tuple[Candidate, ...], search_trials: int, search_seconds: float | None
+    use_case: str,
+    train: pd.DataFrame,
+    entrants: tuple[AnyCandidate, ...],
+    search_trials: int,
+    search_seconds: float | None,
 ) -> Choice:
     """The best of the entrants by cross-validation on the training rows; one that fails is named and left out.
 
     Raises NoCandidateError when all of them fail.
     """
-    from flows.core.calibration import fit_slope
-
-    log = get_run_logger()
-    validation = prepare_cross_validation(train, entrants)
+    declared, log = use_cases.get(use_case), get_run_logger()
+    metric = declared.metric
+    validation = prepare_cross_validation(use_case, train, entrants)
     # quick ones are declared first: begun the other way round, no processor is left alone with the longest
-    submitted = {entrant.name: score_candidate.submit(entrant, validation) for entrant in reversed(entrants)}
+    submitted = {entrant.name: score_candidate.submit(use_case, entrant, validation) for entrant in reversed(entrants)}
     outcomes = {entrant.name: submitted[entrant.name].result(raise_on_failure=False) for entrant in entrants}
     scores = [outcome for outcome in outcomes.values() if isinstance(outcome, Score)]
     failures = {name: str(outcome) for name, outcome in outcomes.items() if not isinstance(outcome, Score)}
     for score in scores:
-        found = score.f1_weighted
-        log.info("%s: weighted F1 %.4f (%.4f to %.4f)", score.candidate.name, found.value, found.low, found.high)
+        found = score.found
+        interval = f"{metric.show(found.value)} ({metric.show(found.low)} to {metric.show(found.high)})"
+        log.info("%s: %s %s", score.candidate.name, metric.words, interval)
     for name, reason in failures.items():
         log.warning("candidate %s failed: %s", name, reason)
     best = selection.choose(scores, failures)
     if search_trials:
-        best = search_settings(best, validation, search_trials, search_seconds)
+        best = search_settings(use_case, best, validation, search_trials, search_seconds)
         scores = [best if score.candidate.name == best.candidate.name else score for score in scores]
     log.info("%s is trained, with %s", best.candidate.name, dict(best.candidate.settings))
-    return Choice(best.candidate, fit_slope(best.scores, validation.folds.codes), scores, failures)
+    return Choice(best.candidate, logic_of(declared).slope(best, validation), scores, failures)
 
 
 def chosen_week(week_number: int | None, week: int | None) -> int | None:
@@ -235,7 +241,7 @@ def look_at_test_set(settings: Settings, frozen: Exam, sides: Sides, look_id: st
     from factory.catalogue.database import open_catalogue, transaction
     from flows.adapters import exam
 
-    trained, tested = sides.train["prdtypecode"].value_counts().to_dict(), sides.test["prdtypecode"]
+    trained, tested = sides.train["target"].value_counts().to_dict(), sides.test["target"]
     with transaction(open_catalogue(settings.database_url)) as connection:
         report = exam.look(connection, frozen, tested, trained, look_id=look_id, kind="training")
     for said in report.coverage.sentences():
@@ -257,47 +263,40 @@ def refuse_leaks(settings: Settings, use_case: str, sides: Sides) -> None:
 
     What a person has accepted, or the use case expects, is no finding.
     """
-    from flows.core import leakage
-
     with open_catalogue(settings.database_url).connect() as connection:
         accepted = [each.name for each in read_accepted(connection, use_case)]
-    accepted += [f"word:{word}" for word in use_cases.get(use_case).expected_words]
-    leakage.refuse_leaks(sides.train, sides.test, accepted=accepted, use_case=use_case)
+    declared = use_cases.get(use_case)
+    accepted += [f"word:{word}" for word in declared.expected_words]
+    logic_of(declared).refuse_leaks(sides.train, sides.test, accepted)
 
 
 @task(cache_policy=NO_CACHE)
 def find_near_duplicates(use_case: str, sides: Sides) -> NearDuplicates:
     """The test rows that nearly equal a training row; a warning where they are more than the use case allows."""
-    from flows.core import leakage
-
-    found = leakage.near_duplicates(sides.train["text"], sides.test["text"])
-    alarm, log = use_cases.get(use_case).near_duplicate_alarm, get_run_logger()
+    declared = use_cases.get(use_case)
+    found = logic_of(declared).near_duplicates(sides.train, sides.test)
+    alarm, log = declared.near_duplicate_alarm, get_run_logger()
     (log.warning if found.share > alarm else log.info)(found.sentence(alarm))
     return found
 
 
 @task(cache_policy=NO_CACHE)
-def prepare_cross_validation(train: pd.DataFrame, entrants: tuple[Candidate, ...]) -> CrossValidation:
-    """The training rows in folds, and their terms counted."""
-    from flows.core import models
-    from flows.core.groups import groups_of
-
-    _, codes = models.encode(train["prdtypecode"])
-    return selection.prepare(train["text"], codes, groups_of(train), entrants)
+def prepare_cross_validation(use_case: str, train: pd.DataFrame, entrants: tuple[AnyCandidate, ...]) -> Validation:
+    """The training rows in folds, as all candidates look at them."""
+    return logic_of(use_cases.get(use_case)).prepare(train, entrants)
 
 
 @task(cache_policy=NO_CACHE, task_run_name="score-{candidate.name}")
-def score_candidate(candidate: Candidate, validation: CrossValidation) -> Score:
+def score_candidate(use_case: str, candidate: AnyCandidate, validation: Validation) -> Score:
     """A candidate's answers on training rows that it has not seen."""
-    return selection.score_candidate(candidate, validation)
+    return logic_of(use_cases.get(use_case)).score(candidate, validation)
 
 
 @task(cache_policy=NO_CACHE)
-def search_settings(best: Score, validation: CrossValidation, trials: int, seconds: float | None) -> Score:
+def search_settings(use_case: str, best: Score, validation: Validation, trials: int, seconds: float | None) -> Score:
     """The best candidate with the best settings that were found within the budget."""
-    from flows.core.search import search
-
-    return search(best, validation, trials=trials, seconds=seconds, tell=get_run_logger().info)
+    logic = logic_of(use_cases.get(use_case))
+    return logic.search(best, validation, trials=trials, seconds=seconds, tell=get_run_logger().info)
 
 
 @task(cache_policy=NO_CACHE)
@@ -313,21 +312,20 @@ def fit_challenger(
 ) -> Training:
     """The chosen candidate fitted on all training rows, and what it is worth on the frozen test set."""
     from flows.adapters.training_record import Training
-    from flows.core import models
-    from flows.core.evaluation import evaluate
 
-    train, test = sides.train, sides.test
-    model = models.fit(train["text"], train["prdtypecode"], choice.candidate, slope=choice.slope)
+    train, test, logic = sides.train, sides.test, logic_of(use_cases.get(use_case))
+    model = logic.fit(train, choice)
     return Training(
         use_case=use_case,
         dataset=dataset,
         params=fixed,
         choice=choice,
+        described=logic.parameters(choice),
         model=model,
         near_duplicates=near,
-        evaluation=evaluate(model, test, near=near.rows),
-        train_labels=train["prdtypecode"],
-        test_labels=test["prdtypecode"],
+        evaluation=logic.evaluate(model, test, near.rows),
+        train_labels=train["target"],
+        test_labels=test["target"],
         flow_run_url=flow_run_page,
         report=report,
     )
@@ -360,8 +358,8 @@ def register_challenger(settings: Settings, training: Training, logged: Logged) 
 
 
 def _published(score: Score) -> CandidateScore:
-    found = score.f1_weighted
-    return CandidateScore(f1_weighted=found.value, low=found.low, high=found.high, seconds=round(score.seconds, 3))
+    found = score.found
+    return CandidateScore(value=found.value, low=found.low, high=found.high, seconds=round(score.seconds, 3))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from flows.adapters.registry import CHALLENGER, RegistryError, Version
 from flows.adapters.retries import NETWORK
 from flows.adapters.ruling import Case
 from flows.core import policy
+from flows.core.logic import logic_of
 from flows.core.policy import Costs
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ COST_TAGS = {"size_bytes": "serving_size_bytes", "memory_bytes": "serving_memory
 
 
 class Answers(NamedTuple):
-    """A model's answers to texts (predicted_class and confidence), and the classes that it knows."""
+    """A model's answers to rows (predicted_class and confidence), and the classes that it knows."""
 
     rows: pd.DataFrame
     classes: frozenset[str]
@@ -72,7 +73,7 @@ def promotion(
     Args:
         use_case: Whose models.
         model_version: The version to judge; the one under the alias challenger when none is named.
-        threshold: Weighted F1 (0 to 1) in the place of the gate's floor.
+        threshold: The metric that decides (0 to 1), in the place of the gate's floor.
         rollback: Give the alias back to the champion before.
         approved_by: The person who approved, where approval is asked for.
         rejected_by: The person who refused, which keeps the champion in any case.
@@ -98,8 +99,8 @@ def promotion(
         challenger = find_challenger(settings, case, None if model_version is None else str(model_version))
         frozen = find_exam(settings, case, challenger)
         rows: pd.DataFrame = read_rows(settings, frozen.dataset)
-        costs = measure_costs.submit(settings, case, challenger, rows["text"])  # it waits for another process
-        answers: Answers = predict(settings, challenger, rows["text"])
+        costs = measure_costs.submit(settings, case, challenger, rows)  # it waits for another process
+        answers: Answers = predict(settings, case, challenger, rows)
         result = decide(settings, case, challenger, frozen, rows, answers, costs.result())
     get_run_logger().info("champion: version %s (%s)", result.champion_version, result.reason)
     return publish(result)
@@ -134,16 +135,15 @@ def read_rows(settings: Settings, dataset: DatasetRef) -> pd.DataFrame:
 
 
 @task(**NETWORK)
-def predict(settings: Settings, version: Version, texts: pd.Series) -> Answers:
-    """The version's answers to the texts, in their order."""
-    from flows.core import models
-
-    model = registry.load_model(registry.connect(settings.mlflow_tracking_uri), version, settings.data_roots)
-    return Answers(models.predict(model, texts), frozenset(str(name) for name in model.classes_))
+def predict(settings: Settings, case: Case, version: Version, rows: pd.DataFrame) -> Answers:
+    """The version's answers to the rows, in their order."""
+    logic, client = logic_of(case.declared), registry.connect(settings.mlflow_tracking_uri)
+    model = registry.load_model(client, version, settings.data_roots, trusted=logic.trusted)
+    return Answers(logic.answer(model, rows), logic.outcomes(model))
 
 
 @task(**NETWORK)
-def measure_costs(settings: Settings, case: Case, challenger: Version, texts: pd.Series) -> Costs:
+def measure_costs(settings: Settings, case: Case, challenger: Version, rows: pd.DataFrame) -> Costs:
     """What serving the challenger costs, measured once a version and kept on it.
 
     A version that was too expensive is measured again: the machine may have been busy.
@@ -157,7 +157,7 @@ def measure_costs(settings: Settings, case: Case, challenger: Version, texts: pd
             return costs
     client = registry.connect(settings.mlflow_tracking_uri)
     with registry.downloaded(client, challenger, settings.data_roots) as folder:
-        costs = serving_costs.measure_costs(folder, texts)
+        costs = serving_costs.measure_costs(folder, case.use_case, rows)
     registry.tag(client, challenger, {tag: asdict(costs)[name] for name, tag in COST_TAGS.items()})
     return costs
 
@@ -174,7 +174,6 @@ def decide(
 ) -> PromotionResult:
     """Judge, write the decision down and move the alias, while nobody else does; may be repeated."""
     from flows.adapters.model_card import log_card
-    from flows.core.evidence import gather
 
     with exclusive(open_catalogue(settings.database_url), case.lock) as connection:
         client = registry.connect(settings.mlflow_tracking_uri)
@@ -185,14 +184,16 @@ def decide(
         judged = replace(challenger, dataset=frozen.dataset)
         for trained in filter(None, (challenger, rival)):
             title.refuse_known_rows(settings, trained, judged)
-        theirs = predict.fn(settings, rival, rows["text"]) if rival else None
+        theirs = predict.fn(settings, case, rival, rows) if rival else None
         near = _near_rows(client, settings, challenger, judged)
-        evidence = gather(rows, answers.rows, theirs.rows if theirs else None, gate=case.gate, near=near)
+        evidence = logic_of(case.declared).gather(
+            rows, answers.rows, theirs.rows if theirs else None, gate=case.gate, near=near
+        )
         classes = answers.classes | (theirs.classes if theirs else frozenset())
         report = exam.look(
             connection,
             frozen,
-            rows["prdtypecode"],
+            rows["target"],
             classes,
             look_id=f"{challenger.run_id} beside {rival.run_id if rival else title.NOBODY}",
             kind="judgement",

@@ -18,6 +18,7 @@ from prefect.client.schemas.objects import State
 from factory import use_cases
 from factory.contracts import DatasetRef, ScoreResult, WeekNumber
 from factory.settings import Settings, read_settings
+from factory.use_cases.sources import Entities
 from flows.adapters.announcement import announce_failure, announce_result
 from flows.adapters.publication import publish, publish_skip
 from flows.adapters.registry import Version
@@ -61,7 +62,7 @@ def score(
         trained = f"champion v{champion.number} was trained on week {champion.dataset.week}"
         return _skip(use_case, week, champion.number, f"{trained}: arrivals of week {week} are no news to it")
     predictions: pd.DataFrame = predict_arrivals(settings, champion, chosen)
-    append_predictions(settings, predictions)
+    append_predictions(settings, use_case, predictions)
     get_run_logger().info("champion v%s predicted %d arrivals of week %d", champion.number, len(predictions), week)
     result = ScoreResult(
         status="scored",
@@ -121,37 +122,49 @@ def find_dataset(settings: Settings, use_case: str, week: int) -> DatasetRef:
 
 @task(**NETWORK)
 def predict_arrivals(settings: Settings, champion: Version, dataset: DatasetRef) -> pd.DataFrame:
-    """One row a product, as the inference log takes them; `timestamp` is the snapshot's moment, not today's."""
-    from factory.catalogue.database import open_catalogue
-    from factory.catalogue.origins import read_origins
+    """One row a row, as the log takes them; `timestamp` is the snapshot's moment, not today's."""
     from flows.adapters import datasets, registry
-    from flows.core import models
+    from flows.core.logic import logic_of
 
     arrivals = datasets.read_unscored(settings, dataset)
-    origins = read_origins(open_catalogue(settings.database_url), arrivals["productid"].tolist())
-    model = registry.load_model(registry.connect(settings.mlflow_tracking_uri), champion, settings.data_roots)
+    declared = use_cases.get(dataset.use_case)
+    logic, client = logic_of(declared), registry.connect(settings.mlflow_tracking_uri)
+    model = registry.load_model(client, champion, settings.data_roots, trusted=logic.trusted)
     key = f"{dataset.use_case}/week-{dataset.week}/r{dataset.revision}/{champion.model}-v{champion.number}"
-    return models.predict(model, arrivals["text"]).assign(
+    answers = logic.answer(model, arrivals).assign(
         timestamp=dataset.as_of,
         scored_at=datetime.now(UTC),
-        prediction_id=[str(uuid5(NAMESPACE_URL, f"{key}/{productid}")) for productid in arrivals["productid"]],
-        productid=arrivals["productid"],
+        prediction_id=[str(uuid5(NAMESPACE_URL, f"{key}/{entity_id}")) for entity_id in arrivals["entity_id"]],
+        model_version=champion.number,
+        use_case=dataset.use_case,
+    )
+    if isinstance(declared.source, Entities):
+        scored = arrivals[["entity_id", *(column.name for column in declared.source.features)]]
+        return answers.assign(model=declared.model_name, snapshot=dataset.sha256).join(scored)
+    from factory.catalogue.database import open_catalogue
+    from factory.catalogue.origins import read_origins
+
+    return answers.assign(
+        productid=arrivals["entity_id"],
         text=arrivals["text"],
         text_length=arrivals["text"].str.len(),
         group_key=arrivals["group"],
-        source=origins,
-        model_version=champion.number,
-        use_case=dataset.use_case,
+        source=read_origins(open_catalogue(settings.database_url), arrivals["entity_id"].tolist()),
     )
 
 
 @task(**NETWORK)
-def append_predictions(settings: Settings, predictions: pd.DataFrame) -> None:
-    """Write the predictions into the catalogue's inference log; those that stand already stay as they are."""
+def append_predictions(settings: Settings, use_case: str, predictions: pd.DataFrame) -> None:
+    """Write the predictions into the catalogue's log; those that stand already stay as they are."""
     from factory.catalogue.database import open_catalogue
+    from factory.records import entity_predictions
     from factory.records.predictions import append
 
-    append(open_catalogue(settings.database_url), predictions)
+    source, engine = use_cases.get(use_case).source, open_catalogue(settings.database_url)
+    if isinstance(source, Entities):
+        entity_predictions.append(engine, predictions, [column.name for column in source.features])
+    else:
+        append(engine, predictions)
 
 
 def _skip(use_case: str, week: int, version: str | None, reason: str) -> State[dict[str, Any]]:

@@ -56,13 +56,13 @@ def main() -> None:
     parser.add_argument("--pricerunner", type=Path, help="the PriceRunner file, in place of simulated products")
     options = parser.parse_args()
     found = sources.pricerunner(options.pricerunner) if options.pricerunner else sources.simulated(options.rows)
-    classes = found.train["prdtypecode"].nunique()
+    classes = found.train["target"].nunique()
     print(f"{found.title}: {len(found.train):,} rows to train on, {len(found.test):,} to test, {classes} classes\n")
     warm_up()
     compare_terms(found)
     fitted = {"recipe": fit_recipe(found)}
     choice, selection_seconds = select(found)
-    second = max(others(choice), key=lambda score: score.f1_weighted.value).candidate
+    second = max(others(choice), key=lambda score: score.found.value).candidate
     fitted[f"ours ({choice.candidate.name})"] = fit_ours(found, choice.candidate, choice.slope)
     fitted[f"its runner-up ({second.name})"] = fit_ours(found, second, 1.0)
     compare(found, fitted)
@@ -146,7 +146,7 @@ def fit_recipe(found: Rows) -> Fitted:
 
     vectors = TfidfVectorizer(max_features=RECIPE_FEATURES, ngram_range=(1, 2))
     matrix, first = timed(lambda: vectors.fit_transform(found.train["text"]))
-    classifier, second = timed(lambda: LogisticRegression(max_iter=1000).fit(matrix, found.train["prdtypecode"]))
+    classifier, second = timed(lambda: LogisticRegression(max_iter=1000).fit(matrix, found.train["target"]))
     return Fitted(Pipeline([("vectors", vectors), ("classifier", classifier)]), first, second)
 
 
@@ -160,7 +160,7 @@ def select(found: Rows) -> tuple[Choice, tuple[float, float]]:
     from flows.core.selection import Choice
 
     began, began_cpu = time.perf_counter(), time.process_time()
-    _, codes = models.encode(found.train["prdtypecode"])
+    _, codes = models.encode(found.train["target"])
     entrants = candidates.CANDIDATES
     validation = selection.prepare(found.train["text"], codes, found.train["group"], entrants)
     prepared = time.perf_counter() - began
@@ -175,7 +175,7 @@ def select(found: Rows) -> tuple[Choice, tuple[float, float]]:
     print(f"selection on {len(validation.folds.rows):,} of them, {prepared:.1f} s to fold and count\n")
     print("| candidate | seconds | weighted F1 (95 %) |\n|---|--:|--:|")
     for score in scores:
-        mean = score.f1_weighted
+        mean = score.found
         print(
             f"| {score.candidate.name} | {score.seconds:.1f} | {mean.value:.4f} ({mean.low:.4f} to {mean.high:.4f}) |"
         )
@@ -188,7 +188,7 @@ def fit_ours(found: Rows, candidate: Candidate, slope: float) -> Fitted:
     from flows.core import models
     from flows.core.terms import count_terms, fit_weights, weigh
 
-    texts, labels = found.train["text"], found.train["prdtypecode"]
+    texts, labels = found.train["text"], found.train["target"]
 
     def to_matrix() -> object:
         counts = count_terms(texts, candidate.terms)
@@ -203,7 +203,7 @@ def compare(found: Rows, fitted: dict[str, Fitted]) -> None:
     """The table of all, and what ours has over the recipe on the same test rows."""
     from flows.core.bootstrap import estimate, estimate_difference
 
-    truth, answers = found.test["prdtypecode"], {}
+    truth, answers = found.test["target"], {}
     print("| model | terms CPU s | fit CPU s | together | ask CPU s | weighted F1 (95 %) | macro F1 (95 %) |")
     print("|---|--:|--:|--:|--:|--:|--:|")
     for name, each in fitted.items():

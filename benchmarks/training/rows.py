@@ -32,7 +32,7 @@ PRICERUNNER = ColumnMapping(
 
 @dataclass(frozen=True)
 class Rows:
-    """Both sides of the split, with productid, text, prdtypecode and group, and what they are."""
+    """Both sides of the split, with entity_id, text, target and group, and what they are."""
 
     title: str
     train: pd.DataFrame

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from factory.contracts.base import Contract, Params, Result
+from factory.use_cases.metrics import declared
 
 DriftLevel = Literal["stable", "warning", "alert", "critical"]
 """How far a column moved, in ascending order: PSI from 0.1, 0.2 and 0.3 on, where a permutation test agrees."""
@@ -77,16 +78,24 @@ def told_trend(name: str, trend: Trend) -> str:
 
 
 class LiveQuality(Contract):
-    """Weighted F1 (0 to 1) of the last 30 days' predictions whose true class is known by now, with its 95 % interval,
-    beside what the frozen test set promised; `labelled` counts the predictions."""
+    """The `metric` that decides, of the last 30 days' predictions whose truth is known by now, with its 95 % interval,
+    beside what the frozen test set promised; `labelled` counts the predictions.
 
-    f1_weighted: float
+    Results of before there were several kinds of task name f1_weighted in the place of `value`."""
+
+    metric: str = "f1_weighted"
+    value: float = Field(validation_alias=AliasChoices("value", "f1_weighted"))
     low: float
     high: float
     labelled: int
     promised: float
     promised_low: float | None = None
     promised_high: float | None = None
+
+    @property
+    def title(self) -> str:
+        """The metric's, within a sentence."""
+        return next((metric.words for metric in declared((self.metric,))), self.metric)
 
     @property
     def below_promise(self) -> bool:
@@ -149,8 +158,8 @@ class MonitorResult(Result):
         if missing := [f"{name} {column.missing:.1%}" for name, column in self.drift_metrics.items() if column.missing]:
             said["Missing"] = ", ".join(missing)
         if live := self.live:
-            said["Live F1"] = (
-                f"{live.f1_weighted:.3f} ({live.low:.3f} to {live.high:.3f}), promised {live.promised:.3f}"
+            said[f"Live {live.title}"] = (
+                f"{live.value:.3f} ({live.low:.3f} to {live.high:.3f}), promised {live.promised:.3f}"
             )
         return said
 
@@ -161,7 +170,7 @@ class MonitorResult(Result):
         if self.live and self.live.below_promise:
             live = self.live
             said.append(
-                f"Live F1 {live.f1_weighted:.3f} over {live.labelled:,} labelled predictions is below the promised "
+                f"Live {live.title} {live.value:.3f} over {live.labelled:,} labelled predictions is below the promised "
                 f"{live.promised:.3f}"
             )
         return [*said, *self._retraining()] if said else []

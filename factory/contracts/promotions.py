@@ -44,10 +44,10 @@ class GateCheck(Contract):
 
 
 class PromotionResult(Result):
-    """One decision. Metrics are f1_weighted and f1_macro, both models on the same frozen test set.
+    """One decision. Metrics are those of the kind of task, both models on the same frozen test set.
 
-    `rule` is the one that decided, `checks` are all that were made; `gain` is the challenger's over the champion in
-    weighted F1, `gain_at_least` what it exceeds with the gate's confidence; both are None without a champion.
+    `rule` is the one that decided, `checks` are all that were made; `gain` is the challenger's over the champion in the
+    metric that decides, `gain_at_least` what it exceeds with the gate's confidence; both None without a champion.
     """
 
     use_case: str

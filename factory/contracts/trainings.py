@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from factory.contracts.base import AtLeastOne, Contract, Count, Names, Params, Positive, Result, Share, WeekNumber
 from factory.contracts.datasets import DatasetRef
@@ -38,16 +38,19 @@ class TrainingParams(Params):
 
 
 class CandidateScore(Contract):
-    """Weighted F1 of a candidate by cross-validation on training rows, with its 95 % interval, and the time it took."""
+    """A candidate by cross-validation on training rows: the metric that decides, its 95 % interval, the time it took.
 
-    f1_weighted: float
+    Results of before there were several kinds of task have the metric's name in the place of `value`.
+    """
+
+    value: float = Field(validation_alias=AliasChoices("value", "f1_weighted"))
     low: float
     high: float
     seconds: float
 
 
 class TrainingResult(Result):
-    """`metrics` holds f1_weighted, f1_macro and accuracy on the frozen test set, `intervals` the 95 % interval of each;
+    """`metrics` holds those of the kind of task on the frozen test set, `intervals` the 95 % interval of each;
     `dataset_run_id` is the MLflow run that logged the dataset; `promotion_decided` tells whether this run decided on
     the promotion at all. `candidate` is the one that was chosen by `cv_scores`."""
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Connection, Engine, Select, func, select
+from sqlalchemy import Connection, Engine, Select, Table, func, select
 
 from factory.catalogue.database import inference_log, labels, products, transaction, upsert
 from factory.errors import InferenceLogInvalid
@@ -41,9 +41,11 @@ __all__ = [
     "add_groups",
     "append",
     "count_versions",
+    "draw_ids",
     "merge_samples",
     "newest_timestamp",
     "read_window",
+    "within",
 ]
 
 
@@ -96,7 +98,11 @@ def count_versions(
             counts.update(_versions(piece[_inside(piece, until, days)]).value_counts().to_dict())
         return counts
     log = inference_log.c
-    query = select(log.model_version, func.count()).where(*_within(use_case, until, days)).group_by(log.model_version)
+    query = (
+        select(log.model_version, func.count())
+        .where(*within(inference_log, use_case, until, days))
+        .group_by(log.model_version)
+    )
     with _required(engine).connect() as connection:
         return {str(version): int(count) for version, count in connection.execute(query)}
 
@@ -124,7 +130,7 @@ def read_window(
     if path is not None:
         asked = _Asked(until, days, version, labelled)
         return _draw_from_file(path, use_case, asked, most_rows)
-    conditions = _within(use_case, until, days)
+    conditions = within(inference_log, use_case, until, days)
     if version is not None:
         conditions.append(inference_log.c.model_version == version)
     if labelled:
@@ -138,7 +144,7 @@ def read_window(
         if total <= most_rows:
             parts = [_read(connection, _rows_query().where(*conditions))]
         else:
-            drawn, total = _draw_ids(connection, ids, most_rows)
+            drawn, total = draw_ids(connection, ids, most_rows)
             chunks = [drawn[start : start + _WRITE_ROWS] for start in range(0, len(drawn), _WRITE_ROWS)]
             chosen = inference_log.c.prediction_id
             parts = [_read(connection, _rows_query().where(chosen.in_(chunk))) for chunk in chunks]
@@ -180,8 +186,9 @@ def merge_samples(*windows: Window) -> Window:
     return Window(pd.concat(parts, ignore_index=True), sum(window.total for window in windows))
 
 
-def _within(use_case: str, until: datetime, days: float) -> list[Any]:
-    log, until = inference_log.c, aware(until)
+def within(table: Table, use_case: str, until: datetime, days: float) -> list[Any]:
+    """What the rows of a log's window meet."""
+    log, until = table.c, aware(until)
     return [log.use_case == use_case, log.timestamp > until - timedelta(days=days), log.timestamp <= until]
 
 
@@ -198,7 +205,7 @@ def _read(connection: Connection, query: Select[Any]) -> pd.DataFrame:
     return pd.DataFrame(result.mappings().all(), columns=list(result.keys()))
 
 
-def _draw_ids(connection: Connection, query: Select[Any], most: int) -> tuple[list[str], int]:
+def draw_ids(connection: Connection, query: Select[Any], most: int) -> tuple[list[str], int]:
     """The ids with the smallest hashes, in memory that does not grow with the table, and how many there are."""
     kept, hashes, total = np.empty(0, dtype=object), np.empty(0, dtype=np.uint64), 0
     result = connection.execution_options(yield_per=_STREAM_ROWS).execute(query)

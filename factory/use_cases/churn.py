@@ -43,6 +43,10 @@ CUSTOMERS = Entities(
         *_categories("tech_support", "streaming_tv", "streaming_movies", "contract", "payment_method"),
         *_categories("state", "area_code"),
     ),
+    drift_columns=(
+        *("account_length", "total_day_minutes", "number_customer_service_calls", "international_plan"),
+        *("tenure", "monthly_charges", "contract", "internet_service"),
+    ),
     rules=(Product("total_charges", ("tenure", "monthly_charges"), within=0.5, allowed=0.02),),
 )
 

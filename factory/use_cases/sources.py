@@ -34,6 +34,8 @@ class Entities:
     outcomes: str
     label_delay_days: int
     columns: tuple[Column, ...]
+    drift_columns: tuple[str, ...] = ()
+    """The features that are watched for drift; few, since every one more makes each of them harder to see."""
     rules: tuple[Product, ...] = ()
     arrivals: Arrivals = Arrivals()
     sample: tuple[str, str, str] | None = None

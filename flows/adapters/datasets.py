@@ -21,10 +21,12 @@ from factory.records import ledger
 from factory.records.scored_before import read_scored
 from factory.settings import Settings
 from factory.snapshots import cutting, weeks
+from factory.snapshots.entity_rows import ENTITY_ID, GROUP, SIDE, TARGET
 from factory.snapshots.store import read_frame
 from factory.storage.addresses import admitted
 from factory.test_sets import frozen_tests
 from factory.text import product_text
+from factory.use_cases.sources import Entities
 
 FIRST_WEEK = 1
 TEST_COLUMNS = ("productid", "designation", "description", "prdtypecode", "group")
@@ -32,7 +34,10 @@ TEST_COLUMNS = ("productid", "designation", "description", "prdtypecode", "group
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """The rows to train on and the frozen test set: productid, text, prdtypecode, group and described."""
+    """The rows to train on and the frozen test set: entity_id, target, group and what models look at.
+
+    Of texts that is text and described (whether there is a description), of a table the columns that it declares.
+    """
 
     train: pd.DataFrame
     test: pd.DataFrame
@@ -94,36 +99,53 @@ def admit(settings: Settings, dataset: DatasetRef) -> DatasetRef:
 def read_sides(settings: Settings, dataset: DatasetRef) -> Sides:
     """Training rows and frozen test set; checksums are verified. Rows without a label are of no use to either.
 
-    The test rows say from which `source` they came, which the reference of a model keeps.
+    Test rows of texts say from which `source` they came, which the reference of a model keeps.
     """
     dataset = admit(settings, dataset)
-    rows, test = read_frame(dataset, columns=[*TEST_COLUMNS, "side"]), _read_test(dataset.test)
-    origins = read_origins(open_catalogue(settings.database_url), test["productid"].tolist())
+    if isinstance(source := use_cases.get(dataset.use_case).source, Entities):
+        rows = read_frame(dataset)
+        return Sides(_known(rows[rows[SIDE] == "train"], source), _known(read_frame(dataset.test), source))
+    rows, test = read_frame(dataset, columns=[*TEST_COLUMNS, "side"]), _labelled(_read_test(dataset.test))
+    origins = read_origins(open_catalogue(settings.database_url), test["entity_id"].tolist())
     return Sides(train=_labelled(rows[rows["side"] == "train"]), test=test.assign(source=origins))
 
 
 def read_test(settings: Settings, dataset: DatasetRef) -> pd.DataFrame:
-    """The frozen test set: productid, text, prdtypecode, group and described (whether there is a description)."""
-    return _read_test(admit(settings, dataset).test)
+    """The frozen test set, with the columns of `Sides`."""
+    test = admit(settings, dataset).test
+    if isinstance(source := use_cases.get(dataset.use_case).source, Entities):
+        return _known(read_frame(test), source)
+    return _labelled(_read_test(test))
 
 
 def _read_test(test: FileRef) -> pd.DataFrame:
-    return _labelled(read_frame(test, columns=TEST_COLUMNS))
+    return read_frame(test, columns=TEST_COLUMNS)
+
+
+def _known(rows: pd.DataFrame, source: Entities) -> pd.DataFrame:
+    """The entities whose outcome is known, with what the source declares."""
+    known = rows[rows[TARGET].notna()].reset_index(drop=True)
+    return known[[ENTITY_ID, TARGET, GROUP, *(column.name for column in source.columns)]]
 
 
 def read_unscored(settings: Settings, dataset: DatasetRef) -> pd.DataFrame:
-    """What a champion of before has to answer: productid, text and group.
+    """What a champion of before has to answer, with the columns of `Sides` but for the target.
 
-    That are the products that are new in this week, and those without a label that no earlier week has scored: there
-    was no champion yet when they came, and no training takes them.
+    Of entities those without an outcome. Of texts the products that are new in this week, and those without a label
+    that no earlier week has scored: there was no champion yet when they came, and no training takes them.
     """
+    if isinstance(source := use_cases.get(dataset.use_case).source, Entities):
+        rows = read_frame(admit(settings, dataset))
+        waiting = rows[rows[TARGET].isna()].reset_index(drop=True)
+        return waiting[[ENTITY_ID, GROUP, *(column.name for column in source.columns)]]
     columns = ["productid", "designation", "description", "group", "arrived", "prdtypecode"]
     rows = read_frame(admit(settings, dataset), columns=columns)
     waiting = rows["prdtypecode"].isna() & ~rows["arrived"]
     engine = open_catalogue(settings.database_url)
     scored = read_scored(engine, dataset.use_case, dataset.as_of, set(rows.loc[waiting, "productid"]))
     new = rows[rows["arrived"] | (waiting & ~rows["productid"].isin(scored))].reset_index(drop=True)
-    return new.assign(text=product_text(new["designation"], new["description"]))[["productid", "text", "group"]]
+    texts = new.assign(text=product_text(new["designation"], new["description"]), entity_id=new["productid"])
+    return texts[["entity_id", "text", "group"]]
 
 
 def _recorded(settings: Settings, use_case: str) -> set[str]:
@@ -140,4 +162,5 @@ def _labelled(rows: pd.DataFrame) -> pd.DataFrame:
         text=product_text(known["designation"], known["description"]),
         described=known["description"].fillna("").str.strip() != "",
     )
-    return texts[["productid", "text", "prdtypecode", "group", "described"]].astype({"prdtypecode": str})
+    neutral = texts.rename(columns={"productid": "entity_id", "prdtypecode": "target"})
+    return neutral[["entity_id", "text", "target", "group", "described"]].astype({"target": str})

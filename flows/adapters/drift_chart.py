@@ -107,9 +107,9 @@ def _labelled(name: str, checks: Sequence[DriftCheck]) -> str:
 def _draw_live(axes: Axes, checks: Sequence[DriftCheck]) -> None:
     known = [(place, check.live) for place, check in enumerate(checks) if check.live]
     places = [place for place, _ in known]
-    values = [live.f1_weighted for _, live in known]
-    below = [live.f1_weighted - live.low for _, live in known]
-    above = [live.high - live.f1_weighted for _, live in known]
+    values = [live.value for _, live in known]
+    below = [live.value - live.low for _, live in known]
+    above = [live.high - live.value for _, live in known]
     axes.errorbar(
         places, values, yerr=[below, above], fmt="o-", markersize=3, capsize=3, label="live, with 95 % interval"
     )

@@ -7,13 +7,13 @@ Owns Evidently's settings and how much of a sample goes into the page. Judges no
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from flows.core.drift import CATEGORIES, COLUMNS, NUMBERS, TEXTS, is_missing
+from flows.core.drift import COLUMNS, NUMBERS, TEXTS, is_missing
 from flows.core.drift_check import sampling_error
 
 ROWS = 5_000
@@ -49,8 +49,10 @@ class Report:
     tests: Mapping[str, EvidentlyTest]
 
 
-def draw_report(reference: pd.DataFrame, current: pd.DataFrame, *, total: int, findings: str) -> Report:
-    """The report on those of COLUMNS that hold values on both sides.
+def draw_report(
+    reference: pd.DataFrame, current: pd.DataFrame, *, total: int, findings: str, columns: Sequence[str] = COLUMNS
+) -> Report:
+    """The report on those of the columns that hold values on both sides.
 
     `current` was drawn from `total` predictions. Above Evidently's part the page says `findings`, and how many rows
     it shows with the error of that sample.
@@ -59,22 +61,23 @@ def draw_report(reference: pd.DataFrame, current: pd.DataFrame, *, total: int, f
     from evidently import Report as EvidentlyReport
     from evidently.metrics import ValueDrift
 
-    held = [name for name in COLUMNS if name in current.columns and name in reference.columns]
-    columns = [name for name in held if not any(is_missing(side[name]).all() for side in (reference, current))]
-    if not columns:
+    held = [name for name in columns if name in current.columns and name in reference.columns]
+    shown_columns = [name for name in held if not any(is_missing(side[name]).all() for side in (reference, current))]
+    if not shown_columns:
         return Report(_banner(f"{findings} No column holds a value on both sides: there is nothing to draw."), {})
+    numbers = [name for name in shown_columns if _is_number(name, reference)]
     definition = DataDefinition(
-        categorical_columns=[name for name in CATEGORIES if name in columns],
-        numerical_columns=[name for name in NUMBERS if name in columns],
-        text_columns=[name for name in TEXTS if name in columns],
+        categorical_columns=[name for name in shown_columns if name not in (*numbers, *TEXTS)],
+        numerical_columns=numbers,
+        text_columns=[name for name in TEXTS if name in shown_columns],
     )
-    shown, known = _plain(current, columns), _plain(reference, columns)
+    shown, known = _plain(current, shown_columns, numbers), _plain(reference, shown_columns, numbers)
     sides = [Dataset.from_pandas(side, data_definition=definition) for side in (shown, known)]
     # not the DataDriftPreset: it computes every column twice
-    drifts = [ValueDrift(column=name, method=TEXT_METHOD if name == "text" else None) for name in columns]
+    drifts = [ValueDrift(column=name, method=TEXT_METHOD if name == "text" else None) for name in shown_columns]
     snapshot = EvidentlyReport(drifts).run(*sides)
     page = str(snapshot.get_html_str(as_iframe=False))
-    empty = [name for name in held if name not in columns]
+    empty = [name for name in held if name not in shown_columns]
     absent = f" Without a value on one side, and not drawn: {', '.join(empty)}." if empty else ""
     note = f"{findings}{absent} {_sample_note(len(shown), total, len(known), len(reference))}"
     return Report(page.replace("<body>", f"<body>{_banner(note)}", 1), _tests(snapshot.dict()))
@@ -103,14 +106,18 @@ def _tests(document: Mapping[str, Any]) -> dict[str, EvidentlyTest]:
     return found
 
 
-def _plain(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+def _is_number(name: str, frame: pd.DataFrame) -> bool:
+    return name in NUMBERS or (name not in TEXTS and pd.api.types.is_numeric_dtype(frame[name]))
+
+
+def _plain(frame: pd.DataFrame, columns: list[str], numbers: list[str]) -> pd.DataFrame:
     wanted = frame[columns]
     if len(wanted) > ROWS:
         wanted = wanted.sample(ROWS, random_state=SEED)
     plain = wanted.reset_index(drop=True)
     for name in columns:
         empty = is_missing(plain[name])
-        if name in NUMBERS:
+        if name in numbers:
             plain[name] = plain[name].astype(float).mask(empty)
         else:  # Evidently writes names and words into a script of the page as they are, where a tag would end it
             plain[name] = plain[name].astype(object).mask(empty, MISSING)

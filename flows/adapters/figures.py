@@ -10,9 +10,16 @@ from pathlib import Path
 import pandas as pd
 
 from flows.core.bootstrap import Estimate
+from flows.core.evaluation import Evaluation, TextEvaluation
 
 NAMED_CLASSES = 40
 """Beyond so many classes the axes bear no names: they could not be read."""
+
+
+def draw_own(found: Evaluation, folder: Path) -> None:
+    """Write what only this kind of task has to show."""
+    if isinstance(found, TextEvaluation):
+        draw_class_scores(found.classes, folder / "class_scores.png")
 
 
 def draw_confusion(table: pd.DataFrame, path: Path) -> None:

@@ -201,10 +201,12 @@ def tag(client: MlflowClient, version: Version, tags: Mapping[str, Any]) -> None
         client.set_model_version_tag(version.model, version.number, key, "" if value is None else str(value))
 
 
-def load_model(client: MlflowClient, version: Version, roots: Sequence[str] = ()) -> Pipeline:
+def load_model(
+    client: MlflowClient, version: Version, roots: Sequence[str] = (), *, trusted: Sequence[str] = ()
+) -> Pipeline:
     """The version's fitted pipeline, see `read_model`."""
     with downloaded(client, version, roots) as folder:
-        return read_model(folder)
+        return read_model(folder, trusted)
 
 
 @contextmanager
@@ -237,15 +239,15 @@ def downloaded(client: MlflowClient, version: Version, roots: Sequence[str] = ()
         yield path
 
 
-def read_model(folder: Path) -> Pipeline:
+def read_model(folder: Path, trusted: Sequence[str] = ()) -> Pipeline:
     """The fitted pipeline in the folder of a version's files.
 
-    skops is told to trust no type beyond scikit-learn's own, so that a file which holds another one is refused rather
-    than run.
+    skops is told to trust no type beyond scikit-learn's own and those that are `trusted` by name, so that a file which
+    holds another one is refused rather than run.
     """
     import skops.io
 
-    return skops.io.load(folder / MODEL_FILE, trusted=[])
+    return skops.io.load(folder / MODEL_FILE, trusted=list(trusted))
 
 
 def _bearer(client: MlflowClient, model: str, alias: str) -> ModelVersion | None:

@@ -86,7 +86,7 @@ def rule(case: Case, challenger: Version, champion: Version | None, evidence: Ev
         return policy.stay("rolled back", said)
     metric = case.declared.metric
     value = evidence.mine[metric.name].value
-    return policy.judge(metric, value, evidence.comparison, costs, case.gate, case.approval)
+    return policy.judge(metric, value, evidence.comparison, costs, case.gate, case.approval, evidence.guards)
 
 
 def verdict_result(

@@ -18,23 +18,23 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from factory import use_cases
 from factory.contracts import DatasetRef
 from factory.records import stored
 from flows.adapters.artifacts import fetch, reaching
 from flows.adapters.killed_runs import end_killed, who_writes
 from flows.adapters.registry import Version, experiment_id
 from flows.adapters.training_record import DATASET_FILE, NEAR_FILE, REFERENCE_FILE, Training
+from flows.core.logic import logic_of
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
-    from sklearn.pipeline import Pipeline
 
 REPORT_FILE = "drift_report.html"
 CHART_FILE = "drift_by_week.png"
 _log = logging.getLogger(__name__)
-MODEL_NEEDS = ("scikit-learn", "skops", "numpy")
 TRAINING_VIEW = "?workflowType=machine_learning"
 """MLflow's pages have a view for trainings and one for agents, and open on the latter where nothing is said."""
 
@@ -62,7 +62,7 @@ def log_training(client: MlflowClient, experiment: str, training: Training, *, u
             client.log_artifacts(run_id, folder)
         for name, table in training.tables().items():
             client.log_table(run_id, table.astype(object), name)  # pandas warns where MLflow looks at a text column
-        model_id = _log_model(client, run_id, training.model)
+        model_id = _log_model(client, run_id, training)
     return Logged(run_id, model_id, run_url(client, ui_url, run_id))
 
 
@@ -195,19 +195,21 @@ def _log_input(client: MlflowClient, run_id: str, dataset: DatasetRef) -> None:
     client.log_inputs(run_id, datasets=[DatasetInput(entry, [InputTag("mlflow.data.context", "training")])])
 
 
-def _log_model(client: MlflowClient, run_id: str, model: Pipeline) -> str:
+def _log_model(client: MlflowClient, run_id: str, training: Training) -> str:
     import mlflow.sklearn
 
     from flows.core.models import drop_lookup
 
-    drop_lookup(model)
+    logic = logic_of(use_cases.get(training.use_case))
+    drop_lookup(training.model)
     mlflow.set_tracking_uri(client.tracking_uri)  # log_model takes no client
     with mlflow.start_run(run_id=run_id):  # without an active run the model would go to the default experiment
         logged = mlflow.sklearn.log_model(
-            model,
+            training.model,
             name="model",
             serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
-            pip_requirements=[f"{name}=={version(name)}" for name in MODEL_NEEDS],  # inferring them takes 4 s
+            skops_trusted_types=list(logic.trusted),
+            pip_requirements=[f"{name}=={version(name)}" for name in logic.needs],  # inferring them takes 4 s
         )
     return str(logged.model_id)
 

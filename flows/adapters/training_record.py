@@ -14,12 +14,13 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from factory import use_cases
 from factory.contracts import DatasetRef
 from factory.records import stored
 
 if TYPE_CHECKING:
     import pandas as pd
-    from sklearn.pipeline import Pipeline
+    from sklearn.base import BaseEstimator
 
     from flows.adapters.exam import Report
     from flows.core.evaluation import Evaluation
@@ -37,14 +38,16 @@ NEAR_FILE = "near_rows.json"
 class Training:
     """Everything that one training has to tell.
 
-    `params` are those that a caller fixed, `near_duplicates` tells which test rows nearly equal a training row.
+    `params` are those that a caller fixed, `described` what tells the candidate from another one; `near_duplicates`
+    tells which test rows nearly equal a training row.
     """
 
     use_case: str
     dataset: DatasetRef
     params: Mapping[str, Any]
     choice: Choice
-    model: Pipeline
+    described: Mapping[str, Any]
+    model: BaseEstimator
     near_duplicates: NearDuplicates
     evaluation: Evaluation
     train_labels: pd.Series
@@ -55,18 +58,16 @@ class Training:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """f1_weighted, f1_macro and accuracy on the frozen test set."""
+        """Those of the kind of task, on the frozen test set."""
         return self.evaluation.metrics
 
     def parameters(self) -> dict[str, Any]:
         """What was fixed, what was chosen, and the data with its checksums."""
         candidate, dataset = self.choice.candidate, self.dataset
-        terms = candidate.terms
         return {
             **self.params,
             "candidate": candidate.name,
-            "candidate_terms": f"{terms.analyzer} {terms.shortest} to {terms.longest}, at most {terms.max_features}",
-            "candidate_slope": self.choice.slope,
+            **self.described,
             **{f"candidate_{name}": value for name, value in candidate.settings.items()},
             "week": dataset.week,
             "revision": dataset.revision,
@@ -80,25 +81,26 @@ class Training:
     def numbers(self) -> dict[str, float]:
         """Metrics on the frozen test set with their intervals, and the candidates' scores by cross-validation."""
         found = self.evaluation
-        numbers = {"near_duplicate_share": self.near_duplicates.share, **found.probe.numbers()}
+        numbers = {"near_duplicate_share": self.near_duplicates.share, **found.numbers()}
         if report := self.report:
             numbers |= {"test_changed_share": report.difference.share, "test_looks": float(report.looks)}
         for name, estimate in {**found.estimates, "calibration_error": found.calibration_error}.items():
             numbers |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-        return numbers | {f"cv_{score.candidate.name}": score.f1_weighted.value for score in self.choice.scores}
+        return numbers | {f"cv_{score.candidate.name}": score.found.value for score in self.choice.scores}
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """What people read as tables, by the artifact's name."""
         import pandas as pd
 
-        found, choice = self.evaluation, self.choice
-        tables = {"classes.json": found.classes, "worst_errors.json": found.errors, "class_terms.json": found.terms}
+        choice = self.choice
+        tables = {f"{name}.json": table for name, table in self.evaluation.tables().items()}
         if pairs := self.near_duplicates.pairs:
             tables["near_duplicates.json"] = pd.DataFrame(pairs, columns=["test_text", "training_text", "similarity"])
         if self.report and (remarks := self.report.remarks()):
             tables["test_set.json"] = pd.DataFrame({"remark": remarks})
         if choice.scores or choice.failures:
-            rows = [_as_row(score) for score in choice.scores]
+            metric = use_cases.get(self.use_case).metric.name
+            rows = [_as_row(score, metric) for score in choice.scores]
             rows += [{"candidate": name, "failure": reason} for name, reason in choice.failures.items()]
             tables["candidates.json"] = pd.DataFrame(rows)
         return tables
@@ -117,8 +119,8 @@ class Training:
         found.reference.to_parquet(folder / REFERENCE_FILE, index=False)
         figures.draw_confusion(found.confusion, folder / "confusion_matrix.png")
         figures.draw_classes(self.train_labels, self.test_labels, folder / "class_distribution.png")
-        figures.draw_class_scores(found.classes, folder / "class_scores.png")
         figures.draw_calibration(found.curve, found.calibration_error, folder / "calibration.png")
+        figures.draw_own(found, folder)
 
 
 @cache
@@ -132,12 +134,12 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
-def _as_row(score: Score) -> dict[str, Any]:
+def _as_row(score: Score, metric: str) -> dict[str, Any]:
     return {
         "candidate": score.candidate.name,
-        "f1_weighted": score.f1_weighted.value,
-        "low": score.f1_weighted.low,
-        "high": score.f1_weighted.high,
+        metric: score.found.value,
+        "low": score.found.low,
+        "high": score.found.high,
         "seconds": round(score.seconds, 3),
         "settings": json.dumps(dict(score.candidate.settings)),
         "failure": "",

@@ -14,7 +14,7 @@ import pandas as pd
 from factory import use_cases
 from factory.records.predictions import MOST_ROWS, Window, merge_samples
 from factory.settings import Settings
-from factory.storage.addresses import admitted
+from flows.adapters.logs import log_of
 from flows.adapters.registry import Version
 
 if TYPE_CHECKING:
@@ -70,33 +70,30 @@ def read_windows(
     The windows end at `as_of`, else at the newest prediction. `path` names a file that is read in the log's place;
     raises AddressRefused where it is neither the setting's nor below a data root or the store.
     """
-    from factory.records.predictions import add_groups, count_versions, newest_timestamp, read_window
     from flows.adapters import registry, runs, title
 
-    if path is not None and path != settings.inference_log_path:  # what the setting names is the operator's word
-        path = admitted(settings, path)
+    log = log_of(settings, use_case, engine, path)
     model = use_cases.get(use_case).model_name
     champion = registry.find_version(client, model, registry.CHAMPION)
     if champion is None:
         with engine.connect() as connection:
             return Nothing(title.explain_absence(connection, client, use_case))
-    until = as_of or newest_timestamp(engine, use_case, path)
+    until = as_of or log.newest_timestamp()
     if until is None:
         return Nothing("no prediction is logged yet")
-    counts = count_versions(engine, use_case, until, CURRENT_DAYS, path)
+    counts = log.count_versions(until, CURRENT_DAYS)
     number, samples = _busiest(counts, champion.number)
     if samples < settings.min_samples_for_drift:
         least = settings.min_samples_for_drift
         return Nothing(f"{samples} predictions in {CURRENT_DAYS} days, at least {least} are needed", samples)
     version = champion if number == champion.number else registry.get_version(client, model, number)
     earlier = until - timedelta(days=CURRENT_DAYS)
-    current = read_window(engine, use_case, until, CURRENT_DAYS, path, version=number)
-    before = read_window(engine, use_case, earlier, LONG_DAYS - CURRENT_DAYS, path)
-    labelled = None if path else _labelled_among(current, before, number)
+    current = log.read(until, CURRENT_DAYS, version=number)
+    before = log.read(earlier, LONG_DAYS - CURRENT_DAYS)
+    labelled = None if log.complete else _labelled_among(current, before, number)
     if labelled is None:
-        labelled = read_window(engine, use_case, until, LONG_DAYS, path, version=number, labelled=True)
-    if path is None:  # a file's rows are what it says of them
-        current, before, labelled = (add_groups(engine, window) for window in (current, before, labelled))
+        labelled = log.read(until, LONG_DAYS, version=number, labelled=True)
+    current, before, labelled = (log.with_groups(window) for window in (current, before, labelled))
     return Windows(
         version=version,
         until=until,

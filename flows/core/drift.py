@@ -42,7 +42,8 @@ __all__ = [
 CATEGORIES, NUMBERS, TEXTS = ("predicted_class",), ("confidence", "text_length"), ("text",)
 COLUMNS = (*CATEGORIES, *NUMBERS, *TEXTS)
 DATA_COLUMNS = ("text_length", "text")
-"""Columns that do not depend on which model predicted."""
+"""Columns of texts that do not depend on which model predicted."""
+MODEL_COLUMNS = tuple(name for name in COLUMNS if name not in DATA_COLUMNS)
 P_VALUE = 0.01
 BINS = 10
 
@@ -149,12 +150,12 @@ def _compare_column(
     pooled, first = pd.concat([reference, current], ignore_index=True), len(reference)
     missing = is_missing(pooled)
     codes = np.zeros(len(pooled), dtype=np.int64)
-    if name not in (*NUMBERS, *TEXTS):
-        codes[~missing] = pd.factorize(pooled[~missing].astype(str), sort=True)[0]
-    elif name in NUMBERS:
+    if name in TEXTS:
+        codes[~missing] = _text_bins(pooled[~missing], int((~missing[:first]).sum()), groups[~missing])
+    elif name in NUMBERS or pd.api.types.is_numeric_dtype(pooled):
         codes[~missing] = _bins(pooled[~missing].to_numpy(dtype=float))
     else:
-        codes[~missing] = _text_bins(pooled[~missing], int((~missing[:first]).sum()), groups[~missing])
+        codes[~missing] = pd.factorize(pooled[~missing].astype(str), sort=True)[0]
     codes[missing] = codes.max(initial=-1, where=~missing) + 1  # missing values are a bin of their own
     sides = codes[:first], codes[first:]
     own = own_spread(sides[0], groups=groups[:first])

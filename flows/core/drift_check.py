@@ -18,8 +18,6 @@ from flows.core.groups import with_text_keys
 from flows.core.slice_drift import Slices, check_slices
 from flows.core.trend import Trend
 
-MODEL_COLUMNS = tuple(name for name in drift.COLUMNS if name not in drift.DATA_COLUMNS)
-
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -62,17 +60,18 @@ def check_drift(
     before_of_version: pd.DataFrame,
     *,
     min_samples: int,
+    data_columns: tuple[str, ...] = drift.DATA_COLUMNS,
 ) -> Finding:
     """What the current predictions of a version show against its reference, and against those of the days before.
 
-    Frames hold predicted_class, confidence, text_length and, where texts are known, text. Prediction and confidence
-    are compared with `before_of_version`, what another model said would pass for drift; the products themselves with
-    all of `before`. Either comparison is left out below `min_samples` rows.
+    Frames hold predicted_class, confidence and, where they are known, `data_columns`, which do not depend on the model.
+    Prediction and confidence are compared with `before_of_version`, what another model said would pass for drift; the
+    rows themselves with all of `before`. Either comparison is left out below `min_samples` rows.
     """
     reference, current = with_text_keys(reference), with_text_keys(current)
     before, before_of_version = with_text_keys(before), with_text_keys(before_of_version)
-    pairs: list[tuple[pd.DataFrame, tuple[str, ...]]] = [(reference, drift.COLUMNS)]
-    for frame, columns in ((before_of_version, MODEL_COLUMNS), (before, drift.DATA_COLUMNS)):
+    pairs: list[tuple[pd.DataFrame, tuple[str, ...]]] = [(reference, (*drift.MODEL_COLUMNS, *data_columns))]
+    for frame, columns in ((before_of_version, drift.MODEL_COLUMNS), (before, data_columns)):
         if len(frame) >= min_samples:
             pairs.append((frame, columns))
     tests = sum(len([name for name in columns if name in frame and name in current]) for frame, columns in pairs)

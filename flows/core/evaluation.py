@@ -27,22 +27,19 @@ TEXT_CHARACTERS = 300
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """`estimates` holds f1_weighted, f1_macro and accuracy with their intervals, `calibration_error` (0 to 1) its own.
+    """What every kind of task tells of a model on the frozen test set.
 
-    `reference` holds one row a test row, in order: text, text_length, predicted_class, confidence, group, source.
-    `classes`, `errors` and `terms` are tables for people, `curve` and `confusion` for pictures. `near` holds the ids
-    of test rows that nearly equal a training row, `probe` what the model is worth on these and on the others.
+    `estimates` holds the task's metrics with their intervals, `calibration_error` (0 to 1) its own. `reference` holds
+    one row a test row, in order: predicted_class, confidence, group, and what drift is measured on. `curve` is that of
+    calibration, `confusion` counts rows by true (index) and predicted class; `near` holds the ids of test rows that
+    nearly equal a training row.
     """
 
     estimates: Mapping[str, Estimate]
     calibration_error: Estimate
     reference: pd.DataFrame
-    classes: pd.DataFrame
     confusion: pd.DataFrame
     curve: pd.DataFrame
-    errors: pd.DataFrame
-    terms: pd.DataFrame
-    probe: Probe
     near: tuple[str, ...]
 
     @property
@@ -50,18 +47,49 @@ class Evaluation:
         """The plain numbers."""
         return {name: found.value for name, found in self.estimates.items()}
 
+    def numbers(self) -> dict[str, float]:
+        """What else is a number, by its name."""
+        return {}
 
-def evaluate(model: Pipeline, test: pd.DataFrame, *, near: Sequence[int] = ()) -> Evaluation:
-    """Ask the model once for every test row (productid, text, prdtypecode, group) and measure the answers.
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """What people read as tables, by their names."""
+        return {}
+
+    def remarks(self) -> list[str]:
+        """What a log says of it, a sentence each."""
+        return []
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TextEvaluation(Evaluation):
+    """`classes`, `errors` and `terms` are tables for people; `probe` is what the model is worth on near rows."""
+
+    classes: pd.DataFrame
+    errors: pd.DataFrame
+    terms: pd.DataFrame
+    probe: Probe
+
+    def numbers(self) -> dict[str, float]:
+        return self.probe.numbers()
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        return {"classes": self.classes, "worst_errors": self.errors, "class_terms": self.terms}
+
+    def remarks(self) -> list[str]:
+        return [self.probe.sentence()]
+
+
+def evaluate(model: Pipeline, test: pd.DataFrame, *, near: Sequence[int] = ()) -> TextEvaluation:
+    """Ask the model once for every test row (entity_id, text, target, group) and measure the answers.
 
     `near` are the places of rows that nearly equal a training row.
     """
     predicted = models.predict(model, test["text"])
-    truth, answers = test["prdtypecode"].astype(str), predicted["predicted_class"]
+    truth, answers = test["target"].astype(str), predicted["predicted_class"]
     right, groups = truth.to_numpy() == answers.to_numpy(), groups_of(test)
     beside = np.isin(np.arange(len(test)), list(near))
     kept = {name: test[name] for name in ("text", "group", "source") if name in test.columns}
-    return Evaluation(
+    return TextEvaluation(
         estimates=estimate(truth, answers, groups=groups),
         calibration_error=calibration.estimate_error(predicted["confidence"], right, groups=groups),
         reference=predicted.assign(**kept, text_length=test["text"].str.len()),
@@ -71,7 +99,7 @@ def evaluate(model: Pipeline, test: pd.DataFrame, *, near: Sequence[int] = ()) -
         errors=_worst_errors(model, test, predicted, right),
         terms=explanation.strongest_terms(model),
         probe=probe.measure(truth, answers, beside, groups=groups),
-        near=tuple(test["productid"][beside].astype(str)),
+        near=tuple(test["entity_id"][beside].astype(str)),
     )
 
 
@@ -82,8 +110,8 @@ def _worst_errors(model: Pipeline, test: pd.DataFrame, predicted: pd.DataFrame, 
     reasons = explanation.explain(model, list(rows["text"]), strongest=TERMS_SHOWN) if len(rows) else []
     return pd.DataFrame(
         {
-            "productid": rows["productid"].astype(str),
-            "true_class": rows["prdtypecode"].astype(str),
+            "entity_id": rows["entity_id"].astype(str),
+            "true_class": rows["target"].astype(str),
             "predicted_class": wrong["predicted_class"],
             "confidence": wrong["confidence"].round(4),
             "terms": [_as_text(reason.terms) for reason in reasons],

@@ -6,7 +6,7 @@ Pure: rows and answers in, numbers and tables out. Must not know models, version
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -15,19 +15,20 @@ from flows.core import calibration, probe
 from flows.core.bootstrap import Estimate, estimate, estimate_classes, estimate_difference
 from flows.core.comparison import compare
 from flows.core.groups import Groups, groups_of
-from flows.core.policy import Comparison
+from flows.core.policy import Check, Comparison
 from flows.core.probe import Probe
 from flows.core.slices import measure_slices
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """Estimates hold f1_weighted, f1_macro and accuracy with their 95 % intervals; `gains` are the differences.
+    """Estimates hold the task's metrics with their 95 % intervals; `gains` are the differences.
 
     `classes` has one row a class, worst F1 first: class, rows, precision, recall, f1, f1_low, f1_high and, beside a
     champion, change (of its F1) and p_value (of a fall). `slices` is what `measure_slices` gives, `curve` one row a
     tenth of confidence; `calibration_error` is 0 to 1, with its interval. What needs a champion is None without one,
-    and so is the probe where nobody knows which rows nearly equal a training row.
+    and so is the probe where nobody knows which rows nearly equal a training row. `guards` are rules of the gate that
+    a kind of task has for itself; `groups` and `deciles` are tables of tasks that have such.
     """
 
     mine: Mapping[str, Estimate]
@@ -38,7 +39,10 @@ class Evidence:
     slices: pd.DataFrame
     curve: pd.DataFrame
     calibration_error: Estimate
-    probe: Probe | None
+    probe: Probe | None = None
+    guards: tuple[Check, ...] = ()
+    groups: pd.DataFrame = field(default_factory=pd.DataFrame)
+    deciles: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def gather(
@@ -53,10 +57,10 @@ def gather(
 
     `near` are the ids of rows that nearly equal one that the challenger was trained on.
 
-    `rows` holds text, prdtypecode, group and described; answers hold predicted_class and confidence. Rows of one group
+    `rows` holds text, target, group and described; answers hold predicted_class and confidence. Rows of one group
     are one observation in every number. Raises ValueError without rows.
     """
-    truth, mine, groups = rows["prdtypecode"].astype(str), answers["predicted_class"], groups_of(rows)
+    truth, mine, groups = rows["target"].astype(str), answers["predicted_class"], groups_of(rows)
     right = truth.to_numpy() == mine.to_numpy()
     rival = None if theirs is None else theirs["predicted_class"]
     comparison = None
@@ -81,7 +85,7 @@ def _probe(
 ) -> Probe | None:
     if near is None:
         return None
-    return probe.measure(truth, mine, rows["productid"].astype(str).isin(near).to_numpy(), groups=groups)
+    return probe.measure(truth, mine, rows["entity_id"].astype(str).isin(near).to_numpy(), groups=groups)
 
 
 def _classes(truth: pd.Series, mine: pd.Series, groups: Groups, comparison: Comparison | None) -> pd.DataFrame:

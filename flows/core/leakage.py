@@ -17,7 +17,7 @@ import pandas as pd
 from factory.text import group_of
 from flows.core.telling import Telling, find_telling
 
-COLUMNS = ("productid", "group", "text")
+COLUMNS = ("entity_id", "group", "text")
 
 NEAR_JACCARD = 0.8
 """Two texts are near duplicates when they share so much (0 to 1) of the words that either has."""
@@ -52,9 +52,9 @@ class NearDuplicates:
 def refuse_leaks(
     train: pd.DataFrame, test: pd.DataFrame, *, accepted: Collection[str] = (), use_case: str = "products"
 ) -> None:
-    """Nothing, when no productid, group or text stands on both sides and no single feature knows too much of a class.
+    """Nothing, when no entity_id, group or text stands on both sides and no single feature knows too much of a class.
 
-    Both frames hold COLUMNS and prdtypecode. `accepted` are names of findings (`flows.core.telling`) that a person has
+    Both frames hold COLUMNS and target. `accepted` are names of findings (`flows.core.telling`) that a person has
     looked at. Raises LeakageError saying what leaks, with numbers and examples. Empty texts are no duplicates.
     """
     for column in COLUMNS:

@@ -14,6 +14,7 @@ import pandas as pd
 from flows.core.terms import build_vectorizer, count_terms, fit_weights, weigh
 
 if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import Pipeline
 
@@ -66,13 +67,13 @@ def assemble(vectors: TfidfVectorizer, scorer: Scorer, classes: Sequence[str], *
     return Pipeline([("vectors", vectors), ("classifier", classifier)])
 
 
-def drop_lookup(model: Pipeline) -> None:
+def drop_lookup(model: BaseEstimator) -> None:
     """Remove the table of terms that the vectorizer made at its first use; it makes it again when it is asked again.
 
     To be called before a model is written: skops keeps such a table entry by entry, seconds' worth of small nodes.
     """
-    vectors = model.named_steps["vectors"]
-    if vectors.vocabulary is not None:
+    vectors = getattr(model, "named_steps", {}).get("vectors")
+    if vectors is not None and vectors.vocabulary is not None:
         vars(vectors).pop("vocabulary_", None)
 
 

@@ -13,7 +13,19 @@ from factory.sizes import megabytes
 from factory.use_cases.metrics import Metric
 from factory.use_cases.use_case import Gate
 
-Rule = Literal["floor", "gain", "classes", "size", "latency", "memory", "approval", "rolled back", "standing"]
+Rule = Literal[
+    "floor",
+    "gain",
+    "classes",
+    "fairness",
+    "calibration",
+    "size",
+    "latency",
+    "memory",
+    "approval",
+    "rolled back",
+    "standing",
+]
 
 NAMED_CLASSES = 3
 TESTS_ON_CLASSES = 3
@@ -86,6 +98,8 @@ class Comparison:
     classes: Sequence[ClassChange]
     macro: MacroChange = MacroChange()
     detectable: int | None = None
+    by_class: bool = True
+    """Whether the task has classes that may be lost."""
 
     @property
     def lost(self) -> list[ClassChange]:
@@ -118,8 +132,11 @@ def judge(
     costs: Costs,
     gate: Gate,
     approval: Approval | None = None,
+    guards: Sequence[Check] = (),
 ) -> Verdict:
     """The challenger wins when it meets every rule of the gate; the first that it fails decides.
+
+    `guards` are rules that a kind of task has for itself, answered already.
 
     `value` is what it reaches on the frozen test set; `comparison` is None when nobody holds the title: then the floor
     decides. A tie leaves the champion where it is, as a change in production needs a reason. A person's refusal
@@ -129,8 +146,10 @@ def judge(
     floor = _floor(metric, mine, value, gate)
     checks = [floor]
     if comparison is not None:
-        checks += [_gain(metric, mine, comparison, gate), _classes(comparison, gate)]
-    checks += _limits(costs, gate)
+        checks.append(_gain(metric, mine, comparison, gate))
+        if comparison.by_class:
+            checks.append(_classes(comparison, gate))
+    checks += [*guards, *_limits(costs, gate)]
     if approval and approval.rejected_by:
         checks.insert(0, _approval(approval))
     elif approval and (approval.required or approval.approved_by):

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from flows.core.candidates import Candidate
-from flows.core.selection import CrossValidation, Score, score_candidate
+from flows.core.selection import AnyCandidate, Score
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -20,13 +19,13 @@ SEED = 42
 
 def search(
     known: Score,
-    validation: CrossValidation,
+    score: Callable[[AnyCandidate], Score],
     *,
     trials: int,
     seconds: float | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Score:
-    """The best of `known` and of at most `trials` other settings of its candidate, by weighted F1 over the folds.
+    """The best of `known` and of at most `trials` other settings of its candidate, by what `score` finds of each.
 
     `seconds` ends the search early; a search that was ended by time may give another result on another machine, one
     that was ended by `trials` does not (seeded TPE, Bergstra et al., 2011). A candidate without ranges is given back
@@ -41,18 +40,18 @@ def search(
 
     def objective(trial: Trial) -> float:
         altered = candidate.altered(**_propose(trial, candidate))
-        found[trial.number + 1] = score_candidate(altered, validation)
-        value = found[trial.number + 1].f1_weighted.value
-        tell(f"{candidate.name} {trial.params}: weighted F1 {value:.4f}")
+        found[trial.number + 1] = score(altered)
+        value = found[trial.number + 1].found.value
+        tell(f"{candidate.name} {trial.params}: {value:.4f}")
         return value
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it writes to standard error, past Prefect's log
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=SEED))
     study.optimize(objective, n_trials=trials, timeout=seconds)
-    return max(found.values(), key=lambda score: score.f1_weighted.value)
+    return max(found.values(), key=lambda score: score.found.value)
 
 
-def _propose(trial: Trial, candidate: Candidate) -> dict[str, Any]:
+def _propose(trial: Trial, candidate: AnyCandidate) -> dict[str, Any]:
     return {
         name: trial.suggest_float(name, allowed.low, allowed.high, log=True)
         for name, allowed in candidate.ranges.items()

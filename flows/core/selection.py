@@ -11,14 +11,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Any, Protocol, Self, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from flows.core.bootstrap import Estimate, estimate
-from flows.core.candidates import Candidate, Codes, Numbers
+from flows.core.candidates import Candidate, Codes, Numbers, Range
 from flows.core.groups import Groups, join_groups
 from flows.core.terms import TermCounts, Terms, count_terms, fit_weights, weigh
 
@@ -31,6 +31,24 @@ SELECTION_ROWS = 20_000
 LEAST_GROUPS = 50
 METRIC = "f1_weighted"
 SEED = 42
+
+
+class AnyCandidate(Protocol):
+    """One way to a model, whatever its kind; `ranges` says which of the `settings` a search may alter."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+    @property
+    def ranges(self) -> Mapping[str, Range]: ...
+    def altered(self, **settings: Any) -> Self: ...
+
+
+Validation: TypeAlias = object
+"""What candidates of one kind are compared on; each kind knows its own."""
 
 
 class NoCandidateError(RuntimeError):
@@ -62,13 +80,13 @@ class CrossValidation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Score:
-    """A candidate's answers on rows that it had not seen: weighted F1 with its interval, and the scores themselves.
+    """A candidate's answers on rows that it had not seen: `found` of the metric that decides, and its scores.
 
     `scores` holds a number for each of the folds' rows (down) and classes (across). `seconds` is the time it took.
     """
 
-    candidate: Candidate
-    f1_weighted: Estimate
+    candidate: AnyCandidate
+    found: Estimate
     scores: Numbers
     seconds: float
 
@@ -77,7 +95,7 @@ class Score:
 class Choice:
     """The candidate that is trained, and what was seen of all of them; `slope` makes probabilities of its scores."""
 
-    candidate: Candidate
+    candidate: AnyCandidate
     slope: float = 1.0
     scores: Sequence[Score] = ()
     failures: Mapping[str, str] = field(default_factory=dict)
@@ -152,8 +170,8 @@ def choose(scores: Sequence[Score], failures: Mapping[str, str]) -> Score:
     """The best score; `scores` in the declared order. Raises NoCandidateError with every reason when there are none."""
     if not scores:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
-        raise NoCandidateError(f"every candidate failed ({reasons}): look at the snapshot's texts and labels")
-    return max(scores, key=lambda score: score.f1_weighted.value)
+        raise NoCandidateError(f"every candidate failed ({reasons}): look at the snapshot's rows and labels")
+    return max(scores, key=lambda score: score.found.value)
 
 
 def _kind(terms: Terms) -> str:

@@ -30,7 +30,7 @@ BANDS = ((0.0, 0.5, "unsure: confidence below 50 %"), (0.5, 0.8, "50 to 80 %"), 
 def measure_slices(rows: pd.DataFrame, predicted: pd.DataFrame, *, groups: Groups | None = None) -> pd.DataFrame:
     """One row a slice: kind, slice, rows, f1, low, high (weighted F1 with its 95 % interval, 0 to 1).
 
-    `rows` holds text, prdtypecode and described (whether there is a description), `predicted` the answers to them in
+    `rows` holds text, target and described (whether there is a description), `predicted` the answers to them in
     the same order. By description, text length (thirds), language and confidence; a kind that does not divide the rows
     into two slices of `FEWEST_ROWS` or more is left out. Rows of one of the `groups` are one observation.
     """
@@ -44,7 +44,7 @@ def measure_slices(rows: pd.DataFrame, predicted: pd.DataFrame, *, groups: Group
             inside = slices == name
             answers = predicted.loc[inside, "predicted_class"]
             among = None if groups is None else groups[inside.to_numpy()]
-            f1 = estimate(rows.loc[inside, "prdtypecode"], answers, groups=among)["f1_weighted"]
+            f1 = estimate(rows.loc[inside, "target"], answers, groups=among)["f1_weighted"]
             found.append(
                 {"kind": kind, "slice": name, "rows": int(inside.sum()), "f1": f1.value, "low": f1.low, "high": f1.high}
             )

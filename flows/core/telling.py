@@ -79,7 +79,7 @@ class Telling:
 
 
 def find_telling(train: pd.DataFrame, accepted: Collection[str] = ()) -> list[Telling]:
-    """What tells too much in rows with productid, text, prdtypecode and group; nothing where there is one class.
+    """What tells too much in rows with entity_id, text, target and group; nothing where there is one class.
 
     `accepted` are names of findings: a feature that is gone where their words and characters are taken out is none.
     """

@@ -85,13 +85,13 @@ class Searched:
         return sum(lacking) > MOSTLY * len(lacking)
 
     def products(self, mask: NDArray[np.bool_]) -> tuple[str, ...]:
-        return tuple(self.frame["productid"][mask].astype(str)[:3])
+        return tuple(self.frame["entity_id"][mask].astype(str)[:3])
 
 
 def read_rows(train: pd.DataFrame, accepted: frozenset[str]) -> Searched:
     """The rows that are searched, at most SEARCH_ROWS, whole groups of them."""
     groups = groups_of(train)
-    codes, names = pd.factorize(train["prdtypecode"].astype(str), sort=True)
+    codes, names = pd.factorize(train["target"].astype(str), sort=True)
     places = selection.sample_groups(groups, SEARCH_ROWS)
     frame = train.iloc[places].reset_index(drop=True)
     joined = pd.factorize(groups[places])[0]

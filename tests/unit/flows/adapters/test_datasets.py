@@ -55,7 +55,8 @@ def test_a_product_without_label_is_scored_once_although_it_came_before_there_wa
         dataset = checking.check_week(settings, cutting.cut_week(settings, "products", as_of=as_of, week=week))
         found = [datasets.read_unscored(settings, dataset) for _ in range(2)]
         frame = found[0].assign(
-            prediction_id=[f"{week}/{name}" for name in found[0]["productid"]],
+            productid=found[0]["entity_id"],
+            prediction_id=[f"{week}/{name}" for name in found[0]["entity_id"]],
             timestamp=as_of,
             predicted_class="k0",
             confidence=0.5,
@@ -66,8 +67,8 @@ def test_a_product_without_label_is_scored_once_although_it_came_before_there_wa
         if week > 1:  # there is no champion before
             predictions.append(engine, frame)
             found.append(datasets.read_unscored(settings, dataset))
-        assert all(each["productid"].tolist() == found[0]["productid"].tolist() for each in found)
-        return list(found[0]["productid"])
+        assert all(each["entity_id"].tolist() == found[0]["entity_id"].tolist() for each in found)
+        return list(found[0]["entity_id"])
 
     append(0, 1, [f"k{n % 2}" for n in range(40)] + [None] * 2)
     assert len(unscored(1)) == 42

@@ -16,19 +16,19 @@ from flows.core.leakage import LeakageError, near_duplicates, refuse_leaks
 
 def rows(**columns: list[str]) -> pd.DataFrame:
     frame = pd.DataFrame(columns)
-    return frame if "prdtypecode" in frame else frame.assign(prdtypecode="k")
+    return frame if "target" in frame else frame.assign(target="k")
 
 
 @pytest.fixture(scope="module")
 def goods() -> pd.DataFrame:
     frame = simulate_frame(6_000)
-    return frame.assign(text=product_text(frame["designation"], frame["description"]), group=frame["productid"])
+    return frame.assign(text=product_text(frame["designation"], frame["description"]), group=frame["entity_id"])
 
 
-@pytest.mark.parametrize("column", ["productid", "group", "text"])
+@pytest.mark.parametrize("column", ["entity_id", "group", "text"])
 def test_what_stands_on_both_sides_of_the_split_is_refused(column: str) -> None:
-    train = rows(productid=["1"], group=["g1"], text=["t1"])
-    test = rows(productid=["2"], group=["g2"], text=["t2"])
+    train = rows(entity_id=["1"], group=["g1"], text=["t1"])
+    test = rows(entity_id=["2"], group=["g2"], text=["t2"])
     test[column] = train[column]
 
     with pytest.raises(LeakageError, match=f"1 values of '{column}'"):
@@ -36,14 +36,14 @@ def test_what_stands_on_both_sides_of_the_split_is_refused(column: str) -> None:
 
 
 def test_sides_that_share_nothing_but_empty_texts_pass() -> None:
-    train = rows(productid=["1", "3"], group=["g1", "g3"], text=["t1", ""])
+    train = rows(entity_id=["1", "3"], group=["g1", "g3"], text=["t1", ""])
 
-    assert refuse_leaks(train, rows(productid=["2"], group=["g2"], text=[""])) is None
+    assert refuse_leaks(train, rows(entity_id=["2"], group=["g2"], text=[""])) is None
 
 
 def test_what_leaks_is_named_with_rows_and_one_command_that_accepts_all_of_it(goods: pd.DataFrame) -> None:
-    few = goods[goods["prdtypecode"].isin(goods["prdtypecode"].value_counts().index[:4])].head(800)
-    leaking = few.assign(text=few["text"] + " ref" + few["prdtypecode"])
+    few = goods[goods["target"].isin(goods["target"].value_counts().index[:4])].head(800)
+    leaking = few.assign(text=few["text"] + " ref" + few["target"])
 
     with pytest.raises(LeakageError, match=r"features of the texts know too much of a class") as told:
         refuse_leaks(leaking[:600], few[600:])
