@@ -35,7 +35,7 @@ install: python ## install both environments (nothing, when they are as the requ
 install-test: python
 	@exec "$$PYTHON" stack/install.py test
 
-demo: install ## run three weeks on the real stack; a running stack is used and stays (ONCE=1: stop and exit at the end)
+demo: install ## run three weeks of a use case on the real stack (USE_CASE=churn, USE_CASE=all); a running stack is used and stays (ONCE=1: stop and exit at the end)
 	@$(STACK) demo
 
 up: install ## start the stack and leave it running

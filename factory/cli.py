@@ -62,8 +62,11 @@ def prepare(settings: shown_settings.FileOption = None) -> None:
 
 
 @loading.command("sample")
-def load_sample(append: AppendOption = False) -> None:
-    """5,612 real goods descriptions in 21 sections, shipped with the installation."""
+def load_sample(use_case: UseCaseOption = "products", append: AppendOption = False) -> None:
+    """Real data that comes with the installation: for products 5,612 goods descriptions in 21 sections."""
+    if isinstance(use_cases.get(use_case).source, Entities):
+        shown_tables.load_sample(use_case, append=append)
+        return
     _load(readers.read_sample(), "the sample", append=append, stock=not append)
 
 
@@ -111,7 +114,7 @@ def load_file(
 
 @loading.command("table")
 def load_table(
-    path: Annotated[Path | None, typer.Argument(help="A CSV or Parquet file; without one the sample.")] = None,
+    path: Path,
     use_case: Annotated[str, typer.Option("--use-case", help="Whose table.", callback=shown_settings.known)] = "churn",
     id_column: Annotated[str | None, typer.Option("--id", help="Column of the id; else the table's key.")] = None,
     outcome: Annotated[str | None, typer.Option("--outcome", help="Column of the outcome; else the target.")] = None,
@@ -120,7 +123,7 @@ def load_table(
     source: Annotated[str | None, typer.Option(help="Name of the source; else the file's whole path.")] = None,
     append: AppendOption = False,
 ) -> None:
-    """States and outcomes of a use case's table; a source without moments is spread over the weeks."""
+    """A CSV or Parquet file with the states and outcomes of a use case's entities; found by the columns' names."""
     shown_tables.load(path, use_case, (id_column, outcome, changed_at, known_at), source, append=append)
 
 

@@ -22,24 +22,33 @@ from factory.sources.tables import Rows, TableMapping, dated, read_sample, read_
 from factory.use_cases.sources import Entities
 
 
-def load(
-    path: Path | None, use_case: str, columns: tuple[str | None, ...], origin: str | None, *, append: bool
-) -> None:
-    """Load the file, or the sample where there is none; `columns` are those of id, outcome and both moments."""
-    declared, settings = use_cases.get(use_case), read_settings()
-    source = declared.source
-    if not isinstance(source, Entities):
-        raise SourceUnreadable(f"{use_case} is made of texts: python -m factory load file")
-    key, outcome, changed_at, known_at = columns
-    mapping = TableMapping(key or source.key, outcome or declared.task.target, changed_at, known_at)
-    if path is None:
-        rows, name = read_sample(source, mapping.outcome, _say), f"the sample {'/'.join((source.sample or ())[:2])}"
-    else:
-        rows, name = read_table(path, source, mapping, _say), origin or str(path.resolve())
+def load(path: Path, use_case: str, columns: tuple[str | None, ...], origin: str | None, *, append: bool) -> None:
+    """Load the file; `columns` are those of id, outcome and both moments, found by their names where they are None."""
+    source, (key, outcome, changed_at, known_at) = _source(use_case), columns
+    target = use_cases.get(use_case).task.target
+    mapping = TableMapping(key or source.key, outcome or target, changed_at, known_at)
+    _append(use_case, read_table(path, source, mapping, _say), origin or str(path.resolve()), append=append)
+
+
+def load_sample(use_case: str, *, append: bool) -> None:
+    """Load the data set that the use case declares."""
+    source = _source(use_case)
+    rows = read_sample(source, use_cases.get(use_case).task.target, _say)
+    _append(use_case, rows, f"the sample {'/'.join((source.sample or ())[:2])}", append=append)
+
+
+def _source(use_case: str) -> Entities:
+    source = use_cases.get(use_case).source
+    if isinstance(source, Entities):
+        return source
+    raise SourceUnreadable(f"{use_case} is made of texts: python -m factory load file")
+
+
+def _append(use_case: str, rows: Rows, name: str, *, append: bool) -> None:
+    source, settings = _source(use_case), read_settings()
     rows = _dated(rows, source, settings, use_case)
-    loaded = load_entities(
-        open_catalogue(settings.database_url), source, rows.states, rows.outcomes, origin=name, append=append
-    )
+    engine = open_catalogue(settings.database_url)
+    loaded = load_entities(engine, source, rows.states, rows.outcomes, origin=name, append=append)
     _say(f"{name}: {loaded.new:,} rows loaded into {source.table!r}, {loaded.known:,} were there already")
 
 

@@ -14,6 +14,7 @@ import sys
 import time
 
 from bridge.plain_text import as_lines
+from factory.use_cases.use_case import UseCase
 from stack.interruption import interruptible, shielded
 from stack.lifecycle import follow, last_state, running, start, stop
 from stack.progress import say_ready
@@ -129,7 +130,22 @@ def _shell(settings: StackSettings, _: argparse.Namespace) -> int:
 def _demo(settings: StackSettings, chosen: argparse.Namespace) -> int:
     from stack.demo import run_demo
 
-    return run_demo(settings, once=chosen.once or switch("ONCE"), weeks=chosen.weeks)
+    return run_demo(
+        settings, use_cases=_use_cases(chosen.use_case), once=chosen.once or switch("ONCE"), weeks=chosen.weeks
+    )
+
+
+def _use_cases(named: str | None) -> tuple[UseCase, ...]:
+    """Those of that name, by the command line or USE_CASE; the first one where none is named, `all` for all."""
+    from factory import use_cases
+
+    name = named or os.environ.get("USE_CASE") or use_cases.ALL[0].name
+    if name == "all":
+        return use_cases.current()
+    try:
+        return (use_cases.get(name),)
+    except KeyError as error:
+        raise StackError(f"USE_CASE={name}: {error.args[0]}, or all") from error
 
 
 def _supervise(settings: StackSettings, chosen: argparse.Namespace) -> int:
@@ -164,9 +180,8 @@ def _parser() -> argparse.ArgumentParser:
     add("down", _down, "end every service, orphans of an earlier run included")
     add("status", _status, "services with state, memory, CPU and address (exit code 1 when it broke down)")
     add("logs", _logs, "the services' logs").add_argument("service", nargs="?", help="one service instead of all")
-    demo = add(
-        "demo", _demo, "run three weeks of weekly_ml_pipeline; a stack that runs already is used and left running"
-    )
+    demo = add("demo", _demo, "run three weeks of a use case; a stack that runs already is used and left running")
+    demo.add_argument("--use-case", metavar="NAME", help="whose weeks, or all (USE_CASE says so too; else products)")
     demo.add_argument(
         "--once", action="store_true", help="stop what was started and exit instead of staying up (ONCE=1 says so too)"
     )

@@ -1,4 +1,4 @@
-"""The demo: the stack up, the sample loaded, three weeks of the weekly DAG run by Airflow's scheduler, and a table.
+"""The demo: the stack up, a sample loaded, three weeks of a use case run by Airflow's scheduler, and a table.
 
 Owns the order of these and what is said. A stack that it started ends with it, whatever the end; one that it found
 running stays.
@@ -9,12 +9,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from rich.console import Console
 
+from factory.use_cases.use_case import UseCase
 from stack.airflow_api import AirflowApi, DagRun, TaskInstance
 from stack.environment import read_exports
 from stack.flow_runs import SeenFlowRun, flow_runs_by_task
@@ -27,7 +29,7 @@ from stack.screen import in_order, week_screen
 from stack.settings import CHECKOUT, Home, StackError, StackSettings
 from stack.state import StackState
 from stack.status import login_lines
-from stack.weeks import DAG_ID, RESULTS, WeekReport, report_week, reports_table, weeks_to_run
+from stack.weeks import RESULTS, WeekReport, report_week, reports_table, weeks_to_run
 
 LOOK_SECONDS = 0.5
 LOAD_SECONDS = 600
@@ -36,8 +38,8 @@ WEEK_SECONDS = 900
 TABLE_WIDTH = 150
 
 
-def run_demo(settings: StackSettings, *, once: bool, weeks: int) -> int:
-    """Run the next weeks and say how they went; gives the exit code.
+def run_demo(settings: StackSettings, *, use_cases: Sequence[UseCase], once: bool, weeks: int) -> int:
+    """Run the next weeks of each use case, one after the other, and say how they went; gives the exit code.
 
     Raises StackError when something fails and KeyboardInterrupt when stopped half-way, with nothing left behind.
     """
@@ -45,7 +47,9 @@ def run_demo(settings: StackSettings, *, once: bool, weeks: int) -> int:
     with interruptible():
         try:
             state = _stack(settings, found)
-            _run_weeks(settings.home, state, weeks)
+            for use_case in use_cases:
+                _run_weeks(settings.home, state, use_case, weeks)
+            print(*login_lines(settings.home, state), sep="\n", flush=True)
             if found is None and not once:
                 _stay_up(settings.home)
         finally:
@@ -70,6 +74,7 @@ def _stack(settings: StackSettings, found: StackState | None) -> StackState:
 class _Demo:
     """What every step needs."""
 
+    dag_id: str
     console: Console
     identity: Identity
     airflow: AirflowApi
@@ -77,65 +82,65 @@ class _Demo:
     prefect: PrefectApi
 
 
-def _run_weeks(home: Home, state: StackState, count: int) -> None:
+def _run_weeks(home: Home, state: StackState, use_case: UseCase, count: int) -> None:
     identity = load_identity(home)
     airflow_url = f"http://127.0.0.1:{state.ports['AIRFLOW_PORT']}"
     prefect = PrefectApi.named_in(read_exports(home.environment_file.read_text()))
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=TABLE_WIDTH)
-    _load_sample(home)
-    airflow = AirflowApi(airflow_url, identity.admin_password, DAG_ID)
+    _load_sample(home, use_case)
+    airflow = AirflowApi(airflow_url, identity.admin_password, use_case.dag_id)
     try:
-        demo = _Demo(console, identity, airflow, airflow_url, prefect)
-        _wait_until_parsed(airflow)
+        demo = _Demo(use_case.dag_id, console, identity, airflow, airflow_url, prefect)
+        _wait_until_parsed(airflow, use_case.dag_id)
         airflow.unpause()
         chosen = weeks_to_run(identity, airflow.runs(), count, datetime.now(UTC))
         reports = [_run_week(demo, week) for week in chosen]
     finally:
         airflow.close()
     if reports:
-        console.print(reports_table(reports))
+        console.print(reports_table(use_case.title, reports))
     else:
-        print("Every week whose Monday has passed was run before; `make clean` begins anew.")
-    print(*login_lines(home, state), sep="\n", flush=True)
+        print(f"Every week of {use_case.name} whose Monday has passed was run before; `make clean` begins anew.")
 
 
-def _load_sample(home: Home) -> None:
-    """The sample catalogue, unless the catalogue holds products already (a user's own, or an earlier demo's)."""
-    from sqlalchemy import func, select
-
-    from factory.catalogue.database import open_catalogue, products
+def _load_sample(home: Home, use_case: UseCase) -> None:
+    """The use case's sample, unless the catalogue holds rows of it already (a user's own, or an earlier demo's)."""
+    from factory.catalogue.database import open_catalogue
+    from factory.catalogue.holdings import count_rows
 
     variables = read_exports(home.environment_file.read_text())
     engine = open_catalogue(variables["DATABASE_URL"])
     try:
         with engine.connect() as connection:
-            present = connection.scalar(select(func.count()).select_from(products)) or 0
+            present = count_rows(connection, use_case)
     finally:
         engine.dispose()
     if present:
-        print(f"The catalogue holds {present:,} products", flush=True)
+        print(f"The catalogue holds {present:,} rows of {use_case.name}", flush=True)
         return
-    command = [sys.executable, "-m", "factory", "load", "sample"]
+    command = [sys.executable, "-m", "factory", "load", "sample", "--use-case", use_case.name]
     try:
         said = subprocess.run(
             command, cwd=CHECKOUT, env=variables, capture_output=True, text=True, timeout=LOAD_SECONDS
         )
     except subprocess.TimeoutExpired:
-        raise StackError(f"the sample catalogue was not loaded within {LOAD_SECONDS} s: is the disk full?") from None
+        raise StackError(
+            f"the sample of {use_case.name} was not loaded within {LOAD_SECONDS} s: is the disk full?"
+        ) from None
     if said.returncode:
-        raise StackError(f"the sample catalogue could not be loaded:\n{said.stderr.strip()}")
+        raise StackError(f"the sample of {use_case.name} could not be loaded:\n{said.stderr.strip()}")
     print(said.stdout.strip(), flush=True)
 
 
-def _wait_until_parsed(airflow: AirflowApi) -> None:
+def _wait_until_parsed(airflow: AirflowApi, dag_id: str) -> None:
     deadline = time.monotonic() + PARSE_SECONDS
     while not airflow.is_parsed():
         if errors := airflow.import_errors():
             raise StackError("Airflow cannot import a DAG file:\n" + "\n".join(errors))
         if time.monotonic() > deadline:
-            raise StackError(f"Airflow did not find the DAG {DAG_ID} within {PARSE_SECONDS} s; see make logs")
+            raise StackError(f"Airflow did not find the DAG {dag_id} within {PARSE_SECONDS} s; see make logs")
         time.sleep(LOOK_SECONDS)
 
 
@@ -146,7 +151,7 @@ def _run_week(demo: _Demo, week: int) -> WeekReport:
         while True:
             run = demo.airflow.run(run.run_id)
             tasks = demo.airflow.tasks(run.run_id)
-            flow_runs = flow_runs_by_task(demo.prefect, DAG_ID, run.run_id)
+            flow_runs = flow_runs_by_task(demo.prefect, demo.dag_id, run.run_id)
             screen.show(tasks, flow_runs)
             if run.state in {"success", "failed"}:
                 break
@@ -185,7 +190,7 @@ def _failure(demo: _Demo, week: int, run: DagRun, tasks: list[TaskInstance], flo
 
 
 def _run_link(demo: _Demo, run: DagRun) -> str:
-    return f"{demo.airflow_url}/dags/{DAG_ID}/runs/{run.run_id}"
+    return f"{demo.airflow_url}/dags/{demo.dag_id}/runs/{run.run_id}"
 
 
 def _stay_up(home: Home) -> None:

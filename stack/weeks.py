@@ -17,11 +17,9 @@ from rich.text import Text
 from bridge.plain_text import as_line
 from factory.contracts import DatasetRef, MonitorResult, PromotionResult
 from factory.use_cases.metrics import headlines
-from factory.use_cases.products import PRODUCTS
 from stack.airflow_api import DagRun
 from stack.identity import Identity
 
-DAG_ID = PRODUCTS.dag_id
 TASKS = ("prefect_ready", "cut_week", "check_week", "score", "train", "promote", "monitor")
 RESULTS = ("cut_week", "promote", "monitor")
 
@@ -71,11 +69,12 @@ def report_week(results: Mapping[str, Mapping[str, Any] | None]) -> WeekReport:
     )
 
 
-def reports_table(reports: Iterable[WeekReport]) -> Table:
-    """A line a week: challenger beside the champion that it met, the verdict, and drift."""
+def reports_table(title: str, reports: Iterable[WeekReport]) -> Table:
+    """A line a week of the use case of that title: challenger beside the champion that it met, verdict, and drift."""
     reports = list(reports)
     measured = " / ".join(reports[0].challenger_metrics) if reports else "Metrics"
-    table = Table(box=box.SIMPLE_HEAD, title=f"{measured} on the same frozen test set", title_justify="left")
+    said = f"{title}: {measured} on the same frozen test set"
+    table = Table(box=box.SIMPLE_HEAD, title=said, title_justify="left")
     for heading in ("week", "rows", "classes"):
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in ("challenger", "champion until then"):

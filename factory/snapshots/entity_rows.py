@@ -62,7 +62,8 @@ class EntityRows:
         """Raises CatalogueEmpty where there is nothing to cut."""
         if is_empty(connection, self.source):
             raise CatalogueEmpty(
-                f"table {self.source.table!r} holds nothing: load a file (`python -m factory load table`) or the sample"
+                f"table {self.source.table!r} holds nothing: load a file (`python -m factory load table FILE`) or the "
+                "sample (`python -m factory load sample`), with --use-case"
             )
 
     def of_week(self, week: int, as_of: datetime, test: FileRef, before: DatasetRef | None) -> WeekOfEntities:

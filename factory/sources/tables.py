@@ -57,7 +57,7 @@ def read_table(path: Path, source: Entities, mapping: TableMapping, told: Callab
     if path.suffix.lower() in (".parquet", ".pq"):
         chunks: Iterable[pd.DataFrame] = parquet_chunks(path, None)
     else:
-        chunks = read_delimited(path, Dialect(), BATCH_ROWS, mapping.columns(), told=told)
+        chunks = read_delimited(path, Dialect(), BATCH_ROWS, [mapping.key], told=told)
     return _rows(pd.concat(list(chunks)), source, mapping, str(path), told)
 
 
@@ -104,6 +104,7 @@ def dated(rows: Rows, source: Entities, plan: WeekPlan, joining: datetime | None
 def _rows(
     frame: pd.DataFrame, source: Entities, mapping: TableMapping, origin: str, told: Callable[[str], None]
 ) -> Rows:
+    mapping = _found(mapping, frame)
     if missing := [name for name in mapping.columns() if name not in frame.columns]:
         raise SourceUnreadable(
             f"{origin} has no column {', '.join(map(repr, missing))}; there are: {', '.join(map(str, frame.columns))}"
@@ -132,6 +133,13 @@ def _rows(
         )
     _tell(source, frame, mapping, found.values(), told)
     return Rows(states.reset_index(drop=True), outcomes.drop_duplicates().reset_index(drop=True))
+
+
+def _found(mapping: TableMapping, frame: pd.DataFrame) -> TableMapping:
+    """The mapping with the file's own spelling of the names."""
+    spelled = {_plain(name): str(name) for name in frame.columns}
+    names = (mapping.key, mapping.outcome, mapping.changed_at, mapping.known_at)
+    return TableMapping(*(spelled.get(_plain(name), name) if name else None for name in names))  # type: ignore[arg-type]
 
 
 def _tell(

@@ -1,4 +1,4 @@
-"""The pictures of a training: confusion matrix, rows and F1 by class, calibration; as PNG files.
+"""The pictures of a training: confusion matrix, rows and F1 by class, calibration, ranking, groups; as PNG files.
 
 Owns their looks. Draws without a display; must not know MLflow.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from flows.core.bootstrap import Estimate
-from flows.core.evaluation import Evaluation, TextEvaluation
+from flows.core.evaluation import Evaluation, TableEvaluation, TextEvaluation
 
 NAMED_CLASSES = 40
 """Beyond so many classes the axes bear no names: they could not be read."""
@@ -20,6 +20,11 @@ def draw_own(found: Evaluation, folder: Path) -> None:
     """Write what only this kind of task has to show."""
     if isinstance(found, TextEvaluation):
         draw_class_scores(found.classes, folder / "class_scores.png")
+    if isinstance(found, TableEvaluation):
+        draw_roc(found.roc, found.estimates["auc"], folder / "roc.png")
+        draw_deciles(found.deciles, folder / "deciles.png")
+        if len(found.groups):
+            draw_groups(found.groups, folder / "groups.png")
 
 
 def draw_confusion(table: pd.DataFrame, path: Path) -> None:
@@ -97,4 +102,54 @@ def draw_calibration(curve: pd.DataFrame, error: Estimate, path: Path) -> None:
     axes.legend(loc="upper left")
     rows.bar(curve["confidence"], curve["rows"], width=0.05)
     rows.set(xlabel="confidence", ylabel="rows")
+    figure.savefig(path)
+
+
+def draw_roc(curve: pd.DataFrame, auc: Estimate, path: Path) -> None:
+    """Write the receiver operating characteristic to `path`; `curve` has false_positive_rate and true_positive_rate."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.5, 5.5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="grey", linestyle="--", label="by chance")
+    axes.plot(curve["false_positive_rate"], curve["true_positive_rate"], label="this model")
+    axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.01))
+    axes.set_title(f"Frozen test set: AUC {auc.value:.3f} ({auc.low:.3f} to {auc.high:.3f})")
+    axes.legend(loc="lower right")
+    figure.savefig(path)
+
+
+def draw_deciles(table: pd.DataFrame, path: Path) -> None:
+    """Write the share in truth beside the mean probability, by tenths of the ranking, to `path`."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.bar(table["decile"], table["positive"], label="share in truth")
+    axes.plot(table["decile"], table["probability"], "o", color="black", markersize=4, label="mean probability")
+    axes.set(xlabel="tenth of the test rows, the likeliest first", ylabel="share", title="Frozen test set: by tenths")
+    axes.set_xticks(table["decile"])
+    axes.legend()
+    figure.savefig(path)
+
+
+def draw_groups(table: pd.DataFrame, path: Path) -> None:
+    """Write who is selected, and the rates of both kinds of error, by group with 95 % intervals to `path`."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, max(2.5, 0.35 * len(table) + 1.5)), layout="constrained")
+    places = range(len(table))
+    names = [
+        f"{row['attribute'].replace('_', ' ')}: {row['value']} ({row['rows']:,})" for row in table.to_dict("records")
+    ]
+    for axes, measure in zip(
+        figure.subplots(1, 3, sharey=True), ("selection_rate", "true_positive_rate", "false_positive_rate"), strict=True
+    ):
+        value, low, high = (table[f"{measure}{bound}"] for bound in ("", "_low", "_high"))
+        axes.errorbar(
+            value, places, xerr=[(value - low).clip(lower=0), (high - value).clip(lower=0)], fmt="o", capsize=3
+        )
+        axes.set(xlim=(0, 1.02), title=measure.replace("_", " "))
+        axes.set_yticks(places, names, fontsize=9)
+        axes.grid(axis="x", alpha=0.3)
     figure.savefig(path)

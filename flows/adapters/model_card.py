@@ -79,6 +79,8 @@ def draw_card(
         metrics=declared(evidence.mine),
         classes=evidence.classes.to_dict("records"),
         slices=evidence.slices.to_dict("records"),
+        groups=evidence.groups.to_dict("records"),
+        deciles=evidence.deciles.to_dict("records"),
         curve=_curve(evidence.curve),
         limits=[*case.declared.limits, *_found_limits(evidence, run.data.metrics, result)],
         data=list(_data(version, result)),
@@ -91,19 +93,15 @@ def draw_card(
 def _found_limits(evidence: Evidence, metrics: dict[str, float], result: PromotionResult) -> Iterator[str]:
     """What the numbers themselves say against the model."""
     classes = evidence.classes
-    weak = classes.head(WEAK_CLASSES)
-    named = ", ".join(f"{row['class']} ({row['f1']:.2f})" for row in weak.to_dict("records"))
-    yield f"It is worst at the classes {named}; their F1 stands in brackets."
+    if len(classes):
+        yield from _class_limits(classes)
+    if len(groups := evidence.groups) and (few := groups[groups["rows"] < FEW_ROWS].to_dict("records")):
+        named = ", ".join(f"{row['attribute']} {row['value']} ({row['rows']})" for row in few)
+        yield f"Of groups with fewer than {FEW_ROWS} test rows little is known: {named}."
     if evidence.comparison and (lost := evidence.comparison.lost):
         named = ", ".join(change.name for change in lost[:WEAK_CLASSES])
         more = f" and {len(lost) - WEAK_CLASSES} more" if len(lost) > WEAK_CLASSES else ""
         yield f"It answers no test row rightly of the classes {named}{more}, of which the champion knew some."
-    few = classes[classes["rows"] < FEW_ROWS]
-    if len(few):
-        yield (
-            f"{len(few)} of {len(classes)} classes have fewer than {FEW_ROWS} test rows: "
-            "what it is worth there is not known well, as the wide intervals show."
-        )
     if evidence.probe and evidence.probe.near_rows:
         yield f"{evidence.probe.sentence()}."
     elif near := metrics.get("near_duplicate_share"):
@@ -112,14 +110,23 @@ def _found_limits(evidence: Evidence, metrics: dict[str, float], result: Promoti
         yield f"{said[:1].upper()}{said[1:]}."
 
 
+def _class_limits(classes: pd.DataFrame) -> Iterator[str]:
+    weak = classes.head(WEAK_CLASSES)
+    named = ", ".join(f"{row['class']} ({row['f1']:.2f})" for row in weak.to_dict("records"))
+    yield f"It is worst at the classes {named}; their F1 stands in brackets."
+    if few := int((classes["rows"] < FEW_ROWS).sum()):
+        yield (
+            f"{few} of {len(classes)} classes have fewer than {FEW_ROWS} test rows: "
+            "what it is worth there is not known well, as the wide intervals show."
+        )
+
+
 def _data(version: Version, result: PromotionResult) -> Iterator[Fact]:
     dataset = version.dataset
     yield Fact("Week", f"{dataset.week}, as of {dataset.as_of:%d %B %Y}")
-    yield Fact("Products", f"{dataset.rows:,}, of which {dataset.train_rows:,} to train on")
+    yield Fact("Rows", f"{dataset.rows:,}, of which {dataset.train_rows:,} to train on")
     yield Fact("Classes", str(dataset.classes))
-    test = looked_at(
-        f"{dataset.test_version}, {dataset.test.rows:,} products, none of them trained on", result.test_looks
-    )
+    test = looked_at(f"{dataset.test_version}, {dataset.test.rows:,} rows, none of them trained on", result.test_looks)
     yield Fact("Frozen test set", test)
 
 

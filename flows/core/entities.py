@@ -22,7 +22,7 @@ from factory.use_cases.use_case import Gate
 from flows.core import calibration, fairness, models, table_leakage, tables
 from flows.core.bootstrap import Estimate
 from flows.core.comparison import RESAMPLES
-from flows.core.evaluation import Evaluation
+from flows.core.evaluation import TableEvaluation
 from flows.core.evidence import Evidence
 from flows.core.features.table import as_table
 from flows.core.groups import Groups, join_groups
@@ -36,19 +36,6 @@ if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
 LIKELIER = 0.5
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TableEvaluation(Evaluation):
-    """`deciles` has a row a tenth of the ranking, `groups` one a value of each sensitive column, `roc` the curve."""
-
-    deciles: pd.DataFrame
-    groups: pd.DataFrame
-    roc: pd.DataFrame
-
-    def tables(self) -> dict[str, pd.DataFrame]:
-        found = {"deciles": self.deciles}
-        return found | {"groups": self.groups} if len(self.groups) else found
 
 
 @dataclass(frozen=True, slots=True, eq=False)

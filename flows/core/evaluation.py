@@ -79,6 +79,19 @@ class TextEvaluation(Evaluation):
         return [self.probe.sentence()]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TableEvaluation(Evaluation):
+    """`deciles` has a row a tenth of the ranking, `groups` one a value of each sensitive column, `roc` the curve."""
+
+    deciles: pd.DataFrame
+    groups: pd.DataFrame
+    roc: pd.DataFrame
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        found = {"deciles": self.deciles}
+        return found | {"groups": self.groups} if len(self.groups) else found
+
+
 def evaluate(model: Pipeline, test: pd.DataFrame, *, near: Sequence[int] = ()) -> TextEvaluation:
     """Ask the model once for every test row (entity_id, text, target, group) and measure the answers.
 

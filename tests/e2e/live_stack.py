@@ -18,6 +18,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 from sqlalchemy import Row, create_engine, text
 
+from factory.use_cases.products import PRODUCTS
 from stack.airflow_api import AirflowApi, DagRun
 from stack.environment import read_exports
 from stack.identity import ADMIN, load_identity
@@ -26,7 +27,6 @@ from stack.prefect_api import PrefectApi
 from stack.processes import family
 from stack.settings import CHECKOUT, Home, read_stack_settings
 from stack.state import read_state
-from stack.weeks import DAG_ID
 
 WEEK_SECONDS = 900
 """No week takes that long: a limit for one that hangs, on a machine however busy."""
@@ -100,7 +100,7 @@ class Stack:
         return done
 
     def trigger_week(self, week: int) -> DagRun:
-        wait_until(self.airflow.is_parsed, f"Airflow knows {DAG_ID}", 120)
+        wait_until(self.airflow.is_parsed, f"Airflow knows {PRODUCTS.dag_id}", 120)
         self.airflow.unpause()
         return self.airflow.trigger(load_identity(self.home).week_moment(week))
 
@@ -119,7 +119,7 @@ class Stack:
 
     def flow_runs(self, run: DagRun, task_id: str) -> list[dict[str, Any]]:
         """The flow runs of a task, oldest first."""
-        tags = ["airflow", f"dag:{DAG_ID}", f"run:{run.run_id}", f"task:{task_id}"]
+        tags = ["airflow", f"dag:{PRODUCTS.dag_id}", f"run:{run.run_id}", f"task:{task_id}"]
         wanted = {"flow_runs": {"tags": {"all_": tags}}, "sort": "EXPECTED_START_TIME_ASC"}
         found: list[dict[str, Any]] = self.prefect.post("/flow_runs/filter", json=wanted).raise_for_status().json()
         return found
@@ -162,7 +162,7 @@ def live_stack(folder: Path, database: str, flows: str = "served") -> Iterator[S
     try:
         with running_stack(settings):
             identity = load_identity(settings.home)
-            airflow = AirflowApi(settings.airflow_url, identity.admin_password, DAG_ID)
+            airflow = AirflowApi(settings.airflow_url, identity.admin_password, PRODUCTS.dag_id)
             variables = read_exports(settings.home.environment_file.read_text())
             api, login = PrefectApi.named_in(variables), (ADMIN, identity.mlflow_password)
             with (

@@ -148,5 +148,5 @@ def test_a_tasks_error_is_its_last_exception():
 def printed(reports):
     console = Console(width=160)
     with console.capture() as capture:
-        console.print(reports_table(reports))
+        console.print(reports_table("Anything", reports))
     return capture.get()
