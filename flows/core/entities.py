@@ -24,7 +24,6 @@ from flows.core.bootstrap import Estimate
 from flows.core.comparison import RESAMPLES
 from flows.core.evaluation import TableEvaluation
 from flows.core.evidence import Evidence
-from flows.core.features.table import as_table
 from flows.core.groups import Groups, join_groups
 from flows.core.leakage import LeakageError, NearDuplicates
 from flows.core.policy import Check, Comparison
@@ -123,8 +122,7 @@ class EntityLogic:
         if rows.empty:
             return pd.DataFrame({"predicted_class": pd.Series(dtype=str), "confidence": pd.Series(dtype=float)})
         known = set(model.feature_names_in_)
-        table = as_table(rows, [column for column in self.source.features if column.name in known])
-        probability = model.predict_proba(table)[:, 1]
+        probability = tables.predict(model, rows, [column for column in self.source.features if column.name in known])
         likelier = np.where(probability >= LIKELIER, self.positive, NO)
         return pd.DataFrame({"predicted_class": likelier.astype(object), "confidence": probability})
 

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -28,6 +29,7 @@ from flows.core.splits import Splits, group_splits
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
     from sklearn.compose import ColumnTransformer
+    from threadpoolctl import ThreadpoolController
 
 Numbers: TypeAlias = NDArray[np.float64]
 Task: TypeAlias = Literal["binary", "regression"]
@@ -209,7 +211,8 @@ def predict(model: BaseEstimator, rows: pd.DataFrame, columns: Sequence[Column])
     table = as_table(rows, columns)
     if not len(table):
         return np.empty(0)
-    answers: Numbers = model.predict_proba(table)[:, 1] if hasattr(model, "predict_proba") else model.predict(table)
+    with _alone():
+        answers: Numbers = model.predict_proba(table)[:, 1] if hasattr(model, "predict_proba") else model.predict(table)
     return answers
 
 
@@ -220,11 +223,17 @@ def _read_truth(truth: Any, task: Task) -> Numbers:
 @contextmanager
 def _alone() -> Iterator[None]:
     """One thread; and no warning that a number with few values has fewer steps."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1), warnings.catch_warnings():
+    with _threads().limit(limits=1), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Bins whose width|Feature .* is constant", UserWarning)
         yield
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    """Found once: to look for the libraries takes as long as an answer."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _calibrated(scores: Numbers, truth: Numbers) -> Numbers:
