@@ -104,11 +104,11 @@ def compare(use_case: str, windows: Windows, min_samples: int) -> Finding:
     from flows.core import drift_check
 
     before, mine = windows.before.rows, windows.before_of_version()
-    source = use_cases.get(use_case).source
-    watched = {"data_columns": source.drift_columns} if isinstance(source, Entities) else {}
-    return drift_check.check_drift(
-        windows.reference, windows.current.rows, before, mine, min_samples=min_samples, **watched
-    )
+    source, sides = use_cases.get(use_case).source, (windows.reference, windows.current.rows)
+    if not isinstance(source, Entities):
+        return drift_check.check_drift(*sides, before, mine, min_samples=min_samples)
+    watched = tuple(name for name in source.drift_columns if any(side[name].notna().any() for side in sides))
+    return drift_check.check_drift(*sides, before, mine, min_samples=min_samples, data_columns=watched)
 
 
 @task(**NETWORK)

@@ -19,11 +19,13 @@ class Metric:
     higher_is_better: bool = True
     headline: bool = True
     digits: int = 4
+    proper: bool = False
+    """Whether the title begins with a name, or is an abbreviation, and stays as it is within a sentence."""
 
     @property
     def words(self) -> str:
-        """The title within a sentence; an abbreviation stays one."""
-        return self.title if self.title[:2].isupper() else self.title[:1].lower() + self.title[1:]
+        """The title within a sentence."""
+        return self.title if self.proper else self.title[:1].lower() + self.title[1:]
 
     def show(self, value: float) -> str:
         """The value as it is written everywhere."""
@@ -36,9 +38,9 @@ ACCURACY = Metric("accuracy", "Accuracy", headline=False)
 MULTICLASS = (F1_WEIGHTED, F1_MACRO, ACCURACY)
 """Each 0 to 1, on the frozen test set; the first decides."""
 
-AUC = Metric("auc", "AUC")
+AUC = Metric("auc", "AUC", proper=True)
 AVERAGE_PRECISION = Metric("average_precision", "Average precision", headline=False)
-BRIER = Metric("brier", "Brier score", higher_is_better=False)
+BRIER = Metric("brier", "Brier score", higher_is_better=False, proper=True)
 LOG_LOSS = Metric("log_loss", "Log loss", higher_is_better=False, headline=False)
 BINARY = (AUC, AVERAGE_PRECISION, BRIER, LOG_LOSS)
 """Of the probability of the positive class; all but the last 0 to 1, the first decides."""

@@ -105,7 +105,7 @@ def _found_limits(evidence: Evidence, metrics: dict[str, float], result: Promoti
     if evidence.probe and evidence.probe.near_rows:
         yield f"{evidence.probe.sentence()}."
     elif near := metrics.get("near_duplicate_share"):
-        yield f"{near:.0%} of the test rows nearly equal a training row: on entirely new texts it will do less well."
+        yield f"{near:.0%} of the test rows nearly equal a training row: on entirely new ones it will do less well."
     for said in result.test_remarks:
         yield f"{said[:1].upper()}{said[1:]}."
 

@@ -158,6 +158,8 @@ class EntityLogic:
         mine = answers["confidence"].to_numpy()
         rival = None if theirs is None else theirs["confidence"].to_numpy()
         error = calibration.estimate_error(mine, truth, groups=groups)
+        by_group = self._by_group(rows, answers, truth, groups)
+        their_groups = None if theirs is None else self._by_group(rows, theirs, truth, groups)
         return Evidence(
             mine=binary.estimate(truth, mine, groups=groups),
             theirs=None if rival is None else binary.estimate(truth, rival, groups=groups),
@@ -167,8 +169,8 @@ class EntityLogic:
             slices=pd.DataFrame(),
             curve=calibration.calibration_curve(mine, truth, groups=groups),
             calibration_error=error,
-            guards=(*_calibrated(error, gate), *self._fair(rows, answers, truth, groups, gate)),
-            groups=self._by_group(rows, answers, truth, groups),
+            guards=(*_calibrated(error, gate), *self._fair(by_group, their_groups, gate)),
+            groups=by_group,
             deciles=binary.deciles(truth, mine),
         )
 
@@ -204,26 +206,20 @@ class EntityLogic:
             return pd.DataFrame()
         return fairness.measure(truth, self._truth(answers["predicted_class"]), attributes, groups=groups)
 
-    def _fair(
-        self,
-        rows: pd.DataFrame,
-        answers: pd.DataFrame,
-        truth: NDArray[np.int64],
-        groups: Groups,
-        gate: Gate,
-    ) -> tuple[Check, ...]:
-        """No group is selected more often than another by more than the gate allows and chance explains."""
+    def _fair(self, mine: pd.DataFrame, theirs: pd.DataFrame | None, gate: Gate) -> tuple[Check, ...]:
+        """No group is selected more often than another by more than the gate allows and chance explains.
+
+        `mine` and `theirs` are both models' tables of `_by_group`.
+        """
         if gate.largest_group_difference >= 1:
             return ()
-        attributes = self._attributes(rows)
-        if attributes.empty:
+        if mine.empty:
             return (Check("fairness", passed=True, said="no sensitive column holds values: groups are not compared"),)
-        selected, limit = self._truth(answers["predicted_class"]), gate.largest_group_difference
-        found = fairness.differences(truth, selected, attributes, groups=groups)
-        beyond = fairness.beyond(found, limit)
-        said = "; ".join(beyond or fairness.sentences(found))
-        relation = "above" if beyond else "within"
-        return (Check("fairness", passed=not beyond, said=f"{said} ({relation} the limit of {limit:.2f})"),)
+        before = None if theirs is None else fairness.differences(theirs)
+        found = fairness.worsened(fairness.differences(mine), before, gate.largest_group_difference)
+        refused = [each for each in found if each.refused]
+        said = "; ".join(each.said for each in refused or found) or "no two groups are large enough to be compared"
+        return (Check("fairness", passed=not refused, said=said),)
 
     def _compare(
         self,
