@@ -128,12 +128,13 @@ def training_pipeline(
         threshold = find_threshold(use_case, auto_promote_threshold)
         decision = promotion(use_case=use_case, model_version=version, threshold=threshold)
         promoted, reason, card_url = decision["promoted"], decision["reason"], decision["card_url"]
+    metric = use_cases.get(use_case).metric.name
     result = TrainingResult(
         run_id=logged.run_id,
         metrics=training.metrics,
         intervals={name: (found.low, found.high) for name, found in training.evaluation.estimates.items()},
         candidate=choice.candidate.name,
-        cv_scores={score.candidate.name: _published(score) for score in choice.scores},
+        cv_scores={score.candidate.name: _published(score, metric) for score in choice.scores},
         failed_candidates=dict(choice.failures),
         promoted=promoted,
         promotion_decided=auto_promote_threshold is not None,
@@ -357,9 +358,11 @@ def register_challenger(settings: Settings, training: Training, logged: Logged) 
     )
 
 
-def _published(score: Score) -> CandidateScore:
+def _published(score: Score, metric: str) -> CandidateScore:
     found = score.found
-    return CandidateScore(value=found.value, low=found.low, high=found.high, seconds=round(score.seconds, 3))
+    return CandidateScore(
+        metric=metric, value=found.value, low=found.low, high=found.high, seconds=round(score.seconds, 3)
+    )
 
 
 if __name__ == "__main__":

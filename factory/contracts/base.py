@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 # The bounds that contracts and flows share: Prefect's schema holds them, so that every form refuses at the field.
 WeekNumber: TypeAlias = Annotated[int, Field(ge=1)]
@@ -23,6 +23,29 @@ Names: TypeAlias = Annotated[list[Candidate], Field(min_length=1)]
 
 class Contract(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Measured(Contract):
+    """A value of `metric`, which is written under the metric's own name: f1_weighted, where none is said."""
+
+    metric: str = "f1_weighted"
+    value: float
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, document: Any) -> Any:
+        if not isinstance(document, Mapping) or "value" in document:
+            return document
+        name = document.get("metric", cls.model_fields["metric"].default)
+        rest = {key: found for key, found in document.items() if key != name}
+        return {**rest, "value": document[name]} if name in document else document
+
+    @model_serializer(mode="wrap")
+    def _write(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        document: dict[str, Any] = handler(self)
+        value, name = document.pop("value"), document.pop("metric")
+        told = {} if name == type(self).model_fields["metric"].default else {"metric": name}
+        return {**told, name: value, **document}
 
 
 class Result(Contract):

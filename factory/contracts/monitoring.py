@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import Field
 
-from factory.contracts.base import Contract, Params, Result
+from factory.contracts.base import Contract, Measured, Params, Result
 from factory.use_cases.metrics import declared
 
 DriftLevel = Literal["stable", "warning", "alert", "critical"]
@@ -77,14 +77,10 @@ def told_trend(name: str, trend: Trend) -> str:
     return f"{name} {trend.value or 'missing'!r} {moved} ({trend.level})"
 
 
-class LiveQuality(Contract):
+class LiveQuality(Measured):
     """The `metric` that decides, of the last 30 days' predictions whose truth is known by now, with its 95 % interval,
-    beside what the frozen test set promised; `labelled` counts the predictions.
+    beside what the frozen test set promised; `labelled` counts the predictions."""
 
-    Results of before there were several kinds of task name f1_weighted in the place of `value`."""
-
-    metric: str = "f1_weighted"
-    value: float = Field(validation_alias=AliasChoices("value", "f1_weighted"))
     low: float
     high: float
     labelled: int

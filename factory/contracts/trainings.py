@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from pydantic import AliasChoices, Field
+from pydantic import Field
 
-from factory.contracts.base import AtLeastOne, Contract, Count, Names, Params, Positive, Result, Share, WeekNumber
+from factory.contracts.base import AtLeastOne, Count, Measured, Names, Params, Positive, Result, Share, WeekNumber
 from factory.contracts.datasets import DatasetRef
 from factory.contracts.told_tests import test_fact, test_news
 from factory.use_cases.metrics import Metric, headlines
@@ -37,13 +37,9 @@ class TrainingParams(Params):
     search_seconds: Positive | None = None
 
 
-class CandidateScore(Contract):
-    """A candidate by cross-validation on training rows: the metric that decides, its 95 % interval, the time it took.
+class CandidateScore(Measured):
+    """A candidate by cross-validation on training rows: the metric that decides, its 95 % interval, the time taken."""
 
-    Results of before there were several kinds of task have the metric's name in the place of `value`.
-    """
-
-    value: float = Field(validation_alias=AliasChoices("value", "f1_weighted"))
     low: float
     high: float
     seconds: float

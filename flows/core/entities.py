@@ -181,7 +181,8 @@ class EntityLogic:
         return binary.estimate(truth, rows["confidence"].to_numpy(), groups=join_groups(rows["group"]))
 
     def _truth(self, outcomes: pd.Series) -> NDArray[np.int64]:
-        return (outcomes == self.positive).to_numpy(dtype=np.int64)
+        truth: NDArray[np.int64] = (outcomes == self.positive).to_numpy(dtype=np.int64)
+        return truth
 
     def _features(self, rows: pd.DataFrame) -> tuple[Column, ...]:
         """Those that hold any value: a source may lack columns that are declared."""
