@@ -25,7 +25,7 @@ from flows.core.comparison import RESAMPLES
 from flows.core.evaluation import TableEvaluation
 from flows.core.evidence import Evidence
 from flows.core.groups import Groups, join_groups
-from flows.core.leakage import LeakageError, NearDuplicates
+from flows.core.leakage import NearDuplicates
 from flows.core.policy import Check, Comparison
 from flows.core.selection import AnyCandidate, Choice, Score, Validation
 from flows.core.tables import TableCandidate
@@ -56,6 +56,7 @@ class EntityLogic:
 
     source: Entities
     task: Task
+    use_case: str
 
     @property
     def positive(self) -> str:
@@ -69,21 +70,19 @@ class EntityLogic:
         raise ValueError(f"{', '.join(settings)} fix a model of texts: name candidates instead")
 
     def refuse_leaks(self, train: pd.DataFrame, test: pd.DataFrame, accepted: Collection[str]) -> None:
-        for column in ("entity_id", "group"):
-            if shared := set(train[column]) & set(test[column]):
-                examples = ", ".join(repr(value) for value in sorted(shared, key=str)[:3])
-                raise LeakageError(
-                    f"{len(shared)} values of {column!r} stand both in the training rows and in the frozen test set "
-                    f"(such as {examples}): the snapshot's split is broken, cut the week again"
-                )
-        columns = list(self._features(train))
-        table_leakage.refuse(train, self._truth(train["target"]), columns, accepted=accepted)
+        table_leakage.refuse_leaks(
+            train,
+            test,
+            train["target"],
+            self._features(train),
+            accepted=accepted,
+            groups=join_groups(train["group"]),
+            use_case=self.use_case,
+        )
 
     def near_duplicates(self, train: pd.DataFrame, test: pd.DataFrame) -> NearDuplicates:
         """The test rows whose features all equal those of a training row."""
-        names = [column.name for column in self._features(train)]
-        known = set(pd.util.hash_pandas_object(train[names].astype(str), index=False))
-        rows = np.flatnonzero(pd.util.hash_pandas_object(test[names].astype(str), index=False).isin(known))
+        rows = table_leakage.equal_rows(train, test, self._features(train))
         return NearDuplicates(share=len(rows) / max(len(test), 1), pairs=(), rows=tuple(rows.tolist()))
 
     def prepare(self, train: pd.DataFrame, candidates: Sequence[AnyCandidate]) -> Folded:  # noqa: ARG002
