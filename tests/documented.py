@@ -15,6 +15,7 @@ SHELLS = ("sh", "bash", "shell", "console")
 PROMPT = "$ "
 
 RUN_BY = {
+    "docs/how-to/add-a-use-case.md": "tests/prefect/test_how_to_add_a_use_case.py",
     "docs/how-to/command-line.md": "tests/contract/test_how_to_command_line.py",
     "docs/how-to/connect.md": "tests/airflow/test_how_to_connect.py",
 }
@@ -40,6 +41,7 @@ NOT_RUN = {
     "python -m factory relabel": "products of one's own; tests/unit/factory/test_corrections.py corrects some",
     "python -m factory update": "products of one's own; tests/unit/factory/test_corrections.py corrects some",
     "python -m factory freeze": "another test set would decide; tests/unit/factory/test_freezing.py freezes some",
+    "python -m factory load table": "a table of one's own; tests/unit/factory/test_entities.py loads some",
     "python -m factory delete": "products of one's own; tests/unit/factory/test_corrections.py corrects some",
 }
 """Beginnings of commands, with the reason."""
