@@ -11,7 +11,8 @@ interval: those in the region over those of all rows. What merely predicts raise
 customers who leave, 10 for defaults, 14 for refused loans, 13 and 15 for cancers, 18 for spam.
 
 What predicts well does so by degrees, and what leaks ends abruptly. So an interval must stand out from as many
-quantiles beside it by the same odds; one that does not leaks where its column alone ranks the class nearly without an error.
+quantiles beside it by the same odds; one that does not leaks where its column alone ranks the class nearly without
+an error.
 
 A column that is wrong in every tenth row is not told from one that predicts well: nothing tells these apart.
 """

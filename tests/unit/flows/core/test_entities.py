@@ -166,7 +166,9 @@ def test_a_column_that_is_known_only_once_the_customer_has_left_is_caught(logic:
     leaking = train.assign(contract=reason)
 
     logic.refuse_leaks(train, test, ())
-    with pytest.raises(LeakageError, match=r"column 'contract': where it is given, [\s\S]*factory accept --use-case churn") as said:
+    with pytest.raises(
+        LeakageError, match=r"column 'contract': where it is given, [\s\S]*factory accept --use-case churn"
+    ) as said:
         logic.refuse_leaks(leaking, test, ())
     assert "--leak column:contract" in str(said.value)
     logic.refuse_leaks(leaking, test, ["column:contract"])
