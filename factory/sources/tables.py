@@ -176,16 +176,16 @@ def _missing_as_none(value: object) -> object:
     return value if isinstance(value, str) else str(value)
 
 
-def _stripped(value: str | None) -> str | None:
-    return None if value is None else value.strip()
+def _stripped(value: object) -> str | None:
+    return None if pd.isna(value) else str(value).strip()
 
 
-def _flag(value: str | None) -> str | None:
+def _flag(value: object) -> str | None:
     """`yes` and `no` for every usual spelling; another one stays as it is, for the checks to name."""
-    if value is None:
+    if (written := _stripped(value)) is None:
         return None
-    spelled = value.strip().casefold()
-    return YES if spelled in _TRUE else NO if spelled in _FALSE else value.strip()
+    spelled = written.casefold()
+    return YES if spelled in _TRUE else NO if spelled in _FALSE else written
 
 
 def _plain(name: object) -> str:
