@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import psutil
+
 from stack.ports import require_free
 from stack.postgresql import postgresql_process, stop_postgresql
 from stack.processes import end_processes, find_processes
@@ -68,14 +70,16 @@ def stop(home: Home) -> int:
     supervisor = state.supervisor.process() if state else None
     if supervisor:
         end_processes([supervisor], patience_seconds=END_SECONDS)
-    orphans = find_processes(home, state)
     database = postgresql_process(home)
-    left = end_processes(orphans, patience_seconds=5)
+    orphans, left = 0, list[psutil.Process]()
+    while not left and (found := find_processes(home, state)):  # one may have begun another while it was being ended
+        orphans += len(found)
+        left = end_processes(found, patience_seconds=5)
     stop_postgresql(home)
     if left:
         raise StackError(f"these processes do not end: {', '.join(str(process.pid) for process in left)}")
     home.state_file.unlink(missing_ok=True)
-    return len(orphans) + (1 if database else 0)
+    return orphans + (1 if database else 0)
 
 
 @contextmanager

@@ -104,12 +104,13 @@ def read_states(connection: Connection, source: Entities, as_of: datetime) -> pd
     return found.loc[order.sort_values(kind="stable").index, columns].reset_index(drop=True)
 
 
-def read_outcomes(connection: Connection, source: Entities) -> pd.Series:
-    """The last outcome of each entity that has one, by its id."""
+def read_outcomes(connection: Connection, source: Entities, as_of: datetime | None = None) -> pd.Series:
+    """The last outcome of each entity that has one, by its id: of those that were known at `as_of`, else of all."""
     if is_empty(connection, source):
         return pd.Series(dtype=object)
     _, outcomes = tables_of(source)
-    rows = _frame(connection, outcomes).sort_values([source.key, KNOWN_AT])
+    known = () if as_of is None else (outcomes.c[KNOWN_AT] <= aware(as_of),)
+    rows = _frame(connection, outcomes, *known).sort_values([source.key, KNOWN_AT])
     return rows.drop_duplicates(source.key, keep="last").set_index(source.key)[OUTCOME]
 
 

@@ -77,7 +77,7 @@ def read_window(
 ) -> Window:
     """The predictions of the `days` up to and including `until` (data time), of one model version or of all.
 
-    Columns: KNOWN, `label` (the outcome where it is known by now), `group` and every feature as it was scored. Of more
+    Columns: KNOWN, `label` (the outcome where it was known by `until`), `group` and every feature as it was scored. Of more
     than `most_rows` those with the smallest hashes are drawn: a random sample, and the same one every time.
     """
     conditions = within(predictions, use_case, until, days)
@@ -89,7 +89,7 @@ def read_window(
         for start in range(0, len(ids), _WRITE_ROWS):
             drawn = predictions.c.prediction_id.in_(ids[start : start + _WRITE_ROWS])
             rows += connection.execute(select(predictions).where(drawn)).mappings().all()
-        outcomes = read_outcomes(connection, source)
+        outcomes = read_outcomes(connection, source, until)
     frame = pd.DataFrame([dict(row) for row in rows], columns=[column.name for column in predictions.columns])
     details = pd.DataFrame([row["details"] for row in rows], columns=[column.name for column in source.features])
     for column in source.features:

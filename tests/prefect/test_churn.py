@@ -36,9 +36,9 @@ def load_customers(home: Home, *, drifted: bool = False) -> None:
     rows = STOCK + 2 * WEEKLY
     week = np.repeat([1, 2, 3], [STOCK, WEEKLY, WEEKLY])
     joined = [start_of(number, epoch) if number > 1 else epoch - timedelta(days=7) for number in week.tolist()]
-    calls = random.poisson(1.5, rows).astype(float)
+    calls = random.poisson(4, rows).astype(float)
     minutes = random.normal(180, 50, rows) + (200 * (week == 3) if drifted else 0)
-    leaves = random.random(rows) < 1 / (1 + np.exp(-1.5 * (calls - 2)))
+    leaves = random.random(rows) < 1 / (1 + np.exp(-1.2 * (calls - 5)))
     states = pd.DataFrame(
         {
             "customer_id": [f"c{number:05}" for number in range(rows)],

@@ -22,6 +22,7 @@ def rows(**columns: list[str]) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def goods() -> pd.DataFrame:
     frame = simulate_frame(6_000)
+    frame = frame.rename(columns={"productid": "entity_id", "prdtypecode": "target"})
     return frame.assign(text=product_text(frame["designation"], frame["description"]), group=frame["entity_id"])
 
 
