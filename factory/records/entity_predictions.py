@@ -77,8 +77,8 @@ def read_window(
 ) -> Window:
     """The predictions of the `days` up to and including `until` (data time), of one model version or of all.
 
-    Columns: KNOWN, `label` (the outcome where it was known by `until`), `group` and every feature as it was scored. Of more
-    than `most_rows` those with the smallest hashes are drawn: a random sample, and the same one every time.
+    Columns: KNOWN, `label` (the outcome where it was known by `until`), `group` and every feature as it was scored. Of
+    more than `most_rows` those with the smallest hashes are drawn: a random sample, and the same one every time.
     """
     conditions = within(predictions, use_case, until, days)
     if version is not None:
