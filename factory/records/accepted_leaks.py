@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, select
 
 from factory.catalogue.database import accepted_leaks, transaction, upsert
 
-KINDS = ("word", "characters", "form", "label")
+KINDS = ("word", "characters", "form", "label", "column")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, select
 from factory.catalogue.entities import load_entities, read_states, tables_of
 from factory.errors import CatalogueEmpty, EntityConflict, ForeignProducts, SourceUnreadable, WeekRejected
 from factory.quality.checking import check_week
+from factory.records.accepted_leaks import accept, read_accepted
 from factory.settings import Settings
 from factory.snapshots.cutting import cut_week
 from factory.snapshots.store import read_frame
@@ -20,6 +21,7 @@ from factory.sources.tables import TableMapping, dated, read_table
 from factory.test_sets.freezing import freeze
 from factory.test_sets.frozen_rows import compare
 from factory.use_cases import get
+from flows.core.table_leakage import Leak
 
 CHURN = get("churn")
 SOURCE = CHURN.entities
@@ -305,3 +307,12 @@ def test_the_tables_bear_the_names_that_people_know(engine: Engine) -> None:
         assert connection.exec_driver_sql("SELECT customer_id, tenure FROM customers").all() == [("a", 1.0)]
         assert connection.execute(select(outcomes.c.outcome)).scalars().all() == ["no"]
     assert states.name == "customers"
+
+
+def test_a_column_that_a_training_took_for_a_leak_can_be_accepted_by_the_name_that_it_was_told(engine: Engine) -> None:
+    told = Leak("contract", "yes", "where it is given, all left", ()).name
+
+    accept(engine, "churn", [told], "known before the outcome", "Anna")
+
+    with engine.connect() as connection:
+        assert [each.name for each in read_accepted(connection, "churn")] == ["column:contract"]
