@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the others.
 .DEFAULT_GOAL := help
-.PHONY: help python installed install install-test demo up down shell status logs test test-all test-airflow test-browser test-docs test-busy test-faults test-matrix test-model test-sqlite test-wheel bench-control-page bench-cycle bench-dataset bench-drift bench-gate bench-task-end bench-training bench-waits pictures lint env lock wheel clean
+.PHONY: help python installed install install-test demo up down shell status logs test test-all test-browser test-docs test-busy test-faults test-matrix test-model test-sqlite test-wheel bench-control-page bench-cycle bench-dataset bench-drift bench-gate bench-tables bench-task-end bench-training bench-waits pictures lint env lock wheel clean
 
 PYTHON ?= python3
 export PYTHON
@@ -59,13 +59,10 @@ installed:
 test: install-test ## every test but the long ones, in lanes side by side (LANES="contract faults": these)
 	@exec $(ML)/python -m tests.suite $$LANES
 
-test-all: test test-airflow test-docs test-sqlite test-wheel test-model test-faults test-browser test-matrix ## every test there is
+test-all: test test-docs test-sqlite test-wheel test-model test-faults test-browser test-matrix ## every test there is
 
 test-busy: install-test ## the tests three times, beside a busy loop on every core (TIMES=3)
 	@exec $(ML)/python -m tests.suite --busy "$${TIMES:-3}" $$LANES
-
-test-airflow: install-test ## whose run it is, whatever people, signals and losses do to tasks of a real Airflow (10 minutes)
-	$(AIRFLOW)/python -m pytest tests/airflow/test_ending_in_airflow.py tests/airflow/test_identity_in_airflow.py tests/airflow/test_watching_in_airflow.py
 
 test-docs: install-test ## every command of README.md and docs/ as it is written, on a stack after two weeks (5 minutes)
 	$(ML)/python -m pytest tests/e2e/test_documented_commands.py
@@ -112,6 +109,9 @@ bench-control-page: install-test ## what the control page costs Prefect and its 
 
 bench-gate: install-test ## how often the promotion's gate errs, beside the textbook's rule, at 2 to 1,000 classes (5 minutes)
 	@exec $(ML)/python -m benchmarks.gate $(if $(PAIRS),--pairs $(PAIRS))
+
+bench-tables: install-test ## the candidates for tables in five folds, beside the common recipes (1 minute; TELCO=file: the Telco layout too)
+	@exec $(ML)/python -m benchmarks.tables $(if $(TELCO),--telco "$$TELCO")
 
 bench-task-end: install-test ## from a flow run's end to its task's end, beside polling (6 minutes)
 	@exec $(ML)/python -m benchmarks.task_end

@@ -25,6 +25,7 @@ class Lane:
 LANES = (
     Lane("week", ML, ("e2e/test_weekly_loop.py",), shares=False),
     Lane("flows", ML, ("prefect",)),
+    Lane("ending", AIRFLOW, tuple(f"airflow/test_{name}_in_airflow.py" for name in ("ending", "watching", "identity"))),
     Lane("airflow", AIRFLOW, ("airflow",), workers=2),
     Lane("serving", ML, ("prefect/test_deployments.py", "prefect/test_serving.py")),
     Lane("models", ML, ("unit/factory", "unit/flows", "unit/stack", "unit/docker", "unit/suite", "unit/isolation")),
@@ -41,7 +42,6 @@ OWN_TARGETS = {
     "e2e/test_sqlite.py": "test-sqlite",
     "model": "test-model",
     "wheel": "test-wheel",
-    **{f"airflow/test_{name}_in_airflow.py": "test-airflow" for name in ("ending", "identity", "watching")},
 }
 """Long by nature, with the target of the Makefile that runs it; `make test-all` runs each.
 

@@ -90,8 +90,8 @@ class LiveQuality(Measured):
 
     @property
     def title(self) -> str:
-        """The metric's, within a sentence."""
-        return next((metric.words for metric in declared((self.metric,))), self.metric)
+        """What people call the metric."""
+        return next((metric.short or metric.title for metric in declared((self.metric,))), self.metric)
 
     @property
     def below_promise(self) -> bool:

@@ -13,6 +13,12 @@ def _numbers(*names: str) -> tuple[Column, ...]:
     return tuple(Column(name, "number", nullable=True, least=0) for name in names)
 
 
+def _parts(whole: str) -> tuple[Column, ...]:
+    """What was used, by the time of day and abroad; together they make the whole."""
+    names = (f"total_{part}_{whole}" for part in ("day", "eve", "night", "intl"))
+    return tuple(Column(name, "number", nullable=True, least=0, part_of=whole) for name in names)
+
+
 def _categories(*names: str) -> tuple[Column, ...]:
     return tuple(Column(name, "category", nullable=True) for name in names)
 
@@ -33,10 +39,8 @@ CUSTOMERS = Entities(
         Column("senior_citizen", "flag", nullable=True, sensitive=True, values=(YES, NO)),
         # how long, how much, how often
         *_numbers("account_length", "tenure", "monthly_charges", "total_charges", "number_vmail_messages"),
-        *_numbers("total_day_minutes", "total_day_calls", "total_day_charge"),
-        *_numbers("total_eve_minutes", "total_eve_calls", "total_eve_charge"),
-        *_numbers("total_night_minutes", "total_night_calls", "total_night_charge"),
-        *_numbers("total_intl_minutes", "total_intl_calls", "total_intl_charge", "number_customer_service_calls"),
+        *_numbers("number_customer_service_calls"),
+        *(column for whole in ("minutes", "calls", "charge") for column in _parts(whole)),
         # what they have
         *_flags("international_plan", "voice_mail_plan", "partner", "dependents", "phone_service", "paperless_billing"),
         *_categories("multiple_lines", "internet_service", "online_security", "online_backup", "device_protection"),

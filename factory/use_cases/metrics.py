@@ -21,6 +21,8 @@ class Metric:
     digits: int = 4
     proper: bool = False
     """Whether the title begins with a name, or is an abbreviation, and stays as it is within a sentence."""
+    short: str = ""
+    """By which people call it where there is no other like it; the title where nothing is said."""
 
     @property
     def words(self) -> str:
@@ -32,7 +34,7 @@ class Metric:
         return f"{value:.{self.digits}f}"
 
 
-F1_WEIGHTED = Metric("f1_weighted", "Weighted F1")
+F1_WEIGHTED = Metric("f1_weighted", "Weighted F1", short="F1")
 F1_MACRO = Metric("f1_macro", "Macro F1")
 ACCURACY = Metric("accuracy", "Accuracy", headline=False)
 MULTICLASS = (F1_WEIGHTED, F1_MACRO, ACCURACY)

@@ -31,8 +31,8 @@ from factory.settings import SettingsError
 from factory.use_cases.use_case import Gate, UseCase
 
 VARIABLE = "USE_CASE_SETTINGS"
-IDENTITY = ("name", "model_name", "experiment", "dag_id", "source", "task")
-"""What weeks, models and runs were stored under, and what they were made of: it stays as the package declares it."""
+IDENTITY = ("name", "model_name", "experiment", "dag_id", "source", "task", "watch_schedule")
+"""What stored things and deployments were made of, and are found by: it stays as the package declares it."""
 
 _NOT_SET: tuple[str, ...] = (*IDENTITY, "gate")
 _REMEDY = (

@@ -11,6 +11,7 @@ PRODUCTS = UseCase(
     experiment="products",
     dag_id="weekly_ml_pipeline",
     source=Texts(),
+    watch_schedule="0 9 * * *",
     task=Multiclass(target="prdtypecode"),
     near_duplicate_alarm=0.35,  # goods descriptions repeat each other by nature: 29 % in the sample catalogue
     min_class_rows=2,

@@ -11,6 +11,11 @@ from factory.use_cases.columns import Column, Product
 class Texts:
     """The catalogue's `products` and `labels`: texts with a class, split by groups of near texts."""
 
+    @property
+    def noun(self) -> str:
+        """What people call its rows."""
+        return "products"
+
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
@@ -40,6 +45,11 @@ class Entities:
     arrivals: Arrivals = Arrivals()
     sample: tuple[str, str, str] | None = None
     """Item, data set and the column of its key."""
+
+    @property
+    def noun(self) -> str:
+        """What people call its rows."""
+        return self.table
 
     @property
     def features(self) -> tuple[Column, ...]:

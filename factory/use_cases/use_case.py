@@ -88,6 +88,8 @@ class UseCase:
     """The share of a week's rows (0 to 1) that may have been read in a wrong encoding; beyond it a person decides."""
     schedule: Text = "5 7 * * 1"
     """When the DAG runs: cron, in UTC, or "none"; AIRFLOW_SCHEDULE stands before it."""
+    watch_schedule: str = ""
+    """When Prefect looks for drift besides, by cron in UTC; where nothing is said the DAG's own look is all."""
     candidates: Annotated[tuple[Word, ...], AfterValidator(_each_once)] = ()
     """Names of the candidates that a training compares where it names none itself; empty for all."""
     gate: Gate = Gate()

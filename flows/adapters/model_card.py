@@ -83,7 +83,7 @@ def draw_card(
         deciles=evidence.deciles.to_dict("records"),
         curve=_curve(evidence.curve),
         limits=[*case.declared.limits, *_found_limits(evidence, run.data.metrics, result)],
-        data=list(_data(version, result)),
+        data=list(_data(case, version, result)),
         lineage=list(_lineage(client, settings, case, version, run.data.tags)),
         made=list(_made(run.data.params)),
         drawn_at=datetime.now(UTC),
@@ -121,12 +121,14 @@ def _class_limits(classes: pd.DataFrame) -> Iterator[str]:
         )
 
 
-def _data(version: Version, result: PromotionResult) -> Iterator[Fact]:
-    dataset = version.dataset
+def _data(case: Case, version: Version, result: PromotionResult) -> Iterator[Fact]:
+    dataset, noun = version.dataset, case.declared.source.noun
     yield Fact("Week", f"{dataset.week}, as of {dataset.as_of:%d %B %Y}")
-    yield Fact("Rows", f"{dataset.rows:,}, of which {dataset.train_rows:,} to train on")
+    yield Fact(noun.capitalize(), f"{dataset.rows:,}, of which {dataset.train_rows:,} to train on")
     yield Fact("Classes", str(dataset.classes))
-    test = looked_at(f"{dataset.test_version}, {dataset.test.rows:,} rows, none of them trained on", result.test_looks)
+    test = looked_at(
+        f"{dataset.test_version}, {dataset.test.rows:,} {noun}, none of them trained on", result.test_looks
+    )
     yield Fact("Frozen test set", test)
 
 

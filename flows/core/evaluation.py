@@ -123,7 +123,7 @@ def _worst_errors(model: Pipeline, test: pd.DataFrame, predicted: pd.DataFrame, 
     reasons = explanation.explain(model, list(rows["text"]), strongest=TERMS_SHOWN) if len(rows) else []
     return pd.DataFrame(
         {
-            "entity_id": rows["entity_id"].astype(str),
+            "productid": rows["entity_id"].astype(str),
             "true_class": rows["target"].astype(str),
             "predicted_class": wrong["predicted_class"],
             "confidence": wrong["confidence"].round(4),

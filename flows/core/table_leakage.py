@@ -14,7 +14,8 @@ What predicts well does so by degrees, and what leaks ends abruptly. So an inter
 quantiles beside it by the same odds; one that does not leaks where its column alone ranks the class nearly without
 an error.
 
-A column that is wrong in every tenth row is not told from one that predicts well: nothing tells these apart.
+A column that is wrong in every tenth row is not told from one that predicts well: nothing tells these apart. And one
+that settles most of a class by itself, wrong in one row of a hundred, looks like a leak. So a finding is for a person.
 """
 
 from __future__ import annotations

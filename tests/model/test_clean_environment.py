@@ -10,20 +10,26 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from sklearn.base import BaseEstimator
 
+from factory import use_cases
 from factory.contracts import DatasetRef, FileRef
-from factory.sources import readers
+from factory.sources import readers, tables
 from factory.text import product_text
+from factory.use_cases.columns import NO, YES
+from factory.use_cases.sources import Entities
+from factory.use_cases.use_case import UseCase
 from flows.adapters import registry, runs
 from flows.adapters.training_record import Training
-from flows.core import candidates, models
-from flows.core.evaluation import evaluate
+from flows.core.features.table import as_table
 from flows.core.leakage import NearDuplicates
+from flows.core.logic import logic_of
 from flows.core.selection import Choice
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -32,14 +38,18 @@ STRANGERS = ("mlflow", "prefect", "pandas", "flows", "factory", "bridge")
 ASK = """
 import importlib.util, json, sys
 import skops.io
+asked = json.load(open("asked.json"))
 untrusted = skops.io.get_untrusted_types(file="model.skops")
-model = skops.io.load("model.skops", trusted=[])
-texts = json.load(open("texts.json"))
-probabilities = model.predict_proba(texts)
+model = skops.io.load("model.skops", trusted=asked["trusted"])
+rows = asked["rows"]
+if isinstance(rows, dict):
+    import numpy, pandas
+    rows = pandas.DataFrame(rows)
+    rows = rows.where(rows.notna(), numpy.nan)
+probabilities = model.predict_proba(rows)
 strangers = [name for name in sys.argv[1:] if importlib.util.find_spec(name)]
-answers = [str(model.classes_[row.argmax()]) for row in probabilities]
-json.dump({"untrusted": untrusted, "strangers": strangers, "answers": answers,
-           "confidence": probabilities.max(axis=1).tolist()}, sys.stdout)
+json.dump({"untrusted": untrusted, "strangers": strangers, "probabilities": probabilities.tolist(),
+           "classes": [str(name) for name in model.classes_]}, sys.stdout)
 """
 
 
@@ -54,52 +64,93 @@ def uv() -> str:
 
 def products() -> pd.DataFrame:
     sample = pd.concat(readers.read_sample(), ignore_index=True)
-    return sample.assign(text=product_text(sample["designation"], sample["description"]))
+    texts = product_text(sample["designation"], sample["description"])
+    neutral = sample.rename(columns={"productid": "entity_id", "prdtypecode": "target"})
+    return neutral.assign(text=texts, group=neutral["entity_id"])
 
 
-def register(folder: Path, frame: pd.DataFrame, name: str) -> tuple[Path, pd.DataFrame]:
-    """The candidate trained and registered as the flow does it; the version's files and the model's own answers."""
+def customers() -> pd.DataFrame:
+    source = use_cases.get("churn").entities
+    rows = tables.read_sample(source, "churn", lambda _: None)
+    names = [column.name for column in source.columns]
+    states = rows.states.reindex(columns=[source.key, *names]).rename(columns={source.key: "entity_id"})
+    return states.assign(target=rows.outcomes["outcome"], group=states["entity_id"])
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version's files, what its model is asked in the form of JSON, and what it answers here."""
+
+    files: Path
+    rows: object
+    answers: pd.DataFrame
+
+
+def register(folder: Path, use_case: str, name: str) -> Registered:
+    """The candidate trained and registered as the flow does it."""
+    declared = use_cases.get(use_case)
+    logic, frame = logic_of(declared), products() if use_case == "products" else customers()
     train, test = frame.iloc[::2].reset_index(drop=True), frame.iloc[1::2].reset_index(drop=True)
-    (chosen,) = candidates.find([name])
-    model = models.fit(train["text"], train["prdtypecode"], chosen)
+    choice = Choice(logic.find_candidates([name])[0])
+    model = logic.fit(train, choice)
     nothing = FileRef(uri=folder.as_uri(), sha256="0" * 64, rows=len(test))
     dataset = DatasetRef(
         **nothing.model_dump(),
-        use_case="products",
+        use_case=use_case,
         week=1,
         as_of=datetime(2026, 1, 5, tzinfo=UTC),
         train_rows=len(train),
         arrivals=len(train),
-        classes=21,
+        classes=train["target"].nunique(),
         test=nothing,
         test_version="v1",
     )
-    found = evaluate(model, test)
     training = Training(
-        use_case="products",
+        use_case=use_case,
         dataset=dataset,
         params={},
-        choice=Choice(chosen),
+        choice=choice,
+        described=logic.parameters(choice),
         model=model,
         near_duplicates=NearDuplicates(0.0, ()),
-        evaluation=found,
-        train_labels=train["prdtypecode"],
-        test_labels=test["prdtypecode"],
+        evaluation=logic.evaluate(model, test, ()),
+        train_labels=train["target"],
+        test_labels=test["target"],
         flow_run_url=None,
     )
     client = registry.connect(f"sqlite:///{folder / 'mlflow.sqlite'}")
-    logged = runs.log_training(client, "products", training, ui_url=None)
+    logged = runs.log_training(client, use_case, training, ui_url=None)
     files = client.get_logged_model(logged.model_id).artifact_location
-    return Path(files.removeprefix("file://")), found.reference
+    place = Path(files.removeprefix("file://"))
+    return Registered(place, asked_of(declared, model, test), training.evaluation.reference)
 
 
-@pytest.mark.parametrize("name", ["svm-words", "sgd-characters"])
-def test_a_model_answers_the_same_with_its_own_requirements_alone(uv: str, name: str, tmp_path: Path) -> None:
-    files, expected = register(tmp_path, products(), name)
+def asked_of(declared: UseCase, model: BaseEstimator, test: pd.DataFrame) -> object:
+    """The test rows as a model takes them: texts, or the columns that it was fitted on."""
+    if not isinstance(declared.source, Entities):
+        return list(test["text"])
+    known = set(model.feature_names_in_)
+    table = as_table(test, [column for column in declared.source.features if column.name in known])
+    return json.loads(table.to_json(orient="columns"))
+
+
+@pytest.mark.parametrize(
+    ("use_case", "name"),
+    [
+        ("products", "svm-words"),
+        ("products", "sgd-characters"),
+        ("churn", "logistic-table"),
+        ("churn", "boosting-table"),
+    ],
+)
+def test_a_model_answers_the_same_with_its_own_requirements_alone(
+    uv: str, use_case: str, name: str, tmp_path: Path
+) -> None:
+    logic, made = logic_of(use_cases.get(use_case)), register(tmp_path, use_case, name)
     clean = tmp_path / "clean"
     clean.mkdir()
-    shutil.copy(files / registry.MODEL_FILE, clean)
-    (clean / "texts.json").write_text(json.dumps(list(expected["text"])))
+    shutil.copy(made.files / registry.MODEL_FILE, clean)
+    (clean / "asked.json").write_text(json.dumps({"rows": made.rows, "trusted": logic.trusted}))
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))}
 
     def run(*command: str) -> str:
@@ -109,13 +160,17 @@ def test_a_model_answers_the_same_with_its_own_requirements_alone(uv: str, name:
 
     run(uv, "venv", "--python", sys.executable, str(clean / "venv"))
     python = str(clean / "venv" / "bin" / "python")
-    listed = (files / "requirements.txt").read_text().split()
+    listed = (made.files / "requirements.txt").read_text().split()
     needed = [line for line in listed if not line.startswith("mlflow")]  # MLflow adds itself, for its own loader
-    assert {line.partition("==")[0] for line in needed} == set(runs.MODEL_NEEDS)
+    assert {line.partition("==")[0] for line in needed} == set(logic.needs)
     run(uv, "pip", "install", "--python", python, *needed)
-    answered = json.loads(run(python, "-c", ASK, *STRANGERS))
+    strangers = [each for each in STRANGERS if each not in logic.needs]
+    answered = json.loads(run(python, "-c", ASK, *strangers))
 
-    assert answered["untrusted"] == []
+    assert set(answered["untrusted"]) <= set(logic.trusted)
     assert answered["strangers"] == []
-    assert answered["answers"] == list(expected["predicted_class"])
-    assert answered["confidence"] == pytest.approx(list(expected["confidence"]), abs=1e-9)
+    names = answered["classes"] if use_case == "products" else [NO, YES]
+    probabilities = answered["probabilities"]
+    assert [names[row.index(max(row))] for row in probabilities] == list(made.answers["predicted_class"])
+    sure = [max(row) if use_case == "products" else row[1] for row in probabilities]
+    assert sure == pytest.approx(list(made.answers["confidence"]), abs=1e-9)

@@ -374,7 +374,7 @@ def test_a_catalogue_that_moved_on_stops_the_gate_until_a_new_set_is_frozen_whic
     assert (tags["decision_test_version"], tags["decision_test_looks"]) == ("v2", "1")
     run_id = veteran.client.get_model_version("products", STRONG).run_id
     card = Path(veteran.client.download_artifacts(run_id, "model_card.html")).read_text()
-    assert f"v2, {made.rows:,} rows, none of them trained on, looked at once" in card
+    assert f"v2, {made.rows:,} products, none of them trained on, looked at once" in card
 
 
 def test_a_challenger_is_not_judged_on_rows_that_it_was_trained_on(veteran: Home) -> None:

@@ -123,7 +123,7 @@ def test_the_registry_tells_what_a_model_was_made_of(home: Home) -> None:
     assert (quality["status"], quality["profile"]["rows"]) == ("accepted", dataset.rows)
     errors = read_json(home, result["run_id"], "worst_errors.json")
     assert len(errors["data"]) == 20
-    assert errors["columns"][:3] == ["entity_id", "true_class", "predicted_class"]
+    assert errors["columns"][:3] == ["productid", "true_class", "predicted_class"]
     kind = home.client.get_experiment(run.info.experiment_id).tags["mlflow.experimentKind"]
     assert kind == "custom_model_development"  # MLflow's page opens on its trainings
     (model,) = home.client.search_logged_models([run.info.experiment_id])

@@ -60,9 +60,9 @@ def test_a_warning_is_told_although_it_is_no_alarm() -> None:
 def test_live_f1_is_told_beside_the_promise_and_reserved_below_it() -> None:
     live = LiveQuality(f1_weighted=0.7, low=0.68, high=0.72, labelled=900, promised=0.8, promised_low=0.78)
 
-    assert result(live=live).facts()["Live weighted F1"] == "0.700 (0.680 to 0.720), promised 0.800"
+    assert result(live=live).facts()["Live F1"] == "0.700 (0.680 to 0.720), promised 0.800"
     (said,) = result(live=live).reservations()
-    assert "Live weighted F1 0.700 over 900 labelled predictions is below the promised 0.800" in said
+    assert "Live F1 0.700 over 900 labelled predictions is below the promised 0.800" in said
     assert result(live=live.model_copy(update={"high": 0.79})).reservations() == []
 
 

@@ -53,3 +53,35 @@ def test_what_flows_say_in_a_log_steers_no_terminal(tmp_path, monkeypatch, capsy
 
     assert main(["logs", "mlflow"]) == 0
     assert capsys.readouterr().out == "first\tline\n\\x1b[2Jsecond \\u202e\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variable", "names"),
+    [
+        ([], None, ["products"]),
+        ([], "churn", ["churn"]),
+        (["--use-case", "churn"], "products", ["churn"]),
+        ([], "all", ["products", "churn"]),
+    ],
+)
+def test_a_demo_is_of_the_use_cases_that_are_asked_for(tmp_path, monkeypatch, arguments, variable, names):
+    asked = []
+    monkeypatch.setenv("STACK_HOME", str(tmp_path))
+    monkeypatch.setattr("stack.demo.run_demo", lambda _, use_cases, **__: asked.extend(each.name for each in use_cases))
+    if variable is None:
+        monkeypatch.delenv("USE_CASE", raising=False)
+    else:
+        monkeypatch.setenv("USE_CASE", variable)
+
+    assert main(["demo", *arguments]) == 0
+
+    assert asked == names
+
+
+def test_a_use_case_that_there_is_not_is_named_with_those_that_there_are(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("STACK_HOME", str(tmp_path))
+    monkeypatch.setenv("USE_CASE", "chrun")
+
+    assert main(["demo"]) == 1
+
+    assert "USE_CASE=chrun: no use case 'chrun'; there are: products, churn, or all" in capsys.readouterr().err

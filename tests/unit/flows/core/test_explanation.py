@@ -77,7 +77,7 @@ def test_the_errors_that_the_model_was_surest_of_are_listed_with_their_reasons()
 
     found = evaluate(model, test)
 
-    assert set(found.errors["entity_id"]) == {"1", "3"}
+    assert set(found.errors["productid"]) == {"1", "3"}
     assert found.errors["confidence"].is_monotonic_decreasing
     assert all("steel" in row.terms or "cotton" in row.terms for row in found.errors.itertuples())
     assert found.metrics["accuracy"] == pytest.approx(1 / 3)

@@ -1,0 +1,1 @@
+"""What the candidates for tables are worth, beside the common recipes."""
