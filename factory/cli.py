@@ -24,9 +24,10 @@ from factory import shown_settings, shown_tables, use_cases
 from factory.account import account
 from factory.catalogue.corrections import change, merge_class, read_corrections, remove
 from factory.catalogue.corrections import relabel as set_label
-from factory.catalogue.database import labels, open_catalogue, products
-from factory.catalogue.database import sources as sources_table
+from factory.catalogue.database import open_catalogue
 from factory.catalogue.loading import load
+from factory.catalogue.schema import labels, products
+from factory.catalogue.schema import sources as sources_table
 from factory.contracts import looked_at
 from factory.errors import FactoryError, WeekUnknown
 from factory.quality.checking import check_week

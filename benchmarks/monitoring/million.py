@@ -24,7 +24,8 @@ from sqlalchemy import Engine, insert, select
 
 from benchmarks.waits.prefect_side import prefect_server
 from factory.catalogue import loading
-from factory.catalogue.database import inference_log, open_catalogue, products
+from factory.catalogue.database import open_catalogue
+from factory.catalogue.schema import inference_log, products
 from factory.settings import read_settings
 from factory.sizes import MEGABYTE
 from factory.snapshots.weeks import start_of

@@ -13,8 +13,9 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, RowMapping, delete, insert, select, update
 
-from factory.catalogue.database import corrections, exclusive, labels, products, upsert
+from factory.catalogue.database import exclusive, upsert
 from factory.catalogue.loading import CATALOGUE_LOCK
+from factory.catalogue.schema import corrections, labels, products
 from factory.errors import ProductUnknown
 from factory.sources.readers import NULLS
 

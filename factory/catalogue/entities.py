@@ -12,8 +12,9 @@ from functools import lru_cache
 import pandas as pd
 from sqlalchemy import Column, Connection, Engine, Float, MetaData, Table, Text, inspect, select
 
-from factory.catalogue.database import Id, Moment, exclusive
+from factory.catalogue.database import exclusive
 from factory.catalogue.loading import CATALOGUE_LOCK, Loaded
+from factory.catalogue.schema import Id, Moment
 from factory.errors import CatalogueEmpty, EntityConflict, ForeignProducts, SourceUnreadable
 from factory.snapshots.weeks import aware
 from factory.use_cases.sources import Entities

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, func, select
 
-from factory.catalogue.database import products
 from factory.catalogue.entities import is_empty, tables_of
+from factory.catalogue.schema import products
 from factory.use_cases.sources import Entities
 from factory.use_cases.use_case import UseCase
 

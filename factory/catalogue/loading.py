@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 from sqlalchemy import Connection, Engine, select
 
-from factory.catalogue.database import exclusive, labels, products, sources, upsert
+from factory.catalogue.database import exclusive, upsert
+from factory.catalogue.schema import labels, products, sources
 from factory.errors import ForeignProducts, ProductConflict, SourceUnreadable
 from factory.grouping.keys import text_keys
 from factory.snapshots.weeks import aware

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pandas as pd
 from sqlalchemy import Engine, select
 
-from factory.catalogue.database import products
+from factory.catalogue.schema import products
 
 _ASKED_ROWS = 5_000
 

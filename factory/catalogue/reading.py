@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from sqlalchemy import Connection, Select, case, select
 
 from factory.catalogue.copied_rows import decode
-from factory.catalogue.database import labels, products
+from factory.catalogue.schema import labels, products
 from factory.text import CLEANING
 
 Take: TypeAlias = Callable[[pa.RecordBatch], None]

@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection, func, select
 
-from factory.catalogue.database import products
 from factory.catalogue.reading import read_products
+from factory.catalogue.schema import products
 from factory.grouping.keys import Keys, KeySet, contains, fresh_keys
 from factory.grouping.near_texts import Places, components, near_pairs
 from factory.snapshots.known_rows import Frozen

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Engine, select
 
-from factory.catalogue.database import accepted_leaks, transaction, upsert
+from factory.catalogue.database import transaction, upsert
+from factory.catalogue.schema import accepted_leaks
 
 KINDS = ("word", "characters", "form", "label", "column")
 

@@ -10,7 +10,8 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, RowMapping, select
 
-from factory.catalogue.database import decisions, upsert
+from factory.catalogue.database import upsert
+from factory.catalogue.schema import decisions
 from factory.contracts import DatasetRef, PromotionResult
 from factory.records import stored
 

@@ -13,7 +13,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Engine, RowMapping, select, update
 
-from factory.catalogue.database import drift_looks, exclusive, retrainings, transaction, upsert
+from factory.catalogue.database import exclusive, transaction, upsert
+from factory.catalogue.schema import drift_looks, retrainings
 from factory.contracts import ColumnDrift, LiveQuality, Trend
 from factory.records import stored
 from factory.snapshots.weeks import WEEK, aware

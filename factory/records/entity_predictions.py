@@ -13,8 +13,9 @@ from datetime import datetime
 import pandas as pd
 from sqlalchemy import Engine, RowMapping, func, select
 
-from factory.catalogue.database import predictions, transaction, upsert
+from factory.catalogue.database import transaction, upsert
 from factory.catalogue.entities import read_outcomes
+from factory.catalogue.schema import predictions
 from factory.errors import InferenceLogInvalid
 from factory.grouping.keys import key_of
 from factory.records.predictions import MOST_ROWS, Window, draw_ids, within

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, RowMapping, func, select, update
 
-from factory.catalogue.database import data_loads, upsert
+from factory.catalogue.database import upsert
+from factory.catalogue.schema import data_loads
 from factory.contracts import DatasetRef
 from factory.records import stored
 

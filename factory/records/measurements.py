@@ -12,7 +12,8 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, RowMapping, select
 
-from factory.catalogue.database import measurements, upsert
+from factory.catalogue.database import upsert
+from factory.catalogue.schema import measurements
 from factory.records import stored
 
 

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, Engine, Select, Table, func, select
 
-from factory.catalogue.database import inference_log, labels, products, transaction, upsert
+from factory.catalogue.database import transaction, upsert
+from factory.catalogue.schema import inference_log, labels, products
 from factory.errors import InferenceLogInvalid
 from factory.grouping.keys import key_of
 from factory.records.predictions_file import FILE_COLUMNS, read_pieces, require, typed

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import Engine, select
 
-from factory.catalogue.database import inference_log
+from factory.catalogue.schema import inference_log
 from factory.snapshots.weeks import aware
 
 _STREAM_ROWS = 50_000

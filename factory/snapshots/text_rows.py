@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection, select
 
-from factory.catalogue.database import labels, products
 from factory.catalogue.reading import Take, read_products
+from factory.catalogue.schema import labels, products
 from factory.contracts import DatasetRef, FileRef
 from factory.errors import CatalogueEmpty
 from factory.grouping.joined_groups import JoinedGroups, join_groups

@@ -14,8 +14,8 @@ from typing import TypeAlias
 from sqlalchemy import Connection, select
 
 from factory import use_cases
-from factory.catalogue.database import labels, products
 from factory.catalogue.entities import read_keys, read_outcomes
+from factory.catalogue.schema import labels, products
 from factory.contracts import FileRef
 from factory.errors import TestSetOutdated
 from factory.quality.findings import some

@@ -13,7 +13,8 @@ from typing import Literal
 
 from sqlalchemy import Connection, func, insert, select
 
-from factory.catalogue.database import frozen_tests, test_looks, upsert
+from factory.catalogue.database import upsert
+from factory.catalogue.schema import frozen_tests, test_looks
 from factory.contracts import DatasetRef, FileRef
 from factory.records import ledger, stored
 

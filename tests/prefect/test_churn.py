@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from sqlalchemy import select
 
-from factory.catalogue.database import open_catalogue, predictions
+from factory.catalogue.database import open_catalogue
 from factory.catalogue.entities import load_entities
+from factory.catalogue.schema import predictions
 from factory.contracts import MonitorResult, PromotionResult, ScoreResult, TrainingResult
 from factory.quality.checking import check_week
 from factory.records.measurements import read_measurements

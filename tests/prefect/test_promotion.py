@@ -17,8 +17,8 @@ import pytest
 from prefect import flow
 
 from factory.catalogue.corrections import merge_class, relabel
-from factory.catalogue.database import decisions as decisions_table
 from factory.catalogue.database import open_catalogue
+from factory.catalogue.schema import decisions as decisions_table
 from factory.contracts import FileRef, PromotionResult
 from factory.errors import TestSetOutdated
 from factory.records.decisions import Decision, read_decisions

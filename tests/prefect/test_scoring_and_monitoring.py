@@ -13,7 +13,8 @@ from pytest_httpserver import HTTPServer
 from sqlalchemy import delete, insert, select
 
 from bridge.contracts import SKIPPED_STATE_NAME
-from factory.catalogue.database import inference_log, labels, open_catalogue
+from factory.catalogue.database import open_catalogue
+from factory.catalogue.schema import inference_log, labels
 from factory.contracts import MonitorResult, ScoreResult
 from factory.errors import AddressRefused
 from factory.records.drift_checks import (

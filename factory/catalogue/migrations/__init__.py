@@ -1,7 +1,7 @@
 """The catalogue's schema by versions: which one stands, and how it is brought to that of this code (Alembic).
 
 Owns the order of migrations and that one process at a time makes them. What a migration does stands in `versions`; the
-tables as this code knows them stand in `factory.catalogue.database`, of which nothing here may know: a migration says
+tables as this code knows them stand in `factory.catalogue.schema`, of which nothing here may know: a migration says
 what it said when it was written.
 """
 

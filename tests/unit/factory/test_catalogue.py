@@ -16,16 +16,8 @@ from sqlalchemy.pool import NullPool
 
 from factory.catalogue import database
 from factory.catalogue.corrections import relabel
-from factory.catalogue.database import (
-    create_tables,
-    exclusive,
-    locks,
-    open_catalogue,
-    open_engine,
-    products,
-    sources,
-    tables,
-)
+from factory.catalogue.database import create_tables, exclusive, open_catalogue, open_engine
+from factory.catalogue.schema import locks, products, sources, tables
 from factory.errors import CatalogueBusy, CatalogueUnreachable, CatalogueUnwritable
 from factory.records.accepted_leaks import accept
 from factory.records.drift_checks import claim_retraining, settle_retraining
@@ -118,7 +110,7 @@ def test_a_lock_has_one_holder_at_a_time(settings: Settings, engine: Engine, spa
 def test_a_killed_holder_loses_the_lock_and_what_it_wrote(settings: Settings, engine: Engine, spawn: Spawn) -> None:
     holder = spawn(
         "from datetime import UTC, datetime\n"
-        "from factory.catalogue.database import exclusive, open_engine, sources\n"
+        "from factory.catalogue.database import exclusive, open_engine\nfrom factory.catalogue.schema import sources\n"
         "with exclusive(open_engine(settings.database_url), 'turns') as connection:\n"
         "    connection.execute(sources.insert().values(name='half done', loaded_at=datetime.now(UTC)))\n"
         "    print('held', flush=True)\n"

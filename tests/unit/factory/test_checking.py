@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import Engine, delete, func, select, update
 
-from factory.catalogue.database import labels, products
+from factory.catalogue.schema import labels, products
 from factory.contracts import DatasetRef
 from factory.errors import WeekRejected, WeekUnknown
 from factory.grouping import joined_groups

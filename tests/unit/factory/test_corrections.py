@@ -10,7 +10,7 @@ from sqlalchemy import Engine, select
 
 from factory.catalogue import corrections
 from factory.catalogue.corrections import Correction, read_corrections
-from factory.catalogue.database import labels
+from factory.catalogue.schema import labels
 from factory.contracts import DatasetRef
 from factory.errors import ProductUnknown
 from factory.snapshots.store import read_frame

@@ -18,7 +18,8 @@ from sqlalchemy import Engine, select, update
 
 from factory.catalogue import loading
 from factory.catalogue.corrections import merge_class
-from factory.catalogue.database import data_loads, labels, open_catalogue
+from factory.catalogue.database import open_catalogue
+from factory.catalogue.schema import data_loads, labels
 from factory.contracts import DatasetRef, FileRef
 from factory.errors import CatalogueEmpty, SnapshotCorrupt, WeekRejected
 from factory.quality.checking import check_week

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, update
 
-from factory.catalogue.database import retrainings
+from factory.catalogue.schema import retrainings
 from factory.contracts import ColumnDrift, LiveQuality, Trend
 from factory.records import drift_checks
 from factory.records.drift_checks import (

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from sqlalchemy import Engine, func, select
 
-from factory.catalogue.database import labels, products
 from factory.catalogue.loading import Loaded, load
+from factory.catalogue.schema import labels, products
 from factory.errors import ForeignProducts, ProductConflict, SourceUnreadable
 
 EPOCH = datetime(2026, 1, 5, tzinfo=UTC)

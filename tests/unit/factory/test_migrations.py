@@ -24,9 +24,10 @@ from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect
 from sqlalchemy.pool import NullPool
 
 from factory.catalogue import database
-from factory.catalogue.database import create_tables, open_catalogue, open_engine, tables
+from factory.catalogue.database import create_tables, open_catalogue, open_engine
 from factory.catalogue.loading import load
 from factory.catalogue.migrations import HEAD, VERSION_TABLE, configuration, version_of
+from factory.catalogue.schema import tables
 from factory.contracts import DatasetRef, FileRef
 from factory.errors import CatalogueNewer, CatalogueUnwritable, FactoryError
 from factory.records import decisions, drift_checks, ledger

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import Engine, select, update
 
 from factory.catalogue import reading
-from factory.catalogue.database import products
 from factory.catalogue.reading import SCHEMA, read_products
+from factory.catalogue.schema import products
 from factory.contracts import DatasetRef
 from factory.grouping import keys
 from factory.grouping.keys import KeySet, contains, fresh_keys, key_of

@@ -11,9 +11,9 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import Engine, select, update
 
-from factory.catalogue.database import data_loads, drift_looks
-from factory.catalogue.database import decisions as decisions_table
-from factory.catalogue.database import measurements as measurements_table
+from factory.catalogue.schema import data_loads, drift_looks
+from factory.catalogue.schema import decisions as decisions_table
+from factory.catalogue.schema import measurements as measurements_table
 from factory.contracts import ColumnDrift, DatasetRef, FileRef, LiveQuality, PromotionResult
 from factory.errors import DocumentUnreadable
 from factory.records import decisions, drift_checks, ledger, measurements, stored
