@@ -15,9 +15,9 @@ AtLeastOne: TypeAlias = Annotated[int, Field(ge=1)]
 Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 _KNOWN = ["naive-bayes-words", "sgd-words", "svm-words", "svm-words-balanced"]
-_KNOWN += ["logistic-words", "sgd-characters", "svm-characters"]
+_KNOWN += ["logistic-words", "sgd-characters", "svm-characters", "logistic-table", "boosting-table"]
 Candidate: TypeAlias = Annotated[str, Field(examples=_KNOWN)]
-"""The name of one that `flows.core.candidates` declares; a form offers the examples."""
+"""The name of one that `flows.core.candidates` or `flows.core.tables` declares; a form offers the examples."""
 Names: TypeAlias = Annotated[list[Candidate], Field(min_length=1)]
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from factory import contracts
 from flows.core.candidates import CANDIDATES
+from flows.core.tables import BINARY_CANDIDATES
 from flows.monitor_and_retrain import monitor_and_retrain
 from flows.pipeline_flow import training_pipeline
 from flows.promotion import promotion
@@ -80,7 +81,7 @@ def test_the_parameters_that_users_know_come_first(flow: Any, first: list[str]) 
 
 def test_the_candidates_that_forms_offer_are_those_that_are_declared() -> None:
     offered = training_pipeline.parameters.properties["candidates"]["anyOf"][0]["items"]["examples"]
-    assert offered == [each.name for each in CANDIDATES]
+    assert offered == [each.name for each in (*CANDIDATES, *BINARY_CANDIDATES)]
 
 
 @pytest.mark.parametrize(
