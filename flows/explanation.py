@@ -17,6 +17,7 @@ from bridge.plain_text import as_json, as_lines
 from factory import use_cases
 from factory.settings import Settings, read_settings
 from factory.text import product_text
+from factory.use_cases.sources import Texts
 
 if TYPE_CHECKING:
     from flows.adapters.registry import Version
@@ -45,13 +46,19 @@ def explain_text(
 ) -> tuple[Version, Explanation]:
     """The version that was asked (that of the number, else the champion) and its answer with the strongest terms.
 
-    The text is cleaned as a product's is. Raises RegistryError when there is no such version.
+    The text is cleaned as a product's is. Raises RegistryError for a use case of no texts, and when there is no such
+    version.
     """
     from flows.adapters import registry
     from flows.core.explanation import explain
 
-    client = registry.connect(settings.mlflow_tracking_uri)
-    model = use_cases.get(use_case).model_name
+    declared = use_cases.get(use_case)
+    if not isinstance(declared.source, Texts):
+        raise registry.RegistryError(
+            f"{use_case} is a table of {declared.source.noun}, of which no text is explained: its model cards tell how "
+            "it ranks, and MLflow holds the tables of each training"
+        )
+    client, model = registry.connect(settings.mlflow_tracking_uri), declared.model_name
     if number is not None:
         version = registry.get_version(client, model, number)
     elif (champion := registry.find_version(client, model, registry.CHAMPION)) is None:

@@ -17,6 +17,9 @@ class Multiclass:
     """One of several classes for each row."""
 
     metrics: ClassVar[tuple[Metric, ...]] = metrics.MULTICLASS
+    by_class: ClassVar[bool] = True
+    """Whether models are told class by class, and a confidence is that of the class which is answered."""
+
     target: str
 
 
@@ -25,6 +28,8 @@ class Binary:
     """The probability that the target is `positive`."""
 
     metrics: ClassVar[tuple[Metric, ...]] = metrics.BINARY
+    by_class: ClassVar[bool] = False
+
     target: str
     positive: str
 

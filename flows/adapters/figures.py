@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from factory.use_cases.metrics import AUC
 from flows.core.bootstrap import Estimate
 from flows.core.evaluation import Evaluation, TableEvaluation, TextEvaluation
 
@@ -21,7 +22,7 @@ def draw_own(found: Evaluation, folder: Path) -> None:
     if isinstance(found, TextEvaluation):
         draw_class_scores(found.classes, folder / "class_scores.png")
     if isinstance(found, TableEvaluation):
-        draw_roc(found.roc, found.estimates["auc"], folder / "roc.png")
+        draw_roc(found.roc, found.estimates[AUC.name], folder / "roc.png")
         draw_deciles(found.deciles, folder / "deciles.png")
         if len(found.groups):
             draw_groups(found.groups, folder / "groups.png")

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from factory.use_cases.columns import NO, Column
+from factory.use_cases.columns import NO, YES, Column
 from factory.use_cases.sources import Entities
 from factory.use_cases.tasks import Binary, Task
 from factory.use_cases.use_case import Gate
@@ -62,6 +62,11 @@ class EntityLogic:
     def positive(self) -> str:
         """The outcome whose probability is told."""
         return cast("Binary", self.task).positive
+
+    @property
+    def negative(self) -> str:
+        """The other outcome."""
+        return YES if self.positive == NO else NO
 
     def find_candidates(self, names: list[str] | None) -> tuple[TableCandidate, ...]:
         return tables.find("binary", names)
@@ -122,11 +127,11 @@ class EntityLogic:
             return pd.DataFrame({"predicted_class": pd.Series(dtype=str), "confidence": pd.Series(dtype=float)})
         known = set(model.feature_names_in_)
         probability = tables.predict(model, rows, [column for column in self.source.features if column.name in known])
-        likelier = np.where(probability >= LIKELIER, self.positive, NO)
+        likelier = np.where(probability >= LIKELIER, self.positive, self.negative)
         return pd.DataFrame({"predicted_class": likelier.astype(object), "confidence": probability})
 
     def outcomes(self, model: BaseEstimator) -> frozenset[str]:  # noqa: ARG002 - whatever it was fitted on
-        return frozenset([self.positive, NO])
+        return frozenset([self.positive, self.negative])
 
     def evaluate(self, model: BaseEstimator, test: pd.DataFrame, near: Sequence[int]) -> TableEvaluation:
         answers, truth, groups = self.answer(model, test), self._truth(test["target"]), join_groups(test["group"])

@@ -49,7 +49,11 @@ TRUSTED = (
     "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
 )
-"""What skops must be told to trust to load one of these models; none of them runs code of a file's own."""
+"""What skops must be told to trust to load one of these models; none of them runs code of a file's own.
+
+scikit-learn does not check the places in a tree's nodes: a file that somebody forged could end the process that asks
+it. Models are read from the registry alone, whose files this project wrote.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,7 @@ def _curve(measured: Measurement) -> Curve:
             y=round(100 - 100 * each.right.value, 1),
             low=round(100 - 100 * (each.right.value if each.right.low is None else each.right.low), 1),
             high=round(100 - 100 * (each.right.value if each.right.high is None else each.right.high), 1),
-            said=f"{each.rows:,} rows: confidence {each.confidence:.0%}, right {each.right.value:.0%}",
+            said=f"{each.rows:,} rows: {each.confidence:.0%} sure, {each.right.value:.0%} in truth",
         )
         for each in measured.curve
     )

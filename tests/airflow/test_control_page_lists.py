@@ -251,10 +251,36 @@ def test_two_versions_are_compared_on_one_page_by_a_link_from_their_decision(
     assert "(+0.0010 to +0.0190)" in compared
     assert "beyond chance" in compared
     assert compared.count("<polyline") >= 4
+    assert "F1 by class" in compared
+    assert "an answer given with a confidence of 80 % is right" in compared
     assert HOSTILE not in compared
     assert "Compare v2 with v1" in admin.get(f"{page}/compare?first=2&second=1").text
     assert "Compare v1 with v2" in admin.get(f"{page}/compare?first=99&second={HOSTILE[:20]}").text
     assert as_user("starts-alpha").get(f"{page}/compare").status_code == 403
+
+
+def test_versions_without_classes_are_compared_by_what_they_have(
+    as_user: Browser, fake: FakePrefect, catalogue: Any
+) -> None:
+    from factory.records import decisions, measurements
+    from tests.airflow.test_control_page import decision
+    from tests.measured import measurement
+
+    with catalogue.begin() as connection:
+        for number in (1, 2):
+            made = decision(number, "promoted")
+            ours = {
+                name: getattr(made, name).model_copy(update={"use_case": "churn"}) for name in ("dataset", "result")
+            }
+            decisions.record(connection, made.model_copy(update=ours))
+            known = measurement(number, rival=number - 1)
+            measurements.record(connection, known.model_copy(update={"use_case": "churn", "classes": ()}))
+    compared = as_user("admin").get(f"{PAGE}/promotion/churn/compare?first=1&second=2").text
+    assert "Compare v1 with v2" in compared
+    assert "Customers who will leave" in compared
+    assert "F1 by class" not in compared
+    assert "a probability of 80 % comes true" in compared
+    assert compared.count("<polyline") >= 4
 
 
 def test_a_run_without_a_heartbeat_needs_attention_and_one_that_never_sent_any_does_not(

@@ -38,3 +38,8 @@ def test_the_champion_is_asked_where_no_version_is_named(veteran: Home, capsys: 
     assert "products v2: I (" in told
     assert "'live'" in told
     assert "all other terms" in told
+
+
+def test_no_text_is_explained_of_a_table(veteran: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--use-case", "churn", "live horses"]) == 1
+    assert "churn is a table of customers, of which no text is explained" in capsys.readouterr().err
