@@ -7,12 +7,13 @@ what was created after the epoch belongs whole to its week and every later one.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import blake2b
 
 import numpy as np
 
 from factory.settings import WeekPlan
+from factory.use_cases.clock import Week, aware
 
 __all__ = ["arrival_week", "aware", "on_test_side", "share_of", "start_of", "threshold", "week_of"]
 
@@ -20,29 +21,14 @@ WEEK = timedelta(days=7)
 _GOLDEN = 0x9E3779B97F4A7C15
 
 
-def aware(moment: datetime) -> datetime:
-    """The moment in UTC; one without a zone is taken to be UTC."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
 def week_of(as_of: datetime, epoch: datetime) -> int:
     """The number of the week, 1 for the seven days that begin with the epoch; raises ValueError before it."""
-    if aware(as_of) < aware(epoch):
-        raise ValueError(
-            f"{aware(as_of):%Y-%m-%d} lies before the first week, which begins on {aware(epoch):%Y-%m-%d}: "
-            "name a week, or set WEEK_EPOCH to an earlier day"
-        )
-    return (aware(as_of) - aware(epoch)) // WEEK + 1
+    return Week(epoch).number(as_of)
 
 
 def start_of(week: int, epoch: datetime) -> datetime:
     """The first moment of the week, in UTC; raises ValueError for a week below 1 or beyond the calendar."""
-    if week < 1:
-        raise ValueError(f"there is no week {week}: weeks count from 1")
-    try:
-        return aware(epoch) + (week - 1) * WEEK
-    except OverflowError as error:
-        raise ValueError(f"there is no week {week}: the calendar ends before it") from error
+    return Week(epoch).start(week)
 
 
 def threshold(plan: WeekPlan, week: int) -> float:

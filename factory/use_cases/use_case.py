@@ -10,6 +10,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
+from factory.use_cases.clock import WEEKS, Clock
 from factory.use_cases.metrics import Metric
 from factory.use_cases.sources import Entities, Texts
 from factory.use_cases.tasks import Task
@@ -77,6 +78,7 @@ class UseCase:
     dag_id: str
     source: Texts | Entities
     task: Task
+    clock: Clock = WEEKS
     near_duplicate_alarm: Share = 1.0
     min_class_rows: Annotated[int, Field(ge=2, le=10**6)] = 2
     """A training needs at least so many rows of every class of the week."""
@@ -86,8 +88,11 @@ class UseCase:
     """The share of a week's rows (0 to 1) whose text may bear another class elsewhere; beyond it a person decides."""
     encoding_alarm: Share = 0.01
     """The share of a week's rows (0 to 1) that may have been read in a wrong encoding; beyond it a person decides."""
-    schedule: Text = "5 7 * * 1"
-    """When the DAG runs: cron, in UTC, or "none"; AIRFLOW_SCHEDULE stands before it."""
+    schedule: Text = ""
+    """When the DAG runs: cron, in UTC, or "none"; where nothing is said, when a period of the clock is due.
+
+    AIRFLOW_SCHEDULE stands before it.
+    """
     watch_schedule: str = ""
     """When Prefect looks for drift besides, by cron in UTC; where nothing is said the DAG's own look is all."""
     candidates: Annotated[tuple[Word, ...], AfterValidator(_each_once)] = ()
@@ -97,6 +102,10 @@ class UseCase:
     """What its models are for, and what they are not for: for the model card."""
     limits: tuple[Text, ...] = ()
     """What a reader of the model card must know; one sentence each."""
+
+    def __post_init__(self) -> None:
+        if not self.schedule:
+            object.__setattr__(self, "schedule", self.clock.cron)
 
     @property
     def metric(self) -> Metric:
