@@ -6,6 +6,7 @@ Owns names and defaults of the environment variables. Opens nothing; a wrong val
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,6 +43,19 @@ def _listed(value: object) -> object:
     return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
 
+def _branch(name: str) -> str:
+    if not re.fullmatch(r"(?!-)[\w.@+-]+(/[\w.@+-]+)*", name) or ".." in name or name.endswith((".", ".lock")):
+        raise ValueError("this is no name of a branch: write one like main or release/models")
+    return name
+
+
+def _inside(folder: str) -> str:
+    steps = folder.strip("/").split("/")
+    if folder.startswith("/") or {"", ".", "..", ".git"} & {step.lower() for step in steps} or "\\" in folder:
+        raise ValueError("this is no folder within a repository: write one like models or deploy/models")
+    return "/".join(steps)
+
+
 class WeekPlan(BaseModel):
     """How the catalogue grows by the week; shares are fractions of all products."""
 
@@ -69,6 +83,10 @@ class Settings(BaseModel):
     min_samples_for_drift: int = Field(default=100, ge=1)
     retrain_cooldown_days: float = Field(default=30, ge=0, le=36_600)
     promotion_approval: bool = False
+    promotion_repository: str | None = None
+    """The git repository that decisions on champions are committed to; the address may bear a password."""
+    promotion_branch: Annotated[str, AfterValidator(_branch)] = "main"
+    promotion_folder: Annotated[str, AfterValidator(_inside)] = "models"
     airflow_ui_url: str | None = None
     prefect_ui_url: str | None = None
     mlflow_ui_url: str | None = None
@@ -84,6 +102,9 @@ _VARIABLES = {
     "min_samples_for_drift": "MIN_SAMPLES_FOR_DRIFT",
     "retrain_cooldown_days": "RETRAIN_COOLDOWN_DAYS",
     "promotion_approval": "PROMOTION_APPROVAL",
+    "promotion_repository": "PROMOTION_REPOSITORY",
+    "promotion_branch": "PROMOTION_BRANCH",
+    "promotion_folder": "PROMOTION_FOLDER",
     "airflow_ui_url": "AIRFLOW_UI_URL",
     "prefect_ui_url": "PREFECT_UI_URL",
     "mlflow_ui_url": "MLFLOW_UI_URL",

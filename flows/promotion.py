@@ -28,6 +28,7 @@ from flows.adapters.publication import publish
 from flows.adapters.registry import CHALLENGER, RegistryError, Version
 from flows.adapters.retries import NETWORK
 from flows.adapters.ruling import Case
+from flows.committing import commit_decisions
 from flows.core import policy
 from flows.core.logic import logic_of
 from flows.core.policy import Costs
@@ -102,6 +103,7 @@ def promotion(
         costs = measure_costs.submit(settings, case, challenger, rows)  # it waits for another process
         answers: Answers = predict(settings, case, challenger, rows)
         result = decide(settings, case, challenger, frozen, rows, answers, costs.result())
+    result = commit_decisions(settings, case, result)
     get_run_logger().info("champion: version %s (%s)", result.champion_version, result.reason)
     return publish(result)
 

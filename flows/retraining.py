@@ -137,7 +137,9 @@ def _train_and_decide(params: TrainingParams) -> Outcome:
     decision = PromotionResult.model_validate(_result_of(f"promotion of version {trained.model_version}", state))
     verdict = "promoted" if decision.promoted else "not promoted"
     week, version = trained.week_number, trained.model_version
-    return Outcome(f"retrained on week {week}: version {version} {verdict}, {decision.reason}", trained, decision)
+    said = f"retrained on week {week}: version {version} {verdict}, {decision.reason}"
+    missing = f"; commits are missing: {decision.commit_problem}" if decision.commit_problem else ""
+    return Outcome(said + missing, trained, decision)
 
 
 def _result_of(part: str, state: State[dict[str, Any]]) -> dict[str, Any]:

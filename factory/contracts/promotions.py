@@ -83,18 +83,24 @@ class PromotionResult(Result):
     """All trainings of the use case, in MLflow."""
     test_looks: int | None = None
     """How often the test set was looked at, this time included; None where nobody looked."""
+    commit: str | None = None
+    """The commit that tells of the decision in the user's git repository; None where nothing was to be committed."""
+    commit_problem: str | None = None
+    """Why commits of decisions are missing there, and what writes them."""
     test_remarks: tuple[str, ...] = ()
     """What has to be known of the test set beside the metrics: rows that are not as the catalogue has them, classes."""
 
     def facts(self) -> dict[str, str]:
         champion = f"v{self.champion_version}" if self.champion_version else "none"
-        return {"Champion": champion, **test_fact(self.test_version, self.test_looks)}
+        commit = {"Commit": self.commit[:10]} if self.commit else {}
+        return {"Champion": champion, **test_fact(self.test_version, self.test_looks), **commit}
 
     def reservations(self) -> list[str]:
+        missing = [f"Commits are missing: {self.commit_problem}"] if self.commit_problem else []
         if self.rolled_back:
-            return [f"Champion {self.reason}"]
+            return [f"Champion {self.reason}", *missing]
         warned = [f"Promoted, but classes are {said}" for said in self.warnings] if self.promoted else []
-        return [*warned, *(self._unpromoted() if self._asks_for_somebody() else [])]
+        return [*warned, *(self._unpromoted() if self._asks_for_somebody() else []), *missing]
 
     def news(self) -> list[str]:
         remarks = test_news(self.test_remarks)

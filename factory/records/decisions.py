@@ -36,6 +36,11 @@ class Decision(BaseModel):
         """`promoted`, `rolled back`, or `kept` where the champion stayed as it was."""
         return "rolled back" if self.result.rolled_back else "promoted" if self.result.promoted else "kept"
 
+    @property
+    def changed_champion(self) -> bool:
+        """Whether there is another champion since, or none."""
+        return self.outcome != "kept" or self.result.rule == "by hand"
+
 
 def record(connection: Connection, decision: Decision) -> None:
     """Write the decision; one of the same id that stands already stays as it is."""

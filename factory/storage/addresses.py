@@ -48,6 +48,15 @@ def admitted_below(roots: Sequence[str], address: str) -> str:
     )
 
 
+def without_credentials(text: str, address: str = "") -> str:
+    """The text without what stands before an address' host, and without the password of this address."""
+    userinfo = re.search(r"//([^/\s]*)@", address)
+    password = userinfo[1].partition(":")[2] if userinfo else ""
+    for each in filter(None, {password, unquote(password)}):
+        text = text.replace(each, "…")
+    return re.sub(r"//[^/\s]*@", "//…@", text)
+
+
 def _real(address: str) -> Path:
     """Where the local address leads, through `~`, `..` and links; nothing has to stand there."""
     return Path(os.path.realpath(strip_protocol(address)))
@@ -74,5 +83,5 @@ def _lies_below(root: str, address: str) -> bool:
 
 def _shown(address: str) -> str:
     """The address for a message: no password, no control character, no end without end."""
-    shown = repr(re.sub(r"//[^/@\s]*@", "//…@", address))
+    shown = repr(without_credentials(address))
     return shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}…"

@@ -35,10 +35,15 @@ def find_earlier(
 
     Completes the catalogue on the way: the decision that made the present champion has its row afterwards.
     """
-    if document := registry.alias_tags(client, model, CHAMPION).get(MADE_CHAMPION_TAG):
-        decisions.record(connection, stored.load_json(Decision, document))
+    complete(connection, client, model)
     found = decisions.find_decision(connection, initiator.flow_run_id)
     return found.result if found else None
+
+
+def complete(connection: Connection, client: MlflowClient, model: str) -> None:
+    """The decision that made the present champion has its row afterwards."""
+    if document := registry.alias_tags(client, model, CHAMPION).get(MADE_CHAMPION_TAG):
+        decisions.record(connection, stored.load_json(Decision, document))
 
 
 def write_verdict(

@@ -8,17 +8,18 @@ relied on.
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from factory.contracts import DatasetRef
 from factory.errors import DocumentUnreadable, RegistryAway
 from factory.records import stored
+from factory.storage.addresses import without_credentials
 from factory.storage.private_files import make_file
 from flows.adapters.artifacts import fetch
 from flows.core.policy import Snapshot
@@ -32,6 +33,7 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 DATASET_TAG = "dataset"
 MODEL_FILE = "model.skops"
+CHECKSUM_TAG = "model_sha256"
 LOGGED_MODEL = "models:/"
 KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"
 """By which MLflow's page opens an experiment on its trainings, not on an agent's traces."""
@@ -84,7 +86,7 @@ def connect(tracking_uri: str) -> MlflowClient:
             f"MLflow at {tracking_uri} cannot be asked: {_first_line(error)}. Start it, or look at MLFLOW_TRACKING_URI "
             "and at the credentials in this process' environment"
         )
-        raise RegistryAway(re.sub(r"//[^/@\s]*@", "//…@", said)) from error
+        raise RegistryAway(without_credentials(said)) from error
     return client
 
 
@@ -207,6 +209,16 @@ def load_model(
     """The version's fitted pipeline, see `read_model`."""
     with downloaded(client, version, roots) as folder:
         return read_model(folder, trusted)
+
+
+def checksum(client: MlflowClient, version: Version, roots: Sequence[str] = ()) -> str:
+    """The SHA-256 of the version's model file, read once and kept on the version; errors as in `downloaded`."""
+    if known := version.tags.get(CHECKSUM_TAG):
+        return known
+    with downloaded(client, version, roots) as folder, (folder / MODEL_FILE).open("rb") as file:
+        found = file_digest(file, "sha256").hexdigest()
+    tag(client, version, {CHECKSUM_TAG: found})
+    return found
 
 
 @contextmanager

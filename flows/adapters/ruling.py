@@ -142,10 +142,10 @@ def rollback_result(case: Case, leaving: Version, returning: Version, links: Lin
         reason=f"rolled back from version {leaving.number} to version {returning.number}",
         rule="rolled back",
         challenger_version=leaving.number,
-        challenger_metrics=_recorded(leaving),
+        challenger_metrics=recorded(leaving),
         champion_version=returning.number,
         previous_champion_version=leaving.number,
-        previous_champion_metrics=_recorded(leaving),
+        previous_champion_metrics=recorded(leaving),
         threshold=case.gate.floor,
         test_version=leaving.dataset.test_version,
         test_rows=leaving.dataset.test.rows,
@@ -169,7 +169,7 @@ def mended_result(
         reason=f"{said}, after {f'version {before}' if before else 'none'}",
         rule="by hand",
         challenger_version=number or before or "none",
-        challenger_metrics=_recorded(holder) if holder else {},
+        challenger_metrics=recorded(holder) if holder else {},
         champion_version=number,
         previous_champion_version=before,
         previous_champion_metrics=None,
@@ -196,7 +196,8 @@ def _values(estimates: Mapping[str, Estimate]) -> dict[str, float]:
     return {name: found.value for name, found in estimates.items()}
 
 
-def _recorded(version: Version) -> dict[str, float]:
+def recorded(version: Version) -> dict[str, float]:
+    """The metrics that the version was registered with."""
     return {name: float(version.tags[name]) for name in (metric.name for metric in declared(version.tags))}
 
 
