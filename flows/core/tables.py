@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
     from sklearn.compose import ColumnTransformer
     from threadpoolctl import ThreadpoolController
+
+THREADED = ("scipy.linalg", "sklearn.ensemble")
+"""They bring the threads that a fit would take: those of linear algebra, and those of trees."""
 
 Numbers: TypeAlias = NDArray[np.float64]
 Task: TypeAlias = Literal["binary", "regression"]
@@ -234,9 +238,11 @@ def _alone() -> Iterator[None]:
 
 @cache
 def _threads() -> ThreadpoolController:
-    """Found once: to look for the libraries takes as long as an answer."""
+    """Found once: to look for the libraries takes as long as an answer. None is found before it is loaded."""
     from threadpoolctl import ThreadpoolController
 
+    for library in THREADED:
+        import_module(library)
     return ThreadpoolController()
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -154,3 +157,18 @@ def test_no_row_has_no_answer(rows: pd.DataFrame, leavers: np.ndarray) -> None:
     model = tables.fit(rows, leavers, ALONE, BINARY_CANDIDATES[0], COLUMNS)
 
     assert len(tables.predict(model, rows.head(0), COLUMNS)) == 0
+
+
+def test_one_thread_is_a_limit_for_trees_as_well_whatever_was_imported_before() -> None:
+    """In a process that begins: libraries are loaded late, and one that is not yet loaded cannot be limited."""
+    code = (
+        "import json; from flows.core import tables\n"
+        "with tables._alone():\n"
+        "    import sklearn.ensemble\n"
+        "    from threadpoolctl import threadpool_info\n"
+        "    print(json.dumps([[each['user_api'], each['num_threads']] for each in threadpool_info()]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert {"openmp", "blas"} == {kind for kind, _ in found}
+    assert {threads for _, threads in found} == {1}
