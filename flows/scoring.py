@@ -145,7 +145,7 @@ def predict_arrivals(settings: Settings, champion: Version, dataset: DatasetRef)
     from factory.catalogue.origins import read_origins
 
     return answers.assign(
-        productid=arrivals["entity_id"],
+        entity_id=arrivals["entity_id"],
         text=arrivals["text"],
         text_length=arrivals["text"].str.len(),
         group_key=arrivals["group"],

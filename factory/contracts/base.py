@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from factory.use_cases.tasks import Task
 
 # The bounds that contracts and flows share: Prefect's schema holds them, so that every form refuses at the field.
 WeekNumber: TypeAlias = Annotated[int, Field(ge=1)]
@@ -14,10 +16,8 @@ Count: TypeAlias = Annotated[int, Field(ge=0)]
 AtLeastOne: TypeAlias = Annotated[int, Field(ge=1)]
 Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
-_KNOWN = ["naive-bayes-words", "sgd-words", "svm-words", "svm-words-balanced"]
-_KNOWN += ["logistic-words", "sgd-characters", "svm-characters", "logistic-table", "boosting-table"]
-Candidate: TypeAlias = Annotated[str, Field(examples=_KNOWN)]
-"""The name of one that `flows.core.candidates` or `flows.core.tables` declares; a form offers the examples."""
+Candidate: TypeAlias = Annotated[str, Field(examples=[name for task in get_args(Task) for name in task.candidates])]
+"""The name of one that a training may compare; `Params.offers` says which a use case has."""
 Names: TypeAlias = Annotated[list[Candidate], Field(min_length=1)]
 
 
@@ -73,6 +73,11 @@ class Params(Contract):
     """Fields that name who asked or decided: whoever knows who is logged in fills them in, and asks nobody."""
     often: ClassVar[tuple[str, ...]] = ()
     """The fields that a form shows at once; the others are rarely used."""
+
+    @classmethod
+    def offers(cls, fixed: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:  # noqa: ARG003
+        """What a form offers in which field, where a deployment has `fixed` these; else what the schema does."""
+        return {}
 
     @classmethod
     def may_promote(cls, given: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from factory import use_cases
 from factory.contracts.base import AtLeastOne, Count, Measured, Names, Params, Positive, Result, Share, WeekNumber
 from factory.contracts.datasets import DatasetRef
 from factory.contracts.told_tests import test_fact, test_news
@@ -35,6 +36,13 @@ class TrainingParams(Params):
     candidates: Names | None = None
     search_trials: Count = 0
     search_seconds: Positive | None = None
+
+    @classmethod
+    def offers(cls, fixed: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
+        """The candidates of the use case, where one is fixed."""
+        kinds = {each.name: each.task for each in use_cases.ALL}
+        task = kinds.get(fixed.get("use_case", ""))
+        return {"candidates": task.candidates} if task else {}
 
 
 class CandidateScore(Measured):

@@ -61,10 +61,10 @@ class Window:
 def append(engine: Engine, frame: pd.DataFrame) -> int:
     """The number of predictions that were not logged yet; one of the same prediction_id is left as it is.
 
-    `frame` holds COLUMNS, of which `scored_at` is now where it is missing, and may hold SCORED. Raises
-    InferenceLogInvalid.
+    `frame` holds COLUMNS, of which `scored_at` is now where it is missing and `productid` may be named `entity_id`, and
+    may hold SCORED. Raises InferenceLogInvalid.
     """
-    rows = _checked(frame)
+    rows = _checked(frame.rename(columns={"entity_id": "productid"}))
     new = 0
     with transaction(engine) as connection:
         insert = upsert(connection, inference_log).on_conflict_do_nothing(index_elements=["prediction_id"])

@@ -38,17 +38,17 @@ def threshold(plan: WeekPlan, week: int) -> float:
     return min(1.0, plan.first_share + plan.weekly_share * (week - 1))
 
 
-def share_of(productid: str, seed: int) -> float:
+def share_of(entity_id: str, seed: int) -> float:
     """Where the product stands between 0 (in from the first week) and 1 (exclusive); evenly spread over products."""
-    return _fraction(f"{seed}:{productid}")
+    return _fraction(f"{seed}:{entity_id}")
 
 
-def arrival_week(productid: str, plan: WeekPlan) -> int:
+def arrival_week(entity_id: str, plan: WeekPlan) -> int:
     """The first week whose share holds the product; one that no week will ever hold gets the week after the last.
 
     `plan` may stand still (a weekly share of 0): then there are only weeks 1 and 2.
     """
-    share = share_of(productid, plan.seed)
+    share = share_of(entity_id, plan.seed)
     if share < plan.first_share:
         return 1
     if plan.weekly_share == 0:

@@ -19,6 +19,11 @@ class Multiclass:
     metrics: ClassVar[tuple[Metric, ...]] = metrics.MULTICLASS
     by_class: ClassVar[bool] = True
     """Whether models are told class by class, and a confidence is that of the class which is answered."""
+    candidates: ClassVar[tuple[str, ...]] = (
+        *("naive-bayes-words", "sgd-words", "svm-words", "svm-words-balanced", "logistic-words"),
+        *("sgd-characters", "svm-characters"),
+    )
+    """The names of those that a training compares; what they are is the model side's business too."""
 
     target: str
 
@@ -29,6 +34,7 @@ class Binary:
 
     metrics: ClassVar[tuple[Metric, ...]] = metrics.BINARY
     by_class: ClassVar[bool] = False
+    candidates: ClassVar[tuple[str, ...]] = ("logistic-table", "boosting-table")
 
     target: str
     positive: str

@@ -96,7 +96,8 @@ def form_of(record: DeploymentRecord, name: str = "") -> list[Field]:
     contract = contracts.params_of(name, properties)
     people = contract.people if contract else frozenset()
     ordered = sorted(properties, key=lambda each: properties[each].get("position", len(properties)))
-    fields = [_field(each, schema, record) for each in ordered if each not in people]
+    offers = contract.offers(record.parameters) if contract else {}
+    fields = [_offering(_field(each, schema, record), offers) for each in ordered if each not in people]
     marked = [replace(field, rare=_is_rare(field, contract)) for field in fields]
     if all(field.rare or field.fixed for field in marked):
         return fields
@@ -106,6 +107,13 @@ def form_of(record: DeploymentRecord, name: str = "") -> list[Field]:
 def as_value(field: Field, value: Any) -> Field:
     """The field with this value in it; a secret is not shown again."""
     return field if field.control == "secret" else replace(field, value=_written(field, value))
+
+
+def _offering(field: Field, offers: Mapping[str, Sequence[str]]) -> Field:
+    """The field with the choices of its deployment, where the contract knows them."""
+    if field.control != "choices" or field.name not in offers:
+        return field
+    return replace(field, choices=tuple((each, each) for each in offers[field.name]))
 
 
 def _is_rare(field: Field, contract: type[contracts.Params] | None) -> bool:

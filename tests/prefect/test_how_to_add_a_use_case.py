@@ -15,17 +15,11 @@ from typing import Any
 
 import pytest
 
+from tests.added_use_case import CHECKOUT, PAGE, copy_with_parcels
 from tests.prefect.conftest import Prefect
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-PAGE = (CHECKOUT / "docs/how-to/add-a-use-case.md").read_text()
-PACKAGES = ("bridge", "factory", "flows")
 ROWS = 900
 SECONDS = 300
-
-
-def python_blocks() -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
 def commands(beginning: str) -> list[list[str]]:
@@ -37,17 +31,8 @@ def commands(beginning: str) -> list[list[str]]:
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """A copy of the packages, with what the page adds."""
-    for package in PACKAGES:
-        shutil.copytree(CHECKOUT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_with_parcels(tmp_path, "bridge", "factory", "flows")
     shutil.copy(CHECKOUT / "prefect.yaml", tmp_path)
-    declaration, listed, _dag = python_blocks()
-    (tmp_path / "factory/use_cases/parcels.py").write_text(declaration)
-    package = tmp_path / "factory/use_cases/__init__.py"
-    imported, named = listed.strip().split("\n\n")
-    text = package.read_text().replace(
-        "from factory.use_cases.products", f"{imported}\nfrom factory.use_cases.products"
-    )
-    package.write_text(re.sub(r"^ALL: .*$", named, text, flags=re.MULTILINE))
     return tmp_path
 
 

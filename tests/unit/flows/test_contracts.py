@@ -9,8 +9,10 @@ import pytest
 from prefect.exceptions import ParameterTypeError
 from pydantic import BaseModel
 
-from factory import contracts
+from factory import contracts, use_cases
+from factory.use_cases.use_case import UseCase
 from flows.core.candidates import CANDIDATES
+from flows.core.logic import logic_of
 from flows.core.tables import BINARY_CANDIDATES
 from flows.monitor_and_retrain import monitor_and_retrain
 from flows.pipeline_flow import training_pipeline
@@ -82,6 +84,12 @@ def test_the_parameters_that_users_know_come_first(flow: Any, first: list[str]) 
 def test_the_candidates_that_forms_offer_are_those_that_are_declared() -> None:
     offered = training_pipeline.parameters.properties["candidates"]["anyOf"][0]["items"]["examples"]
     assert offered == [each.name for each in (*CANDIDATES, *BINARY_CANDIDATES)]
+
+
+@pytest.mark.parametrize("use_case", use_cases.ALL, ids=lambda use_case: use_case.name)
+def test_a_use_cases_form_offers_the_candidates_that_its_training_knows(use_case: UseCase) -> None:
+    offered = contracts.TrainingParams.offers({"use_case": use_case.name})["candidates"]
+    assert offered == tuple(each.name for each in logic_of(use_case).find_candidates(None))
 
 
 @pytest.mark.parametrize(

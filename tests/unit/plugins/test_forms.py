@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from bridge.prefect_api.records import DeploymentRecord
 from bridge.testing.schemas import schema_of
 from factory.contracts import MonitorParams, PromotionParams, TrainingParams
+from factory.use_cases import get
 from plugins.control_page.forms import WHOLE, fill, fill_as, form_of, read_form, with_problems
 
 
@@ -74,6 +75,24 @@ def test_a_field_tells_its_default_its_description_and_whether_it_must_be_filled
     with_default = {field.name: field for field in form_of(record(rows=7))}
     assert (with_default["rows"].required, with_default["rows"].default) == (False, "7")
     assert (with_default["rows"].fixed, with_default["share"].fixed) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "offered"),
+    [
+        ({"use_case": "churn"}, {"logistic-table", "boosting-table"}),
+        ({"use_case": "products"}, set(get("products").task.candidates)),
+        ({"use_case": "of-old"}, {*get("products").task.candidates, *get("churn").task.candidates}),
+        ({}, {*get("products").task.candidates, *get("churn").task.candidates}),
+    ],
+    ids=str,
+)
+def test_candidates_are_those_of_the_use_case_that_the_deployment_fixes(
+    fixed: dict[str, str], offered: set[str]
+) -> None:
+    fields = {field.name: field for field in form_of(record(TrainingParams, **fixed), "training-pipeline/any")}
+
+    assert {name for name, _ in fields["candidates"].choices} == offered
 
 
 def test_defaults_stand_in_their_fields_and_what_is_left_at_that_is_the_deployments() -> None:
