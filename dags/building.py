@@ -24,6 +24,7 @@ from factory.approval import is_asked_for
 from factory.errors import CatalogueEmpty, WeekRejected
 from factory.settings import Settings, read_settings
 from factory.use_cases import get
+from factory.use_cases.clock import Clock, Week
 from factory.use_cases.use_case import UseCase
 
 TRAINED = "{{ ti.xcom_pull(task_ids='train')['model_version'] }}"
@@ -37,19 +38,18 @@ WORTH_A_RETRY = ExceptionRetryPolicy(
 def build(use_case_name: str) -> DAG:
     """The DAG of the use case; raises KeyError when there is none of that name, and SettingsError."""
     use_case, settings = get(use_case_name), read_settings()
+    clock = use_case.clock.since(settings.weeks.epoch)
     schedule = os.environ.get("AIRFLOW_SCHEDULE") or use_case.schedule
-    told = _notifier(settings)
+    told = _notifier(settings, use_case)
     with DAG(
         dag_id=use_case.dag_id,
         description=use_case.title,
         doc_md=__doc__,
         schedule=None if schedule.lower() == "none" else schedule,
-        start_date=settings.weeks.epoch,
+        start_date=clock.start(1),
         catchup=False,
         max_active_runs=1,
-        params={
-            "week": Param(None, type=["integer", "null"], minimum=1, description="Cut this week, whatever the date.")
-        },
+        params={clock.noun: _period_param(clock)},
         default_args={
             "retries": 2,
             "retry_delay": timedelta(seconds=30),
@@ -63,10 +63,19 @@ def build(use_case_name: str) -> DAG:
     return dag
 
 
-def _notifier(settings: Settings) -> BridgeNotifier:
+def _period_param(clock: Clock) -> Param:
+    """The period that a person names in place of the one that is due."""
+    said = f"Cut this {clock.noun}, whatever the date."
+    if isinstance(clock, Week):
+        return Param(None, type=["integer", "null"], minimum=1, description=said)
+    written = f"^({clock.pattern})$"
+    return Param(None, type=["string", "null"], pattern=written, examples=[clock.example], description=said)
+
+
+def _notifier(settings: Settings, use_case: UseCase) -> BridgeNotifier:
     return BridgeNotifier(
         results={
-            "cut_week": contracts.DatasetRef,
+            use_case.tasks.cut: contracts.DatasetRef,
             "score": contracts.ScoreResult,
             "train": contracts.TrainingResult,
             "promote": contracts.PromotionResult,
@@ -86,24 +95,25 @@ def _wire(use_case: UseCase, told: BridgeNotifier, *, approval: bool) -> None:
         ],
     )
 
-    @task
-    def cut_week(params: dict, dag_run) -> dict:
-        """The week's rows as an immutable snapshot, recorded in data_loads."""
-        from factory.snapshots.cutting import cut_week
+    @task(task_id=use_case.tasks.cut)
+    def cut_period(params: dict, dag_run) -> dict:
+        """The period's rows as an immutable snapshot, recorded in data_loads."""
+        from factory.snapshots.cutting import clock_for, cut_week
 
+        settings, named = read_settings(), params[use_case.clock.noun]
         as_of: datetime = dag_run.logical_date or dag_run.run_after
-        dataset = cut_week(read_settings(), use_case.name, as_of=as_of, week=params["week"])
-        return dataset.model_dump(mode="json")
+        number = None if named is None else clock_for(settings, use_case.name).parse(named)
+        return cut_week(settings, use_case.name, as_of=as_of, week=number).model_dump(mode="json")
 
-    @task
-    def check_week(dataset: dict) -> dict:
-        """The same snapshot, accepted; a bad week stops here."""
+    @task(task_id=use_case.tasks.check)
+    def check_period(dataset: dict) -> dict:
+        """The same snapshot, accepted; a bad period stops here."""
         from factory.quality.checking import check_week
 
         return check_week(read_settings(), contracts.DatasetRef.model_validate(dataset)).model_dump(mode="json")
 
-    cut = cut_week()
-    dataset = check_week(cut)
+    cut = cut_period()
+    dataset = check_period(cut)
     score = RunPrefectDeployment(
         task_id="score",
         deployment=contracts.score(use_case.name),
@@ -127,7 +137,7 @@ def _wire(use_case: UseCase, told: BridgeNotifier, *, approval: bool) -> None:
     monitor = RunPrefectDeployment(
         task_id="monitor",
         deployment=contracts.monitor(use_case.name),
-        parameters={"as_of": "{{ ti.xcom_pull(task_ids='check_week')['as_of'] }}"},
+        parameters={"as_of": "{{ ti.xcom_pull(task_ids='" + use_case.tasks.check + "')['as_of'] }}"},
     )
     prefect_ready >> cut >> dataset >> score >> train
     if approval:

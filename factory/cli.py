@@ -34,8 +34,8 @@ from factory.quality.checking import check_week
 from factory.records import accepted_leaks, ledger
 from factory.records.decisions import read_decisions
 from factory.settings import SettingsError, read_settings
-from factory.snapshots.cutting import cut_week, joining_moment
-from factory.snapshots.weeks import start_of, week_of
+from factory.snapshots.cutting import clock_for, cut_week, joining_moment
+from factory.snapshots.weeks import week_of
 from factory.sources import readers, simulation
 from factory.sources.delimited import Dialect
 from factory.test_sets import shown_tests
@@ -49,6 +49,9 @@ app.command("settings")(shown_settings.show)
 app.command("freeze")(shown_tests.freeze_test_set)
 
 UseCaseOption = Annotated[str, typer.Option("--use-case", help="Whose weeks.", callback=shown_settings.known)]
+PeriodOption = Annotated[
+    str, typer.Option("--week", "--month", "--day", help="Which week, from 1; a month as 2017-06, a day as 2017-06-12.")
+]
 MOST = 10**6
 """More weeks or rows nobody asks for, and a database may not know the number."""
 AppendOption = Annotated[bool, typer.Option("--append", help="Add to the products of another source.")]
@@ -148,14 +151,15 @@ def load_simulated(
 
 @app.command()
 def cut(
-    week: Annotated[int, typer.Option(help="Which week, from 1.")],
+    period: PeriodOption,
     as_of: Annotated[datetime | None, typer.Option(help="Products created until then; else the week's Monday.")] = None,
     use_case: UseCaseOption = "products",
 ) -> None:
-    """Cut a week's snapshot and check it."""
+    """Cut a week's snapshot, or a month's or day's, and check it."""
     settings = read_settings()
-    moment = as_of or start_of(week, settings.weeks.epoch)
-    dataset = check_week(settings, cut_week(settings, use_case, as_of=moment, week=week))
+    number = _number(use_case, period)
+    moment = as_of or clock_for(settings, use_case).as_of(number)
+    dataset = check_week(settings, cut_week(settings, use_case, as_of=moment, week=number))
     typer.echo(
         f"{ledger.batch_name(use_case, dataset.week, dataset.revision)} accepted: {dataset.rows:,} rows "
         f"({dataset.train_rows:,} to train on, {dataset.arrivals:,} new), {dataset.classes} classes; "
@@ -167,7 +171,7 @@ def cut(
 
 @app.command()
 def accept(
-    week: Annotated[int | None, typer.Option(help="Which week, from 1.", max=MOST)] = None,
+    period: PeriodOption | None = None,
     use_case: UseCaseOption = "products",
     leak: Annotated[
         list[str] | None, typer.Option(help="Name of a training's finding, such as word:crate; may be repeated.")
@@ -176,17 +180,19 @@ def accept(
 ) -> None:
     """Accept what is meant: a week's findings (--week), or what a training took for leaks (--leak, with a --reason)."""
     settings = read_settings()
-    if (week is None) == (not leak):
+    if (period is None) == (not leak):
         raise typer.BadParameter("give --week, or --leak with a --reason")
     if leak:
         use_cases.get(use_case)
         accepted_leaks.accept(open_catalogue(settings.database_url), use_case, leak, reason, account())
         typer.echo(as_line(f"{use_case}: {len(leak)} findings accepted ({', '.join(leak)}); start the training again"))
         return
+    number, clock = _number(use_case, period or ""), use_cases.clock_of(use_case)
     with open_catalogue(settings.database_url).connect() as connection:
-        dataset = ledger.newest(ledger.read_entries(connection, use_case, week), "cut", "rejected", "accepted")
+        dataset = ledger.newest(ledger.read_entries(connection, use_case, number), "cut", "rejected", "accepted")
     if dataset is None:
-        raise WeekUnknown(f"week {week} was not cut yet: run `python -m factory cut --week {week}`")
+        command = f"python -m factory cut --{clock.noun} {clock.written(number)}"
+        raise WeekUnknown(f"{clock.words(number)} was not cut yet: run `{command}`")
     check_week(settings, dataset, overrule=True)
     typer.echo(f"{ledger.batch_name(use_case, dataset.week, dataset.revision)} accepted")
 
@@ -334,6 +340,17 @@ def _load(
     if dated and loaded.latest and loaded.latest > moment:
         last = week_of(loaded.latest, epoch)
         typer.echo(f"the last of them was created on {loaded.latest:%Y-%m-%d} and belongs to week {last:,}")
+
+
+def _number(use_case: str, period: str) -> int:
+    clock = use_cases.clock_of(use_case)
+    try:
+        number = clock.parse(period)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=f"--{clock.noun}") from error
+    if number > MOST:
+        raise typer.BadParameter(f"{number} is more than {MOST}", param_hint=f"--{clock.noun}")
+    return number
 
 
 def _products(connection: Connection) -> str:

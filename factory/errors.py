@@ -128,7 +128,7 @@ class WeekRejected(FactoryError):
             parts += ["The first rows concerned:", *(f"  {row}" for row in self.first_rows)]
         if rows_uri:
             parts.append(f"Their rows stand in {rows_uri}.")
-        parts.append("Mend the rows in the catalogue and cut the week again (it becomes the next revision).")
+        parts.append("Mend the rows in the catalogue and cut them again (it becomes the next revision).")
         if accept_command:
             parts.append(f"If all of this is meant: {accept_command}")
         super().__init__("\n".join(parts))

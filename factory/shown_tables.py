@@ -16,8 +16,7 @@ from factory.catalogue.database import open_catalogue
 from factory.catalogue.entities import CHANGED_AT, KNOWN_AT, ORIGIN, is_empty, load_entities, tables_of
 from factory.errors import SourceUnreadable
 from factory.settings import Settings, read_settings
-from factory.snapshots.cutting import last_cut_week
-from factory.snapshots.weeks import start_of
+from factory.snapshots.cutting import clock_for, last_cut_week
 from factory.sources.tables import Rows, TableMapping, dated, read_sample, read_table
 from factory.use_cases.sources import Entities
 
@@ -66,8 +65,8 @@ def describe(connection: Connection, source: Entities) -> str:
 def _dated(rows: Rows, source: Entities, settings: Settings, use_case: str) -> Rows:
     if CHANGED_AT in rows.states and KNOWN_AT in rows.outcomes:
         return rows
-    last = last_cut_week(settings, use_case)
-    joining = None if last is None else start_of(last + 1, settings.weeks.epoch)
+    clock, last = clock_for(settings, use_case), last_cut_week(settings, use_case)
+    joining = None if last is None else clock.end(last)
     if joining is None:
         spread = source.arrivals
         _say(
@@ -75,7 +74,8 @@ def _dated(rows: Rows, source: Entities, settings: Settings, use_case: str) -> R
             f"by {spread.weekly_share:.0%} a week; an outcome is known {source.label_delay_days} days later"
         )
     else:
-        _say(f"the source bears no moments: new rows join in week {(last or 0) + 1}, the first after the last one cut")
+        joined = clock.words((last or 0) + 1)
+        _say(f"the source bears no moments: new rows join in {joined}, the first after the last one cut")
     return dated(rows, source, settings.weeks, joining)
 
 

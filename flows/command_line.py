@@ -72,6 +72,8 @@ def parser_of(flow: Flow[..., Any]) -> argparse.ArgumentParser:
         flags, kinds = [f"--{name.replace('_', '-')}"], _kinds(schema)
         if name == "week_number" and "week" not in parameters:
             flags.append("--week")
+        if name == "period":
+            flags += ["--month", "--day"]
         default = schema.get("default")
         told = schema.get("description") or ""
         told += "" if default is None else f" (default {default})"

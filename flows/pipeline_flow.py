@@ -26,6 +26,7 @@ from factory.contracts import (
     Count,
     DatasetRef,
     Names,
+    Period,
     Positive,
     Share,
     TrainingResult,
@@ -74,6 +75,7 @@ def training_pipeline(
     candidates: Names | None = None,
     search_trials: Count = 0,
     search_seconds: Positive | None = None,
+    period: Period | None = None,
 ) -> dict[str, Any]:
     """Train the best candidate on a week's snapshot and register it as challenger.
 
@@ -93,13 +95,16 @@ def training_pipeline(
         candidates: The candidates to compare; those of the use case when none are named.
         search_trials: So many other settings of the best candidate are tried.
         search_seconds: The search ends after so many seconds.
+        period: The same as week_number, as the use case's clock writes it: 3, 2017-06 or 2017-06-12.
     """
     settings = read_settings()
     log = get_run_logger()
     logic = logic_of(use_cases.get(use_case))
     entrants = find_entrants(use_case, candidates)
-    chosen = dataset or find_dataset(settings, use_case, chosen_week(week_number, week), dataset_run_id)
-    log.info("training on %s week %d: %d rows, %d to train on", use_case, chosen.week, chosen.rows, chosen.train_rows)
+    chosen = dataset or find_dataset(
+        settings, use_case, chosen_week(use_case, week_number, week, period), dataset_run_id
+    )
+    log.info("training on %s %s: %d rows, %d to train on", use_case, chosen.period, chosen.rows, chosen.train_rows)
     frozen = find_exam(settings, chosen)
     chosen = frozen.dataset
     sides = read_sides(settings, chosen)
@@ -208,8 +213,13 @@ def choose_candidate(
     return Choice(best.candidate, logic_of(declared).slope(best, validation), scores, failures)
 
 
-def chosen_week(week_number: int | None, week: int | None) -> int | None:
-    """The week that the two parameters name, None where neither does; raises ValueError when they name two."""
+def chosen_week(use_case: str, week_number: int | None, week: int | None, period: str | None = None) -> int | None:
+    """The number of the period that the parameters name, None where none does; raises ValueError when they name two."""
+    if period is not None:
+        named = use_cases.clock_of(use_case).parse(period)
+        if {week_number, week} - {None, named}:
+            raise ValueError(f"period={period} and week_number={week_number or week} differ: give one of them")
+        return named
     if week is not None and week_number is not None and week != week_number:
         raise ValueError(f"week={week} and week_number={week_number} name different weeks: give one of them")
     return week_number if week is None else week

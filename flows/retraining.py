@@ -136,8 +136,8 @@ def _train_and_decide(params: TrainingParams) -> Outcome:
     state = promotion(**asked.model_dump(exclude_unset=True), return_state=True)
     decision = PromotionResult.model_validate(_result_of(f"promotion of version {trained.model_version}", state))
     verdict = "promoted" if decision.promoted else "not promoted"
-    week, version = trained.week_number, trained.model_version
-    said = f"retrained on week {week}: version {version} {verdict}, {decision.reason}"
+    period, version = use_cases.clock_of(params.use_case).words(trained.week_number), trained.model_version
+    said = f"retrained on {period}: version {version} {verdict}, {decision.reason}"
     missing = f"; commits are missing: {decision.commit_problem}" if decision.commit_problem else ""
     return Outcome(said + missing, trained, decision)
 

@@ -16,7 +16,7 @@ from prefect import flow, get_run_logger, task
 from prefect.client.schemas.objects import State
 
 from factory import use_cases
-from factory.contracts import DatasetRef, ScoreResult, WeekNumber
+from factory.contracts import DatasetRef, Period, ScoreResult, WeekNumber
 from factory.settings import Settings, read_settings
 from factory.use_cases.sources import Entities
 from flows.adapters.announcement import announce_failure, announce_result
@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     on_crashed=[announce_failure],
 )
 def score(
-    use_case: str = "products", dataset: DatasetRef | None = None, week_number: WeekNumber | None = None
+    use_case: str = "products",
+    dataset: DatasetRef | None = None,
+    week_number: WeekNumber | None = None,
+    period: Period | None = None,
 ) -> dict[str, Any] | State[dict[str, Any]]:
     """Let the champion predict the week's arrivals, and append them to the inference log.
 
@@ -49,24 +52,27 @@ def score(
         use_case: Whose weeks and models.
         dataset: A snapshot as the weekly DAG hands it over; it comes before week_number.
         week_number: The week whose arrivals are scored, the newest when none is named; a week after it is refused.
+        period: The same as week_number, as the use case's clock writes it: 3, 2017-06 or 2017-06-12.
     """
     settings = read_settings()
     if dataset is not None:
         refuse_foreign(settings, dataset)
     champion = find_champion(settings, use_case)
-    week = dataset.week if dataset else week_number or find_newest_week(settings, use_case)
+    clock = use_cases.clock_of(use_case)
+    named = clock.parse(period) if period else week_number
+    week = dataset.week if dataset else named or find_newest_week(settings, use_case)
     if champion is None:
         return _skip(use_case, week, None, explain_absence(settings, use_case))
     chosen = dataset or find_dataset(settings, use_case, week)
     if champion.dataset.week >= chosen.week:
-        trained = f"champion v{champion.number} was trained on week {champion.dataset.week}"
-        return _skip(use_case, week, champion.number, f"{trained}: arrivals of week {week} are no news to it")
+        trained = f"champion v{champion.number} was trained on {champion.dataset.period}"
+        return _skip(use_case, week, champion.number, f"{trained}: arrivals of {clock.words(week)} are no news to it")
     predictions: pd.DataFrame = predict_arrivals(settings, champion, chosen)
     append_predictions(settings, use_case, predictions)
-    get_run_logger().info("champion v%s predicted %d arrivals of week %d", champion.number, len(predictions), week)
+    get_run_logger().info("champion v%s predicted %d arrivals of %s", champion.number, len(predictions), chosen.period)
     result = ScoreResult(
         status="scored",
-        reason=f"champion v{champion.number} predicted the arrivals of week {week}",
+        reason=f"champion v{champion.number} predicted the arrivals of {chosen.period}",
         use_case=use_case,
         week_number=week,
         rows=len(predictions),

@@ -6,7 +6,7 @@ champion is declared with what it takes, for all who start it. Everything is imp
 earlier version left waiting has stored its result's model as `factory.contracts:<name>`.
 """
 
-from factory.contracts.base import AtLeastOne, Candidate, Count, Names, Params, Positive, Share, WeekNumber
+from factory.contracts.base import AtLeastOne, Candidate, Count, Names, Params, Period, Positive, Share, WeekNumber
 from factory.contracts.datasets import DatasetRef, FileRef
 from factory.contracts.deployments import may_promote, monitor, params_of, promotion, score, training
 from factory.contracts.monitoring import (
@@ -38,6 +38,7 @@ __all__ = [
     "MonitorResult",
     "Names",
     "Params",
+    "Period",
     "Positive",
     "PromotionParams",
     "PromotionResult",

@@ -8,10 +8,15 @@ from typing import Annotated, Any, ClassVar, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from factory.use_cases.clock import Day, Month, Week
 from factory.use_cases.tasks import Task
 
 # The bounds that contracts and flows share: Prefect's schema holds them, so that every form refuses at the field.
 WeekNumber: TypeAlias = Annotated[int, Field(ge=1)]
+Period: TypeAlias = Annotated[
+    str, Field(pattern=rf"^({'|'.join(clock.pattern for clock in (Week, Month, Day))})$", examples=[Month.example])
+]
+"""A period as its use case's clock writes it: 3, 2017-06 or 2017-06-12."""
 Count: TypeAlias = Annotated[int, Field(ge=0)]
 AtLeastOne: TypeAlias = Annotated[int, Field(ge=1)]
 Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]

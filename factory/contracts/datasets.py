@@ -7,6 +7,7 @@ from datetime import datetime
 from pydantic import Field
 
 from factory.contracts.base import Contract, Result
+from factory.use_cases import clock_of
 
 
 class FileRef(Contract):
@@ -18,9 +19,10 @@ class FileRef(Contract):
 
 
 class DatasetRef(FileRef, Result):
-    """One week's snapshot: every product of the week, both sides of the split, and the frozen test set beside it.
+    """One period's snapshot: all of its rows, both sides of the split, and the test set beside it.
 
-    `rows` counts the whole week; `train_rows` those that may be trained on; `arrivals` those that are new this week.
+    `week` is the period's number by the use case's clock. `rows` counts the whole of it; `train_rows` those that may be
+    trained on; `arrivals` those that are new in it.
     """
 
     use_case: str
@@ -33,5 +35,15 @@ class DatasetRef(FileRef, Result):
     test: FileRef
     test_version: str
 
+    @property
+    def period(self) -> str:
+        """The period within a sentence."""
+        return clock_of(self.use_case).words(self.week)
+
     def facts(self) -> dict[str, str]:
-        return {"Week": str(self.week), "Rows": f"{self.rows:,}", "Classes": str(self.classes)}
+        clock = clock_of(self.use_case)
+        return {
+            clock.noun.capitalize(): clock.written(self.week),
+            "Rows": f"{self.rows:,}",
+            "Classes": str(self.classes),
+        }

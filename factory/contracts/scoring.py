@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from factory.contracts.base import Params, Result, WeekNumber
+from factory.contracts.base import Params, Period, Result, WeekNumber
 from factory.contracts.datasets import DatasetRef
 
 
 class ScoreParams(Params):
-    """Without `dataset` the snapshot of `week_number` is scored, else the newest."""
+    """Without `dataset` the snapshot of `week_number` is scored, else the newest.
+
+    `week_number` is the number of a period, `period` the same as the use case's clock writes it.
+    """
 
     often: ClassVar[tuple[str, ...]] = ("week_number",)
 
     use_case: str = "products"
     dataset: DatasetRef | None = None
     week_number: WeekNumber | None = None
+    period: Period | None = None
 
 
 class ScoreResult(Result):

@@ -9,7 +9,18 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from factory import use_cases
-from factory.contracts.base import AtLeastOne, Count, Measured, Names, Params, Positive, Result, Share, WeekNumber
+from factory.contracts.base import (
+    AtLeastOne,
+    Count,
+    Measured,
+    Names,
+    Params,
+    Period,
+    Positive,
+    Result,
+    Share,
+    WeekNumber,
+)
 from factory.contracts.datasets import DatasetRef
 from factory.contracts.told_tests import test_fact, test_news
 from factory.use_cases.metrics import Metric, headlines
@@ -17,6 +28,8 @@ from factory.use_cases.metrics import Metric, headlines
 
 class TrainingParams(Params):
     """Without `dataset` the flow takes that of `dataset_run_id`, else the snapshot of `week_number`, else the newest.
+
+    `week_number` is the number of a period, `period` the same as the use case's clock writes it.
 
     `max_features` or `C` fix a logistic regression with these settings; without them the `candidates` (all, when none
     are named) are compared on the training rows. `search_trials` other settings of the best one are tried, for at most
@@ -30,6 +43,7 @@ class TrainingParams(Params):
     dataset: DatasetRef | None = None
     dataset_run_id: str | None = None
     week_number: WeekNumber | None = None
+    period: Period | None = None
     max_features: AtLeastOne | None = None
     C: Positive | None = None
     auto_promote_threshold: Share | None = 0.75

@@ -23,6 +23,7 @@ from factory.quality.inspection import inspect_week
 from factory.records import ledger
 from factory.settings import Settings
 from factory.test_sets import frozen_rows
+from factory.use_cases import clock_of
 from factory.use_cases.sources import Texts
 
 
@@ -40,7 +41,8 @@ def check_week(settings: Settings, dataset: DatasetRef, *, overrule: bool = Fals
         entries = ledger.read_entries(connection, dataset.use_case)
     entry = next((entry for entry in entries if entry.batch_name == name), None)
     if entry is None or entry.dataset is None or entry.dataset.sha256 != dataset.sha256:
-        raise WeekUnknown(f"the catalogue did not cut {name} with checksum {dataset.sha256[:12]}…: cut the week again")
+        again = f"cut the {clock_of(dataset.use_case).noun} again"
+        raise WeekUnknown(f"the catalogue did not cut {name} with checksum {dataset.sha256[:12]}…: {again}")
     if entry.status == "accepted":
         return dataset
     before = ledger.newest([other for other in entries if other.week < dataset.week], "accepted")
@@ -54,7 +56,9 @@ def check_week(settings: Settings, dataset: DatasetRef, *, overrule: bool = Fals
     with exclusive(engine, CATALOGUE_LOCK) as connection:
         ledger.record_verdict(connection, dataset, status, [*broken, *doubtful])
     if status == "rejected":
-        accept = None if broken else f"python -m factory accept --week {dataset.week} --use-case {dataset.use_case}"
+        clock = clock_of(dataset.use_case)
+        named = f"--{clock.noun} {clock.written(dataset.week)} --use-case {dataset.use_case}"
+        accept = None if broken else f"python -m factory accept {named}"
         raise WeekRejected(name, [*broken, *doubtful], report.first_rows(inspection), rows_uri, accept)
     return dataset
 

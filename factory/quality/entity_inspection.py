@@ -111,7 +111,7 @@ def _order(rows: pd.DataFrame) -> Iterator[Fault]:
     astray = np.array([now < then for now, then in zip(ids, [b"", *ids[:-1]], strict=True)], dtype=bool)
     if astray.any():
         found = _offenders(rows, astray)
-        yield Fault("order", f"{found.rows:,} rows do not follow the order of ids: cut the week again", "broken", found)
+        yield Fault("order", f"{found.rows:,} rows do not follow the order of ids: cut them again", "broken", found)
 
 
 def _outcomes(rows: pd.DataFrame, use_case: UseCase, earlier: pd.Series | None) -> Iterator[Fault]:
@@ -136,7 +136,8 @@ def _outcomes(rows: pd.DataFrame, use_case: UseCase, earlier: pd.Series | None) 
         said = f"outcomes to train on are too few ({there}); at least {use_case.min_class_rows} of two are needed"
         yield Fault("few outcomes", said, "broken")
     if earlier is not None and target.notna().sum() < earlier.notna().sum():
-        said = f"{target.notna().sum():,} outcomes are known, the week before knew {earlier.notna().sum():,}"
+        known = f"the {use_case.clock.noun} before knew {earlier.notna().sum():,}"
+        said = f"{target.notna().sum():,} outcomes are known, {known}"
         yield Fault("lost outcomes", said, "doubtful")
     waiting = int(target.isna().sum())
     if waiting:

@@ -94,9 +94,7 @@ def inspect_week(dataset: DatasetRef, before: DatasetRef | None) -> Inspection:
             for check in checks:
                 check.see(batch)
     if lengths.rows != dataset.rows:
-        raise SnapshotCorrupt(
-            f"{dataset.uri} holds {lengths.rows} rows, {dataset.rows} were recorded: cut the week again"
-        )
+        raise SnapshotCorrupt(f"{dataset.uri} holds {lengths.rows} rows, {dataset.rows} were recorded: cut them again")
     faults = [fault for check in checks for fault in check.faults()]
     faults += _shrunk(dataset, before)
     _find_rows(faults, dataset, before)

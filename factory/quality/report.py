@@ -15,6 +15,7 @@ from factory.contracts import DatasetRef
 from factory.quality.inspection import Inspection
 from factory.records import ledger, stored
 from factory.snapshots.store import read_beside, write_beside
+from factory.use_cases import clock_of
 
 HTML, JSON, ROWS = ".quality.html", ".quality.json", ".findings.csv"
 """Endings of the files' names; the rest is the snapshot's."""
@@ -82,6 +83,7 @@ def _document(dataset: DatasetRef, inspection: Inspection, status: str) -> dict[
 
 
 def _page(dataset: DatasetRef, inspection: Inspection, status: str) -> str:
+    noun = clock_of(dataset.use_case).noun
     name = ledger.batch_name(dataset.use_case, dataset.week, dataset.revision)
     findings = [[fault.severity, fault.sentence, f"{fault.offenders.rows:,}"] for fault in inspection.faults]
     parts = [
@@ -94,13 +96,13 @@ def _page(dataset: DatasetRef, inspection: Inspection, status: str) -> str:
         told = [
             ["Rows", f"{profile.rows:,}"],
             ["To train on", f"{dataset.train_rows:,}"],
-            ["New this week", f"{dataset.arrivals:,}"],
+            [f"New this {noun}", f"{dataset.arrivals:,}"],
             *map(list, profile.facts()),
         ]
         classes = sorted(profile.classes.items(), key=lambda pair: -pair[1])
         counts = [[code, f"{rows:,}", f"{rows / max(profile.rows, 1):.1%}"] for code, rows in classes]
         parts += [
-            "<h2>The week</h2>",
+            f"<h2>The {noun}</h2>",
             _table(["", ""], told),
             "<h2>Classes</h2>",
             _table(["class", "rows", ""], counts),

@@ -1,4 +1,4 @@
-"""The ledger of weeks: `data_loads`, one row a week and revision, and how it is read.
+"""The ledger of periods: `data_loads`, one row a period and revision, and how it is read.
 
 Owns the table's rows and their states (running -> cut -> accepted | rejected). Knows nothing of files or products.
 """
@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, RowMapping, func, select, update
+from sqlalchemy import Connection, RowMapping, select, update
 
 from factory.catalogue.database import upsert
 from factory.catalogue.schema import data_loads
 from factory.contracts import DatasetRef
 from factory.records import stored
+from factory.use_cases import clock_of
 
 Status = Literal["running", "cut", "accepted", "rejected"]
 STANDING: tuple[Status, ...] = ("cut", "accepted")
@@ -23,7 +24,7 @@ STANDING: tuple[Status, ...] = ("cut", "accepted")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One revision of one week. `share` is the configured fraction of the catalogue (0 to 1)."""
+    """One revision of the period of the number `week`. `share` is the configured fraction of the catalogue (0 to 1)."""
 
     batch_name: str
     week: int
@@ -36,25 +37,32 @@ class Entry:
     dataset: DatasetRef | None
     findings: tuple[str, ...]
 
+    @property
+    def period(self) -> str:
+        """The period within a sentence."""
+        return clock_of(self.batch_name.partition("/")[0]).words(self.week)
+
 
 def batch_name(use_case: str, week: int, revision: int) -> str:
-    """The name of a week's revision, unique in the ledger: `products/week-03/r1`."""
-    return f"{use_case}/week-{week:02d}/r{revision}"
+    """The name of a period's revision, unique in the ledger: `products/week-03/r1`, `deals/month-2017-06/r1`."""
+    clock = clock_of(use_case)
+    return f"{use_case}/{clock.noun}-{clock.key(week)}/r{revision}"
 
 
 def read_entries(connection: Connection, use_case: str, week: int | None = None) -> list[Entry]:
-    """The use case's entries, of one week or of all, by week and revision."""
-    query = select(data_loads).where(data_loads.c.batch_name.startswith(f"{use_case}/week-", autoescape=True))
+    """The use case's entries, of one period or of all, by period and revision."""
+    beginning = f"{use_case}/{clock_of(use_case).noun}-"
+    query = select(data_loads).where(data_loads.c.batch_name.startswith(beginning, autoescape=True))
     if week is not None:
         query = query.where(data_loads.c.week == week)
     entries = [_entry(row) for row in connection.execute(query).mappings()]
     return sorted(entries, key=lambda entry: (entry.week, entry.revision))
 
 
-def highest_week_cut(connection: Connection) -> int | None:
-    """The highest week that any use case ever cut, whatever the checks said of it; None when there is none."""
-    highest: int | None = connection.scalar(select(func.max(data_loads.c.week)).where(data_loads.c.status != "running"))
-    return highest
+def highest_cut(connection: Connection, use_case: str) -> int | None:
+    """The highest period that was ever cut, whatever the checks said of it; None when there is none."""
+    cut = [entry.week for entry in read_entries(connection, use_case) if entry.status != "running"]
+    return max(cut, default=None)
 
 
 def newest(entries: Sequence[Entry], *statuses: Status) -> DatasetRef | None:
@@ -64,7 +72,7 @@ def newest(entries: Sequence[Entry], *statuses: Status) -> DatasetRef | None:
 
 
 def next_revision(entries: Sequence[Entry]) -> int:
-    """The revision to cut for a week: one after the last that was rejected."""
+    """The revision to cut for a period: one after the last that was rejected."""
     return max((entry.revision for entry in entries if entry.status == "rejected"), default=0) + 1
 
 

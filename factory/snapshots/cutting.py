@@ -1,4 +1,4 @@
-"""Cutting a week: the catalogue's rows of a week as one snapshot, with the split and the frozen test set.
+"""Cutting a period (mostly a week): its rows of the catalogue as one snapshot, with the split and the test set.
 
 Owns what a snapshot holds and in which order things are written, so that a crash between any two steps is healed by
 the next call. Knows nothing of checks, models or schedulers.
@@ -27,11 +27,11 @@ from factory.settings import Settings
 from factory.snapshots.entity_rows import EntityRows
 from factory.snapshots.store import is_there, writing
 from factory.snapshots.text_rows import TextRows
-from factory.snapshots.weeks import aware, start_of, week_of
 from factory.test_sets import frozen_tests
 from factory.test_sets.frozen_tests import FrozenTest
 from factory.test_sets.held_out import snapshot_folder
-from factory.use_cases.sources import Entities
+from factory.use_cases.clock import Clock
+from factory.use_cases.sources import Entities, Texts
 
 
 class WeekRows(Protocol):
@@ -72,8 +72,15 @@ class Rows(Protocol):
 
 def rows_of(settings: Settings, use_case: str) -> Rows:
     """The rows of the use case, by the kind of its source."""
-    source = use_cases.get(use_case).source
-    return EntityRows(settings.weeks, source) if isinstance(source, Entities) else TextRows(settings.weeks)
+    declared, clock = use_cases.get(use_case), clock_for(settings, use_case)
+    if isinstance(declared.source, Entities):
+        return EntityRows(settings.weeks, clock, declared.source)
+    return TextRows(settings.weeks, clock)
+
+
+def clock_for(settings: Settings, use_case: str) -> Clock:
+    """The use case's clock, its weeks counted from the setting's epoch."""
+    return use_cases.get(use_case).clock.since(settings.weeks.epoch)
 
 
 def cut_week(settings: Settings, use_case: str, *, as_of: datetime, week: int | None = None) -> DatasetRef:
@@ -84,8 +91,9 @@ def cut_week(settings: Settings, use_case: str, *, as_of: datetime, week: int | 
     may cut at once and get the same. Raises CatalogueEmpty, CatalogueUnreachable, CatalogueBusy, SnapshotCorrupt where
     the frozen test set is lost for good, SnapshotStoreUnusable, and ValueError for a week before the first.
     """
-    rows, as_of = rows_of(settings, use_case), aware(as_of)
-    number = week_of(as_of, settings.weeks.epoch) if week is None else week
+    rows, clock = rows_of(settings, use_case), clock_for(settings, use_case)
+    number = clock.due(as_of) if week is None else week
+    as_of = clock.as_of(number, as_of)
     share = rows.share(number)
     engine = open_catalogue(settings.database_url)
     with transaction(engine) as connection:
@@ -133,14 +141,16 @@ def last_cut_week(settings: Settings, use_case: str) -> int | None:
 
 
 def joining_moment(settings: Settings) -> datetime:
-    """When products that are loaded now join: with the week after the last that any use case cut, at its beginning.
+    """When products that are loaded now join: with the period after the last that a use case of texts cut.
 
     The epoch before the first cut: they are of the first stock. The computer's clock is not asked: weeks may be cut
     ahead of it or long after. Raises CatalogueUnreachable.
     """
+    of_texts = [each.name for each in use_cases.ALL if isinstance(each.source, Texts)]
     with open_catalogue(settings.database_url).connect() as connection:
-        last = ledger.highest_week_cut(connection)
-    return start_of(1 if last is None else last + 1, settings.weeks.epoch)
+        last = {name: ledger.highest_cut(connection, name) for name in of_texts}
+    after = [clock_for(settings, name).end(number) for name, number in last.items() if number is not None]
+    return max([settings.weeks.epoch, *after])
 
 
 def _cut(
@@ -156,7 +166,8 @@ def _cut(
     others = ledger.read_entries(connection, use_case)
     before = ledger.newest([entry for entry in others if entry.week < week], "accepted")
     rows = rows_of(settings, use_case).of_week(week, as_of, test.file, before)
-    with writing(f"{folder}/week={week:02d}", f"r{revision}", rows.schema) as writer:
+    clock = clock_for(settings, use_case)
+    with writing(f"{folder}/{clock.noun}={clock.key(week)}", f"r{revision}", rows.schema) as writer:
         rows.read(connection, writer.write)
     return DatasetRef(
         **writer.ref.model_dump(),

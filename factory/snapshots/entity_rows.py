@@ -22,7 +22,8 @@ from factory.errors import CatalogueEmpty
 from factory.grouping.keys import key_of
 from factory.settings import WeekPlan
 from factory.snapshots.known_rows import SortedIds
-from factory.snapshots.weeks import on_test_side, start_of
+from factory.snapshots.weeks import on_test_side
+from factory.use_cases.clock import Clock
 from factory.use_cases.sources import Entities
 
 ENTITY_ID, MOMENT, GROUP, SIDE, ARRIVED, TARGET = "entity_id", "moment", "group", "side", "arrived", "target"
@@ -46,6 +47,7 @@ class EntityRows:
     """The rows of a use case whose source is a table with history."""
 
     plan: WeekPlan
+    clock: Clock
     source: Entities
 
     @property
@@ -55,7 +57,7 @@ class EntityRows:
 
     def share(self, week: int) -> float:
         """All that was known by then; raises ValueError for a week below 1."""
-        start_of(week, self.plan.epoch)
+        self.clock.start(week)
         return 1.0
 
     def refuse_empty(self, connection: Connection) -> None:
@@ -113,7 +115,7 @@ class WeekOfEntities:
         rows = self.of.known_at(connection, self.as_of)
         if rows.empty:
             raise CatalogueEmpty(
-                f"no row of table {self.of.source.table!r} is as old as week {self.week}, as of "
+                f"no row of table {self.of.source.table!r} is as old as {self.of.clock.words(self.week)}, as of "
                 f"{self.as_of:%Y-%m-%d %H:%M} UTC: look at `python -m factory show`, or cut as of a later moment"
             )
         ids = pa.array(rows[ENTITY_ID], pa.string())

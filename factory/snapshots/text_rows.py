@@ -23,8 +23,9 @@ from factory.errors import CatalogueEmpty
 from factory.grouping.joined_groups import JoinedGroups, join_groups
 from factory.settings import WeekPlan
 from factory.snapshots.known_rows import Frozen, SortedIds, frozen_keys
-from factory.snapshots.weeks import aware, on_test_side, share_of, start_of, threshold
+from factory.snapshots.weeks import aware, on_test_side, share_of, threshold
 from factory.test_sets.held_out import KEYS, TEST_SCHEMA, TEXTS, held_out, shaped
+from factory.use_cases.clock import Clock
 
 SIDES = ("train", "held_out", "test")
 _TRAIN, _HELD_OUT, _TEST = range(len(SIDES))
@@ -47,6 +48,7 @@ class TextRows:
     """The rows of a use case whose source is the catalogue's products."""
 
     plan: WeekPlan
+    clock: Clock
     test_schema: pa.Schema = TEST_SCHEMA
 
     def share(self, week: int) -> float:
@@ -60,7 +62,7 @@ class TextRows:
 
     def of_week(self, week: int, as_of: datetime, test: FileRef, before: DatasetRef | None) -> WeekOfTexts:
         """Those of the week, beside its test set and the newest accepted week before it."""
-        return WeekOfTexts(self.plan, week, as_of, test, before)
+        return WeekOfTexts(self.plan, self.clock, week, as_of, test, before)
 
     def read_test(self, connection: Connection, take: Take, as_of: datetime) -> None:  # noqa: ARG002 - of the whole stock
         """Hand over the rows of the first test set: every labelled product on the test side, whenever it joins."""
@@ -82,6 +84,7 @@ class WeekOfTexts:
     schema = WEEK_SCHEMA
 
     plan: WeekPlan
+    clock: Clock
     week: int
     as_of: datetime
     test: FileRef
@@ -108,14 +111,14 @@ class WeekOfTexts:
             read_products(connection, pass_on, self.as_of)
         if not self.rows:
             raise CatalogueEmpty(
-                f"no product of the catalogue falls into week {self.week} as of {self.as_of:%Y-%m-%d %H:%M} UTC: "
-                "look at `python -m factory show`, or cut as of a later moment"
+                f"no product of the catalogue falls into {self.clock.words(self.week)} as of "
+                f"{self.as_of:%Y-%m-%d %H:%M} UTC: look at `python -m factory show`, or cut as of a later moment"
             )
 
     def _of_this_week(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The first stock enters by its share, what was created after the epoch whole, in its week."""
         created, limit = batch.column("created_at"), threshold(self.plan, self.week)
-        inside = np.array(pc.less(created, start_of(self.week + 1, self.plan.epoch)))
+        inside = np.array(pc.less(created, self.clock.end(self.week)))
         if limit < 1:  # else the week holds the whole stock, and no share has to be worked out
             stock = np.array(pc.less_equal(created, aware(self.plan.epoch)))
             ids = batch.column("productid").filter(pa.array(stock)).to_pylist()

@@ -88,7 +88,11 @@ def _chosen(connection: Connection, settings: Settings, use_case: str, before: F
     if isinstance(source, Entities):
         week = ledger.newest(ledger.read_entries(connection, use_case), *ledger.STANDING)
         as_of = week.as_of if week else settings.weeks.epoch
-        return _ChosenEntities(EntityRows(settings.weeks, source), before.file, as_of)
+        return _ChosenEntities(
+            EntityRows(settings.weeks, use_cases.get(use_case).clock.since(settings.weeks.epoch), source),
+            before.file,
+            as_of,
+        )
     held = _Held(settings.weeks, before.file, join_groups(connection))
     return _Chosen(held, _known_keys(connection, use_case, held))
 

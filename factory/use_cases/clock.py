@@ -23,6 +23,10 @@ def aware(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, datetime.min.time(), UTC)
+
+
 class Periods(ABC):
     """What all clocks have in common: equal steps from a first period on, each from its start to the next one's."""
 
@@ -31,6 +35,9 @@ class Periods(ABC):
     noun: ClassVar[str]
     cron: ClassVar[str]
     """When a period is due, in UTC."""
+    pattern: ClassVar[str]
+    """How people write a period, as a regular expression."""
+    example: ClassVar[str]
     remedy: ClassVar[str]
     """What to do about a moment before the first period."""
     cut_when_over: ClassVar[bool] = True
@@ -53,8 +60,12 @@ class Periods(ABC):
         """The period in the name of a file, after the noun."""
 
     @abstractmethod
-    def parse(self, written: str | int) -> int:
-        """The number of a period as people write it, or of a number; raises ValueError that shows how it is written."""
+    def written(self, number: int) -> str:
+        """The period as people write it, and `parse` reads it."""
+
+    @abstractmethod
+    def _read(self, written: str) -> int:
+        """The number of a period that is written as the pattern has it; raises ValueError where there is none."""
 
     @abstractmethod
     def since(self, epoch: datetime) -> Self:
@@ -71,7 +82,7 @@ class Periods(ABC):
 
     def words(self, number: int) -> str:
         """The period within a sentence."""
-        return self.key(number)
+        return self.written(number)
 
     def label(self, number: int) -> str:
         """The period as a heading."""
@@ -81,6 +92,17 @@ class Periods(ABC):
     def several(self, count: float) -> str:
         """So many periods, in words."""
         return f"{count:g} {self.noun if count == 1 else self.nouns}"
+
+    def parse(self, written: str | int) -> int:
+        """The number of a period as people write it, or the number itself; raises ValueError that shows an example."""
+        if isinstance(written, int):
+            return written
+        if not re.fullmatch(self.pattern, written.strip()):
+            raise ValueError(f"{written!r} is no {self.noun}: write it as {self.example}")
+        try:
+            return self._read(written.strip())
+        except ValueError as error:
+            raise ValueError(f"{written!r} is no {self.noun} of this clock: {error}") from error
 
     def due(self, moment: datetime) -> int:
         """The period that is cut at that moment: the last one that is over, or else the one that has begun.
@@ -129,6 +151,8 @@ class Week(Periods):
 
     noun: ClassVar[str] = "week"
     cron: ClassVar[str] = "5 7 * * 1"
+    pattern: ClassVar[str] = r"\d{1,9}"
+    example: ClassVar[str] = "3"
     remedy: ClassVar[str] = "set WEEK_EPOCH to an earlier day"
     cut_when_over: ClassVar[bool] = False
 
@@ -155,15 +179,16 @@ class Week(Periods):
         """Two digits at least."""
         return f"{number:02d}"
 
+    def written(self, number: int) -> str:
+        """The number."""
+        return str(number)
+
     def words(self, number: int) -> str:
         """The noun and the number."""
         return f"{self.noun} {number}"
 
-    def parse(self, written: str | int) -> int:
-        """A number."""
-        if isinstance(written, int) or re.fullmatch(r"\d{1,9}", written):
-            return int(written)
-        raise ValueError(f"{written!r} is no week: they are numbers, such as 3")
+    def _read(self, written: str) -> int:
+        return int(written)
 
     def since(self, epoch: datetime) -> Week:
         """Counted from there."""
@@ -176,6 +201,8 @@ class Month(Periods):
 
     noun: ClassVar[str] = "month"
     cron: ClassVar[str] = "5 7 1 * *"
+    pattern: ClassVar[str] = r"\d{4}-(0[1-9]|1[0-2])"
+    example: ClassVar[str] = "2017-06"
     remedy: ClassVar[str] = "declare an earlier `first` for the use case's clock"
 
     first: date = date(2000, 1, 1)
@@ -206,16 +233,15 @@ class Month(Periods):
         return moment.replace(year=year, month=month + 1, day=min(moment.day, (following - _DAY).day))
 
     def key(self, number: int) -> str:
+        """As it is written."""
+        return self.written(number)
+
+    def written(self, number: int) -> str:
         """Such as 2017-06."""
         return f"{self.start(number):%Y-%m}"
 
-    def parse(self, written: str | int) -> int:
-        """A text such as 2017-06, or a number."""
-        if isinstance(written, int):
-            return written
-        if found := re.fullmatch(r"(\d{4})-(0[1-9]|1[0-2])", written.strip()):
-            return self.number(datetime(int(found[1]), int(found[2]), 1, tzinfo=UTC))
-        raise ValueError(f"{written!r} is no month: they are written as 2017-06")
+    def _read(self, written: str) -> int:
+        return self.number(_midnight(date.fromisoformat(f"{written}-01")))
 
     def since(self, epoch: datetime) -> Month:  # noqa: ARG002 - the calendar's months need no epoch
         """Itself."""
@@ -232,6 +258,8 @@ class Day(Periods):
 
     noun: ClassVar[str] = "day"
     cron: ClassVar[str] = "5 7 * * *"
+    pattern: ClassVar[str] = r"\d{4}-\d{2}-\d{2}"
+    example: ClassVar[str] = "2017-06-12"
     remedy: ClassVar[str] = "declare an earlier `first` for the use case's clock"
 
     first: date = date(2000, 1, 1)
@@ -240,41 +268,33 @@ class Day(Periods):
         """Midnight."""
         self._refuse_number(number)
         try:
-            return self._epoch + (number - 1) * _DAY
+            return _midnight(self.first) + (number - 1) * _DAY
         except OverflowError as error:
             raise self._beyond(number) from error
 
     def number(self, moment: datetime) -> int:
         """1 for the first day."""
         self._refuse_before(moment)
-        return (aware(moment) - self._epoch) // _DAY + 1
+        return (aware(moment) - _midnight(self.first)) // _DAY + 1
 
     def back(self, moment: datetime, periods: float) -> datetime:
         """Days have parts."""
         return moment - periods * _DAY
 
     def key(self, number: int) -> str:
+        """As it is written."""
+        return self.written(number)
+
+    def written(self, number: int) -> str:
         """Such as 2017-06-12."""
         return f"{self.start(number):%Y-%m-%d}"
 
-    def parse(self, written: str | int) -> int:
-        """A text such as 2017-06-12, or a number."""
-        if isinstance(written, int):
-            return written
-        try:
-            if re.fullmatch(r"\d{4}-\d{2}-\d{2}", written.strip()):
-                return self.number(datetime.combine(date.fromisoformat(written.strip()), datetime.min.time(), UTC))
-        except ValueError as error:
-            raise ValueError(f"{written!r} is no day: {error}") from error
-        raise ValueError(f"{written!r} is no day: they are written as 2017-06-12")
+    def _read(self, written: str) -> int:
+        return self.number(_midnight(date.fromisoformat(written)))
 
     def since(self, epoch: datetime) -> Day:  # noqa: ARG002 - the calendar's days need no epoch
         """Itself."""
         return self
-
-    @property
-    def _epoch(self) -> datetime:
-        return datetime.combine(self.first, datetime.min.time(), UTC)
 
 
 Clock: TypeAlias = Week | Month | Day

@@ -6,11 +6,11 @@ The bounds hold for what a person sets in a file (`factory.use_cases.own`); code
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, TypeAlias
+from typing import Annotated, NamedTuple, TypeAlias
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
-from factory.use_cases.clock import WEEKS, Clock
+from factory.use_cases.clock import WEEKS, Clock, Week
 from factory.use_cases.metrics import Metric
 from factory.use_cases.sources import Entities, Texts
 from factory.use_cases.tasks import Task
@@ -65,6 +65,13 @@ class Gate:
     """An approval that was not given after so many hours counts as refused: the next week must not wait for ever."""
 
 
+class CutTasks(NamedTuple):
+    """What the DAG's tasks are called that cut a period's data and check it."""
+
+    cut: str
+    check: str
+
+
 @dataclass(frozen=True, slots=True)
 class UseCase:
     """`near_duplicate_alarm` is the share of test rows (0 to 1) that may nearly equal a training row without a word."""
@@ -106,6 +113,11 @@ class UseCase:
     def __post_init__(self) -> None:
         if not self.schedule:
             object.__setattr__(self, "schedule", self.clock.cron)
+
+    @property
+    def tasks(self) -> CutTasks:
+        """Those of weeks bear the names by which people know them."""
+        return CutTasks("cut_week", "check_week") if isinstance(self.clock, Week) else CutTasks("cut", "check")
 
     @property
     def metric(self) -> Metric:

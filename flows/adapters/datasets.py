@@ -20,7 +20,7 @@ from factory.quality import checking
 from factory.records import ledger
 from factory.records.scored_before import read_scored
 from factory.settings import Settings
-from factory.snapshots import cutting, weeks
+from factory.snapshots import cutting
 from factory.snapshots.entity_rows import ENTITY_ID, GROUP, SIDE, TARGET
 from factory.snapshots.store import read_frame
 from factory.storage.addresses import admitted
@@ -63,18 +63,20 @@ def find_week(settings: Settings, use_case: str, week: int) -> DatasetRef:
     """
     if found := cutting.find_week(settings, use_case, week):
         return found
+    clock = cutting.clock_for(settings, use_case)
     if (last := cutting.last_cut_week(settings, use_case)) is not None and week > last:
         raise WeekUnknown(
-            f"week {week} of {use_case} was not cut, the newest is week {last}: name a week up to that, let "
-            f"{use_cases.get(use_case).dag_id} run in Airflow, or run "
-            f"`python -m factory cut --week {week} --use-case {use_case}`"
+            f"{clock.words(week)} of {use_case} was not cut, the newest is {clock.words(last)}: name a {clock.noun} up "
+            f"to that, let {use_cases.get(use_case).dag_id} run in Airflow, or run "
+            f"`python -m factory cut --{clock.noun} {clock.written(week)} --use-case {use_case}`"
         )
-    if last is None and week > (present := weeks.week_of(datetime.now(UTC), settings.weeks.epoch)):
+    if last is None and week > (present := clock.due(datetime.now(UTC))):
         raise WeekUnknown(
-            f"week {week} of {use_case} has not begun, we are in week {present}: name a week up to that, or set "
-            "WEEK_EPOCH to an earlier day"
+            f"{clock.words(week)} of {use_case} {'is not over' if clock.cut_when_over else 'has not begun'}, we are in "
+            f"{clock.words(clock.number(datetime.now(UTC)))}: name a {clock.noun} up to {clock.words(present)}, or "
+            f"{clock.remedy}"
         )
-    as_of = weeks.start_of(week, settings.weeks.epoch)
+    as_of = clock.as_of(week)
     return checking.check_week(settings, cutting.cut_week(settings, use_case, as_of=as_of, week=week))
 
 

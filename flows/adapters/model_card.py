@@ -123,7 +123,8 @@ def _class_limits(classes: pd.DataFrame) -> Iterator[str]:
 
 def _data(case: Case, version: Version, result: PromotionResult) -> Iterator[Fact]:
     dataset, noun = version.dataset, case.declared.source.noun
-    yield Fact("Week", f"{dataset.week}, as of {dataset.as_of:%d %B %Y}")
+    clock = case.declared.clock
+    yield Fact(clock.noun.capitalize(), f"{clock.written(dataset.week)}, as of {dataset.as_of:%d %B %Y}")
     yield Fact(noun.capitalize(), f"{dataset.rows:,}, of which {dataset.train_rows:,} to train on")
     yield Fact("Classes", str(dataset.classes))
     test = looked_at(
@@ -142,7 +143,7 @@ def _lineage(
     client: MlflowClient, settings: Settings, case: Case, version: Version, tags: dict[str, str]
 ) -> Iterator[Fact]:
     dataset, initiator = version.dataset, case.initiator
-    yield Fact("Snapshot", f"{dataset.use_case} week {dataset.week}, revision {dataset.revision}: {dataset.uri}")
+    yield Fact("Snapshot", f"{dataset.use_case} {dataset.period}, revision {dataset.revision}: {dataset.uri}")
     yield Fact("Snapshot's SHA-256", dataset.sha256)
     yield Fact("Test set", dataset.test.uri)
     yield Fact("Test set's SHA-256", dataset.test.sha256)

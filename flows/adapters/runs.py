@@ -51,7 +51,7 @@ class Logged:
 def log_training(client: MlflowClient, experiment: str, training: Training, *, ui_url: str | None) -> Logged:
     """Write the training as a new run."""
     dataset = training.dataset
-    name = f"{training.use_case} week {dataset.week}"
+    name = f"{training.use_case} {dataset.period}"
     tags = {"use_case": training.use_case, "week": str(dataset.week), "kind": "training"}
     tags |= _origin(training.flow_run_url)
     with _run(client, experiment, name, tags) as run_id:
@@ -186,7 +186,7 @@ def _log_input(client: MlflowClient, run_id: str, dataset: DatasetRef) -> None:
 
     profile = json.dumps({"rows": dataset.rows, "train_rows": dataset.train_rows, "classes": dataset.classes})
     entry = Dataset(
-        name=f"{dataset.use_case} week {dataset.week} r{dataset.revision}",
+        name=f"{dataset.use_case} {dataset.period} r{dataset.revision}",
         digest=dataset.sha256[:32],  # the column takes 36 characters; dataset.json holds all of it
         source_type="fsspec",
         source=json.dumps({"uri": dataset.uri, "sha256": dataset.sha256}),

@@ -12,6 +12,7 @@ from bridge.prefect_api.records import Worker
 from factory.records.decisions import Decision
 from factory.records.drift_checks import DriftCheck
 from factory.records.ledger import Entry
+from factory.use_cases import clock_of
 from factory.use_cases.metrics import declared
 from plugins.control_page.airflow_reader import LastDagRun
 from plugins.control_page.factory_reader import UseCaseFacts
@@ -155,7 +156,8 @@ def attention(
         last = facts[row.name].weeks[-1] if facts[row.name].weeks else None
         if last and last.status == "rejected":
             said = f": {last.findings[0]}" if last.findings else ""
-            found.append(Attention("bad", f"Week {last.week} of {row.name} was rejected{said}"))
+            label = clock_of(row.name).label(last.week)
+            found.append(Attention("bad", f"{label} of {row.name} was rejected{said}"))
         if facts[row.name].checks and facts[row.name].checks[-1].alarm and row.drift:
             words = f"{row.name} drifts: {row.drift.level}, score {row.drift.score:.2f}."
             found.append(Attention("bad", words, f"runs?use_case={row.name}"))

@@ -48,7 +48,7 @@ class DecisionView:
     checks: tuple[GateCheck, ...]
     costs: tuple[tuple[str, str], ...]
     test: str
-    week: int
+    period: str
     links: dict[str, str]
 
 
@@ -72,7 +72,7 @@ def decision_view(decision: Decision) -> DecisionView:
             (words, in_words(result.costs[name])) for name, (words, in_words) in _COSTS.items() if name in result.costs
         ),
         test=f"{result.test_rows:,} rows of {looked_at(result.test_version, result.test_looks)}",
-        week=decision.dataset.week,
+        period=decision.dataset.period,
         links=links_of(result),
     )
 

@@ -58,7 +58,7 @@ def test_a_period_reaches_from_its_start_to_the_start_of_the_next(clock: Clock, 
 @pytest.mark.parametrize("clock", [WEEK, MONTH, DAY])
 @given(number=st.integers(1, 3_000))
 def test_what_is_written_is_read_again(clock: Clock, number: int) -> None:
-    assert clock.parse(str(number) if isinstance(clock, Week) else clock.key(number)) == number
+    assert clock.parse(clock.written(number)) == number
     assert clock.parse(number) == number
 
 
@@ -99,12 +99,12 @@ def test_numbers_that_no_period_has_are_refused(clock: Clock) -> None:
 @pytest.mark.parametrize(
     ("clock", "written", "said"),
     [
-        (WEEK, "2017-06", "is no week: they are numbers, such as 3"),
-        (MONTH, "2017-13", "is no month: they are written as 2017-06"),
+        (WEEK, "2017-06", "is no week: write it as 3"),
+        (MONTH, "2017-13", "is no month: write it as 2017-06"),
         (MONTH, "201706", "is no month"),
         (MONTH, "2016-09", "lies before the first month"),
-        (DAY, "2017-02-29", "is no day: day is out of range for month"),
-        (DAY, "2017-06", "is no day: they are written as 2017-06-12"),
+        (DAY, "2017-02-29", "is no day of this clock: day is out of range for month"),
+        (DAY, "2017-06", "is no day: write it as 2017-06-12"),
     ],
 )
 def test_a_period_that_is_written_otherwise_is_refused(clock: Clock, written: str, said: str) -> None:
