@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -213,6 +214,26 @@ def test_the_weekly_dag_starts_the_deployments_that_the_factory_names(weekly: An
         "monitor": "monitor-and-retrain/products",
     }
     assert sorted(dag.get_task("prefect_ready").deployments) == sorted(started.values())
+
+
+def test_a_monthly_dag_cuts_months_that_are_named_as_people_write_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.sdk.exceptions import ParamValidationError
+
+    from dags import building
+    from factory.use_cases import get
+    from factory.use_cases.clock import Month
+
+    monthly = replace(get("churn"), dag_id="monthly_churn", clock=Month(), schedule="")
+    monkeypatch.setattr(building, "get", lambda _: monthly)
+    dag = building.build("churn")
+
+    order = ["prefect_ready", "cut", "check", "score", "train", "promote", "monitor"]
+    assert [task.task_id for task in dag.topological_sort()] == order
+    assert dag.schedule == "5 7 1 * *"
+    assert "task_ids='check'" in dag.get_task("monitor").parameters["as_of"]
+    assert dag.params.get_param("month").resolve("2017-06") == "2017-06"
+    with pytest.raises(ParamValidationError, match="2017-13"):
+        dag.params.get_param("month").resolve("2017-13")
 
 
 @pytest.mark.parametrize(("value", "summary"), [(None, "5 7 * * 1"), ("none", None), ("0 6 * * *", "0 6 * * *")])

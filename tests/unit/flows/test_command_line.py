@@ -39,10 +39,10 @@ def test_week_is_a_short_name_of_week_number() -> None:
 
 
 def test_two_names_for_the_week_may_not_disagree() -> None:
-    assert chosen_week(None, None) is None
-    assert chosen_week(None, 3) == chosen_week(3, 3) == chosen_week(3, None) == 3
+    assert chosen_week("products", None, None) is None
+    assert chosen_week("products", None, 3) == chosen_week("products", 3, 3) == chosen_week("products", 3, None) == 3
     with pytest.raises(ValueError, match="week=3 and week_number=2"):
-        chosen_week(2, 3)
+        chosen_week("products", 2, 3)
 
 
 def test_a_server_of_prefects_own_is_told_and_locked(capsys: pytest.CaptureFixture[str]) -> None:
