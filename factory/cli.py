@@ -49,9 +49,7 @@ app.command("settings")(shown_settings.show)
 app.command("freeze")(shown_tests.freeze_test_set)
 
 UseCaseOption = Annotated[str, typer.Option("--use-case", help="Whose weeks.", callback=shown_settings.known)]
-PeriodOption = Annotated[
-    str, typer.Option("--week", "--month", "--day", help="Which week, from 1; a month as 2017-06, a day as 2017-06-12.")
-]
+_PERIOD = typer.Option("--week", "--month", "--day", help="A week's number, a month as 2017-06, a day as 2017-06-12.")
 MOST = 10**6
 """More weeks or rows nobody asks for, and a database may not know the number."""
 AppendOption = Annotated[bool, typer.Option("--append", help="Add to the products of another source.")]
@@ -151,7 +149,7 @@ def load_simulated(
 
 @app.command()
 def cut(
-    period: PeriodOption,
+    period: Annotated[str, _PERIOD],
     as_of: Annotated[datetime | None, typer.Option(help="Products created until then; else the week's Monday.")] = None,
     use_case: UseCaseOption = "products",
 ) -> None:
@@ -171,7 +169,7 @@ def cut(
 
 @app.command()
 def accept(
-    period: PeriodOption | None = None,
+    period: Annotated[str | None, _PERIOD] = None,
     use_case: UseCaseOption = "products",
     leak: Annotated[
         list[str] | None, typer.Option(help="Name of a training's finding, such as word:crate; may be repeated.")

@@ -184,6 +184,9 @@ def decide(
         champion = title.find_champion(connection, client, case.use_case)
         rival = champion if champion and champion.number != challenger.number else None
         judged = replace(challenger, dataset=frozen.dataset)
+        overlap = ruling.find_overlap(case, judged, rival)
+        if overlap and not overlap.passed:
+            rival = None  # no number of it on these rows would mean anything
         for trained in filter(None, (challenger, rival)):
             title.refuse_known_rows(settings, trained, judged)
         theirs = predict.fn(settings, case, rival, rows) if rival else None
@@ -200,7 +203,7 @@ def decide(
             look_id=f"{challenger.run_id} beside {rival.run_id if rival else title.NOBODY}",
             kind="judgement",
         )
-        verdict = ruling.rule(case, judged, champion, evidence, costs)
+        verdict = ruling.rule(case, judged, champion, evidence, costs, overlap)
         links = _links(client, settings, judged)
         result = ruling.verdict_result(case, judged, champion, verdict, evidence, costs, links, report)
         if verdict.rule != "standing":  # its card tells how it became champion

@@ -7,7 +7,7 @@ earlier version left waiting has stored its result's model as `factory.contracts
 """
 
 from factory.contracts.base import AtLeastOne, Candidate, Count, Names, Params, Period, Positive, Share, WeekNumber
-from factory.contracts.datasets import DatasetRef, FileRef
+from factory.contracts.datasets import DatasetRef, FileRef, TestSpan
 from factory.contracts.deployments import may_promote, monitor, params_of, promotion, score, training
 from factory.contracts.monitoring import (
     ColumnDrift,
@@ -45,6 +45,7 @@ __all__ = [
     "ScoreParams",
     "ScoreResult",
     "Share",
+    "TestSpan",
     "TrainingParams",
     "TrainingResult",
     "Trend",

@@ -18,6 +18,16 @@ class FileRef(Contract):
     rows: int = Field(ge=0)
 
 
+class TestSpan(Contract):
+    """Periods by their numbers: the test set's `first` and `last`, and the last one that rows to train on are of."""
+
+    __test__ = False  # no test, whatever pytest makes of the name
+
+    first: int = Field(ge=1)
+    last: int = Field(ge=1)
+    trained_until: int = Field(ge=0)
+
+
 class DatasetRef(FileRef, Result):
     """One period's snapshot: all of its rows, both sides of the split, and the test set beside it.
 
@@ -34,6 +44,8 @@ class DatasetRef(FileRef, Result):
     classes: int = Field(ge=0)
     test: FileRef
     test_version: str
+    span: TestSpan | None = None
+    """Of a test set that rolls on with the clock."""
 
     @property
     def period(self) -> str:

@@ -163,7 +163,15 @@ def _rule(rows: pd.DataFrame, rule: Product) -> Iterator[Fault]:
 
 
 def _sides(rows: pd.DataFrame, dataset: DatasetRef) -> Iterator[Fault]:
-    """Groups of the frozen test set that are trained on."""
+    """Groups of the frozen test set that are trained on; where it rolls on, rows that are no older than it."""
+    if use_cases.get(dataset.use_case).rolling:
+        begin = read_frame(dataset.test, [MOMENT])[MOMENT].min()
+        late = ((rows[SIDE] == "train") & (rows[MOMENT] >= begin)).to_numpy()
+        if late.any():
+            found = _offenders(rows, late)
+            said = f"{found.rows:,} rows to train on are no older than the test set (such as {found.named()})"
+            yield Fault("leaks", said, "broken", found)
+        return
     frozen = set(read_frame(dataset.test, [GROUP])[GROUP])
     leaked = ((rows[SIDE] == "train") & rows[GROUP].isin(frozen)).to_numpy()
     if leaked.any():

@@ -20,7 +20,7 @@ from factory import use_cases
 from factory.catalogue.database import exclusive, open_catalogue, transaction
 from factory.catalogue.loading import CATALOGUE_LOCK
 from factory.catalogue.reading import Take
-from factory.contracts import DatasetRef, FileRef
+from factory.contracts import DatasetRef, FileRef, TestSpan
 from factory.errors import SnapshotCorrupt
 from factory.records import ledger
 from factory.settings import Settings
@@ -41,6 +41,7 @@ class WeekRows(Protocol):
     train_rows: int
     arrivals: int
     classes: set[str]
+    span: TestSpan | None
 
     @property
     def schema(self) -> pa.Schema:
@@ -67,14 +68,14 @@ class Rows(Protocol):
         """Those of a week, beside its test set and the newest accepted week before it."""
 
     def read_test(self, connection: Connection, take: Take, as_of: datetime) -> None:
-        """Hand over the rows of the first test set, by id, as the first week's moment knows them."""
+        """Hand over the rows of a test set, by id, as that moment knows them; the first one's, where it is frozen."""
 
 
 def rows_of(settings: Settings, use_case: str) -> Rows:
     """The rows of the use case, by the kind of its source."""
     declared, clock = use_cases.get(use_case), clock_for(settings, use_case)
     if isinstance(declared.source, Entities):
-        return EntityRows(settings.weeks, clock, declared.source)
+        return EntityRows(settings.weeks, clock, declared.source, declared.rolling)
     return TextRows(settings.weeks, clock)
 
 
@@ -112,7 +113,7 @@ def cut_week(settings: Settings, use_case: str, *, as_of: datetime, week: int | 
                 return standing
             revision = standing.revision + 1
             ledger.announce(connection, ledger.batch_name(use_case, number, revision), number, share)
-        test = _deciding_test(connection, settings, use_case, as_of)
+        test = _test_beside(connection, settings, use_case, as_of, number, revision)
         dataset = _cut(connection, settings, use_case, as_of, number, revision, test)
         ledger.record_cut(connection, dataset, share)
         return dataset
@@ -180,6 +181,7 @@ def _cut(
         classes=len(rows.classes),
         test=test.file,
         test_version=test.version,
+        span=rows.span,
     )
 
 
@@ -192,13 +194,32 @@ def _is_restored(connection: Connection, settings: Settings, standing: DatasetRe
 
     Once another set decides its own may be lost: then the week cannot be made again.
     """
-    own = FrozenTest(standing.test_version, standing.test)
-    deciding = frozen_tests.newest(connection, standing.use_case)
-    if deciding and deciding.file.sha256 != own.file.sha256 and not is_there(own.file):
-        return False
-    test = _restored(connection, settings, standing.use_case, own)
-    again = _cut(connection, settings, standing.use_case, standing.as_of, standing.week, standing.revision, test)
-    return again.sha256 == standing.sha256
+    own, use_case = FrozenTest(standing.test_version, standing.test), standing.use_case
+    if use_cases.get(use_case).rolling:
+        test = _rolling_test(connection, settings, use_case, standing.as_of, standing.week, standing.revision)
+    else:
+        deciding = frozen_tests.newest(connection, use_case)
+        if deciding and deciding.file.sha256 != own.file.sha256 and not is_there(own.file):
+            return False
+        test = _restored(connection, settings, use_case, own)
+    again = _cut(connection, settings, use_case, standing.as_of, standing.week, standing.revision, test)
+    return (again.sha256, again.test.sha256) == (standing.sha256, standing.test.sha256)
+
+
+def _test_beside(
+    connection: Connection, settings: Settings, use_case: str, as_of: datetime, week: int, revision: int
+) -> FrozenTest:
+    """The test set that a period is cut beside: the one that decides, or its own where it rolls on with the clock."""
+    if use_cases.get(use_case).rolling:
+        return _rolling_test(connection, settings, use_case, as_of, week, revision)
+    return _deciding_test(connection, settings, use_case, as_of)
+
+
+def _rolling_test(
+    connection: Connection, settings: Settings, use_case: str, as_of: datetime, week: int, revision: int
+) -> FrozenTest:
+    version = frozen_tests.rolling_version(clock_for(settings, use_case), week, revision)
+    return FrozenTest(version, _write_test(connection, settings, use_case, as_of, version))
 
 
 def _deciding_test(connection: Connection, settings: Settings, use_case: str, as_of: datetime) -> FrozenTest:
@@ -224,8 +245,10 @@ def _restored(connection: Connection, settings: Settings, use_case: str, test: F
     )
 
 
-def _write_test(connection: Connection, settings: Settings, use_case: str, as_of: datetime) -> FileRef:
+def _write_test(
+    connection: Connection, settings: Settings, use_case: str, as_of: datetime, version: str = frozen_tests.FIRST
+) -> FileRef:
     rows = rows_of(settings, use_case)
-    with writing(f"{snapshot_folder(settings, use_case)}/test", frozen_tests.FIRST, rows.test_schema) as writer:
+    with writing(f"{snapshot_folder(settings, use_case)}/test", version, rows.test_schema) as writer:
         rows.read_test(connection, writer.write, as_of)
     return writer.ref

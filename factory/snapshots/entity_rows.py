@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from factory.catalogue.entities import CHANGED_AT, OUTCOME, is_empty, read_states
 from factory.catalogue.reading import BATCH_ROWS, Take
-from factory.contracts import DatasetRef, FileRef
+from factory.contracts import DatasetRef, FileRef, TestSpan
 from factory.errors import CatalogueEmpty
 from factory.grouping.keys import key_of
 from factory.settings import WeekPlan
@@ -25,6 +25,7 @@ from factory.snapshots.known_rows import SortedIds
 from factory.snapshots.weeks import on_test_side
 from factory.use_cases.clock import Clock
 from factory.use_cases.sources import Entities
+from factory.use_cases.split import Chronological, Span
 
 ENTITY_ID, MOMENT, GROUP, SIDE, ARRIVED, TARGET = "entity_id", "moment", "group", "side", "arrived", "target"
 """The columns that every snapshot of entities has; the declared ones stand between."""
@@ -49,6 +50,7 @@ class EntityRows:
     plan: WeekPlan
     clock: Clock
     source: Entities
+    rolling: Chronological | None = None
 
     @property
     def test_schema(self) -> pa.Schema:
@@ -73,10 +75,28 @@ class EntityRows:
         return WeekOfEntities(self, week, as_of, test, before)
 
     def read_test(self, connection: Connection, take: Take, as_of: datetime) -> None:
-        """Hand over the rows of the first test set: every entity on the test side whose outcome was known then."""
+        """Hand over the rows of the test set of that moment: those on the test side whose outcome was known then.
+
+        Raises CatalogueEmpty where a test set that rolls on has none.
+        """
         rows = self.known_at(connection, as_of)
-        inside = self.on_test_side(rows) & rows[TARGET].notna()
+        inside = self.on_test_side(rows, as_of) & rows[TARGET].notna()
+        if self.rolling and not inside.any():
+            span = self.span(self.rolling, as_of)
+            raise CatalogueEmpty(
+                f"no outcome of {self.clock.words(span.first)} to {self.clock.words(span.last)} is known, which the "
+                f"test set is made of: load the outcomes into table {self.source.outcomes!r}, and cut again"
+            )
         _hand_over(rows[inside], self.test_schema, take)
+
+    def span(self, rolling: Chronological, as_of: datetime) -> Span:
+        """The periods of a test set that rolls on; raises CatalogueEmpty where too few are over."""
+        try:
+            return rolling.span(self.clock.over(as_of))
+        except ValueError as error:
+            raise CatalogueEmpty(
+                f"as of {as_of:%Y-%m-%d} {error} ({self.clock.nouns} from {self.clock.words(1)} on): cut a later one"
+            ) from error
 
     def known_at(self, connection: Connection, as_of: datetime) -> pd.DataFrame:
         """Every entity as it was known, with the columns of a test set, by id."""
@@ -85,10 +105,19 @@ class EntityRows:
         rows = found.rename(columns=names)
         return rows.assign(**{GROUP: [key_of(name) for name in rows[ENTITY_ID]]})
 
-    def on_test_side(self, rows: pd.DataFrame) -> pd.Series:
-        """Which rows are kept from every training, whatever the week."""
+    def on_test_side(self, rows: pd.DataFrame, as_of: datetime) -> pd.Series:
+        """Which rows a test set of that moment may hold: the groups of a share for good, or the newest periods."""
+        if self.rolling:
+            span, moments = self.span(self.rolling, as_of), rows[MOMENT]
+            return (moments >= self.clock.start(span.first)) & (moments < self.clock.end(span.last))
         side = on_test_side(rows[GROUP].to_numpy(), seed=self.plan.seed, test_share=self.plan.test_share)
         return pd.Series(side, index=rows.index)
+
+    def trainable(self, rows: pd.DataFrame, as_of: datetime) -> pd.Series:
+        """Which rows may be trained on, if their outcome is known: those off the test side and of no embargo."""
+        if self.rolling:
+            return rows[MOMENT] < self.clock.end(self.span(self.rolling, as_of).trainable)
+        return ~self.on_test_side(rows, as_of)
 
 
 @dataclass(slots=True)
@@ -104,6 +133,7 @@ class WeekOfEntities:
     train_rows: int = 0
     arrivals: int = 0
     classes: set[str] = field(default_factory=set)
+    span: TestSpan | None = None
 
     @property
     def schema(self) -> pa.Schema:
@@ -121,11 +151,15 @@ class WeekOfEntities:
         ids = pa.array(rows[ENTITY_ID], pa.string())
         with closing(SortedIds(self.test)) as tested, closing(SortedIds(self.before)) as known:
             in_test, there = tested.among(ids), known.among(ids)
-        excluded = self.of.on_test_side(rows).to_numpy() | rows[TARGET].isna().to_numpy()
-        sides = np.select([in_test, excluded], ["test", "held_out"], default="train")
+        known = (self.of.trainable(rows, self.as_of) & rows[TARGET].notna()).to_numpy()
+        sides = np.select([in_test, known], ["test", "train"], default="held_out")
         self.rows, self.train_rows = len(rows), int((sides == "train").sum())
         self.arrivals = int((~there).sum())
         self.classes = set(rows[TARGET].dropna())
+        if self.of.rolling:
+            span, last = self.of.span(self.of.rolling, self.as_of), rows.loc[sides == "train", MOMENT].max()
+            trained_until = 0 if pd.isna(last) else self.of.clock.number(last)
+            self.span = TestSpan(first=span.first, last=span.last, trained_until=trained_until)
         _hand_over(rows.assign(**{SIDE: sides, ARRIVED: ~there}), self.schema, take)
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, select
 
 from factory.catalogue.reading import Take, read_products
 from factory.catalogue.schema import labels, products
-from factory.contracts import DatasetRef, FileRef
+from factory.contracts import DatasetRef, FileRef, TestSpan
 from factory.errors import CatalogueEmpty
 from factory.grouping.joined_groups import JoinedGroups, join_groups
 from factory.settings import WeekPlan
@@ -93,6 +93,7 @@ class WeekOfTexts:
     train_rows: int = 0
     arrivals: int = 0
     classes: set[str] = field(default_factory=set)
+    span: TestSpan | None = None
     _lost: frozenset[str] = frozenset()
     """Products whose label was there once and is not now: the checks must see them."""
 

@@ -62,6 +62,9 @@ def freeze(settings: Settings, use_case: str, by: str, *, dry_run: bool = False)
     nothing refers. Raises WeekUnknown before the first cut, NothingToFreeze, SnapshotCorrupt where a week's file is
     lost, SnapshotStoreUnusable, and what opening the catalogue raises.
     """
+    if use_cases.get(use_case).rolling:
+        noun = use_cases.get(use_case).clock.noun
+        raise NothingToFreeze(f"the test set of {use_case} rolls on: every {noun} that is cut has its own")
     with exclusive(open_catalogue(settings.database_url), CATALOGUE_LOCK) as connection:
         before = frozen_tests.newest(connection, use_case)
         if before is None:

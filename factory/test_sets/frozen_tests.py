@@ -17,6 +17,7 @@ from factory.catalogue.database import upsert
 from factory.catalogue.schema import frozen_tests, test_looks
 from factory.contracts import DatasetRef, FileRef
 from factory.records import ledger, stored
+from factory.use_cases.clock import Clock
 
 FIRST = "v1"
 
@@ -34,8 +35,14 @@ class FrozenTest:
 
     @property
     def number(self) -> int:
-        """The number in its version: 2 for v2."""
-        return int(self.version.removeprefix("v"))
+        """The number in its version: 2 for v2; 0 for one that rolls on with the clock, where the period tells."""
+        return int(self.version.removeprefix("v")) if self.version.startswith("v") else 0
+
+
+def rolling_version(clock: Clock, period: int, revision: int) -> str:
+    """What the test set of a period is called that rolls on with the clock: `2017-06`, `week-3`, `2017-06-r2`."""
+    version = clock.words(period).replace(" ", "-")
+    return version if revision == 1 else f"{version}-r{revision}"
 
 
 def frozen_by_people(connection: Connection, use_case: str) -> list[FrozenTest]:
@@ -66,7 +73,13 @@ def all_known(connection: Connection, use_case: str) -> list[FrozenTest]:
 
 
 def beside_the_newest(connection: Connection, dataset: DatasetRef) -> DatasetRef:
-    """The week with the test set that decides by now; one of another catalogue keeps its own."""
+    """The period with the test set that decides by now.
+
+    One of another catalogue keeps its own, and so does one whose test set rolls on: later rows may have been trained on
+    by then.
+    """
+    if dataset.span is not None:
+        return dataset
     known = all_known(connection, dataset.use_case)
     if dataset.test.sha256 not in {each.file.sha256 for each in known}:
         return dataset

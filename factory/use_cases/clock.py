@@ -104,6 +104,10 @@ class Periods(ABC):
         except ValueError as error:
             raise ValueError(f"{written!r} is no {self.noun} of this clock: {error}") from error
 
+    def over(self, moment: datetime) -> int:
+        """How many periods are over by then, which is the number of the last; 0 where none is."""
+        return 0 if aware(moment) < self.end(1) else self.number(moment) - 1
+
     def due(self, moment: datetime) -> int:
         """The period that is cut at that moment: the last one that is over, or else the one that has begun.
 
@@ -111,8 +115,8 @@ class Periods(ABC):
         """
         if not self.cut_when_over:
             return self.number(moment)
-        if (number := self.number(moment)) > 1:
-            return number - 1
+        if number := self.over(moment):
+            return number
         raise ValueError(f"{self.words(1)} is not over on {aware(moment):%Y-%m-%d}, and it is the first {self.noun}")
 
     def as_of(self, number: int, asked: datetime | None = None) -> datetime:

@@ -31,7 +31,7 @@ from factory.settings import SettingsError
 from factory.use_cases.use_case import Gate, UseCase
 
 VARIABLE = "USE_CASE_SETTINGS"
-IDENTITY = ("name", "model_name", "experiment", "dag_id", "source", "task", "clock", "watch_schedule")
+IDENTITY = ("name", "model_name", "experiment", "dag_id", "source", "task", "clock", "split", "watch_schedule")
 """What stored things and deployments were made of, and are found by: it stays as the package declares it."""
 
 _NOT_SET: tuple[str, ...] = (*IDENTITY, "gate")
@@ -117,7 +117,7 @@ def _laid_over_one(declared: UseCase, table: dict[str, Any], path: Path) -> UseC
             if key in table
         ],
     )
-    before = {key: value for key, value in asdict(declared).items() if key != "clock"}
+    before = {key: value for key, value in asdict(declared).items() if key not in ("clock", "split")}
     whole = {**before, **table}
     if isinstance(gate := table.get("gate"), dict):
         whole["gate"] = {**before["gate"], **gate}
@@ -127,7 +127,7 @@ def _laid_over_one(declared: UseCase, table: dict[str, Any], path: Path) -> UseC
     except ValidationError as error:
         said = [_explain(place, each) for each in error.errors(include_url=False, include_context=False)]
         raise SettingsError(_message(path, said)) from error
-    return replace(found, source=declared.source, task=declared.task, clock=declared.clock)
+    return replace(found, source=declared.source, task=declared.task, clock=declared.clock, split=declared.split)
 
 
 def _explain(place: str, error: ErrorDetails) -> str:

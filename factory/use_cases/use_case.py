@@ -13,6 +13,7 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 from factory.use_cases.clock import WEEKS, Clock, Week
 from factory.use_cases.metrics import Metric
 from factory.use_cases.sources import Entities, Texts
+from factory.use_cases.split import FROZEN_SHARE, Chronological, Split
 from factory.use_cases.tasks import Task
 
 
@@ -86,6 +87,7 @@ class UseCase:
     source: Texts | Entities
     task: Task
     clock: Clock = WEEKS
+    split: Split = FROZEN_SHARE
     near_duplicate_alarm: Share = 1.0
     min_class_rows: Annotated[int, Field(ge=2, le=10**6)] = 2
     """A training needs at least so many rows of every class of the week."""
@@ -113,6 +115,13 @@ class UseCase:
     def __post_init__(self) -> None:
         if not self.schedule:
             object.__setattr__(self, "schedule", self.clock.cron)
+        if self.rolling and not isinstance(self.source, Entities):
+            raise ValueError(f"{self.name}: texts bear no moment by which a test set could roll on; freeze a share")
+
+    @property
+    def rolling(self) -> Chronological | None:
+        """The split, where the test set rolls on with the clock."""
+        return self.split if isinstance(self.split, Chronological) else None
 
     @property
     def tasks(self) -> CutTasks:

@@ -21,7 +21,7 @@ from factory.records import ledger
 from factory.records.scored_before import read_scored
 from factory.settings import Settings
 from factory.snapshots import cutting
-from factory.snapshots.entity_rows import ENTITY_ID, GROUP, SIDE, TARGET
+from factory.snapshots.entity_rows import ENTITY_ID, GROUP, MOMENT, SIDE, TARGET
 from factory.snapshots.store import read_frame
 from factory.storage.addresses import admitted
 from factory.test_sets import frozen_tests
@@ -29,6 +29,7 @@ from factory.text import product_text
 from factory.use_cases.sources import Entities
 
 FIRST_WEEK = 1
+PERIOD = "period"
 TEST_COLUMNS = ("productid", "designation", "description", "prdtypecode", "group")
 
 
@@ -36,7 +37,8 @@ TEST_COLUMNS = ("productid", "designation", "description", "prdtypecode", "group
 class Sides:
     """The rows to train on and the frozen test set: entity_id, target, group and what models look at.
 
-    Of texts that is text and described (whether there is a description), of a table the columns that it declares.
+    Of texts that is text and described (whether there is a description), of a table the columns that it declares, and
+    the number of the row's `period` where the test set rolls on with the clock.
     """
 
     train: pd.DataFrame
@@ -105,8 +107,8 @@ def read_sides(settings: Settings, dataset: DatasetRef) -> Sides:
     """
     dataset = admit(settings, dataset)
     if isinstance(source := use_cases.get(dataset.use_case).source, Entities):
-        rows = read_frame(dataset)
-        return Sides(_known(rows[rows[SIDE] == "train"], source), _known(read_frame(dataset.test), source))
+        rows, test = (_with_period(settings, dataset, read_frame(ref)) for ref in (dataset, dataset.test))
+        return Sides(_known(rows[rows[SIDE] == "train"], source), _known(test, source))
     rows, test = read_frame(dataset, columns=[*TEST_COLUMNS, "side"]), _labelled(_read_test(dataset.test))
     origins = read_origins(open_catalogue(settings.database_url), test["entity_id"].tolist())
     return Sides(train=_labelled(rows[rows["side"] == "train"]), test=test.assign(source=origins))
@@ -116,7 +118,7 @@ def read_test(settings: Settings, dataset: DatasetRef) -> pd.DataFrame:
     """The frozen test set, with the columns of `Sides`."""
     test = admit(settings, dataset).test
     if isinstance(source := use_cases.get(dataset.use_case).source, Entities):
-        return _known(read_frame(test), source)
+        return _known(_with_period(settings, dataset, read_frame(test)), source)
     return _labelled(_read_test(test))
 
 
@@ -127,7 +129,17 @@ def _read_test(test: FileRef) -> pd.DataFrame:
 def _known(rows: pd.DataFrame, source: Entities) -> pd.DataFrame:
     """The entities whose outcome is known, with what the source declares."""
     known = rows[rows[TARGET].notna()].reset_index(drop=True)
-    return known[[ENTITY_ID, TARGET, GROUP, *(column.name for column in source.columns)]]
+    periods = [PERIOD] if PERIOD in known.columns else []
+    return known[[ENTITY_ID, TARGET, GROUP, *periods, *(column.name for column in source.columns)]]
+
+
+def _with_period(settings: Settings, dataset: DatasetRef, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the number of the period of each, where the test set rolls on with the clock."""
+    if not use_cases.get(dataset.use_case).rolling:
+        return rows
+    number = cutting.clock_for(settings, dataset.use_case).number
+    numbers = {moment: number(moment) for moment in rows[MOMENT].unique()}
+    return rows.assign(**{PERIOD: rows[MOMENT].map(numbers).astype("int64")})
 
 
 def read_unscored(settings: Settings, dataset: DatasetRef) -> pd.DataFrame:

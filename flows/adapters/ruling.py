@@ -25,7 +25,7 @@ from flows.adapters.registry import Version
 from flows.core import policy
 from flows.core.bootstrap import Estimate
 from flows.core.evidence import Evidence
-from flows.core.policy import Approval, Costs, Verdict
+from flows.core.policy import Approval, Check, Costs, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +77,43 @@ def asked(
     return Approval(required, approved_by or None, rejected_by or None)
 
 
-def rule(case: Case, challenger: Version, champion: Version | None, evidence: Evidence, costs: Costs) -> Verdict:
-    """The verdict of the policy, except on a challenger that holds the title or had to give it back."""
+def find_overlap(case: Case, challenger: Version, rival: Version | None) -> Check | None:
+    """Whether both may be compared on the challenger's test set; None where it does not roll on, or nobody is met."""
+    rolling, span = case.declared.rolling, challenger.dataset.span
+    known = rival.dataset.span if rival else None
+    if rolling is None or span is None or rival is None or known is None:
+        return None
+    return policy.overlap(
+        rival.number,
+        known.trained_until,
+        first=span.first,
+        embargo=rolling.embargo_periods,
+        clock=case.declared.clock,
+    )
+
+
+def rule(
+    case: Case,
+    challenger: Version,
+    champion: Version | None,
+    evidence: Evidence,
+    costs: Costs,
+    overlap: Check | None = None,
+) -> Verdict:
+    """The verdict of the policy, except on a challenger that holds the title, had to give it back or met nobody.
+
+    `overlap` is what `find_overlap` gives.
+    """
     if champion is not None and champion.number == challenger.number:
         return policy.stay("standing", f"version {challenger.number} already is the champion")
     if not case.named and challenger.tags.get(ROLLED_BACK_TAG):
         said = f"version {challenger.number} was rolled back: name it to promote it again"
         return policy.stay("rolled back", said)
-    metric = case.declared.metric
+    if overlap is not None and not overlap.passed:
+        return Verdict(promoted=False, rule=overlap.rule, reason=overlap.said, checks=(overlap,))
+    metric, guards = case.declared.metric, (*([overlap] if overlap else []), *evidence.guards)
     value = evidence.mine[metric.name].value
-    return policy.judge(metric, value, evidence.comparison, costs, case.gate, case.approval, evidence.guards)
+    return policy.judge(metric, value, evidence.comparison, costs, case.gate, case.approval, guards)
 
 
 def verdict_result(

@@ -69,10 +69,10 @@ def refuse_known_rows(settings: Settings, trained: Version, judged: Version) -> 
 
     `judged` is the challenger with the test set that decides, `trained` the champion or the challenger itself as it was
     trained. A version that was trained beside the same frozen test set knows none of it; else its snapshot is read.
-    Raises TitleUnclear.
+    Where both test sets roll on with the clock the policy's rule `overlap` tells. Raises TitleUnclear.
     """
     test, itself = judged.dataset.test, trained.number == judged.number
-    if trained.dataset.test.sha256 == test.sha256:
+    if trained.dataset.test.sha256 == test.sha256 or (trained.dataset.span and judged.dataset.span):
         return
     both = f"champion v{trained.number} and challenger v{judged.number} of {judged.model!r}"
     who = f"challenger v{judged.number} of {judged.model!r}" if itself else f"{both} have different test sets"

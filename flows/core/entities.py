@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from factory.use_cases.columns import NO, YES, Column
 from factory.use_cases.sources import Entities
+from factory.use_cases.split import Chronological
 from factory.use_cases.tasks import Binary, Task
 from factory.use_cases.use_case import Gate
 from flows.core import calibration, fairness, models, table_leakage, tables
@@ -28,6 +29,7 @@ from flows.core.groups import Groups, join_groups
 from flows.core.leakage import NearDuplicates
 from flows.core.policy import Check, Comparison
 from flows.core.selection import AnyCandidate, Choice, Score, Validation
+from flows.core.splits import Splits, time_splits
 from flows.core.tables import TableCandidate
 from flows.core.tasks import binary
 
@@ -45,6 +47,8 @@ class Folded:
     truth: NDArray[np.int64]
     groups: Groups
     columns: tuple[Column, ...]
+    splits: Splits | None = None
+    """Of rows that are judged by time; else they are folded by groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class EntityLogic:
     source: Entities
     task: Task
     use_case: str
+    rolling: Chronological | None = None
 
     @property
     def positive(self) -> str:
@@ -91,12 +96,19 @@ class EntityLogic:
         return NearDuplicates(share=len(rows) / max(len(test), 1), pairs=(), rows=tuple(rows.tolist()))
 
     def prepare(self, train: pd.DataFrame, candidates: Sequence[AnyCandidate]) -> Folded:  # noqa: ARG002
-        return Folded(train, self._truth(train["target"]), join_groups(train["group"]), self._features(train))
+        groups, splits = join_groups(train["group"]), None
+        if self.rolling:
+            splits = time_splits(train["period"], embargo=self.rolling.embargo_periods)
+        return Folded(train, self._truth(train["target"]), groups, self._features(train), splits)
 
     def score(self, candidate: AnyCandidate, validation: Validation) -> Score:
         began, known, folded = time.perf_counter(), cast("TableCandidate", candidate), cast("Folded", validation)
-        answers = tables.cross_validate(known, folded.rows, folded.truth, folded.groups, folded.columns)
-        found = binary.estimate(folded.truth, answers, groups=folded.groups)[self.task.metrics[0].name]
+        answers = tables.cross_validate(
+            known, folded.rows, folded.truth, folded.groups, folded.columns, splits=folded.splits
+        )
+        told = np.isfinite(answers)  # by time, the oldest rows are learnt from alone
+        groups = np.unique(folded.groups[told], return_inverse=True)[1]
+        found = binary.estimate(folded.truth[told], answers[told], groups=groups)[self.task.metrics[0].name]
         return Score(candidate, found, answers[:, None], time.perf_counter() - began)
 
     def search(

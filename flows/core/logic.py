@@ -99,7 +99,7 @@ def logic_of(use_case: UseCase) -> Logic:
     if isinstance(use_case.source, Entities):
         from flows.core.entities import EntityLogic
 
-        return EntityLogic(use_case.source, use_case.task, use_case.name)
+        return EntityLogic(use_case.source, use_case.task, use_case.name, use_case.rolling)
     from flows.core.texts import TextLogic
 
     return TextLogic(use_case.name)

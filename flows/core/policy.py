@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from factory.sizes import megabytes
+from factory.use_cases.clock import Clock
 from factory.use_cases.metrics import Metric
 from factory.use_cases.use_case import Gate
 
 Rule = Literal[
+    "overlap",
     "floor",
     "gain",
     "classes",
@@ -166,6 +168,25 @@ def judge(
 def stay(rule: Rule, reason: str) -> Verdict:
     """The verdict on a challenger that is not to be judged at all."""
     return Verdict(promoted=False, rule=rule, reason=reason)
+
+
+def overlap(champion: str, trained_until: int, *, first: int, embargo: int, clock: Clock) -> Check:
+    """Whether the champion was trained on nothing that the challenger's test set, or the embargo before it, is made of.
+
+    Periods are numbers of the clock: `trained_until` is the last one that the champion's training rows are of, `first`
+    begins the challenger's test set, `embargo` counts those before it. A champion that knows more would recite what the
+    challenger has to foretell.
+    """
+    latest = first - 1 - embargo
+    known = f"champion v{champion} was trained on rows up to {clock.words(trained_until)}"
+    if trained_until <= latest:
+        return Check("overlap", passed=True, said=f"{known}, the test set begins with {clock.words(first)}")
+    within = f" with an embargo of {clock.several(embargo)}" if embargo else ""
+    said = (
+        f"{known}, but the challenger's test set begins with {clock.words(first)}{within}: it would recite rows that "
+        f"the challenger has to foretell. Train a challenger on a later {clock.noun}, and let that one be judged"
+    )
+    return Check("overlap", passed=False, said=said)
 
 
 def affordable(costs: Costs, gate: Gate) -> bool:
