@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from factory.use_cases.clock import Month
 from factory.use_cases.metrics import F1_WEIGHTED
 from factory.use_cases.use_case import Gate
 from flows.core import policy
@@ -180,3 +182,26 @@ def test_data_is_newer_than_what_was_trained_on_only_when_it_is_newer_than_all_o
     assert not is_newer(Snapshot(3, 1), trained)
     assert not is_newer(Snapshot(2, 2), trained)
     assert is_newer(Snapshot(1, 1), [])
+
+
+MONTHS = Month(first=date(2016, 10, 1))
+
+
+@pytest.mark.parametrize(
+    ("trained_until", "embargo", "passed"), [(5, 1, True), (6, 1, False), (6, 0, True), (9, 0, False)]
+)
+def test_a_champion_must_not_know_the_span_that_it_is_judged_on_nor_the_embargo_before_it(
+    trained_until: int, embargo: int, passed: bool
+) -> None:
+    check = policy.overlap("3", trained_until, first=7, embargo=embargo, clock=MONTHS)
+
+    assert (check.rule, check.passed) == ("overlap", passed)
+    assert f"champion v3 was trained on rows up to {MONTHS.words(trained_until)}" in check.said
+    assert "2017-04" in check.said
+
+
+def test_an_overlap_is_refused_with_the_embargo_and_the_remedy() -> None:
+    said = policy.overlap("3", 6, first=7, embargo=1, clock=MONTHS).said
+
+    assert "begins with 2017-04 with an embargo of 1 month" in said
+    assert "Train a challenger on a later month" in said
