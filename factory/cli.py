@@ -347,7 +347,7 @@ def _number(use_case: str, period: str) -> int:
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint=f"--{clock.noun}") from error
     if number > MOST:
-        raise typer.BadParameter(f"{number} is more than {MOST}", param_hint=f"--{clock.noun}")
+        raise typer.BadParameter(f"{number} is not less than or equal to {MOST}", param_hint=f"--{clock.noun}")
     return number
 
 

@@ -55,7 +55,9 @@ def monitor_and_retrain(
     use_case: str = "products",
     as_of: datetime | None = None,
 ) -> dict[str, Any] | State[dict[str, Any]]:
-    """Compare the last 7 days of predictions with the model's on the frozen test set, and with the 23 days before.
+    """Compare the last predictions with the model's on the test set, and with those of the window before.
+
+    How far the windows reach is the use case's `drift`, in periods of its clock: products' are of 7 and 23 days.
 
     An alarm (more than DRIFT_THRESHOLD of the columns drifted, or one critically) retrains where there is a newer
     snapshot than those trained on, once a drift episode. Skips with a reason below MIN_SAMPLES_FOR_DRIFT and without a
@@ -65,16 +67,17 @@ def monitor_and_retrain(
         inference_log_path: A file of predictions below DATA_ROOTS, to read in the place of the catalogue's log.
         force_retrain: Train whether there is drift or not.
         use_case: Whose predictions and models.
-        as_of: Where the windows of 7 and 30 days end; at the newest logged prediction when it is not given.
+        as_of: Where the windows end; at the newest logged prediction when it is not given.
     """
     settings = read_settings()
     windows = read_windows(settings, use_case, inference_log_path or settings.inference_log_path, as_of)
     if isinstance(windows, Nothing):
         return _without_a_look(settings, use_case, windows, force=force_retrain)
-    finding = compare(use_case, windows, settings.min_samples_for_drift)
+    least = use_cases.get(use_case).drift.min_samples or settings.min_samples_for_drift
+    finding = compare(use_case, windows, least)
     finding = look_back(settings, use_case, windows, finding)
-    live = measure_live(use_case, windows, settings.min_samples_for_drift)
-    report = draw_report(windows, finding)
+    live = measure_live(use_case, windows, least)
+    report = draw_report(use_case, windows, finding)
     check = describe(use_case, windows, finding, report, live, settings.drift_threshold)
     reason = explain(check, finding, settings.drift_threshold)
     checks = record(settings, check)
@@ -100,7 +103,7 @@ def read_windows(settings: Settings, use_case: str, log_path: str | None, as_of:
 
 @task(cache_policy=NO_CACHE)
 def compare(use_case: str, windows: Windows, min_samples: int) -> Finding:
-    """How the last 7 days differ from the reference and from the days before."""
+    """How the last predictions differ from the reference and from those before."""
     from flows.core import drift_check
 
     before, mine = windows.before.rows, windows.before_of_version()
@@ -113,12 +116,12 @@ def compare(use_case: str, windows: Windows, min_samples: int) -> Finding:
 
 @task(**NETWORK)
 def look_back(settings: Settings, use_case: str, windows: Windows, finding: Finding) -> Finding:
-    """The finding with what moved slowly over the weeks' checks."""
-    from factory.records.drift_checks import read_weeks_before
+    """The finding with what moved slowly over the periods' checks."""
+    from factory.records.drift_checks import read_periods_before
     from flows.core.trend import MOST_WEEKS
 
     engine = open_catalogue(settings.database_url)
-    return with_trends(finding, windows, read_weeks_before(engine, use_case, windows.until, MOST_WEEKS - 1))
+    return with_trends(finding, windows, read_periods_before(engine, use_case, windows.until, MOST_WEEKS - 1))
 
 
 @task(cache_policy=NO_CACHE)
@@ -146,7 +149,7 @@ def measure_live(use_case: str, windows: Windows, min_samples: int) -> LiveQuali
 
 
 @task(cache_policy=NO_CACHE)
-def draw_report(windows: Windows, finding: Finding) -> Report:
+def draw_report(use_case: str, windows: Windows, finding: Finding) -> Report:
     """Evidently's page and tests."""
     from flows.adapters import drift_report
 
@@ -160,7 +163,7 @@ def draw_report(windows: Windows, finding: Finding) -> Report:
     ]
     findings = [
         f"Drift: {finding.level}; drifted: {drifted}; slices: {', '.join(finding.slices.drifted()) or 'none'}.",
-        *([f"Slowly: {'; '.join(trends)}."] if (trends := tell_trends(finding)) else []),
+        *([f"Slowly: {'; '.join(trends)}."] if (trends := tell_trends(use_case, finding)) else []),
         f"The reference against itself at alert by PSI alone: {rates}.",
         *([f"Missing: {', '.join(missing)}."] if missing else []),
     ]
@@ -185,7 +188,7 @@ def log_drift_check(
     settings: Settings, windows: Windows, checks: list[DriftCheck], report: Report, run_page: str | None
 ) -> Links:
     """The check as an MLflow run with Evidently's report and the weeks' chart."""
-    from factory.records.drift_checks import weekly
+    from factory.records.drift_checks import by_period
     from flows.adapters import drift_chart, registry, runs
 
     check, client = checks[-1], registry.connect(settings.mlflow_tracking_uri)
@@ -205,7 +208,7 @@ def log_drift_check(
         metrics=numbers,
         tags={**tags, "prefect.flow_run_url": run_page or ""},
         report=report.page,
-        chart=drift_chart.draw_weeks(weekly(checks)),
+        chart=drift_chart.draw_weeks(by_period(checks)),
     )
     page = settings.mlflow_ui_url
     return Links(*(runs.run_url(client, page, run_id, name) for name in (runs.REPORT_FILE, runs.CHART_FILE)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -63,7 +63,7 @@ def retrain(settings: Settings, use_case: str, *, until: datetime | None, cause:
         return Outcome("no newer snapshot")
     mine = _claimer()
     if until is not None and (standing := claim(settings, use_case, until, claimed_by=mine, force=force)):
-        return Outcome(_explain(standing, settings))
+        return Outcome(_explain(standing, _cooldown_days(settings, use_case, until)))
     with nullcontext() if until is None else _given_back(settings, use_case, until, mine):
         params = TrainingParams(use_case=use_case, dataset=plan.dataset, auto_promote_threshold=None, **plan.fixed)
         try:
@@ -97,7 +97,7 @@ def plan_retraining(settings: Settings, use_case: str) -> Plan:
 @task(**NETWORK)
 def claim(settings: Settings, use_case: str, until: datetime, *, claimed_by: str, force: bool) -> Retraining | None:
     """None when the episode's retraining is the caller's now, else the one that stands in the way."""
-    engine, days = open_catalogue(settings.database_url), settings.retrain_cooldown_days
+    engine, days = open_catalogue(settings.database_url), _cooldown_days(settings, use_case, until)
     return drift_checks.claim_retraining(engine, use_case, until, days, claimed_by=claimed_by, force=force)
 
 
@@ -149,9 +149,16 @@ def _result_of(part: str, state: State[dict[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _explain(standing: Retraining, settings: Settings) -> str:
+def _cooldown_days(settings: Settings, use_case: str, until: datetime) -> float:
+    declared = use_cases.get(use_case)
+    if (periods := declared.drift.cooldown_periods) is None:
+        return settings.retrain_cooldown_days
+    return (until - declared.clock.back(until, periods)) / timedelta(days=1)
+
+
+def _explain(standing: Retraining, cooldown_days: float) -> str:
     said = standing.outcome or "it has not ended yet"
     return (
         f"this drift episode had its retraining on {standing.until:%Y-%m-%d} ({said}); "
-        f"the next may follow {settings.retrain_cooldown_days:g} days after it"
+        f"the next may follow {cooldown_days:g} days after it"
     )

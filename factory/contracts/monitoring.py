@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from factory.contracts.base import Contract, Measured, Params, Result
+from factory.use_cases import clock_of
 from factory.use_cases.metrics import declared
 
 DriftLevel = Literal["stable", "warning", "alert", "critical"]
@@ -16,7 +17,7 @@ DriftLevel = Literal["stable", "warning", "alert", "critical"]
 
 
 class MonitorParams(Params):
-    """`as_of` ends the windows of 7 and 30 days; without it the newest logged prediction does."""
+    """`as_of` ends the windows, whose lengths are the use case's; without it the newest logged prediction does."""
 
     without_promotion: ClassVar[Mapping[str, Any] | None] = None  # an alarm retrains, and that decides on a promotion
     often: ClassVar[tuple[str, ...]] = ("force_retrain", "as_of")
@@ -28,10 +29,10 @@ class MonitorParams(Params):
 
 
 class ColumnDrift(Contract):
-    """How far one column moved in the last 7 days.
+    """How far one column moved in the last window (of weeks: 7 days).
 
     `psi`, `chance_psi` (what it is on average without drift), `p_value` and `level` are against the version's
-    predictions on the frozen test set; those named `recent_` against the 23 days before, None where there were too
+    predictions on the frozen test set; those named `recent_` against the window before, None where there were too
     few. `drifted` tells of alert or critical in either. `missing` is the share (0 to 1) of rows without a value, a
     level of its own; `false_alarm_rate` how often the reference, its groups drawn anew, would stand at alert against
     itself by its PSI alone. Evidently's own test stands beside it and decides nothing.
@@ -69,16 +70,16 @@ class Trend(Contract):
     level: DriftLevel
 
 
-def told_trend(name: str, trend: Trend) -> str:
-    """The trend in words; empty where it is none."""
+def told_trend(name: str, trend: Trend, nouns: str = "weeks") -> str:
+    """The trend in words, over so many periods of that name; empty where it is none."""
     if trend.level == "stable":
         return ""
-    moved = f"from {trend.first:.0%} to {trend.last:.0%} in {trend.weeks} weeks"
+    moved = f"from {trend.first:.0%} to {trend.last:.0%} in {trend.weeks} {nouns}"
     return f"{name} {trend.value or 'missing'!r} {moved} ({trend.level})"
 
 
 class LiveQuality(Measured):
-    """The `metric` that decides, of the last 30 days' predictions whose truth is known by now, with its 95 % interval,
+    """The `metric` that decides, of both windows' predictions whose truth is known by now, with its 95 % interval,
     beside what the frozen test set promised; `labelled` counts the predictions."""
 
     low: float
@@ -103,8 +104,8 @@ class MonitorResult(Result):
     """`drift_score` is the share of drifted columns, `level` that of the column which moved furthest.
 
     `drift_detected` is the alarm: a score above `threshold`, or a critical level. `samples` counts the predictions of
-    7 days, of which `sampled` were looked at; a share among these is within `sampling_error` (0 to 1) of that among
-    all, 19 times in 20. `retraining` says what became of it, in a sentence; `episode_since` when the alarms began.
+    the last window, of which `sampled` were looked at; a share among these is within `sampling_error` (0 to 1) of that
+    among all, 19 times in 20. `retraining` says in a sentence what became of it, `episode_since` when the alarms began.
     """
 
     status: Literal["ok", "drift", "skipped"]
@@ -137,6 +138,7 @@ class MonitorResult(Result):
     def facts(self) -> dict[str, str]:
         if self.drift_score is None:
             return {"Drift": "not measured"}
+        nouns = clock_of(self.use_case).nouns
         columns = sorted(self.drift_metrics, key=lambda name: -self.drift_metrics[name].psi)[:4]
         said = {
             "Drift": f"{self.level}, score {self.drift_score:.2f} (alarm above {self.threshold:.2f} or when critical)",
@@ -149,7 +151,7 @@ class MonitorResult(Result):
             said["Reference against itself"] = f"at alert by PSI alone in up to {max(rates):.0%} of draws"
         if slices := [f"{name} {found.level}" for name, found in self.slices.items() if found.level != "stable"]:
             said["Slices"] = ", ".join(slices)
-        if trends := [told for name, found in self.trends.items() if (told := told_trend(name, found))]:
+        if trends := [told for name, found in self.trends.items() if (told := told_trend(name, found, nouns))]:
             said["Slowly"] = "; ".join(trends)
         if missing := [f"{name} {column.missing:.1%}" for name, column in self.drift_metrics.items() if column.missing]:
             said["Missing"] = ", ".join(missing)
@@ -180,5 +182,9 @@ class MonitorResult(Result):
 
     def links(self) -> dict[str, str]:
         card = ((self.retrain_result or {}).get("promotion") or {}).get("card_url")
-        known = {"Drift report": self.report_url, "Drift by week": self.chart_url, "Model card": card}
+        known = {
+            "Drift report": self.report_url,
+            f"Drift by {clock_of(self.use_case).noun}": self.chart_url,
+            "Model card": card,
+        }
         return {name: url for name, url in known.items() if url}

@@ -17,7 +17,8 @@ from factory.catalogue.database import exclusive, transaction, upsert
 from factory.catalogue.schema import drift_looks, retrainings
 from factory.contracts import ColumnDrift, LiveQuality, Trend
 from factory.records import stored
-from factory.snapshots.weeks import WEEK, aware
+from factory.use_cases import clock_of
+from factory.use_cases.clock import aware
 
 ONE_DAY = timedelta(days=1)
 LOST_AFTER = timedelta(hours=6)
@@ -25,7 +26,7 @@ LOST_AFTER = timedelta(hours=6)
 
 
 class DriftCheck(BaseModel):
-    """One check for drift. `until` is the data time at which its windows end, `samples` the predictions in 7 days.
+    """One check for drift. `until` is the data time at which its windows end, `samples` the predictions in the last.
 
     `shares` says what came by in these: by language, source and predicted class each value's share (0 to 1). Looks of
     before they were kept have none.
@@ -92,27 +93,36 @@ def read_drift_checks(
     return [stored.load(DriftCheck, row) for row in known]
 
 
-def read_weeks_before(engine: Engine, use_case: str, until: datetime, weeks: int) -> list[DriftCheck]:
-    """The newest check of each of at most so many weeks before the one that ends then, the oldest first.
+def read_periods_before(engine: Engine, use_case: str, until: datetime, periods: int) -> list[DriftCheck]:
+    """The newest check of each of at most so many periods before the one that ends then, the oldest first.
 
-    A day may stand in two of them: the weekly DAG does not always come at the same minute.
+    A day of a week may stand in two of them: a DAG does not always come at the same minute.
     """
     chosen: list[DriftCheck] = []
+    clock = clock_of(use_case)
     reached = until = aware(until)
     for check in reversed(read_drift_checks(engine, use_case, until=until)):
-        if reached - check.until >= WEEK - ONE_DAY and until - check.until <= weeks * WEEK:
+        a_period = reached - clock.back(reached, 1)
+        slack = min(ONE_DAY, a_period / 7)
+        if reached - check.until >= a_period - slack and check.until >= clock.back(until, periods):
             chosen.append(check)
             reached = check.until
     return chosen[::-1]
 
 
-def weekly(checks: Sequence[DriftCheck]) -> list[DriftCheck]:
-    """The last check of every seven days, counted back from the newest; the oldest first."""
+def by_period(checks: Sequence[DriftCheck]) -> list[DriftCheck]:
+    """The last check of every period of the use case's clock, counted back from the newest; the oldest first."""
     if not checks:
         return []
-    newest = max(check.until for check in checks)
-    by_week = {(newest - check.until) // WEEK: check for check in sorted(checks, key=lambda check: check.until)}
-    return sorted(by_week.values(), key=lambda check: check.until)
+    latest_first = sorted(checks, key=lambda check: check.until, reverse=True)
+    newest, clock, periods = latest_first[0], clock_of(latest_first[0].use_case), 1
+    chosen = [newest]
+    for check in latest_first:
+        if check.until <= clock.back(newest.until, periods):
+            chosen.append(check)
+        while check.until <= clock.back(newest.until, periods):
+            periods += 1
+    return chosen[::-1]
 
 
 def episode_start(checks: Sequence[DriftCheck]) -> datetime | None:

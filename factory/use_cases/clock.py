@@ -104,6 +104,10 @@ class Periods(ABC):
         except ValueError as error:
             raise ValueError(f"{written!r} is no {self.noun} of this clock: {error}") from error
 
+    def lasting(self, periods: float) -> str:
+        """The length of a window, in words."""
+        return self.several(periods)
+
     def over(self, moment: datetime) -> int:
         """How many periods are over by then, which is the number of the last; 0 where none is."""
         return 0 if aware(moment) < self.end(1) else self.number(moment) - 1
@@ -155,7 +159,7 @@ class Week(Periods):
 
     noun: ClassVar[str] = "week"
     cron: ClassVar[str] = "5 7 * * 1"
-    pattern: ClassVar[str] = r"\d{1,9}"
+    pattern: ClassVar[str] = r"\d+"
     example: ClassVar[str] = "3"
     remedy: ClassVar[str] = "set WEEK_EPOCH to an earlier day"
     cut_when_over: ClassVar[bool] = False
@@ -186,6 +190,10 @@ class Week(Periods):
     def written(self, number: int) -> str:
         """The number."""
         return str(number)
+
+    def lasting(self, periods: float) -> str:
+        """In days."""
+        return f"{7 * periods:g} days"
 
     def words(self, number: int) -> str:
         """The noun and the number."""

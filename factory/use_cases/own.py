@@ -31,9 +31,11 @@ from factory.settings import SettingsError
 from factory.use_cases.use_case import Gate, UseCase
 
 VARIABLE = "USE_CASE_SETTINGS"
-IDENTITY = ("name", "model_name", "experiment", "dag_id", "source", "task", "clock", "split", "watch_schedule")
+IDENTITY = ("name", "model_name", "experiment", "dag_id", "source", "task", "clock", "split", "drift", "watch_schedule")
 """What stored things and deployments were made of, and are found by: it stays as the package declares it."""
 
+_DECLARED = ("clock", "split", "drift")
+"""What is no plain value: it is not read from the file's JSON, but stays the object that it is."""
 _NOT_SET: tuple[str, ...] = (*IDENTITY, "gate")
 _REMEDY = (
     f"Mend it, or name another file by {VARIABLE} or --settings; without one, "
@@ -117,7 +119,8 @@ def _laid_over_one(declared: UseCase, table: dict[str, Any], path: Path) -> UseC
             if key in table
         ],
     )
-    before = {key: value for key, value in asdict(declared).items() if key not in ("clock", "split")}
+    kept = {key: getattr(declared, key) for key in _DECLARED}
+    before = {key: value for key, value in asdict(declared).items() if key not in _DECLARED}
     whole = {**before, **table}
     if isinstance(gate := table.get("gate"), dict):
         whole["gate"] = {**before["gate"], **gate}
@@ -127,7 +130,7 @@ def _laid_over_one(declared: UseCase, table: dict[str, Any], path: Path) -> UseC
     except ValidationError as error:
         said = [_explain(place, each) for each in error.errors(include_url=False, include_context=False)]
         raise SettingsError(_message(path, said)) from error
-    return replace(found, source=declared.source, task=declared.task, clock=declared.clock, split=declared.split)
+    return replace(found, source=declared.source, task=declared.task, **kept)
 
 
 def _explain(place: str, error: ErrorDetails) -> str:

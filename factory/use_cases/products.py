@@ -2,7 +2,7 @@
 
 from factory.use_cases.sources import Texts
 from factory.use_cases.tasks import Multiclass
-from factory.use_cases.use_case import Gate, UseCase
+from factory.use_cases.use_case import Drift, Gate, UseCase
 
 PRODUCTS = UseCase(
     name="products",
@@ -12,6 +12,7 @@ PRODUCTS = UseCase(
     dag_id="weekly_ml_pipeline",
     source=Texts(),
     watch_schedule="0 9 * * *",
+    drift=Drift(before_periods=23 / 7),  # thirty days with the last seven
     task=Multiclass(target="prdtypecode"),
     near_duplicate_alarm=0.35,  # goods descriptions repeat each other by nature: 29 % in the sample catalogue
     min_class_rows=2,

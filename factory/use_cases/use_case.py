@@ -66,6 +66,20 @@ class Gate:
     """An approval that was not given after so many hours counts as refused: the next week must not wait for ever."""
 
 
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How far a check for drift looks back, in periods of the clock: at the last ones, and at those before them.
+
+    A window of months holds whole ones. Where nothing is said, MIN_SAMPLES_FOR_DRIFT predictions are needed, and a
+    drift episode has one retraining in RETRAIN_COOLDOWN_DAYS.
+    """
+
+    current_periods: float = 1
+    before_periods: float = 4
+    min_samples: int | None = None
+    cooldown_periods: float | None = None
+
+
 class CutTasks(NamedTuple):
     """What the DAG's tasks are called that cut a period's data and check it."""
 
@@ -104,6 +118,7 @@ class UseCase:
     """
     watch_schedule: str = ""
     """When Prefect looks for drift besides, by cron in UTC; where nothing is said the DAG's own look is all."""
+    drift: Drift = Drift()
     candidates: Annotated[tuple[Word, ...], AfterValidator(_each_once)] = ()
     """Names of the candidates that a training compares where it names none itself; empty for all."""
     gate: Gate = Gate()

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from factory.contracts import ColumnDrift, LiveQuality, Trend, told_trend
 from factory.records.drift_checks import DriftCheck
+from factory.use_cases import clock_of
 from flows.adapters.drift_report import Report
 from flows.adapters.windows import Windows
 from flows.core import drift
@@ -54,9 +55,10 @@ def with_trends(finding: Finding, windows: Windows, earlier: Sequence[DriftCheck
     return replace(finding, trends=find_trends(weeks))
 
 
-def tell_trends(finding: Finding) -> list[str]:
+def tell_trends(use_case: str, finding: Finding) -> list[str]:
     """The trends that are any, in words."""
-    return [told for name, trend in _trends(finding).items() if (told := told_trend(name, trend))]
+    nouns = clock_of(use_case).nouns
+    return [told for name, trend in _trends(finding).items() if (told := told_trend(name, trend, nouns))]
 
 
 def explain(check: DriftCheck, finding: Finding, threshold: float) -> str:
@@ -65,7 +67,7 @@ def explain(check: DriftCheck, finding: Finding, threshold: float) -> str:
     columns = f" ({', '.join(drifted)})" if drifted else ""
     slices = finding.slices.drifted()
     among = f"; drifted slices: {', '.join(slices)}" if slices else ""
-    slowly = "".join(f"; slowly {told}" for told in tell_trends(finding))
+    slowly = "".join(f"; slowly {told}" for told in tell_trends(check.use_case, finding))
     relation = "above" if check.drift_score > threshold else "not above"
     return (
         f"{check.level} over {check.samples:,} predictions of version {check.model_version}: "

@@ -23,10 +23,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from sqlalchemy import Engine
 
-CURRENT_DAYS = 7
 ENOUGH_LABELLED = 2_000
 """F1 of so many is known to two points, 19 times in 20: a sample that holds them spares a pass over a large log."""
-LONG_DAYS = 30
+ONE_DAY = timedelta(days=1)
 SEED = 42
 
 
@@ -34,9 +33,9 @@ SEED = 42
 class Windows:
     """Everything that one look at `version` needs; the windows end at `until`.
 
-    `current` holds the version's predictions of the last 7 days and `labelled` those of the last 30 whose true class
-    is known, or a sample of ENOUGH_LABELLED and more. `before` holds every version's predictions of the 23 days before
-    the last 7: the two share no row, or they could not be told apart by chance. `reference` are the version's
+    `current` holds the version's predictions of the last periods and `labelled` those of both windows whose true class
+    is known, or a sample of ENOUGH_LABELLED and more. `before` holds every version's predictions of the window before
+    the current one: the two share no row, or they could not be told apart by chance. `reference` are the version's
     predictions on the frozen test set, `promised` the metrics of its run.
     """
 
@@ -65,7 +64,7 @@ class Nothing:
 def read_windows(
     settings: Settings, use_case: str, client: MlflowClient, engine: Engine, path: str | None, as_of: datetime | None
 ) -> Windows | Nothing:
-    """The windows of the version that made most of the last 7 days' predictions, else of the champion.
+    """The windows of the version that made most of the last periods' predictions, else of the champion.
 
     The windows end at `as_of`, else at the newest prediction. `path` names a file that is read in the log's place;
     raises AddressRefused where it is neither the setting's nor below a data root or the store.
@@ -81,18 +80,20 @@ def read_windows(
     until = as_of or log.newest_timestamp()
     if until is None:
         return Nothing("no prediction is logged yet")
-    counts = log.count_versions(until, CURRENT_DAYS)
-    number, samples = _busiest(counts, champion.number)
-    if samples < settings.min_samples_for_drift:
-        least = settings.min_samples_for_drift
-        return Nothing(f"{samples} predictions in {CURRENT_DAYS} days, at least {least} are needed", samples)
+    clock, drift = use_cases.get(use_case).clock, use_cases.get(use_case).drift
+    earlier = clock.back(until, drift.current_periods)
+    current_days = (until - earlier) / ONE_DAY
+    before_days = (earlier - clock.back(earlier, drift.before_periods)) / ONE_DAY
+    number, samples = _busiest(log.count_versions(until, current_days), champion.number)
+    if samples < (least := drift.min_samples or settings.min_samples_for_drift):
+        lasting = clock.lasting(drift.current_periods)
+        return Nothing(f"{samples} predictions in {lasting}, at least {least} are needed", samples)
     version = champion if number == champion.number else registry.get_version(client, model, number)
-    earlier = until - timedelta(days=CURRENT_DAYS)
-    current = log.read(until, CURRENT_DAYS, version=number)
-    before = log.read(earlier, LONG_DAYS - CURRENT_DAYS)
+    current = log.read(until, current_days, version=number)
+    before = log.read(earlier, before_days)
     labelled = None if log.complete else _labelled_among(current, before, number)
     if labelled is None:
-        labelled = log.read(until, LONG_DAYS, version=number, labelled=True)
+        labelled = log.read(until, current_days + before_days, version=number, labelled=True)
     current, before, labelled = (log.with_groups(window) for window in (current, before, labelled))
     return Windows(
         version=version,

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from factory.catalogue.database import open_catalogue
 from factory.errors import CatalogueUnreachable, FactoryError
 from factory.records.decisions import Decision, find_promotion, read_decisions
-from factory.records.drift_checks import DriftCheck, read_drift_checks, weekly
+from factory.records.drift_checks import DriftCheck, by_period, read_drift_checks
 from factory.records.ledger import Entry, read_entries
 from factory.records.measurements import Measurement, read_measurements
 from factory.settings import read_settings
@@ -53,7 +53,7 @@ def _facts(use_case: str, period: int) -> UseCaseFacts:  # noqa: ARG001 — ends
         with engine.connect() as connection:
             weeks = read_entries(connection, use_case)[-WEEKS_SHOWN:]
             decided = _decisions(connection, use_case)
-        facts = UseCaseFacts(weeks, decided, weekly(read_drift_checks(engine, use_case))[-WEEKS_SHOWN:])
+        facts = UseCaseFacts(weeks, decided, by_period(read_drift_checks(engine, use_case))[-WEEKS_SHOWN:])
     except (FactoryError, SQLAlchemyError) as error:
         return _as_known(use_case, _unreachable(error))
     _known[use_case] = facts, datetime.now(UTC)

@@ -5,24 +5,27 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import Engine, update
 
+from factory import use_cases
 from factory.catalogue.schema import retrainings
 from factory.contracts import ColumnDrift, LiveQuality, Trend
 from factory.records import drift_checks
 from factory.records.drift_checks import (
     DriftCheck,
+    by_period,
     claim_retraining,
     episode_start,
     read_drift_checks,
-    read_weeks_before,
+    read_periods_before,
     record_drift_check,
     settle_retraining,
-    weekly,
 )
+from factory.use_cases.clock import Month
 
 MONDAY = datetime(2026, 2, 2, tzinfo=UTC)
 COOLDOWN_DAYS = 30
@@ -76,16 +79,29 @@ def test_the_weeks_before_a_look_share_no_more_than_a_day(engine: Engine) -> Non
         record_drift_check(engine, drift_check(days))
     record_drift_check(engine, drift_check(14, use_case="other"))
 
-    found = read_weeks_before(engine, "products", MONDAY + timedelta(days=21), weeks=2)
+    found = read_periods_before(engine, "products", MONDAY + timedelta(days=21), periods=2)
 
     assert [(each.until - MONDAY).days for each in found] == [7, 14]
 
 
 def test_the_weeks_show_the_last_look_of_each() -> None:
-    shown = weekly([drift_check(days) for days in (0, 1, 6, 7, 13, 14)])
+    shown = by_period([drift_check(days) for days in (0, 1, 6, 7, 13, 14)])
 
     assert [each.until for each in shown] == [MONDAY + timedelta(days=days) for days in (0, 7, 14)]
-    assert weekly([]) == []
+    assert by_period([]) == []
+
+
+def test_months_are_months_in_the_history_too(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(use_cases, "ALL", (replace(use_cases.get("products"), clock=Month()),))
+    firsts = [datetime(2017, month, 1, tzinfo=UTC) for month in (1, 2, 3, 4)]
+    looks = [drift_check(0).model_copy(update={"until": until}) for until in (*firsts, firsts[2] + timedelta(days=12))]
+    for look in looks:
+        record_drift_check(engine, look)
+
+    found = read_periods_before(engine, "products", firsts[3], periods=2)
+
+    assert [each.until for each in found] == firsts[1:3]
+    assert [each.until for each in by_period(looks)] == firsts
 
 
 def test_an_episode_begins_with_the_first_of_the_last_row_of_alarms() -> None:
