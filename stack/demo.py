@@ -29,7 +29,7 @@ from stack.screen import in_order, week_screen
 from stack.settings import CHECKOUT, Home, StackError, StackSettings
 from stack.state import StackState
 from stack.status import login_lines
-from stack.weeks import RESULTS, WeekReport, report_week, reports_table, weeks_to_run
+from stack.weeks import WeekReport, report_week, reports_table, results_of, run_moment, weeks_to_run
 
 LOOK_SECONDS = 0.5
 LOAD_SECONDS = 600
@@ -74,7 +74,7 @@ def _stack(settings: StackSettings, found: StackState | None) -> StackState:
 class _Demo:
     """What every step needs."""
 
-    dag_id: str
+    use_case: UseCase
     console: Console
     identity: Identity
     airflow: AirflowApi
@@ -92,17 +92,17 @@ def _run_weeks(home: Home, state: StackState, use_case: UseCase, count: int) -> 
     _load_sample(home, use_case)
     airflow = AirflowApi(airflow_url, identity.admin_password, use_case.dag_id)
     try:
-        demo = _Demo(use_case.dag_id, console, identity, airflow, airflow_url, prefect)
+        demo = _Demo(use_case, console, identity, airflow, airflow_url, prefect)
         _wait_until_parsed(airflow, use_case.dag_id)
         airflow.unpause()
-        chosen = weeks_to_run(identity, airflow.runs(), count, datetime.now(UTC))
+        chosen = weeks_to_run(identity, use_case, airflow.runs(), count, datetime.now(UTC))
         reports = [_run_week(demo, week) for week in chosen]
     finally:
         airflow.close()
     if reports:
-        console.print(reports_table(use_case.title, reports))
+        console.print(reports_table(use_case, reports))
     else:
-        print(f"Every week of {use_case.name} whose Monday has passed was run before; `make clean` begins anew.")
+        print(f"Every {use_case.clock.noun} of {use_case.name} that is due was run before; `make clean` begins anew.")
 
 
 def _load_sample(home: Home, use_case: UseCase) -> None:
@@ -145,27 +145,29 @@ def _wait_until_parsed(airflow: AirflowApi, dag_id: str) -> None:
 
 
 def _run_week(demo: _Demo, week: int) -> WeekReport:
-    run = _begin(demo, week)
+    run, period = _begin(demo, week), demo.use_case.clock.words(week)
     deadline = time.monotonic() + WEEK_SECONDS
-    with week_screen(demo.console, week) as screen:
+    with week_screen(demo.console, period) as screen:
         while True:
             run = demo.airflow.run(run.run_id)
             tasks = demo.airflow.tasks(run.run_id)
-            flow_runs = flow_runs_by_task(demo.prefect, demo.dag_id, run.run_id)
+            flow_runs = flow_runs_by_task(demo.prefect, demo.use_case.dag_id, run.run_id)
             screen.show(tasks, flow_runs)
             if run.state in {"success", "failed"}:
                 break
             if time.monotonic() > deadline:
-                raise StackError(f"week {week} did not end within {WEEK_SECONDS} s: {_run_link(demo, run)}")
+                raise StackError(f"{period} did not end within {WEEK_SECONDS} s: {_run_link(demo, run)}")
             time.sleep(LOOK_SECONDS)
     if run.state == "failed":
-        raise StackError(_failure(demo, week, run, tasks, flow_runs))
-    return report_week({task: demo.airflow.result(run.run_id, task) for task in RESULTS})
+        raise StackError(_failure(demo, period, run, tasks, flow_runs))
+    return report_week(
+        demo.use_case, {task: demo.airflow.result(run.run_id, task) for task in results_of(demo.use_case)}
+    )
 
 
 def _begin(demo: _Demo, week: int) -> DagRun:
-    """The week's run: triggered, or the failed tasks of an earlier attempt run again, or one that runs, joined."""
-    moment = demo.identity.week_moment(week)
+    """The period's run: triggered, or the failed tasks of an earlier attempt run again, or one that runs, joined."""
+    moment = run_moment(demo.identity, demo.use_case, week)
     present = next((run for run in demo.airflow.runs() if run.logical_date == moment), None)
     if present is None:
         return demo.airflow.trigger(moment)
@@ -174,23 +176,25 @@ def _begin(demo: _Demo, week: int) -> DagRun:
     return present
 
 
-def _failure(demo: _Demo, week: int, run: DagRun, tasks: list[TaskInstance], flow_runs: dict[str, SeenFlowRun]) -> str:
+def _failure(
+    demo: _Demo, period: str, run: DagRun, tasks: list[TaskInstance], flow_runs: dict[str, SeenFlowRun]
+) -> str:
     """Which task failed, in whose words, and where to look."""
     failed = next((task for task in in_order(tasks) if task.state == "failed"), None)
     if failed is None:
-        return f"week {week} failed: {_run_link(demo, run)}"
+        return f"{period} failed: {_run_link(demo, run)}"
     lines = [
-        f"week {week} failed in task {failed.task_id!r}:",
+        f"{period} failed in task {failed.task_id!r}:",
         demo.airflow.error(run.run_id, failed),
         f"  Airflow:  {_run_link(demo, run)}/tasks/{failed.task_id}",
     ]
     if behind := flow_runs.get(failed.task_id):
         lines.append(f"  Prefect:  {behind.url}")
-    return "\n".join([*lines, "  remedy:   mend it, then call make demo again: it goes on with this week"])
+    return "\n".join([*lines, f"  remedy:   mend it, then call make demo again: it goes on with {period}"])
 
 
 def _run_link(demo: _Demo, run: DagRun) -> str:
-    return f"{demo.airflow_url}/dags/{demo.dag_id}/runs/{run.run_id}"
+    return f"{demo.airflow_url}/dags/{demo.use_case.dag_id}/runs/{run.run_id}"
 
 
 def _stay_up(home: Home) -> None:

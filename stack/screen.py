@@ -1,4 +1,4 @@
-"""What a person sees while a week runs: a live table on a terminal, a line for each change in a pipe.
+"""What a person sees while a period runs: a live table on a terminal, a line for each change in a pipe.
 
 Owns the look. Told what is; asks nobody.
 """
@@ -27,33 +27,33 @@ FAILED = {"failed", "upstream_failed"}
 
 
 class Screen(Protocol):
-    """Shows one week's tasks, each time as a whole."""
+    """Shows one period's tasks, each time as a whole."""
 
     def show(self, tasks: Sequence[TaskInstance], flow_runs: Mapping[str, SeenFlowRun]) -> None: ...
 
 
 @contextmanager
-def week_screen(console: Console, week: int) -> Iterator[Screen]:
-    """The screen that suits where the output goes."""
+def week_screen(console: Console, period: str) -> Iterator[Screen]:
+    """The screen that suits where the output goes; the period is in words."""
     if not console.is_terminal:
-        yield Lines(console, week)
+        yield Lines(console, period)
         return
     with Live(console=console, refresh_per_second=4) as live:
-        yield LiveTable(live, week)
+        yield LiveTable(live, period)
 
 
 class Lines:
     """One line whenever a task or the flow run behind it changes its state."""
 
-    def __init__(self, console: Console, week: int) -> None:
+    def __init__(self, console: Console, period: str) -> None:
         self._console = console
-        self._week = week
+        self._period = period
         self._said: dict[str, str] = {}
 
     def show(self, tasks: Sequence[TaskInstance], flow_runs: Mapping[str, SeenFlowRun]) -> None:
         for task in in_order(tasks):
             behind = flow_runs.get(task.task_id)
-            line = f"  week {self._week}  {task.task_id:<14}{words(task):<22}{_flow_words(behind)}".rstrip()
+            line = f"  {self._period}  {task.task_id:<14}{words(task):<22}{_flow_words(behind)}".rstrip()
             if self._said.get(task.task_id) != line and task.state != "waiting":
                 self._said[task.task_id] = line
                 self._console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -62,12 +62,13 @@ class Lines:
 class LiveTable:
     """The table of tasks, drawn anew in place."""
 
-    def __init__(self, live: Live, week: int) -> None:
+    def __init__(self, live: Live, period: str) -> None:
         self._live = live
-        self._week = week
+        self._period = period
 
     def show(self, tasks: Sequence[TaskInstance], flow_runs: Mapping[str, SeenFlowRun]) -> None:
-        table = Table(box=box.SIMPLE_HEAD, title=f"Week {self._week}", title_justify="left", title_style="bold")
+        title = f"{self._period[:1].upper()}{self._period[1:]}"
+        table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
         for heading in ("Airflow task", "state", "seconds", "Prefect flow run", "state"):
             table.add_column(heading, min_width=10)
         for task in in_order(tasks):

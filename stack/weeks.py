@@ -1,4 +1,4 @@
-"""Which weeks a demo runs, and what it says of each.
+"""Which periods (mostly weeks) a demo runs, and what it says of each.
 
 Pure: records in, decisions and lines out. The numbers come from the results that the weekly DAG's tasks handed back.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from rich import box
@@ -17,18 +17,19 @@ from rich.text import Text
 from bridge.plain_text import as_line
 from factory.contracts import DatasetRef, MonitorResult, PromotionResult
 from factory.use_cases.metrics import headlines
+from factory.use_cases.use_case import UseCase
 from stack.airflow_api import DagRun
 from stack.identity import Identity
 
-TASKS = ("prefect_ready", "cut_week", "check_week", "score", "train", "promote", "monitor")
-RESULTS = ("cut_week", "promote", "monitor")
+TASKS = ("prefect_ready", "cut_week", "cut", "check_week", "check", "score", "train", "promote", "monitor")
+RUN_AT = timedelta(hours=7, minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
 class WeekReport:
     """One line of the final table; metrics by title, on the frozen test set."""
 
-    week: int
+    period: str
     rows: int
     classes: int
     challenger: str
@@ -40,23 +41,33 @@ class WeekReport:
     drift: str
 
 
-def weeks_to_run(identity: Identity, runs: Iterable[DagRun], count: int, now: datetime) -> list[int]:
-    """The first `count` weeks from the first without a successful run on, as far as their Mondays have passed."""
+def run_moment(identity: Identity, use_case: UseCase, number: int) -> datetime:
+    """The logical date of the period's run, 07:05 UTC of the day when it is due: of a week its Monday."""
+    return use_case.clock.since(datetime.fromisoformat(identity.week_epoch)).as_of(number) + RUN_AT
+
+
+def weeks_to_run(identity: Identity, use_case: UseCase, runs: Iterable[DagRun], count: int, now: datetime) -> list[int]:
+    """The first `count` periods from the first without a successful run on, as far as they are due."""
     succeeded = {run.logical_date for run in runs if run.state == "success"}
-    first = 1
-    while identity.week_moment(first) in succeeded:
+    first = use_case.clock.parse(use_case.demo_begins or 1)
+    while run_moment(identity, use_case, first) in succeeded:
         first += 1
     wanted = range(first, first + count)
-    return [week for week in wanted if identity.week_moment(week) <= now]
+    return [number for number in wanted if run_moment(identity, use_case, number) <= now]
 
 
-def report_week(results: Mapping[str, Mapping[str, Any] | None]) -> WeekReport:
-    """The line of a week from its tasks' results; raises pydantic.ValidationError when one is not what was agreed."""
-    dataset = DatasetRef.model_validate(results["cut_week"])
+def results_of(use_case: UseCase) -> tuple[str, ...]:
+    """The tasks whose results a line is made of."""
+    return (use_case.tasks.cut, "promote", "monitor")
+
+
+def report_week(use_case: UseCase, results: Mapping[str, Mapping[str, Any] | None]) -> WeekReport:
+    """The line of a period from its tasks' results; raises pydantic.ValidationError when one is not what was agreed."""
+    dataset = DatasetRef.model_validate(results[use_case.tasks.cut])
     promotion = PromotionResult.model_validate(results["promote"])
     before = promotion.previous_champion_metrics
     return WeekReport(
-        week=dataset.week,
+        period=use_case.clock.written(dataset.week),
         rows=dataset.rows,
         classes=dataset.classes,
         challenger=f"v{promotion.challenger_version}",
@@ -69,13 +80,13 @@ def report_week(results: Mapping[str, Mapping[str, Any] | None]) -> WeekReport:
     )
 
 
-def reports_table(title: str, reports: Iterable[WeekReport]) -> Table:
-    """A line a week of the use case of that title: challenger beside the champion that it met, verdict, and drift."""
+def reports_table(use_case: UseCase, reports: Iterable[WeekReport]) -> Table:
+    """A line a period of the use case: challenger beside the champion that it met, verdict, and drift."""
     reports = list(reports)
     measured = " / ".join(reports[0].challenger_metrics) if reports else "Metrics"
-    said = f"{title}: {measured} on the same frozen test set"
+    said = f"{use_case.title}: {measured} on the same test set"
     table = Table(box=box.SIMPLE_HEAD, title=said, title_justify="left")
-    for heading in ("week", "rows", "classes"):
+    for heading in (use_case.clock.noun, "rows", "classes"):
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in ("challenger", "champion until then"):
         table.add_column(heading, no_wrap=True)
@@ -84,7 +95,7 @@ def reports_table(title: str, reports: Iterable[WeekReport]) -> Table:
     for each in reports:
         verdict = ("yes: " if each.promoted else "no: ") + each.reason
         table.add_row(
-            str(each.week),
+            each.period,
             f"{each.rows:,}",
             str(each.classes),
             f"{each.challenger}  {' / '.join(each.challenger_metrics.values())}",

@@ -31,7 +31,19 @@ from factory.settings import SettingsError
 from factory.use_cases.use_case import Gate, UseCase
 
 VARIABLE = "USE_CASE_SETTINGS"
-IDENTITY = ("name", "model_name", "experiment", "dag_id", "source", "task", "clock", "split", "drift", "watch_schedule")
+IDENTITY = (
+    "name",
+    "model_name",
+    "experiment",
+    "dag_id",
+    "source",
+    "task",
+    "clock",
+    "split",
+    "drift",
+    "demo_begins",
+    "watch_schedule",
+)
 """What stored things and deployments were made of, and are found by: it stays as the package declares it."""
 
 _DECLARED = ("clock", "split", "drift")

@@ -119,6 +119,8 @@ class UseCase:
     watch_schedule: str = ""
     """When Prefect looks for drift besides, by cron in UTC; where nothing is said the DAG's own look is all."""
     drift: Drift = Drift()
+    demo_begins: str = ""
+    """The first period that a demo runs, as the clock writes it; the first of all where nothing is said."""
     candidates: Annotated[tuple[Word, ...], AfterValidator(_each_once)] = ()
     """Names of the candidates that a training compares where it names none itself; empty for all."""
     gate: Gate = Gate()

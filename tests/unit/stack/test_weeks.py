@@ -1,15 +1,20 @@
 """Which weeks a demo runs, and the line it writes of each."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 
 from rich.console import Console
 
+from factory.use_cases import get
+from factory.use_cases.clock import Month
 from stack.airflow_api import DagRun, TaskInstance, last_error
 from stack.flow_runs import SeenFlowRun
 from stack.screen import week_screen
-from stack.weeks import report_week, reports_table, weeks_to_run
+from stack.weeks import report_week, reports_table, run_moment, weeks_to_run
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
+PRODUCTS = get("products")
+MONTHLY = replace(get("churn"), clock=Month(first=date(2016, 10, 1)), demo_begins="2017-03")
 
 DATASET = {
     "uri": "file:///w/week.parquet",
@@ -58,33 +63,52 @@ def run(identity, week, state):
 
 
 def test_the_first_demo_runs_weeks_one_to_three(identity):
-    assert weeks_to_run(identity, [], 3, NOW) == [1, 2, 3]
+    assert weeks_to_run(identity, PRODUCTS, [], 3, NOW) == [1, 2, 3]
 
 
 def test_the_next_demo_goes_on_where_the_last_one_ended(identity):
     runs = [run(identity, week, "success") for week in (1, 2, 3)]
 
-    assert weeks_to_run(identity, runs, 3, NOW) == [4, 5, 6]
+    assert weeks_to_run(identity, PRODUCTS, runs, 3, NOW) == [4, 5, 6]
 
 
 def test_a_failed_week_is_run_again(identity):
     runs = [run(identity, 1, "success"), run(identity, 2, "failed")]
 
-    assert weeks_to_run(identity, runs, 3, NOW) == [2, 3, 4]
+    assert weeks_to_run(identity, PRODUCTS, runs, 3, NOW) == [2, 3, 4]
 
 
 def test_runs_of_other_dates_count_for_nothing(identity):
-    assert weeks_to_run(identity, [DagRun("by-hand", "success", None)], 1, NOW) == [1]
+    assert weeks_to_run(identity, PRODUCTS, [DagRun("by-hand", "success", None)], 1, NOW) == [1]
 
 
 def test_a_week_whose_monday_is_to_come_is_not_run(identity):
     runs = [run(identity, week, "success") for week in range(1, 21)]
 
-    assert weeks_to_run(identity, runs, 3, NOW) == [21]
+    assert weeks_to_run(identity, PRODUCTS, runs, 3, NOW) == [21]
+
+
+def test_months_are_run_once_they_are_over_from_where_the_use_case_says(identity):
+    moment = run_moment(identity, MONTHLY, MONTHLY.clock.parse("2017-03"))
+    runs = [DagRun("march", "success", moment)]
+
+    assert moment == datetime(2017, 4, 1, 7, 5, tzinfo=UTC)
+    assert [MONTHLY.clock.words(number) for number in weeks_to_run(identity, MONTHLY, runs, 2, NOW)] == [
+        "2017-04",
+        "2017-05",
+    ]
+    assert weeks_to_run(identity, MONTHLY, runs, 2, datetime(2017, 5, 1, 7, 6, tzinfo=UTC)) == [7]
+
+
+def test_a_line_of_a_month_is_made_of_its_own_tasks():
+    dataset = {**DATASET, "week": 6}
+    report = report_week(MONTHLY, {"cut": dataset, "promote": PROMOTION, "monitor": None})
+
+    assert report.period == "2017-03"
 
 
 def test_the_table_tells_both_models_numbers_and_the_verdict():
-    said = printed([report_week({"cut_week": DATASET, "promote": PROMOTION, "monitor": MONITOR})])
+    said = printed([report_week(PRODUCTS, {"cut_week": DATASET, "promote": PROMOTION, "monitor": MONITOR})])
 
     for words in ("2,244", "v2  0.8765 / 0.8123", "v1  0.8654 / 0.8012", "yes: better", "0.25 of 512 samples"):
         assert words in said
@@ -92,7 +116,7 @@ def test_the_table_tells_both_models_numbers_and_the_verdict():
 
 def test_a_first_week_has_no_champion_and_no_drift():
     first = {**PROMOTION, "previous_champion_version": None, "previous_champion_metrics": None}
-    report = report_week({"cut_week": DATASET, "promote": first, "monitor": None})
+    report = report_week(PRODUCTS, {"cut_week": DATASET, "promote": first, "monitor": None})
 
     assert report.champion is None
     assert report.drift == "not measured"
@@ -101,14 +125,14 @@ def test_a_first_week_has_no_champion_and_no_drift():
 def test_a_monitor_that_skipped_says_why():
     skipped = {**MONITOR, "status": "skipped", "drift_score": None, "reason": "12 samples, 100 are needed"}
 
-    assert report_week({"cut_week": DATASET, "promote": PROMOTION, "monitor": skipped}).drift == (
+    assert report_week(PRODUCTS, {"cut_week": DATASET, "promote": PROMOTION, "monitor": skipped}).drift == (
         "skipped: 12 samples, 100 are needed"
     )
 
 
 def test_in_a_pipe_each_change_is_one_line(capsys):
     behind = {"train": SeenFlowRun("quick-fox", "Running", "http://p/run")}
-    with week_screen(Console(), 4) as screen:
+    with week_screen(Console(), "week 4") as screen:
         screen.show([TaskInstance("train", "waiting", 0, None)], {})
         for _ in range(3):
             screen.show([TaskInstance("train", "deferred", 1, 2.0)], behind)
@@ -123,7 +147,7 @@ def test_in_a_pipe_each_change_is_one_line(capsys):
 
 def test_on_a_terminal_the_table_names_task_and_flow_run():
     console = Console(force_terminal=True, width=100, record=True)
-    with week_screen(console, 4) as screen:
+    with week_screen(console, "week 4") as screen:
         screen.show(
             [TaskInstance("train", "failed", 1, 3.0)], {"train": SeenFlowRun("quick-fox", "Failed", "http://p")}
         )
@@ -148,5 +172,5 @@ def test_a_tasks_error_is_its_last_exception():
 def printed(reports):
     console = Console(width=160)
     with console.capture() as capture:
-        console.print(reports_table("Anything", reports))
+        console.print(reports_table(PRODUCTS, reports))
     return capture.get()
