@@ -14,6 +14,7 @@ import pandas as pd
 from factory import use_cases
 from factory.records.predictions import MOST_ROWS, Window, merge_samples
 from factory.settings import Settings
+from factory.use_cases.use_case import UseCase
 from flows.adapters.logs import log_of
 from flows.adapters.registry import Version
 
@@ -71,8 +72,8 @@ def read_windows(
     """
     from flows.adapters import registry, runs, title
 
-    log = log_of(settings, use_case, engine, path)
-    model = use_cases.get(use_case).model_name
+    declared, log = use_cases.get(use_case), log_of(settings, use_case, engine, path)
+    model = declared.model_name
     champion = registry.find_version(client, model, registry.CHAMPION)
     if champion is None:
         with engine.connect() as connection:
@@ -80,17 +81,15 @@ def read_windows(
     until = as_of or log.newest_timestamp()
     if until is None:
         return Nothing("no prediction is logged yet")
-    clock, drift = use_cases.get(use_case).clock, use_cases.get(use_case).drift
-    earlier = clock.back(until, drift.current_periods)
-    current_days = (until - earlier) / ONE_DAY
-    before_days = (earlier - clock.back(earlier, drift.before_periods)) / ONE_DAY
+    clock, drift = declared.clock, declared.drift
+    current_days, before_days = window_days(declared, until)
     number, samples = _busiest(log.count_versions(until, current_days), champion.number)
     if samples < (least := drift.min_samples or settings.min_samples_for_drift):
         lasting = clock.lasting(drift.current_periods)
         return Nothing(f"{samples} predictions in {lasting}, at least {least} are needed", samples)
     version = champion if number == champion.number else registry.get_version(client, model, number)
     current = log.read(until, current_days, version=number)
-    before = log.read(earlier, before_days)
+    before = log.read(until - timedelta(days=current_days), before_days)
     labelled = None if log.complete else _labelled_among(current, before, number)
     if labelled is None:
         labelled = log.read(until, current_days + before_days, version=number, labelled=True)
@@ -104,6 +103,13 @@ def read_windows(
         reference=_bounded(runs.read_reference(client, version, settings.data_roots)),
         promised=runs.read_metrics(client, version.run_id),
     )
+
+
+def window_days(declared: UseCase, until: datetime) -> tuple[float, float]:
+    """How many days the current window has that ends then, and the one before it: months differ."""
+    clock, drift = declared.clock, declared.drift
+    earlier = clock.back(until, drift.current_periods)
+    return (until - earlier) / ONE_DAY, (earlier - clock.back(earlier, drift.before_periods)) / ONE_DAY
 
 
 def _busiest(counts: Mapping[str, int], champion: str) -> tuple[str, int]:

@@ -99,6 +99,11 @@ class EntityLogic:
         groups, splits = join_groups(train["group"]), None
         if self.rolling:
             splits = time_splits(train["period"], embargo=self.rolling.embargo_periods)
+            if not splits:
+                raise ValueError(
+                    f"{train['period'].nunique()} periods to train on are too few to compare candidates by time with "
+                    f"an embargo of {self.rolling.embargo_periods}: train on a later one"
+                )
         return Folded(train, self._truth(train["target"]), groups, self._features(train), splits)
 
     def score(self, candidate: AnyCandidate, validation: Validation) -> Score:

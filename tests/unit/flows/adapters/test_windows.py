@@ -1,12 +1,18 @@
-"""Labelled predictions are taken from samples that hold enough of them, and read for themselves otherwise."""
+"""How long windows are; labelled predictions are taken from samples that hold enough of them, and else read anew."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from factory.records.predictions import Window
+from factory.use_cases import get
+from factory.use_cases.clock import Day, Month
+from factory.use_cases.use_case import Drift
 from flows.adapters import windows
 
 
@@ -42,3 +48,14 @@ def test_a_sample_with_enough_labels_is_not_read_again() -> None:
 )
 def test_otherwise_they_are_read_for_themselves(current: Window, before: Window) -> None:
     assert windows._labelled_among(current, before, "2") is None
+
+
+def test_windows_count_in_periods_of_the_clock() -> None:
+    first_of_march = datetime(2017, 3, 1, tzinfo=UTC)
+    products, churn = get("products"), get("churn")
+    monthly = replace(churn, clock=Month(), drift=Drift(current_periods=1, before_periods=2))
+    daily = replace(churn, clock=Day(), drift=Drift(current_periods=30, before_periods=90))
+
+    assert windows.window_days(products, first_of_march) == windows.window_days(churn, first_of_march) == (7.0, 23.0)
+    assert windows.window_days(monthly, first_of_march) == (28.0, 62.0)
+    assert windows.window_days(daily, first_of_march) == (30.0, 90.0)

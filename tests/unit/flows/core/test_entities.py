@@ -10,7 +10,8 @@ import pytest
 import skops.io
 
 from factory.use_cases import get
-from flows.core.entities import EntityLogic
+from factory.use_cases.split import Chronological
+from flows.core.entities import EntityLogic, Folded
 from flows.core.leakage import LeakageError
 from flows.core.logic import logic_of
 from flows.core.selection import Choice
@@ -184,3 +185,27 @@ def test_live_quality_needs_both_outcomes(logic: EntityLogic) -> None:
 
     assert logic.estimate(rows) == {}
     assert "auc" in logic.estimate(rows.assign(label=["no"] * 5 + ["yes"] * 4))
+
+
+def test_candidates_are_compared_by_time_where_the_test_set_rolls_on() -> None:
+    logic = logic_of(replace(CHURN, split=Chronological(test_periods=1, embargo_periods=2)))
+    rows = customers(600).assign(period=np.repeat(np.arange(1, 13), 50))
+
+    folded = logic.prepare(rows, logic.find_candidates(None))
+    score = logic.score(logic.find_candidates(["logistic-table"])[0], folded)
+
+    assert isinstance(folded, Folded)
+    assert folded.splits is not None
+    for fitted, held in folded.splits:
+        assert rows["period"].iloc[fitted].max() + 2 < rows["period"].iloc[held].min()
+    unanswered = rows["period"][np.isnan(score.scores[:, 0])]
+    assert set(unanswered) == {1, 2, 3, 4}, "nothing older than the embargo could answer them"
+    assert 0.7 < score.found.low <= score.found.value <= score.found.high
+
+
+def test_too_few_periods_to_compare_candidates_by_time_are_told() -> None:
+    logic = logic_of(replace(CHURN, split=Chronological(test_periods=1, embargo_periods=2)))
+    rows = customers(100).assign(period=np.repeat([1, 2], 50))
+
+    with pytest.raises(ValueError, match=r"2 periods to train on are too few .* embargo of 2"):
+        logic.prepare(rows, logic.find_candidates(None))
