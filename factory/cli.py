@@ -164,7 +164,8 @@ def cut(
         f"test set {dataset.test_version} of {dataset.test.rows:,} rows\n{as_line(dataset.uri)}"
     )
     if difference := shown_tests.describe_difference(settings, dataset):
-        typer.echo(as_line(f"{difference} (python -m factory freeze)"))
+        remedy = "" if use_cases.get(use_case).rolling else " (python -m factory freeze)"
+        typer.echo(as_line(f"{difference}{remedy}"))
 
 
 @app.command()

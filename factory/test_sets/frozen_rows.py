@@ -79,10 +79,16 @@ class Difference:
         """Nothing, where at most the share `limit` (0 to 1) of the rows differs; raises TestSetOutdated."""
         if self.share <= limit:
             return
+        declared = use_cases.get(use_case)
+        remedy = (
+            f"Train a challenger on a later {declared.clock.noun}, whose test set is made anew"
+            if declared.rolling
+            else "Freeze a new test set, on which every model is judged from then on: "
+            f"python -m factory freeze --use-case {use_case}"
+        )
         raise TestSetOutdated(
             f"{self.sentence()}. That is beyond the {limit:.2%} up to which {use_case!r} is judged on it "
-            "(gate.largest_test_change): what a model scores there says little of the catalogue as it is. Freeze a new "
-            f"test set, on which every model is judged from then on: python -m factory freeze --use-case {use_case}. "
+            f"(gate.largest_test_change): what a model scores there says little of the catalogue as it is. {remedy}. "
             "If this is not the catalogue that it was frozen from, point DATABASE_URL at that one; if the difference "
             "is meant, raise the limit (USE_CASE_SETTINGS)"
         )

@@ -111,9 +111,21 @@ def look(connection: Connection, use_case: str, test: FileRef, *, look_id: str, 
 
 
 def count_looks(connection: Connection, use_case: str, test: FileRef) -> int:
-    """How often a training or a judgement measured a model on the set."""
+    """How often a training or a judgement measured a model on the set.
+
+    Where test sets roll on, a look at one that shares periods with it was a look at its rows, and counts.
+    """
+    sets = {test.sha256, *_sharing_periods(connection, use_case, test)}
     query = select(func.count()).select_from(test_looks)
     counted: int | None = connection.scalar(
-        query.where(test_looks.c.use_case == use_case, test_looks.c.sha256 == test.sha256)
+        query.where(test_looks.c.use_case == use_case, test_looks.c.sha256.in_(sets))
     )
     return counted or 0
+
+
+def _sharing_periods(connection: Connection, use_case: str, test: FileRef) -> set[str]:
+    """The checksums of the test sets that share a period with the set, where they roll on with the clock."""
+    cut = [entry.dataset for entry in ledger.read_entries(connection, use_case) if entry.dataset]
+    rolling = [(each.test.sha256, each.span) for each in cut if each.span]
+    own = next((span for sha256, span in rolling if sha256 == test.sha256), None)
+    return {sha256 for sha256, span in rolling if own and span.first <= own.last and own.first <= span.last}

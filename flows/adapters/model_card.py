@@ -130,7 +130,13 @@ def _data(case: Case, version: Version, result: PromotionResult) -> Iterator[Fac
     test = looked_at(
         f"{dataset.test_version}, {dataset.test.rows:,} {noun}, none of them trained on", result.test_looks
     )
-    yield Fact("Frozen test set", test)
+    yield Fact("Frozen test set" if dataset.span is None else "Test set", test)
+    if span := dataset.span:
+        words = clock.words
+        yield Fact(
+            "Split by time",
+            f"tested on {words(span.first)} to {words(span.last)}, trained on rows up to {words(span.trained_until)}",
+        )
 
 
 def _made(params: dict[str, str]) -> Iterator[Fact]:

@@ -160,17 +160,18 @@ def test_lost_files_of_a_period_are_written_again_as_they_were(settings: Setting
     assert len(read_frame(eighth.test)) == eighth.test.rows
 
 
-def test_each_period_keeps_its_own_test_set_and_counts_its_own_looks(settings: Settings, clock: Clock) -> None:
-    load_periods(settings, clock, 1, 9)
-    eighth, ninth = cut(settings, clock, 8), cut(settings, clock, 9)
+def test_each_period_keeps_its_own_test_set_and_looks_at_shared_rows_count(settings: Settings, clock: Clock) -> None:
+    load_periods(settings, clock, 1, 10)
+    eighth, ninth, tenth = (cut(settings, clock, period) for period in (8, 9, 10))
 
     with engine_of(settings).begin() as connection:
         assert frozen_tests.beside_the_newest(connection, eighth) == eighth
         known = [each.version for each in frozen_tests.all_known(connection, "deals")]
-        tests = (eighth.test, ninth.test)
+        tests = (eighth.test, ninth.test, tenth.test)
         looks = [frozen_tests.look(connection, "deals", test, look_id="a", kind="training") for test in tests]
-    assert known == [clock.written(8), clock.written(9)]
-    assert looks == [1, 1]
+    assert known == [clock.written(period) for period in (8, 9, 10)]
+    # the tenth shares a period with the ninth alone
+    assert looks == [1, 2, 2]
     with pytest.raises(NothingToFreeze, match=f"rolls on: every {clock.noun} that is cut has its own"):
         freeze(settings, "deals", "somebody")
 
