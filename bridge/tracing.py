@@ -33,6 +33,12 @@ class LineageRun:
         """As OPENLINEAGE_PARENT_ID has it: `namespace/job/run`."""
         return f"{self.namespace}/{self.job}/{self.run_id}"
 
+    @classmethod
+    def of_identifier(cls, identifier: str) -> LineageRun | None:
+        """The run that OPENLINEAGE_PARENT_ID names; None where it names none. A namespace may hold slashes."""
+        parts = identifier.rsplit("/", 2)
+        return cls(*parts) if len(parts) == 3 and all(parts) else None
+
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
@@ -64,15 +70,26 @@ class Lineage:
         }
         return {name: value for name, value in found.items() if value}
 
+    @classmethod
+    def of_labels(cls, labels: Mapping[str, Any]) -> Lineage:
+        """The parent and the root that a flow run's labels name."""
+        parent, root = _lineage_run(labels, LINEAGE_LABELS), _lineage_run(labels, f"{LINEAGE_LABELS}root.")
+        return cls(parent=parent, root=root)
+
+    @classmethod
+    def of_environment(cls, environ: Mapping[str, str]) -> Lineage:
+        """The parent and the root that a process finds in its environment."""
+        parent, root = (environ.get(f"OPENLINEAGE_{name}PARENT_ID", "") for name in ("", "ROOT_"))
+        return cls(parent=LineageRun.of_identifier(parent), root=LineageRun.of_identifier(root))
+
 
 def parent_run_facet(labels: Mapping[str, Any]) -> dict[str, Any] | None:
     """OpenLineage's ParentRunFacet from a flow run's labels, for a flow that emits lineage; None without a parent."""
-    parent = _lineage_run(labels, LINEAGE_LABELS)
-    if parent is None:
+    lineage = Lineage.of_labels(labels)
+    if lineage.parent is None:
         return None
-    facet: dict[str, Any] = {"_producer": PRODUCER, "_schemaURL": FACET_SCHEMA, **_facet_part(parent)}
-    root = _lineage_run(labels, f"{LINEAGE_LABELS}root.")
-    return facet | {"root": _facet_part(root)} if root else facet
+    facet: dict[str, Any] = {"_producer": PRODUCER, "_schemaURL": FACET_SCHEMA, **_facet_part(lineage.parent)}
+    return facet | {"root": _facet_part(lineage.root)} if lineage.root else facet
 
 
 def _facet_part(run: LineageRun) -> dict[str, Any]:

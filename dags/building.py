@@ -18,6 +18,7 @@ from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryActi
 from bridge.errors import FlowRunFailed
 from bridge.in_airflow.notifier import BridgeNotifier
 from bridge.in_airflow.operators import RunPrefectDeployment
+from bridge.in_airflow.run_metadata import lineage_of
 from bridge.in_airflow.sensors import PrefectReady
 from factory import contracts
 from factory.approval import is_asked_for
@@ -96,21 +97,27 @@ def _wire(use_case: UseCase, told: BridgeNotifier, *, approval: bool) -> None:
     )
 
     @task(task_id=use_case.tasks.cut)
-    def cut_period(params: dict, dag_run) -> dict:
+    def cut_period(params: dict, dag_run, ti) -> dict:
         """The period's rows as an immutable snapshot, recorded in data_loads."""
+        from factory.lineage.steps import part_of
         from factory.snapshots.cutting import clock_for, cut_week
 
         settings, named = read_settings(), params[use_case.clock.noun]
         as_of: datetime = dag_run.logical_date or dag_run.run_after
         number = None if named is None else clock_for(settings, use_case.name).parse(named)
-        return cut_week(settings, use_case.name, as_of=as_of, week=number).model_dump(mode="json")
+        with part_of(lineage_of(ti)):
+            dataset = cut_week(settings, use_case.name, as_of=as_of, week=number)
+        return dataset.model_dump(mode="json")
 
     @task(task_id=use_case.tasks.check)
-    def check_period(dataset: dict) -> dict:
+    def check_period(dataset: dict, ti) -> dict:
         """The same snapshot, accepted; a bad period stops here."""
+        from factory.lineage.steps import part_of
         from factory.quality.checking import check_week
 
-        return check_week(read_settings(), contracts.DatasetRef.model_validate(dataset)).model_dump(mode="json")
+        with part_of(lineage_of(ti)):
+            checked = check_week(read_settings(), contracts.DatasetRef.model_validate(dataset))
+        return checked.model_dump(mode="json")
 
     cut = cut_period()
     dataset = check_period(cut)

@@ -58,6 +58,8 @@ CHOICES = """
 # PROMOTION_BRANCH=main
 # PROMOTION_FOLDER=models
 # USE_CASE_SETTINGS=./docker/use_cases.toml
+# OPENLINEAGE_URL=
+# OPENLINEAGE_NAMESPACE=default
 """
 
 

@@ -19,10 +19,14 @@ from prefect.context import FlowRunContext
 
 from factory import use_cases
 from factory.catalogue.database import open_catalogue
+from factory.catalogue.schema import drift_looks
 from factory.contracts import LiveQuality, MonitorResult
+from factory.lineage.data import of_address, of_table, of_version
+from factory.lineage.tables import predictions_of
 from factory.settings import Settings, read_settings
 from factory.use_cases.sources import Entities
 from flows.adapters.announcement import announce_failure, announce_result, announcement_of
+from flows.adapters.lineage import reads, tell_lineage, writes
 from flows.adapters.look_history import describe, explain, tell_trends, with_trends
 from flows.adapters.publication import flow_run_url, publish, publish_skip
 from flows.adapters.retries import NETWORK
@@ -45,9 +49,11 @@ class Links:
 
 @flow(
     name="monitor-and-retrain",
-    on_completion=[announce_result(MonitorResult)],
-    on_failure=[announce_failure],
-    on_crashed=[announce_failure],
+    on_running=[tell_lineage],
+    on_completion=[tell_lineage, announce_result(MonitorResult)],
+    on_failure=[tell_lineage, announce_failure],
+    on_crashed=[tell_lineage, announce_failure],
+    on_cancellation=[tell_lineage],
 )
 def monitor_and_retrain(
     inference_log_path: str | None = None,
@@ -70,9 +76,12 @@ def monitor_and_retrain(
         as_of: Where the windows end; at the newest logged prediction when it is not given.
     """
     settings = read_settings()
-    windows = read_windows(settings, use_case, inference_log_path or settings.inference_log_path, as_of)
+    log_path = inference_log_path or settings.inference_log_path
+    windows = read_windows(settings, use_case, log_path, as_of)
     if isinstance(windows, Nothing):
         return _without_a_look(settings, use_case, windows, force=force_retrain)
+    log = of_address(log_path) if log_path else of_table(settings.database_url, predictions_of(use_case))
+    reads(log, *of_version(settings.mlflow_tracking_uri, windows.version.model, windows.version.number))
     least = use_cases.get(use_case).drift.min_samples or settings.min_samples_for_drift
     finding = compare(use_case, windows, least)
     finding = look_back(settings, use_case, windows, finding)
@@ -81,6 +90,7 @@ def monitor_and_retrain(
     check = describe(use_case, windows, finding, report, live, settings.drift_threshold)
     reason = explain(check, finding, settings.drift_threshold)
     checks = record(settings, check)
+    writes(of_table(settings.database_url, drift_looks, rows=1))
     links = log_drift_check(settings, windows, checks, report, flow_run_url(settings.prefect_ui_url))
     get_run_logger().info(reason)
     outcome = None

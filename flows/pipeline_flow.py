@@ -32,10 +32,12 @@ from factory.contracts import (
     TrainingResult,
     WeekNumber,
 )
+from factory.lineage.data import of_file, of_version
 from factory.records.accepted_leaks import read_accepted
 from factory.settings import Settings, SettingsError, read_settings
 from factory.use_cases.own import settings_file
 from flows.adapters.announcement import announce_failure, announce_result
+from flows.adapters.lineage import reads, tell_lineage, writes
 from flows.adapters.publication import flow_run_url, publish
 from flows.adapters.retries import NETWORK
 from flows.core import selection
@@ -57,9 +59,11 @@ THRESHOLD = 0.75
 
 @flow(
     name="training-pipeline",
-    on_completion=[announce_result(TrainingResult)],
-    on_failure=[announce_failure],
-    on_crashed=[announce_failure],
+    on_running=[tell_lineage],
+    on_completion=[tell_lineage, announce_result(TrainingResult)],
+    on_failure=[tell_lineage, announce_failure],
+    on_crashed=[tell_lineage, announce_failure],
+    on_cancellation=[tell_lineage],
     # candidates are fitted in threads: scikit-learn's solvers let go of the interpreter, and they share their matrix
     task_runner=ThreadPoolTaskRunner(max_workers=os.cpu_count()),  # type: ignore[arg-type]
 )
@@ -107,6 +111,7 @@ def training_pipeline(
     log.info("training on %s %s: %d rows, %d to train on", use_case, chosen.period, chosen.rows, chosen.train_rows)
     frozen = find_exam(settings, chosen)
     chosen = frozen.dataset
+    reads(of_file(chosen), of_file(chosen.test))
     sides = read_sides(settings, chosen)
     refuse_leaks(settings, use_case, sides)
     near_duplicates = find_near_duplicates.submit(use_case, sides)
@@ -125,6 +130,7 @@ def training_pipeline(
         log.info("%s", remark)
     logged = log_training(settings, training)
     version = register_challenger(settings, training, logged)
+    writes(*of_version(settings.mlflow_tracking_uri, use_cases.get(use_case).model_name, version, "challenger"))
     log.info("version %s is the challenger: %s", version, training.metrics)
     promoted, reason, card_url = False, "promotion is left to its own run", None
     if auto_promote_threshold is not None:

@@ -17,13 +17,16 @@ from prefect import flow, get_run_logger, task
 
 from factory import use_cases
 from factory.catalogue.database import exclusive, open_catalogue
+from factory.catalogue.schema import decisions as decisions_table
 from factory.contracts import DatasetRef, PromotionResult, Share
+from factory.lineage.data import of_alias, of_file, of_table, of_version
 from factory.records import measurements
 from factory.settings import Settings, read_settings
 from flows.adapters import decisions, exam, registry, ruling, runs, title
 from flows.adapters.announcement import announce_failure, announce_result
 from flows.adapters.exam import Exam
 from flows.adapters.initiator import find_initiator
+from flows.adapters.lineage import reads, tell_lineage, writes
 from flows.adapters.publication import publish
 from flows.adapters.registry import CHALLENGER, RegistryError, Version
 from flows.adapters.retries import NETWORK
@@ -49,9 +52,11 @@ class Answers(NamedTuple):
 
 @flow(
     name="promotion",
-    on_completion=[announce_result(PromotionResult)],
-    on_failure=[announce_failure],
-    on_crashed=[announce_failure],
+    on_running=[tell_lineage],
+    on_completion=[tell_lineage, announce_result(PromotionResult)],
+    on_failure=[tell_lineage, announce_failure],
+    on_crashed=[tell_lineage, announce_failure],
+    on_cancellation=[tell_lineage],
 )
 def promotion(
     use_case: str = "products",
@@ -99,10 +104,12 @@ def promotion(
     else:
         challenger = find_challenger(settings, case, None if model_version is None else str(model_version))
         frozen = find_exam(settings, case, challenger)
+        reads(of_file(frozen.dataset.test))
         rows: pd.DataFrame = read_rows(settings, frozen.dataset)
         costs = measure_costs.submit(settings, case, challenger, rows)  # it waits for another process
         answers: Answers = predict(settings, case, challenger, rows)
         result = decide(settings, case, challenger, frozen, rows, answers, costs.result())
+    _tell(settings, case, result)
     result = commit_decisions(settings, case, result)
     get_run_logger().info("champion: version %s (%s)", result.champion_version, result.reason)
     return publish(result)
@@ -266,6 +273,19 @@ def mend_title(settings: Settings, case: Case, number: str) -> PromotionResult:
         result = ruling.mended_result(case, holder, before, dataset, links)
         decisions.write_mended(connection, client, case.model, holder, dataset, result, case.initiator)
         return result
+
+
+def _tell(settings: Settings, case: Case, result: PromotionResult) -> None:
+    """What the decision was about and what it changed, as lineage."""
+    registered, champion = settings.mlflow_tracking_uri, result.champion_version
+    for number in (result.challenger_version, result.previous_champion_version):
+        if number not in (None, title.NOBODY):
+            reads(*of_version(registered, case.model, number))
+    if case.rehearsal:
+        return
+    writes(of_table(settings.database_url, decisions_table))
+    if champion is not None and champion != result.previous_champion_version:
+        writes(of_alias(registered, case.model, registry.CHAMPION, champion))
 
 
 def _near_rows(client: MlflowClient, settings: Settings, challenger: Version, judged: Version) -> frozenset[str] | None:

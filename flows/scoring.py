@@ -17,9 +17,12 @@ from prefect.client.schemas.objects import State
 
 from factory import use_cases
 from factory.contracts import DatasetRef, Period, ScoreResult, WeekNumber
+from factory.lineage.data import of_file, of_table, of_version
+from factory.lineage.tables import predictions_of
 from factory.settings import Settings, read_settings
 from factory.use_cases.sources import Entities
 from flows.adapters.announcement import announce_failure, announce_result
+from flows.adapters.lineage import reads, tell_lineage, writes
 from flows.adapters.publication import publish, publish_skip
 from flows.adapters.registry import Version
 from flows.adapters.retries import NETWORK
@@ -30,9 +33,11 @@ if TYPE_CHECKING:
 
 @flow(
     name="score",
-    on_completion=[announce_result(ScoreResult)],
-    on_failure=[announce_failure],
-    on_crashed=[announce_failure],
+    on_running=[tell_lineage],
+    on_completion=[tell_lineage, announce_result(ScoreResult)],
+    on_failure=[tell_lineage, announce_failure],
+    on_crashed=[tell_lineage, announce_failure],
+    on_cancellation=[tell_lineage],
 )
 def score(
     use_case: str = "products",
@@ -67,8 +72,10 @@ def score(
     if champion.dataset.week >= chosen.week:
         trained = f"champion v{champion.number} was trained on {champion.dataset.period}"
         return _skip(use_case, week, champion.number, f"{trained}: arrivals of {clock.words(week)} are no news to it")
+    reads(of_file(chosen), *of_version(settings.mlflow_tracking_uri, champion.model, champion.number, "champion"))
     predictions: pd.DataFrame = predict_arrivals(settings, champion, chosen)
     append_predictions(settings, use_case, predictions)
+    writes(of_table(settings.database_url, predictions_of(use_case), len(predictions)))
     get_run_logger().info("champion v%s predicted %d arrivals of %s", champion.number, len(predictions), chosen.period)
     result = ScoreResult(
         status="scored",

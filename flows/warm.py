@@ -12,6 +12,7 @@ import datasketch
 import jinja2
 import matplotlib.backends.backend_agg
 import mlflow.sklearn
+import openlineage.client.facet_v2
 import py3langid.langid
 import sklearn.feature_extraction.text
 import sklearn.linear_model

@@ -30,11 +30,13 @@ _PASSED = re.compile(
 )
 _FACTORY = re.compile(
     r"DRIFT_THRESHOLD|MIN_SAMPLES_FOR_DRIFT|RETRAIN_COOLDOWN_DAYS|INFERENCE_LOG_PATH|DATA_ROOTS|PROMOTION_APPROVAL"
-    r"|PROMOTION_(REPOSITORY|BRANCH|FOLDER)|USE_CASE_SETTINGS"
+    r"|PROMOTION_(REPOSITORY|BRANCH|FOLDER)|USE_CASE_SETTINGS|OPENLINEAGE_(?!PARENT|ROOT)\w+"
     r"|WEEK_(FIRST_SHARE|WEEKLY_SHARE|TEST_SHARE|SEED)|MONITOR_SCHEDULE_ACTIVE"
 )
 
 _NOTIFY = re.compile(r"DISCORD_WEBHOOK_URL|NOTIFY_(APPRISE_URLS|SLACK_CONN_ID|EMAIL_TO|SMTP_CONN_ID)")
+
+LINEAGE_CONFIG = "OPENLINEAGE_CONFIG"
 
 _UNFIT = re.compile(r"[:?#%\x00-\x1f]")
 
@@ -231,6 +233,8 @@ def _factory(environ: Mapping[str, str]) -> dict[str, str]:
     switch("MONITOR_SCHEDULE_ACTIVE", given)
     if path := own.settings_file(given):
         given[own.VARIABLE] = str(path)  # the services run in other folders
+    if lineage := given.get(LINEAGE_CONFIG):
+        given[LINEAGE_CONFIG] = str(Path(lineage).absolute())
     try:
         read_settings(given)
         use_cases.current(given)

@@ -14,7 +14,7 @@ from opentelemetry import propagate
 from bridge.contracts import AIRFLOW_TAG
 from bridge.tracing import Lineage, LineageRun
 
-LINEAGE_MACROS = "airflow.providers.openlineage.plugins.macros"
+LINEAGE_PROVIDER = "airflow.providers.openlineage"
 
 
 def tags_of(ti: Any, more: Sequence[str] = ()) -> list[str]:
@@ -38,7 +38,7 @@ def labels_of(ti: Any, lineage: Lineage) -> dict[str, str | int]:
 
 
 def lineage_of(ti: Any) -> Lineage:
-    """The current trace, and the task's OpenLineage run where Airflow's OpenLineage provider is installed."""
+    """The current trace, and the task's OpenLineage run where Airflow's OpenLineage provider tells of it."""
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
     traceparent = carrier.get("traceparent") or (getattr(ti, "context_carrier", None) or {}).get("traceparent")
@@ -47,11 +47,13 @@ def lineage_of(ti: Any) -> Lineage:
 
 
 def _lineage(ti: Any) -> tuple[LineageRun | None, LineageRun | None]:
-    if find_spec("airflow.providers.openlineage") is None:
+    if find_spec(LINEAGE_PROVIDER) is None:
         return None, None
     from importlib import import_module
 
-    macros = import_module(LINEAGE_MACROS)
+    if import_module(f"{LINEAGE_PROVIDER}.conf").is_disabled():  # no transport is configured: no run would be there
+        return None, None
+    macros = import_module(f"{LINEAGE_PROVIDER}.plugins.macros")
     parent = LineageRun(macros.lineage_job_namespace(), macros.lineage_job_name(ti), macros.lineage_run_id(ti))
     root = LineageRun(
         macros.lineage_root_job_namespace(ti), macros.lineage_root_job_name(ti), macros.lineage_root_run_id(ti)

@@ -13,9 +13,10 @@ import pandas as pd
 from sqlalchemy import Column, Connection, Engine, Float, MetaData, Table, Text, inspect, select
 
 from factory.catalogue.database import exclusive
-from factory.catalogue.loading import CATALOGUE_LOCK, Loaded
+from factory.catalogue.loading import CATALOGUE_LOCK, Loaded, account_of_load
 from factory.catalogue.schema import Id, Moment
 from factory.errors import CatalogueEmpty, EntityConflict, ForeignProducts, SourceUnreadable
+from factory.lineage.steps import Account, step
 from factory.snapshots.weeks import aware
 from factory.use_cases.sources import Entities
 
@@ -54,6 +55,13 @@ def is_empty(connection: Connection, source: Entities) -> bool:
     return connection.scalar(select(states.c[source.key]).limit(1)) is None
 
 
+def _account_of_entities(
+    loaded: Loaded | None, engine: Engine, source: Entities, *_: object, origin: str, **__: object
+) -> Account:
+    return account_of_load(loaded, engine, origin, *tables_of(source))
+
+
+@step(_account_of_entities)
 def load_entities(
     engine: Engine,
     source: Entities,

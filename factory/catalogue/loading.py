@@ -15,12 +15,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, Table, select
 
 from factory.catalogue.database import exclusive, upsert
 from factory.catalogue.schema import labels, products, sources
 from factory.errors import ForeignProducts, ProductConflict, SourceUnreadable
 from factory.grouping.keys import text_keys
+from factory.lineage.data import of_origin, of_table
+from factory.lineage.steps import Account, step
 from factory.snapshots.weeks import aware
 from factory.sources.readers import COLUMNS
 from factory.text import CLEANING
@@ -44,6 +46,20 @@ class Loaded:
     latest: datetime | None = field(default=None, compare=False)
 
 
+def account_of_load(loaded: Loaded | None, engine: Engine, origin: str, rows: Table, known: Table) -> Account:
+    """What a load into these tables tells of itself; None is one that has not ended, or was of no use."""
+    url = engine.url.render_as_string()
+    if loaded is None:
+        return Account(f"load/{rows.name}", (of_origin(origin),), (of_table(url, rows), of_table(url, known)))
+    read, written = of_origin(origin, loaded.new + loaded.known), of_table(url, rows, loaded.new)
+    return Account(f"load/{rows.name}", (read,), (written, of_table(url, known)))
+
+
+def _account_of_products(loaded: Loaded | None, engine: Engine, *_: object, source: str, **__: object) -> Account:
+    return account_of_load(loaded, engine, source, products, labels)
+
+
+@step(_account_of_products)
 def load(
     engine: Engine,
     batches: Iterable[pd.DataFrame],

@@ -17,6 +17,8 @@ from factory.catalogue.loading import CATALOGUE_LOCK
 from factory.contracts import DatasetRef
 from factory.errors import WeekRejected, WeekUnknown
 from factory.grouping import joined_groups
+from factory.lineage.data import of_address
+from factory.lineage.steps import Account, step
 from factory.quality import report
 from factory.quality.findings import Fault
 from factory.quality.inspection import inspect_week
@@ -27,6 +29,12 @@ from factory.use_cases import clock_of
 from factory.use_cases.sources import Texts
 
 
+def _account_of_check(_: DatasetRef | None, settings: Settings, dataset: DatasetRef, **__: object) -> Account:  # noqa: ARG001
+    written = of_address(report.address_of_report(dataset))
+    return Account(f"check/{dataset.use_case}", (report.as_data(dataset),), (written,))
+
+
+@step(_account_of_check)
 def check_week(settings: Settings, dataset: DatasetRef, *, overrule: bool = False) -> DatasetRef:
     """The same dataset, once its week is recorded as accepted; one that was accepted before is not looked at again.
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from html import escape
+from typing import Any
 
 from factory.contracts import DatasetRef
+from factory.lineage.data import Data, Finding, of_file
 from factory.quality.inspection import Inspection
 from factory.records import ledger, stored
-from factory.snapshots.store import read_beside, write_beside
+from factory.snapshots.store import beside, read_beside, write_beside
 from factory.use_cases import clock_of
 
 HTML, JSON, ROWS = ".quality.html", ".quality.json", ".findings.csv"
@@ -31,6 +34,33 @@ def read_report(dataset: DatasetRef) -> dict[str, bytes]:
     """The report's files by name (quality.html, quality.json); those that do not stand there are left out."""
     found = {ending.lstrip("."): read_beside(dataset, ending) for ending in (HTML, JSON)}
     return {name: content for name, content in found.items() if content is not None}
+
+
+def address_of_report(dataset: DatasetRef) -> str:
+    """Where the report for programs stands."""
+    return beside(dataset, JSON)
+
+
+def as_data(dataset: DatasetRef) -> Data:
+    """The snapshot as lineage tells of it, with the verdict and the findings of the report that stands beside it."""
+    named = of_file(dataset)
+
+    def look(data: Data) -> Data:
+        seen, content = named.look(data) if named.look else data, read_beside(dataset, JSON)
+        return seen if content is None else _judged(seen, json.loads(content))
+
+    return replace(named, look=look)
+
+
+def _judged(data: Data, document: Mapping[str, Any]) -> Data:
+    """The data with what a report says of it; as it is where the report speaks of another file."""
+    if document["sha256"] != data.version:
+        return data
+    found = [
+        Finding(each["name"], each["severity"] != "noted", each["sentence"], each["rows"])
+        for each in document["findings"]
+    ]
+    return replace(data, accepted=document["status"] == "accepted", findings=tuple(found))
 
 
 def write_rows(dataset: DatasetRef, inspection: Inspection) -> str | None:

@@ -22,6 +22,9 @@ from factory.catalogue.loading import CATALOGUE_LOCK
 from factory.catalogue.reading import Take
 from factory.contracts import DatasetRef, FileRef, TestSpan
 from factory.errors import SnapshotCorrupt
+from factory.lineage.data import of_file, of_tables
+from factory.lineage.steps import Account, step
+from factory.lineage.tables import rows_of as tables_of
 from factory.records import ledger
 from factory.settings import Settings
 from factory.snapshots.entity_rows import EntityRows
@@ -84,6 +87,17 @@ def clock_for(settings: Settings, use_case: str) -> Clock:
     return use_cases.get(use_case).clock.since(settings.weeks.epoch)
 
 
+def _account_of_cut(dataset: DatasetRef | None, settings: Settings, use_case: str, **_: object) -> Account:
+    job, inputs = f"cut/{use_case}", of_tables(settings.database_url, tables_of(use_case))
+    if dataset is None:
+        return Account(job, inputs)
+    week, test = of_file(dataset), of_file(dataset.test)
+    if dataset.test_version == frozen_tests.FIRST:
+        return Account(job, inputs, (week, test))
+    return Account(job, (*inputs, test), (week,))  # a later one was frozen beside the cuts
+
+
+@step(_account_of_cut)
 def cut_week(settings: Settings, use_case: str, *, as_of: datetime, week: int | None = None) -> DatasetRef:
     """The week's snapshot: of `week`, else of the week into which `as_of` falls; `created_at` is at most `as_of`.
 

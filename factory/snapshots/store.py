@@ -214,6 +214,16 @@ def read_schema(ref: FileRef) -> pa.Schema:
         return pq.read_schema(file)
 
 
+def read_shape(uri: str) -> tuple[pa.Schema, int]:
+    """A Parquet file's columns and its size in bytes; its checksum is not looked at.
+
+    Raises FileNotFoundError and SnapshotStoreUnusable.
+    """
+    filesystem, path = open_store(uri)
+    with explained(uri), filesystem.open(path, "rb") as file:
+        return pq.read_schema(file), int(filesystem.size(path))
+
+
 @contextmanager
 def _opened(ref: FileRef) -> Iterator[Any]:
     filesystem, path = open_store(ref.uri)

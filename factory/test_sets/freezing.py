@@ -24,6 +24,9 @@ from factory.contracts import FileRef
 from factory.errors import NothingToFreeze, WeekUnknown
 from factory.grouping.joined_groups import JoinedGroups, join_groups
 from factory.grouping.keys import Keys
+from factory.lineage.data import of_file, of_tables
+from factory.lineage.steps import Account, step
+from factory.lineage.tables import rows_of
 from factory.records import ledger
 from factory.settings import Settings, WeekPlan
 from factory.snapshots.entity_rows import TARGET, EntityRows
@@ -55,6 +58,15 @@ class Freeze:
     test: FrozenTest | None
 
 
+def _account_of_freeze(frozen: Freeze | None, settings: Settings, use_case: str, *_: object, **__: object) -> Account:
+    inputs = of_tables(settings.database_url, rows_of(use_case))
+    if frozen is None:
+        return Account(f"freeze/{use_case}", inputs)
+    written = (of_file(frozen.test.file),) if frozen.test else ()
+    return Account(f"freeze/{use_case}", (*inputs, of_file(frozen.before.file)), written)
+
+
+@step(_account_of_freeze)
 def freeze(settings: Settings, use_case: str, by: str, *, dry_run: bool = False) -> Freeze:
     """A new test set, which decides from then on; a `dry_run` changes nothing and says what it would hold.
 

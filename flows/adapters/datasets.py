@@ -27,6 +27,7 @@ from factory.storage.addresses import admitted
 from factory.test_sets import frozen_tests
 from factory.text import product_text
 from factory.use_cases.sources import Entities
+from flows.adapters.lineage import steps_of_this_run
 
 FIRST_WEEK = 1
 PERIOD = "period"
@@ -79,7 +80,8 @@ def find_week(settings: Settings, use_case: str, week: int) -> DatasetRef:
             f"{clock.remedy}"
         )
     as_of = clock.as_of(week)
-    return checking.check_week(settings, cutting.cut_week(settings, use_case, as_of=as_of, week=week))
+    with steps_of_this_run():
+        return checking.check_week(settings, cutting.cut_week(settings, use_case, as_of=as_of, week=week))
 
 
 def admit(settings: Settings, dataset: DatasetRef) -> DatasetRef:

@@ -32,3 +32,16 @@ def test_a_process_finds_its_parent_in_its_environment() -> None:
     environment = Lineage(parent=PARENT, root=ROOT).environment
     assert environment["OPENLINEAGE_PARENT_ID"] == f"airflow/weekly.train/{PARENT.run_id}"
     assert environment["OPENLINEAGE_ROOT_PARENT_ID"] == f"airflow/weekly/{ROOT.run_id}"
+
+
+def test_a_lineage_is_read_back_from_labels_and_from_the_environment() -> None:
+    lineage = Lineage(parent=PARENT, root=ROOT)
+    assert Lineage.of_labels(lineage.labels) == Lineage.of_environment(lineage.environment) == lineage
+    assert Lineage.of_labels({}) == Lineage.of_environment({}) == Lineage()
+
+
+def test_a_namespace_may_hold_slashes_and_what_names_no_run_is_none() -> None:
+    run = LineageRun("airflow://one", "weekly.train", PARENT.run_id)
+    assert LineageRun.of_identifier(run.identifier) == run
+    assert LineageRun.of_identifier("weekly.train") is None
+    assert LineageRun.of_identifier("//") is None

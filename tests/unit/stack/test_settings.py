@@ -94,6 +94,15 @@ def test_own_settings_of_use_cases_are_passed_by_a_path_that_holds_in_every_fold
         read_stack_settings({"USE_CASE_SETTINGS": "mine.toml"})
 
 
+def test_where_lineage_goes_is_passed_on_and_what_this_shell_is_part_of_is_not(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    wanted = {"OPENLINEAGE__TRANSPORT__TYPE": "console", "OPENLINEAGE_NAMESPACE": "factory"}
+    given = {**wanted, "OPENLINEAGE_CONFIG": "lineage.yml", "OPENLINEAGE_PARENT_ID": "airflow/weekly.train/1"}
+
+    passed = read_stack_settings(given).factory
+    assert passed == {**wanted, "OPENLINEAGE_CONFIG": str(tmp_path / "lineage.yml")}
+
+
 def test_two_services_on_one_port_are_refused():
     with pytest.raises(StackError, match="share a port"):
         read_stack_settings({"AIRFLOW_PORT": "4200"})

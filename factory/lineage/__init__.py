@@ -1,0 +1,1 @@
+"""What every step read and wrote, told as OpenLineage events: names, events, and how they are sent."""
