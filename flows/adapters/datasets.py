@@ -52,9 +52,19 @@ def find_dataset(settings: Settings, use_case: str, week: int | None) -> Dataset
 
 
 def newest_week(settings: Settings, use_case: str) -> int:
-    """The newest week that was accepted; the first where none was, with which every use case begins."""
-    newest = cutting.newest_week(settings, use_case)
-    return newest.week if newest else FIRST_WEEK
+    """The newest period that was accepted; where none was the first week, with which every use case of weeks begins.
+
+    Raises WeekUnknown for another clock: its first period may lie long before the first row.
+    """
+    if newest := cutting.newest_week(settings, use_case):
+        return newest.week
+    clock = use_cases.clock_of(use_case)
+    if clock.cut_when_over:
+        raise WeekUnknown(
+            f"no {clock.noun} of {use_case} was cut yet: let {use_cases.get(use_case).dag_id} run in Airflow, or run "
+            f"`python -m factory cut --{clock.noun} {clock.example} --use-case {use_case}`"
+        )
+    return FIRST_WEEK
 
 
 def find_week(settings: Settings, use_case: str, week: int) -> DatasetRef:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from factory import use_cases
 from factory.catalogue.database import open_catalogue
 from factory.catalogue.entities import load_entities
 from factory.contracts import PromotionResult, ScoreResult, TrainingResult
+from factory.errors import WeekUnknown
 from factory.quality.checking import check_week
 from factory.snapshots.cutting import cut_week
 from factory.snapshots.store import read_frame
@@ -97,6 +99,13 @@ def train(home: Home, month: str) -> TrainingResult:
     return trained
 
 
+def test_without_a_month_nothing_is_trained_on(months: Home) -> None:
+    with pytest.raises(
+        WeekUnknown, match=r"no month of deals was cut yet.*cut --month 2017-06 --use-case deals"
+    ):
+        training_pipeline(use_case="deals")
+
+
 def test_champion_and_challenger_meet_on_the_challenger_s_span_and_never_on_rows_that_one_knows(months: Home) -> None:
     cut(months, "2017-05")
     first = train(months, "2017-05")
@@ -134,6 +143,9 @@ def test_champion_and_challenger_meet_on_the_challenger_s_span_and_never_on_rows
     assert f"champion v{second.model_version} was trained on rows up to 2017-02" in refused.reason
     assert "Train a challenger on a later month" in refused.reason
 
+    card = Path(months.client.download_artifacts(second.run_id, "model_card.html")).read_text()
+    assert "tested on 2017-04 to 2017-05, trained on rows up to 2017-02" in card
+    assert "2017-06, as of 01 July 2017" in card
     run = months.client.get_run(second.run_id)
     assert run.info.run_name == "deals 2017-06"
     answers = read_frame(cut_week(months.settings, "deals", as_of=CLOCK.end(9)).test)
