@@ -58,7 +58,7 @@ def describe(connection: Connection, source: Entities) -> str:
     states, outcomes = tables_of(source)
     entities = connection.scalar(select(func.count(states.c[source.key].distinct())))
     known = connection.scalar(select(func.count(outcomes.c[source.key].distinct())))
-    names = ", ".join(sorted(connection.scalars(select(states.c[ORIGIN].distinct()))))
+    names = ", ".join(sorted(connection.scalars(select(states.c[ORIGIN]).distinct())))
     return f"{entities:,} entities in table {source.table!r}, {known:,} with an outcome, from {names}"
 
 

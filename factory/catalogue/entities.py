@@ -128,7 +128,7 @@ def read_keys(connection: Connection, source: Entities) -> set[str]:
     if is_empty(connection, source):
         return set()
     states, _ = tables_of(source)
-    return set(connection.scalars(select(states.c[source.key].distinct())))
+    return set(connection.scalars(select(states.c[source.key]).distinct()))
 
 
 def _frame(connection: Connection, table: Table, *conditions: object) -> pd.DataFrame:
@@ -158,7 +158,7 @@ def _prepare(connection: Connection, source: Entities) -> None:
 
 def _claim(connection: Connection, source: Entities, origin: str, *, append: bool) -> None:
     states, _ = tables_of(source)
-    others = [name for name in connection.scalars(select(states.c[ORIGIN].distinct())) if name != origin]
+    others = [name for name in connection.scalars(select(states.c[ORIGIN]).distinct()) if name != origin]
     if others and not append:
         raise ForeignProducts(
             f"table {source.table!r} already holds the rows of {', '.join(map(str, others))}, not of {origin}: set "

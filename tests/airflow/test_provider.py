@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 from airflow.providers_manager import ProvidersManager
 from airflow.sdk import DAG
@@ -234,6 +238,36 @@ def test_a_monthly_dag_cuts_months_that_are_named_as_people_write_them(monkeypat
     assert dag.params.get_param("month").resolve("2017-06") == "2017-06"
     with pytest.raises(ParamValidationError, match="2017-13"):
         dag.params.get_param("month").resolve("2017-13")
+
+
+def test_a_monthly_run_cuts_the_month_that_is_over_or_the_one_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dags import building
+    from factory import use_cases
+    from factory.catalogue.database import open_catalogue
+    from factory.catalogue.entities import load_entities
+    from factory.use_cases.clock import Month
+
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'catalogue.sqlite'}")
+    monkeypatch.setenv("SNAPSHOT_URI", (tmp_path / "snapshots").as_uri())
+    monthly = replace(use_cases.get("churn"), dag_id="monthly_churn", clock=Month())
+    monkeypatch.setattr(use_cases, "ALL", (monthly,))
+    ids = [f"c{number:03}" for number in range(60)]
+    states = pd.DataFrame({"customer_id": ids, "changed_at": datetime(2017, 4, 1, tzinfo=UTC)})
+    outcomes = pd.DataFrame({"customer_id": ids, "known_at": datetime(2017, 5, 1, tzinfo=UTC), "outcome": "no"})
+    load_entities(open_catalogue(os.environ["DATABASE_URL"]), monthly.entities, states, outcomes, origin="here")
+    cut = building.build("churn").get_task("cut").python_callable
+    run = SimpleNamespace(logical_date=datetime(2017, 7, 1, 7, 5, tzinfo=UTC), run_after=None)
+
+    due, named = (
+        contracts.DatasetRef.model_validate(cut(params={"month": month}, dag_run=run)) for month in (None, "2017-05")
+    )
+
+    assert (due.period, due.as_of) == ("2017-06", datetime(2017, 7, 1, tzinfo=UTC))
+    assert (named.period, named.as_of) == ("2017-05", datetime(2017, 6, 1, tzinfo=UTC))
+    with pytest.raises(ValueError, match="2017-07 is not over on 2017-07-01 07:05"):
+        cut(params={"month": "2017-07"}, dag_run=run)
 
 
 @pytest.mark.parametrize(("value", "summary"), [(None, "5 7 * * 1"), ("none", None), ("0 6 * * *", "0 6 * * *")])

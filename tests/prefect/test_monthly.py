@@ -100,9 +100,7 @@ def train(home: Home, month: str) -> TrainingResult:
 
 
 def test_without_a_month_nothing_is_trained_on(months: Home) -> None:
-    with pytest.raises(
-        WeekUnknown, match=r"no month of deals was cut yet.*cut --month 2017-06 --use-case deals"
-    ):
+    with pytest.raises(WeekUnknown, match=r"no month of deals was cut yet.*cut --month 2017-06 --use-case deals"):
         training_pipeline(use_case="deals")
 
 
