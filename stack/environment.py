@@ -21,7 +21,13 @@ MARK = "STACK_SERVICE_OF"
 WORK_POOL = "models"
 
 _QUIET = {"DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
-_LEAN = {"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2"}
+_LEAN = {
+    "PYTHONUNBUFFERED": "1",
+    "MALLOC_ARENA_MAX": "2",
+    # threads of numerical libraries that wait for one another sleep; spinning, they take a processor from a service
+    "OMP_WAIT_POLICY": "passive",
+    "OPENBLAS_THREAD_TIMEOUT": "4",
+}
 
 
 def airflow_environment(settings: StackSettings, identity: Identity, urls: DatabaseUrls) -> dict[str, str]:

@@ -44,6 +44,10 @@ QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+PATIENT = {"OMP_WAIT_POLICY": "passive", "OPENBLAS_THREAD_TIMEOUT": "4"}
+"""Threads of numerical libraries sleep while they wait for one another; else they take a processor from those who work.
+
+A quarter of what the tests of models took was this, on two processors."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def main() -> int:
     if not asked.supervised:
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         command = [sys.executable, "-m", "tests.suite", "--supervised", *sys.argv[1:]]
-        return supervise(command, kept | QUIET)
+        return supervise(command, kept | QUIET | PATIENT)
     end_with_the_owner()
     lanes = [lane for lane in LANES if not asked.lanes or lane.name in asked.lanes]
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(CORES if asked.busy else 0)]
