@@ -11,14 +11,17 @@ from subprocess import Popen
 from typing import TYPE_CHECKING
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from factory import contracts
-from flows import silent_runs
+from flows import deploying, silent_runs
+from tests.called import called
 
 if TYPE_CHECKING:
     from tests.prefect.conftest import Home, Prefect
 
 CHECKOUT = Path(__file__).parents[2]
+DECLARED = CHECKOUT / "prefect.yaml"
 NAMES = {
     "monitor-and-retrain/products",
     "promotion/products",
@@ -36,18 +39,21 @@ FIELDS += ["paused", "parameter_openapi_schema", "enforce_parameter_schema", "pa
 
 @pytest.fixture(scope="module")
 def deploy(
-    start_for_all: Start, tmp_path_factory: pytest.TempPathFactory, command: Callable[[str], str]
+    prefect_server: Prefect,
+    start_for_all: Start,
+    tmp_path_factory: pytest.TempPathFactory,
+    command: Callable[[str], str],
 ) -> Callable[..., None]:
     """Runs `prefect deploy --all` on a checkout that holds no more than the file: entrypoints are module paths."""
     checkout = tmp_path_factory.mktemp("checkout")
-    shutil.copy(CHECKOUT / "prefect.yaml", checkout)
+    shutil.copy(DECLARED, checkout)
 
-    def run(*words: str, **variables: str) -> None:
+    def run(**variables: str) -> None:
         log = checkout / "deploy.log"
-        process = start_for_all([command("prefect"), *(words or ("--no-prompt", "deploy", "--all"))], log, **variables)
+        process = start_for_all([command("prefect"), "--no-prompt", "deploy", "--all"], log, **variables)
         assert process.wait(DEPLOY_SECONDS) == 0, log.read_text()[-3000:]
 
-    run("work-pool", "create", "models", "--type", "process")
+    make_pool(prefect_server)
     return run
 
 
@@ -93,18 +99,15 @@ def test_every_flow_is_deployed_and_the_schedule_can_be_switched_off(
 
 
 @pytest.fixture
-def start_up(start: Start, tmp_path: Path, command: Callable[[str], str], prefect: Prefect) -> Callable[..., str]:
+def start_up(prefect: Prefect) -> Callable[..., str]:
     """Deploys as every start of the stack does, and gives what it said."""
 
     def run(**variables: str) -> str:
-        if "models" not in pools(prefect):
-            prefect.post("work_pools/", {"name": "models", "type": "process"})
-        log = tmp_path / "deploying.log"
-        file = str(CHECKOUT / "prefect.yaml")
-        words = [command("python"), "-m", "flows.deploying", "--deployments", file]
-        process = start(words, log, **variables)
-        assert process.wait(DEPLOY_SECONDS) == 0, log.read_text()[-3000:]
-        return log.read_text()
+        make_pool(prefect)
+        with temporary_settings({PREFECT_API_URL: prefect.api}):
+            done = called(deploying.main, "--deployments", str(DECLARED), environment=variables)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     return run
 
@@ -120,16 +123,23 @@ def automations(prefect: Prefect) -> list[dict[str, object]]:
     return [each for each in prefect.post("automations/filter", {}) if each["name"] in names]
 
 
+def make_pool(prefect: Prefect) -> None:
+    if "models" not in pools(prefect):
+        prefect.post("work_pools/", {"name": "models", "type": "process"})
+
+
 def pools(prefect: Prefect) -> dict[str, dict[str, object]]:
     return {pool["name"]: pool for pool in prefect.post("work_pools/filter", {})}
 
 
 def test_a_first_start_deploys_as_prefects_own_command_does(
-    prefect: Prefect, start_up: Callable[..., str], by_prefect: Made
+    prefect: Prefect, start: Start, command: Callable[[str], str], tmp_path: Path, by_prefect: Made
 ) -> None:
     """To the last field of what is declared."""
     remove_deployments(prefect)
-    start_up()
+    log = tmp_path / "deploying.log"
+    process = start([command("python"), "-m", "flows.deploying", "--deployments", str(DECLARED)], log)
+    assert process.wait(DEPLOY_SECONDS) == 0, log.read_text()[-3000:]
     assert made(prefect) == by_prefect
 
 

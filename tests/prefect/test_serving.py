@@ -6,13 +6,15 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.serving import main
+from tests.called import called
 from tests.live_prefect import wait_until
 
 if TYPE_CHECKING:
@@ -284,16 +286,10 @@ def test_a_library_that_is_missing_is_told_before_anything_is_served(
 )
 def test_what_is_missing_is_said(api: str, arguments: list[str], said: str, tmp_path: Path) -> None:
     (tmp_path / "unknown.yaml").write_text(DECLARED.replace("sleeper.sleeper", "nowhere.sleeper"))
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    environment |= {"PREFECT_HOME": str(tmp_path)} | ({"PREFECT_API_URL": api} if api else {})
+    words = [each.format(folder=tmp_path) for each in arguments]
 
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.serving", *(each.format(folder=tmp_path) for each in arguments)],
-        cwd=CHECKOUT,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    with temporary_settings({PREFECT_API_URL: api or None}):
+        done = called(main, *words, environment={}, cwd=CHECKOUT)
 
     assert done.returncode == 1
     assert said in done.stderr
