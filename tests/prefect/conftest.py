@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from factory.quality import checking
 from factory.settings import Settings, read_settings
 from factory.snapshots import cutting, weeks
 from factory.sources import readers
+from tests.prefect.forked import fork
 from tests.shared_services import PREFECT_DATABASE, copy_template
 
 START_SECONDS = 600
@@ -243,6 +245,17 @@ def living_in(folder: Path, server: Prefect) -> Iterator[Home]:
 
 
 @pytest.fixture
+def known_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What serving takes, as if measured: a process a promotion would take seconds of every test."""
+    from flows.adapters import serving_costs
+    from flows.core.policy import Costs
+
+    size_bytes, memory_bytes, p95_ms = SERVING_COSTS.values()
+    known = Costs(int(size_bytes), int(memory_bytes), float(p95_ms))
+    monkeypatch.setattr(serving_costs, "measure_costs", lambda *_: known)
+
+
+@pytest.fixture
 def variables(tmp_path: Path) -> dict[str, str]:
     """The environment variables of this test's home."""
     return variables_of(tmp_path)
@@ -322,6 +335,21 @@ def start(prefect_server: Prefect, variables: dict[str, str]) -> Iterator[Callab
     """Starts a process against the session's server and this test's home; it is ended with the test."""
     with starting({**prefect_server.environment, **variables}) as begin:
         yield begin
+
+
+@pytest.fixture
+def forked(prefect_server: Prefect, variables: dict[str, str]) -> Iterator[Callable[..., BaseProcess]]:
+    """Does a module's function in a process of its own, as `start` would, begun in a moment; ended with the test."""
+    running: list[BaseProcess] = []
+
+    def begin(work: Callable[[], object], log: Path) -> BaseProcess:
+        running.append(fork(work, log, {**prefect_server.environment, **variables}))
+        return running[-1]
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.join()
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,7 @@ def heard(home: Home, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -
     return embeds
 
 
+@pytest.mark.usefixtures("known_costs")
 def test_a_run_by_hand_is_told_once_and_its_parts_are_not(heard: Heard) -> None:
     result = training_pipeline(week=1, max_features=800, auto_promote_threshold=0.1)
 
@@ -64,6 +65,7 @@ def test_a_failure_is_told_with_its_reason(heard: Heard, flow: Callable[..., Any
     assert "no use case 'unknown'" in embed["description"]
 
 
+@pytest.mark.usefixtures("known_costs")
 def test_a_challenger_that_loses_is_news_and_no_warning(heard: Heard) -> None:
     result = training_pipeline(week=1, max_features=800, auto_promote_threshold=1.0)
 

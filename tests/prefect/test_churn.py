@@ -60,6 +60,7 @@ def cut(home: Home, week: int) -> None:
     check_week(home.settings, cut_week(home.settings, "churn", as_of=as_of, week=week))
 
 
+@pytest.mark.usefixtures("known_costs")
 def test_customers_are_trained_on_promoted_scored_and_watched(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     load_customers(home, drifted=True)
     cut(home, 1)

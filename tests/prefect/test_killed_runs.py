@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -19,22 +16,19 @@ from flows.adapters import killed_runs, runs
 from flows.adapters.killed_runs import API_TAG, FLOW_RUN_TAG, PROCESS_TAG, REASON_TAG, end_killed, who_writes
 from flows.adapters.registry import experiment_id
 from flows.pipeline_flow import training_pipeline
+from tests.live_prefect import wait_until
 
 if TYPE_CHECKING:
     from tests.prefect.conftest import Home, Prefect
 
-STOPS_WHILE_IT_WRITES = """
-import time
-from flows.adapters import runs
-from flows.pipeline_flow import training_pipeline
 
-def stop(*_):
-    print("writing", flush=True)
-    time.sleep(600)
+def train_and_stop_while_it_writes() -> None:
+    def stop(*_: object) -> None:
+        print("writing", flush=True)
+        time.sleep(600)
 
-runs._log_model = stop
-training_pipeline(week=1, max_features=100, auto_promote_threshold=None)
-"""
+    runs._log_model = stop  # type: ignore[assignment]
+    training_pipeline(week=1, max_features=100, auto_promote_threshold=None)
 
 
 def status(home: Home, run_id: str) -> str:
@@ -51,23 +45,21 @@ def begun(home: Home, **tags: str) -> str:
 
 
 def test_a_training_that_was_killed_is_ended_by_the_next(
-    home: Home, start: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+    home: Home, forked: Callable[..., BaseProcess], tmp_path: Path
 ) -> None:
     home.cut(1)
     log = tmp_path / "killed.log"
-    process = start([sys.executable, "-c", STOPS_WHILE_IT_WRITES], log, PYTHONPATH=str(Path.cwd()))
-    deadline = time.monotonic() + 300
-    while "writing" not in log.read_text():
-        assert process.poll() is None, log.read_text()[-3000:]
-        assert time.monotonic() < deadline, log.read_text()[-3000:]
-        time.sleep(0.1)
+    log.touch()
+    process = forked(train_and_stop_while_it_writes, log)
+    wait_until(lambda: "writing" in log.read_text() or not process.is_alive(), "the training writes")
+    assert process.is_alive(), log.read_text()[-3000:]
     (left,) = home.client.search_runs([experiment(home)], "attributes.status = 'RUNNING'")
 
     first = training_pipeline(week=1, max_features=100, auto_promote_threshold=None)
     assert (status(home, left.info.run_id), status(home, first["run_id"])) == ("RUNNING", "FINISHED")  # it lives
 
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     next_one = training_pipeline(week=1, max_features=100, auto_promote_threshold=None)
     assert (status(home, left.info.run_id), status(home, next_one["run_id"])) == ("KILLED", "FINISHED")
     assert home.client.get_run(left.info.run_id).data.tags[REASON_TAG] == "its process is gone"

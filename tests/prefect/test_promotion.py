@@ -5,12 +5,13 @@ from __future__ import annotations
 import getpass
 import json
 import re
+import runpy
 import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from subprocess import Popen
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -237,12 +238,19 @@ def test_nobody_to_go_back_to_is_a_clear_error(veteran: Home) -> None:
         promotion(rollback=True)
 
 
-def test_of_two_promotions_at_once_one_wins(veteran: Home, start: Callable[..., Popen[bytes]], tmp_path: Path) -> None:
+def promote_by_command() -> None:
+    sys.argv = ["flows.promotion", "--threshold", "0.1"]
+    runpy.run_module(sys.argv[0], run_name="__main__")
+
+
+def test_of_two_promotions_at_once_one_wins(veteran: Home, forked: Callable[..., BaseProcess], tmp_path: Path) -> None:
     logs = [tmp_path / "one.log", tmp_path / "two.log"]
 
-    processes = [start([sys.executable, "-m", "flows.promotion", "--threshold", "0.1"], log) for log in logs]
+    processes = [forked(promote_by_command, log) for log in logs]
+    for process in processes:
+        process.join(120)
 
-    assert [process.wait(120) for process in processes] == [0, 0], [log.read_text()[-2000:] for log in logs]
+    assert [process.exitcode for process in processes] == [0, 0], [log.read_text()[-2000:] for log in logs]
     texts = [log.read_text() for log in logs]
     results = [json.loads(text[text.index("\n{") :]) for text in texts]
     assert sorted(result["promoted"] for result in results) == [False, True]
@@ -291,6 +299,7 @@ def test_a_champion_that_was_deleted_by_hand_is_missed(veteran: Home) -> None:
     assert promotion(model_version=WEAK, threshold=0.1)["rule"] == "floor"
 
 
+@pytest.mark.usefixtures("known_costs")
 def test_a_registry_that_was_begun_anew_is_not_taken_for_the_one_that_the_record_means(veteran: Home) -> None:
     promotion(model_version=WEAK, threshold=0.1)
     champion = registry.get_version(veteran.client, "products", WEAK)

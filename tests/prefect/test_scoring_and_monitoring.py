@@ -197,6 +197,7 @@ def test_too_few_predictions_are_not_looked_at(veteran: Home, champion: str, mon
     assert result["drift_score"] is None
 
 
+@pytest.mark.usefixtures("known_costs")
 def test_drift_retrains_on_newer_data_and_only_once(veteran: Home, prefect: Prefect, champion: str) -> None:
     score(week_number=2)
     log_shifted(veteran, logged(veteran))
@@ -257,6 +258,7 @@ def test_a_retraining_that_fails_says_so_and_may_be_tried_again(veteran: Home, c
     assert claim_retraining(engine, "products", failed.until, 30, claimed_by="another run") is None
 
 
+@pytest.mark.usefixtures("known_costs")
 def test_a_file_takes_the_place_of_the_log(
     veteran: Home, champion: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -207,6 +207,7 @@ def test_a_run_whose_dataset_is_named_again_trains_on_the_same_rows(home: Home) 
     assert again["model_version"] == "2"
 
 
+@pytest.mark.usefixtures("known_costs")
 def test_training_decides_the_promotion_itself_where_it_is_given_a_threshold(home: Home, prefect: Prefect) -> None:
     low = training_pipeline(week=1, max_features=100, auto_promote_threshold=0.99)
     assert (low["promoted"], home.alias("champion")) == (False, None)
@@ -255,6 +256,7 @@ def test_an_altered_snapshot_is_refused_at_once(home: Home, prefect: Prefect) ->
     assert [task["run_count"] for task in tasks if task["state_type"] == "FAILED"] in ([1], [])
 
 
+@pytest.mark.usefixtures("known_costs")
 def test_the_gates_floor_of_a_file_decides_what_a_training_promotes(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
