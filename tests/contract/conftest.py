@@ -23,6 +23,15 @@ def client(prefect: LivePrefect) -> Iterator[PrefectClient]:
         yield opened
 
 
+@pytest.fixture(scope="session")
+def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePrefect]:
+    """A server that wants a password, for tests that kill it: each leaves it running, and none shares it meanwhile."""
+    server = LivePrefect(tmp_path_factory.mktemp("mortal"), basic_auth="user:a password")
+    server.start()
+    yield server
+    server.stop()
+
+
 def intention(deployment: str) -> Intention:
     """One that nobody had before."""
     return Intention(deployment, ("test", uuid4().hex))

@@ -425,33 +425,30 @@ def test_the_address_of_the_web_interface_is_told_from_the_apis(bridge, prefect:
     assert "/api" in pages.stderr
 
 
-def test_a_prefect_that_goes_away_is_waited_for(tmp_path: Path) -> None:
+def test_a_prefect_that_goes_away_is_waited_for(mortal: LivePrefect) -> None:
     """The server is killed while the run is watched, and comes back: the watch goes on to the run's end."""
-    server = LivePrefect(tmp_path / "server")
-    server.start()
+    flow_run_id = mortal.run_by_hand("PENDING", "RUNNING")
+    command = [str(Path(sys.executable).with_name("bridge")), "watch", flow_run_id, "--json"]
+    watching = subprocess.Popen(
+        command, env=mortal.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert watching.stderr is not None
+    assert "Running" in watching.stderr.readline()
+    mortal.kill()
     try:
-        flow_run_id = server.run_by_hand("PENDING", "RUNNING")
-        command = [str(Path(sys.executable).with_name("bridge")), "watch", flow_run_id, "--json"]
-        watching = subprocess.Popen(
-            command, env=server.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        assert watching.stderr is not None
-        assert "Running" in watching.stderr.readline()
-        server.kill()
         assert "does not answer" in watching.stderr.readline()
         impatient = subprocess.run(
-            [*command, "--patience", "0"], env=server.environment, capture_output=True, text=True, timeout=60
+            [*command, "--patience", "0"], env=mortal.environment, capture_output=True, text=True, timeout=60
         )
-        assert impatient.returncode == 3
-        assert "it may go on" in impatient.stderr
-        server.start()
-        assert "answers again" in watching.stderr.readline()
-        server.put_state(flow_run_id, "COMPLETED")
-        stdout, _ = watching.communicate(timeout=60)
-        assert watching.returncode == 0
-        assert json.loads(stdout)["state"] == "COMPLETED"
     finally:
-        server.stop()
+        mortal.start()
+    assert impatient.returncode == 3
+    assert "it may go on" in impatient.stderr
+    assert "answers again" in watching.stderr.readline()
+    mortal.put_state(flow_run_id, "COMPLETED")
+    stdout, _ = watching.communicate(timeout=60)
+    assert watching.returncode == 0
+    assert json.loads(stdout)["state"] == "COMPLETED"
 
 
 def test_task_names_odd_levels_and_a_result_that_cannot_cross_are_shown(bridge, prefect: LivePrefect) -> None:

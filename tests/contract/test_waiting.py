@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -242,29 +241,20 @@ def _run(said: FlowRun | Sequence[LogLine]) -> FlowRun:
     return said
 
 
-@pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[LivePrefect]:
-    """A server of its own that lets nobody in without its password, and that may be killed."""
-    server = LivePrefect(tmp_path / "prefect", basic_auth="user:a password")
-    server.start()
-    yield server
-    server.stop()
-
-
 async def test_behind_basic_auth_a_wait_survives_the_servers_death_and_strangers_are_not_let_in(
-    guarded: LivePrefect,
+    mortal: LivePrefect,
 ) -> None:
-    admitted = PrefectConnection(guarded.api_url, basic_auth="user:a password")
-    run = await asyncio.to_thread(guarded.run_by_hand)
+    admitted = PrefectConnection(mortal.api_url, basic_auth=mortal.basic_auth)
+    run = await asyncio.to_thread(mortal.run_by_hand)
     async with waits(admitted, [run]) as [wait]:
         shared = shared_waiting(admitted)
         await asyncio.to_thread(wait_until, lambda: shared.listening, "the subscription stands")
-        for stranger in (PrefectConnection(guarded.api_url), PrefectConnection(guarded.api_url, basic_auth="user:no")):
+        for stranger in (PrefectConnection(mortal.api_url), PrefectConnection(mortal.api_url, basic_auth="user:no")):
             with pytest.raises(errors.PrefectUnauthorised):
                 await until_ended(stranger, run)
             with pytest.raises(errors.PrefectUnauthorised):
                 await anext(state_changes(stranger, None, lambda: None))
-        await asyncio.to_thread(guarded.kill)
-        await asyncio.to_thread(guarded.start)
-        await asyncio.to_thread(guarded.put_state, run, "COMPLETED")
+        await asyncio.to_thread(mortal.kill)
+        await asyncio.to_thread(mortal.start)
+        await asyncio.to_thread(mortal.put_state, run, "COMPLETED")
         assert await wait == "COMPLETED"
