@@ -24,7 +24,7 @@ from factory.use_cases.sources import Entities
 def load(path: Path, use_case: str, columns: tuple[str | None, ...], origin: str | None, *, append: bool) -> None:
     """Load the file; `columns` are those of id, outcome and both moments, found by their names where they are None."""
     source, (key, outcome, changed_at, known_at) = _source(use_case), columns
-    target = use_cases.get(use_case).task.target
+    target = use_cases.get(use_case).outcome
     mapping = TableMapping(key or source.key, outcome or target, changed_at, known_at)
     _append(use_case, read_table(path, source, mapping, _say), origin or str(path.resolve()), append=append)
 
@@ -32,7 +32,7 @@ def load(path: Path, use_case: str, columns: tuple[str | None, ...], origin: str
 def load_sample(use_case: str, *, append: bool) -> None:
     """Load the data set that the use case declares."""
     source = _source(use_case)
-    rows = read_sample(source, use_cases.get(use_case).task.target, _say)
+    rows = read_sample(source, use_cases.get(use_case).outcome, _say)
     _append(use_case, rows, f"the sample {'/'.join((source.sample or ())[:2])}", append=append)
 
 

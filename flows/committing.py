@@ -37,7 +37,7 @@ def commit_decisions(settings: Settings, case: Case, result: PromotionResult) ->
 
     log = get_run_logger()
     try:
-        written = write_missing(settings, case.use_case)
+        written = write_missing(settings, case.model)
     except (GitError, FactoryError, MlflowException) as error:
         said = f"{as_line(str(error))}; {REMEDY}"
         log.warning("commits are missing: %s", said)
@@ -57,10 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments).use_case
     try:
         settings = read_settings()
-        for name in [asked] if asked else names:
-            written = write_missing(settings, name)
+        for model in (each for name in ([asked] if asked else names) for each in use_cases.models_of(name)):
+            written = write_missing(settings, model.name)
             for subject in written.new or ("nothing is missing",):
-                print(f"{name}: {subject}")
+                print(f"{model.name}: {subject}")
     except (GitError, FactoryError, MlflowException, SettingsError, ValueError) as error:
         print(f"error: {as_line(str(error))}", file=sys.stderr)
         return 1

@@ -52,13 +52,13 @@ def explain_text(
     from flows.adapters import registry
     from flows.core.explanation import explain
 
-    declared = use_cases.get(use_case)
+    declared = use_cases.choose_model(use_case, None)
     if not isinstance(declared.source, Texts):
         raise registry.RegistryError(
             f"{use_case} is a table of {declared.source.noun}, of which no text is explained: its model cards tell how "
             "it ranks, and MLflow holds the tables of each training"
         )
-    client, model = registry.connect(settings.mlflow_tracking_uri), declared.model_name
+    client, model = registry.connect(settings.mlflow_tracking_uri), declared.name
     if number is not None:
         version = registry.get_version(client, model, number)
     elif (champion := registry.find_version(client, model, registry.CHAMPION)) is None:

@@ -25,6 +25,7 @@ from factory.lineage.data import of_address, of_table, of_version
 from factory.lineage.tables import predictions_of
 from factory.settings import Settings, read_settings
 from factory.use_cases.sources import Entities
+from factory.use_cases.use_case import Declared
 from flows.adapters.announcement import announce_failure, announce_result, announcement_of
 from flows.adapters.lineage import reads, tell_lineage, writes
 from flows.adapters.look_history import describe, explain, tell_trends, with_trends
@@ -60,6 +61,7 @@ def monitor_and_retrain(
     force_retrain: bool = False,
     use_case: str = "products",
     as_of: datetime | None = None,
+    model: str | None = None,
 ) -> dict[str, Any] | State[dict[str, Any]]:
     """Compare the last predictions with the model's on the test set, and with those of the window before.
 
@@ -74,20 +76,22 @@ def monitor_and_retrain(
         force_retrain: Train whether there is drift or not.
         use_case: Whose predictions and models.
         as_of: Where the windows end; at the newest logged prediction when it is not given.
+        model: Which of the use case's models; may be left out where it has one.
     """
     settings = read_settings()
+    declared = use_cases.choose_model(use_case, model)
     log_path = inference_log_path or settings.inference_log_path
-    windows = read_windows(settings, use_case, log_path, as_of)
+    windows = read_windows(settings, declared, log_path, as_of)
     if isinstance(windows, Nothing):
-        return _without_a_look(settings, use_case, windows, force=force_retrain)
+        return _without_a_look(settings, declared, windows, force=force_retrain)
     log = of_address(log_path) if log_path else of_table(settings.database_url, predictions_of(use_case))
     reads(log, *of_version(settings.mlflow_tracking_uri, windows.version.model, windows.version.number))
-    least = use_cases.get(use_case).drift.min_samples or settings.min_samples_for_drift
-    finding = compare(use_case, windows, least)
-    finding = look_back(settings, use_case, windows, finding)
-    live = measure_live(use_case, windows, least)
+    least = declared.use_case.drift.min_samples or settings.min_samples_for_drift
+    finding = compare(declared, windows, least)
+    finding = look_back(settings, declared, windows, finding)
+    live = measure_live(declared, windows, least)
     report = draw_report(use_case, windows, finding)
-    check = describe(use_case, windows, finding, report, live, settings.drift_threshold)
+    check = describe(declared.name, windows, finding, report, live, settings.drift_threshold)
     reason = explain(check, finding, settings.drift_threshold)
     checks = record(settings, check)
     writes(of_table(settings.database_url, drift_looks, rows=1))
@@ -96,28 +100,30 @@ def monitor_and_retrain(
     outcome = None
     if check.alarm or force_retrain:
         until = windows.until if check.alarm else None
-        outcome = retrain(settings, use_case, until=until, cause=reason, force=force_retrain)
+        outcome = retrain(settings, declared, until=until, cause=reason, force=force_retrain)
         get_run_logger().info(outcome.said)
-    return publish(_result(settings, windows, checks, reason, outcome, links))
+    return publish(_result(settings, declared, windows, checks, reason, outcome, links))
 
 
 @task(**NETWORK)
-def read_windows(settings: Settings, use_case: str, log_path: str | None, as_of: datetime | None) -> Windows | Nothing:
+def read_windows(
+    settings: Settings, declared: Declared, log_path: str | None, as_of: datetime | None
+) -> Windows | Nothing:
     """The predictions to look at, and what they are compared with."""
     from flows.adapters import registry, windows
 
     client = registry.connect(settings.mlflow_tracking_uri)
     engine = open_catalogue(settings.database_url)
-    return windows.read_windows(settings, use_case, client, engine, log_path, as_of)
+    return windows.read_windows(settings, declared, client, engine, log_path, as_of)
 
 
 @task(cache_policy=NO_CACHE)
-def compare(use_case: str, windows: Windows, min_samples: int) -> Finding:
+def compare(declared: Declared, windows: Windows, min_samples: int) -> Finding:
     """How the last predictions differ from the reference and from those before."""
     from flows.core import drift_check
 
     before, mine = windows.before.rows, windows.before_of_version()
-    source, sides = use_cases.get(use_case).source, (windows.reference, windows.current.rows)
+    source, sides = declared.source, (windows.reference, windows.current.rows)
     if not isinstance(source, Entities):
         return drift_check.check_drift(*sides, before, mine, min_samples=min_samples)
     watched = tuple(name for name in source.drift_columns if any(side[name].notna().any() for side in sides))
@@ -125,22 +131,21 @@ def compare(use_case: str, windows: Windows, min_samples: int) -> Finding:
 
 
 @task(**NETWORK)
-def look_back(settings: Settings, use_case: str, windows: Windows, finding: Finding) -> Finding:
+def look_back(settings: Settings, declared: Declared, windows: Windows, finding: Finding) -> Finding:
     """The finding with what moved slowly over the periods' checks."""
     from factory.records.drift_checks import read_periods_before
     from flows.core.trend import MOST_WEEKS
 
     engine = open_catalogue(settings.database_url)
-    return with_trends(finding, windows, read_periods_before(engine, use_case, windows.until, MOST_WEEKS - 1))
+    return with_trends(finding, windows, read_periods_before(engine, declared.name, windows.until, MOST_WEEKS - 1))
 
 
 @task(cache_policy=NO_CACHE)
-def measure_live(use_case: str, windows: Windows, min_samples: int) -> LiveQuality | None:
+def measure_live(declared: Declared, windows: Windows, min_samples: int) -> LiveQuality | None:
     """The metric that decides where truths have arrived, beside the promised one; None below `min_samples` of them."""
     from flows.core.logic import logic_of
 
-    declared = use_cases.get(use_case)
-    rows, promised, metric = windows.labelled.rows, windows.promised, declared.metric.name
+    rows, promised, metric = windows.labelled.rows, windows.promised, declared.model.metric.name
     if len(rows) < min_samples or metric not in promised:
         return None
     found = logic_of(declared).estimate(rows).get(metric)
@@ -190,7 +195,7 @@ def record(settings: Settings, check: DriftCheck) -> list[DriftCheck]:
 
     engine = open_catalogue(settings.database_url)
     drift_checks.record_drift_check(engine, check)
-    return drift_checks.read_drift_checks(engine, check.use_case, until=check.until)
+    return drift_checks.read_drift_checks(engine, check.model, until=check.until)
 
 
 @task(**NETWORK)
@@ -210,10 +215,14 @@ def log_drift_check(
     if check.live:
         live = check.live
         numbers |= {f"live_{live.metric}": live.value, f"promised_{live.metric}": live.promised}
-    tags = {"use_case": check.use_case, "window_until": check.until.isoformat(), "drift_level": check.level}
+    tags = {
+        "use_case": use_cases.get_model(check.model).use_case.name,
+        "window_until": check.until.isoformat(),
+        "drift_level": check.level,
+    }
     run_id = runs.log_monitoring(
         client,
-        use_cases.get(check.use_case).experiment,
+        check.model,
         watched=windows.version,
         metrics=numbers,
         tags={**tags, "prefect.flow_run_url": run_page or ""},
@@ -226,6 +235,7 @@ def log_drift_check(
 
 def _result(
     settings: Settings,
+    declared: Declared,
     windows: Windows,
     checks: list[DriftCheck],
     reason: str,
@@ -246,7 +256,8 @@ def _result(
         drift_metrics=check.columns,
         retrain_result=_retrain_result(outcome),
         notification=_notification(),
-        use_case=check.use_case,
+        use_case=declared.use_case.name,
+        model=declared.name,
         samples=current.total,
         level=check.level,
         model_version=check.model_version,
@@ -264,10 +275,10 @@ def _result(
 
 
 def _without_a_look(
-    settings: Settings, use_case: str, nothing: Nothing, *, force: bool
+    settings: Settings, declared: Declared, nothing: Nothing, *, force: bool
 ) -> dict[str, Any] | State[dict[str, Any]]:
     """A run without enough to compare: skipped, unless training was asked for in any case."""
-    outcome = retrain(settings, use_case, until=None, cause=nothing.reason, force=True) if force else None
+    outcome = retrain(settings, declared, until=None, cause=nothing.reason, force=True) if force else None
     reason = f"{nothing.reason}; {outcome.said}" if outcome else nothing.reason
     get_run_logger().info(reason)
     result = MonitorResult(
@@ -280,7 +291,8 @@ def _without_a_look(
         drift_metrics={},
         retrain_result=_retrain_result(outcome),
         notification=_notification(),
-        use_case=use_case,
+        use_case=declared.use_case.name,
+        model=declared.name,
         samples=nothing.samples,
         retraining=outcome.said if outcome else None,
     )

@@ -36,6 +36,7 @@ from factory.lineage.data import of_file, of_version
 from factory.records.accepted_leaks import read_accepted
 from factory.settings import Settings, SettingsError, read_settings
 from factory.use_cases.own import settings_file
+from factory.use_cases.use_case import Declared
 from flows.adapters.announcement import announce_failure, announce_result
 from flows.adapters.lineage import reads, tell_lineage, writes
 from flows.adapters.publication import flow_run_url, publish
@@ -80,6 +81,7 @@ def training_pipeline(
     search_trials: Count = 0,
     search_seconds: Positive | None = None,
     period: Period | None = None,
+    model: str | None = None,
 ) -> dict[str, Any]:
     """Train the best candidate on a week's snapshot and register it as challenger.
 
@@ -100,11 +102,13 @@ def training_pipeline(
         search_trials: So many other settings of the best candidate are tried.
         search_seconds: The search ends after so many seconds.
         period: The same as week_number, as the use case's clock writes it: 3, 2017-06 or 2017-06-12.
+        model: Which of the use case's models; may be left out where it has one.
     """
     settings = read_settings()
     log = get_run_logger()
-    logic = logic_of(use_cases.get(use_case))
-    entrants = find_entrants(use_case, candidates)
+    declared = use_cases.choose_model(use_case, model)
+    logic = logic_of(declared)
+    entrants = find_entrants(declared, candidates)
     chosen = dataset or find_dataset(
         settings, use_case, chosen_week(use_case, week_number, week, period), dataset_run_id
     )
@@ -112,34 +116,34 @@ def training_pipeline(
     frozen = find_exam(settings, chosen)
     chosen = frozen.dataset
     reads(of_file(chosen), of_file(chosen.test))
-    sides = read_sides(settings, chosen)
-    refuse_leaks(settings, use_case, sides)
-    near_duplicates = find_near_duplicates.submit(use_case, sides)
+    sides = read_sides(settings, chosen, declared)
+    refuse_leaks(settings, declared, sides)
+    near_duplicates = find_near_duplicates.submit(declared, sides)
     fixed = {name: value for name, value in (("max_features", max_features), ("C", C)) if value is not None}
     if fixed and candidates:
         raise ValueError(f"{', '.join(fixed)} fix one model and candidates name others: give one of them")
     if fixed:
         choice = Choice(logic.recipe(fixed))
     else:
-        choice = choose_candidate(use_case, sides.train, entrants, search_trials, search_seconds)
+        choice = choose_candidate(declared, sides.train, entrants, search_trials, search_seconds)
     near = near_duplicates.result()
-    report = look_at_test_set(settings, frozen, sides, str(flow_run.get_id()))
+    report = look_at_test_set(settings, declared, frozen, sides, str(flow_run.get_id()))
     flow_run_page = flow_run_url(settings.prefect_ui_url)
-    training = fit_challenger(use_case, chosen, sides, choice, fixed, near, flow_run_page, report)
+    training = fit_challenger(declared, chosen, sides, choice, fixed, near, flow_run_page, report)
     for remark in training.evaluation.remarks():
         log.info("%s", remark)
     logged = log_training(settings, training)
     version = register_challenger(settings, training, logged)
-    writes(*of_version(settings.mlflow_tracking_uri, use_cases.get(use_case).model_name, version, "challenger"))
+    writes(*of_version(settings.mlflow_tracking_uri, declared.name, version, "challenger"))
     log.info("version %s is the challenger: %s", version, training.metrics)
     promoted, reason, card_url = False, "promotion is left to its own run", None
     if auto_promote_threshold is not None:
         from flows.promotion import promotion
 
-        threshold = find_threshold(use_case, auto_promote_threshold)
-        decision = promotion(use_case=use_case, model_version=version, threshold=threshold)
+        threshold = find_threshold(declared, auto_promote_threshold)
+        decision = promotion(use_case=use_case, model=declared.name, model_version=version, threshold=threshold)
         promoted, reason, card_url = decision["promoted"], decision["reason"], decision["card_url"]
-    metric = use_cases.get(use_case).metric.name
+    metric = declared.model.metric.name
     result = TrainingResult(
         run_id=logged.run_id,
         metrics=training.metrics,
@@ -152,6 +156,7 @@ def training_pipeline(
         dataset_run_id=logged.run_id if dataset or not dataset_run_id else dataset_run_id,
         week_number=chosen.week,
         use_case=use_case,
+        model=declared.name,
         model_version=version,
         reason=reason,
         mlflow_url=logged.url,
@@ -163,31 +168,30 @@ def training_pipeline(
     return publish(result)
 
 
-def find_threshold(use_case: str, asked: float) -> float:
+def find_threshold(declared: Declared, asked: float) -> float:
     """What the metric that decides (0 to 1) must reach: what was asked for, else no less than the gate's floor.
 
     A default cannot be told from the same number that somebody asked for, so neither is ever undercut.
     """
-    return max(asked, use_cases.get(use_case).gate.floor) if asked == THRESHOLD else asked
+    return max(asked, declared.model.gate.floor) if asked == THRESHOLD else asked
 
 
-def find_entrants(use_case: str, named: list[str] | None) -> tuple[AnyCandidate, ...]:
-    """The candidates that are compared: those named, else those of the use case, else all.
+def find_entrants(declared: Declared, named: list[str] | None) -> tuple[AnyCandidate, ...]:
+    """The candidates that are compared: those named, else those of the model, else all.
 
-    Raises ValueError naming those that exist, and SettingsError where the use case names another.
+    Raises ValueError naming those that exist, and SettingsError where the model names another.
     """
-    declared = use_cases.get(use_case)
     find = logic_of(declared).find_candidates
     if named is not None:
         return find(named)
     try:
-        return find(list(declared.candidates) or None)
+        return find(list(declared.model.candidates) or None)
     except ValueError as error:
-        raise SettingsError(f"{use_case}.candidates in {settings_file() or 'the use case'}: {error}") from error
+        raise SettingsError(f"{declared.name}.candidates in {settings_file() or 'the use case'}: {error}") from error
 
 
 def choose_candidate(
-    use_case: str,
+    declared: Declared,
     train: pd.DataFrame,
     entrants: tuple[AnyCandidate, ...],
     search_trials: int,
@@ -197,11 +201,11 @@ def choose_candidate(
 
     Raises NoCandidateError when all of them fail.
     """
-    declared, log = use_cases.get(use_case), get_run_logger()
-    metric = declared.metric
-    validation = prepare_cross_validation(use_case, train, entrants)
+    log = get_run_logger()
+    metric = declared.model.metric
+    validation = prepare_cross_validation(declared, train, entrants)
     # quick ones are declared first: begun the other way round, no processor is left alone with the longest
-    submitted = {entrant.name: score_candidate.submit(use_case, entrant, validation) for entrant in reversed(entrants)}
+    submitted = {entrant.name: score_candidate.submit(declared, entrant, validation) for entrant in reversed(entrants)}
     outcomes = {entrant.name: submitted[entrant.name].result(raise_on_failure=False) for entrant in entrants}
     scores = [outcome for outcome in outcomes.values() if isinstance(outcome, Score)]
     failures = {name: str(outcome) for name, outcome in outcomes.items() if not isinstance(outcome, Score)}
@@ -213,7 +217,7 @@ def choose_candidate(
         log.warning("candidate %s failed: %s", name, reason)
     best = selection.choose(scores, failures)
     if search_trials:
-        best = search_settings(use_case, best, validation, search_trials, search_seconds)
+        best = search_settings(declared, best, validation, search_trials, search_seconds)
         scores = [best if score.candidate.name == best.candidate.name else score for score in scores]
     log.info("%s is trained, with %s", best.candidate.name, dict(best.candidate.settings))
     return Choice(best.candidate, logic_of(declared).slope(best, validation), scores, failures)
@@ -253,72 +257,72 @@ def find_exam(settings: Settings, dataset: DatasetRef) -> Exam:
 
 
 @task(**NETWORK)
-def look_at_test_set(settings: Settings, frozen: Exam, sides: Sides, look_id: str) -> Report:
+def look_at_test_set(settings: Settings, declared: Declared, frozen: Exam, sides: Sides, look_id: str) -> Report:
     """The look that follows, counted, and what it cannot tell; a training that is cut short after this looked, too."""
     from factory.catalogue.database import open_catalogue, transaction
     from flows.adapters import exam
 
     trained, tested = sides.train["target"].value_counts().to_dict(), sides.test["target"]
     with transaction(open_catalogue(settings.database_url)) as connection:
-        report = exam.look(connection, frozen, tested, trained, look_id=look_id, kind="training")
+        report = exam.look(connection, frozen, tested, trained, model=declared.name, look_id=look_id, kind="training")
     for said in report.coverage.sentences():
         get_run_logger().warning("%s", said)
     return report
 
 
 @task(**NETWORK)
-def read_sides(settings: Settings, dataset: DatasetRef) -> Sides:
+def read_sides(settings: Settings, dataset: DatasetRef, declared: Declared) -> Sides:
     """Training rows and frozen test set of the snapshot."""
     from flows.adapters import datasets
 
-    return datasets.read_sides(settings, dataset)
+    return datasets.read_sides(settings, dataset, declared)
 
 
 @task(cache_policy=NO_CACHE)
-def refuse_leaks(settings: Settings, use_case: str, sides: Sides) -> None:
+def refuse_leaks(settings: Settings, declared: Declared, sides: Sides) -> None:
     """Nothing, when neither test rows nor labels stand in what is trained on; raises LeakageError.
 
     What a person has accepted, or the use case expects, is no finding.
     """
     with open_catalogue(settings.database_url).connect() as connection:
-        accepted = [each.name for each in read_accepted(connection, use_case)]
-    declared = use_cases.get(use_case)
-    accepted += [f"word:{word}" for word in declared.expected_words]
+        accepted = [each.name for each in read_accepted(connection, declared.use_case.name)]
+    accepted += [f"word:{word}" for word in declared.use_case.expected_words]
     logic_of(declared).refuse_leaks(sides.train, sides.test, accepted)
 
 
 @task(cache_policy=NO_CACHE)
-def find_near_duplicates(use_case: str, sides: Sides) -> NearDuplicates:
+def find_near_duplicates(declared: Declared, sides: Sides) -> NearDuplicates:
     """The test rows that nearly equal a training row; a warning where they are more than the use case allows."""
-    declared = use_cases.get(use_case)
     found = logic_of(declared).near_duplicates(sides.train, sides.test)
-    alarm, log = declared.near_duplicate_alarm, get_run_logger()
+    alarm, log = declared.use_case.near_duplicate_alarm, get_run_logger()
     (log.warning if found.share > alarm else log.info)(found.sentence(alarm))
     return found
 
 
 @task(cache_policy=NO_CACHE)
-def prepare_cross_validation(use_case: str, train: pd.DataFrame, entrants: tuple[AnyCandidate, ...]) -> Validation:
+def prepare_cross_validation(declared: Declared, train: pd.DataFrame, entrants: tuple[AnyCandidate, ...]) -> Validation:
     """The training rows in folds, as all candidates look at them."""
-    return logic_of(use_cases.get(use_case)).prepare(train, entrants)
+    return logic_of(declared).prepare(train, entrants)
 
 
 @task(cache_policy=NO_CACHE, task_run_name="score-{candidate.name}")
-def score_candidate(use_case: str, candidate: AnyCandidate, validation: Validation) -> Score:
+def score_candidate(declared: Declared, candidate: AnyCandidate, validation: Validation) -> Score:
     """A candidate's answers on training rows that it has not seen."""
-    return logic_of(use_cases.get(use_case)).score(candidate, validation)
+    return logic_of(declared).score(candidate, validation)
 
 
 @task(cache_policy=NO_CACHE)
-def search_settings(use_case: str, best: Score, validation: Validation, trials: int, seconds: float | None) -> Score:
+def search_settings(
+    declared: Declared, best: Score, validation: Validation, trials: int, seconds: float | None
+) -> Score:
     """The best candidate with the best settings that were found within the budget."""
-    logic = logic_of(use_cases.get(use_case))
+    logic = logic_of(declared)
     return logic.search(best, validation, trials=trials, seconds=seconds, tell=get_run_logger().info)
 
 
 @task(cache_policy=NO_CACHE)
 def fit_challenger(
-    use_case: str,
+    declared: Declared,
     dataset: DatasetRef,
     sides: Sides,
     choice: Choice,
@@ -330,17 +334,17 @@ def fit_challenger(
     """The chosen candidate fitted on all training rows, and what it is worth on the frozen test set."""
     from flows.adapters.training_record import Training
 
-    train, test, logic = sides.train, sides.test, logic_of(use_cases.get(use_case))
-    model = logic.fit(train, choice)
+    train, test, logic = sides.train, sides.test, logic_of(declared)
+    fitted = logic.fit(train, choice)
     return Training(
-        use_case=use_case,
+        declared=declared,
         dataset=dataset,
         params=fixed,
         choice=choice,
         described=logic.parameters(choice),
-        model=model,
+        model=fitted,
         near_duplicates=near,
-        evaluation=logic.evaluate(model, test, near.rows),
+        evaluation=logic.evaluate(fitted, test, near.rows),
         train_labels=train["target"],
         test_labels=test["target"],
         flow_run_url=flow_run_page,
@@ -354,9 +358,8 @@ def log_training(settings: Settings, training: Training) -> Logged:
     from flows.adapters import runs
     from flows.adapters.registry import connect
 
-    experiment = use_cases.get(training.use_case).experiment
     client = connect(settings.mlflow_tracking_uri)
-    return runs.log_training(client, experiment, training, ui_url=settings.mlflow_ui_url)
+    return runs.log_training(client, training, ui_url=settings.mlflow_ui_url)
 
 
 @task(**NETWORK)
@@ -364,13 +367,17 @@ def register_challenger(settings: Settings, training: Training, logged: Logged) 
     """The run's model as a registered version under the alias `challenger`; gives its number."""
     from flows.adapters import registry
 
-    tags = {"use_case": training.use_case, "week": str(training.dataset.week)}
+    tags = {"use_case": training.dataset.use_case, "week": str(training.dataset.week)}
     tags |= {"candidate": training.choice.candidate.name, "test_version": training.dataset.test_version}
     tags |= {name: f"{value:.6f}" for name, value in training.metrics.items()}
-    model = use_cases.get(training.use_case).model_name
     client = registry.connect(settings.mlflow_tracking_uri)
     return registry.register(
-        client, model, run_id=logged.run_id, model_id=logged.model_id, dataset=training.dataset, tags=tags
+        client,
+        training.declared.name,
+        run_id=logged.run_id,
+        model_id=logged.model_id,
+        dataset=training.dataset,
+        tags=tags,
     )
 
 

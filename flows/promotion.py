@@ -68,6 +68,7 @@ def promotion(
     requested_by: str | None = None,
     rehearsal: bool = False,
     champion: str | int | None = None,
+    model: str | None = None,
 ) -> dict[str, Any]:
     """Make the challenger champion if it deserves it, or give the title back.
 
@@ -86,11 +87,13 @@ def promotion(
         requested_by: Recorded as whoever decided.
         rehearsal: Judge and change nothing.
         champion: Mend the title by hand: to a version that held it before or bears it now, or to `none`.
+        model: Which of the use case's models; may be left out where it has one.
     """
     settings = read_settings()
-    gate = use_cases.get(use_case).gate
+    declared = use_cases.choose_model(use_case, model)
+    gate = declared.model.gate
     case = Case(
-        use_case=use_case,
+        model=declared.name,
         gate=gate if threshold is None else replace(gate, floor=threshold),
         approval=ruling.asked(settings, gate, approved_by, rejected_by, rehearsal=rehearsal),
         initiator=find_initiator(settings.prefect_ui_url, requested_by),
@@ -105,7 +108,7 @@ def promotion(
         challenger = find_challenger(settings, case, None if model_version is None else str(model_version))
         frozen = find_exam(settings, case, challenger)
         reads(of_file(frozen.dataset.test))
-        rows: pd.DataFrame = read_rows(settings, frozen.dataset)
+        rows: pd.DataFrame = read_rows(settings, case, frozen.dataset)
         costs = measure_costs.submit(settings, case, challenger, rows)  # it waits for another process
         answers: Answers = predict(settings, case, challenger, rows)
         result = decide(settings, case, challenger, frozen, rows, answers, costs.result())
@@ -136,11 +139,11 @@ def find_exam(settings: Settings, case: Case, challenger: Version) -> Exam:
 
 
 @task(**NETWORK)
-def read_rows(settings: Settings, dataset: DatasetRef) -> pd.DataFrame:
+def read_rows(settings: Settings, case: Case, dataset: DatasetRef) -> pd.DataFrame:
     """The frozen test set, on which both models are asked; its checksum is verified."""
     from flows.adapters.datasets import read_test
 
-    return read_test(settings, dataset)
+    return read_test(settings, dataset, case.declared)
 
 
 @task(**NETWORK)
@@ -166,7 +169,7 @@ def measure_costs(settings: Settings, case: Case, challenger: Version, rows: pd.
             return costs
     client = registry.connect(settings.mlflow_tracking_uri)
     with registry.downloaded(client, challenger, settings.data_roots) as folder:
-        costs = serving_costs.measure_costs(folder, case.use_case, rows)
+        costs = serving_costs.measure_costs(folder, case.model, rows)
     registry.tag(client, challenger, {tag: asdict(costs)[name] for name, tag in COST_TAGS.items()})
     return costs
 
@@ -188,7 +191,7 @@ def decide(
         client = registry.connect(settings.mlflow_tracking_uri)
         if earlier := decisions.find_earlier(connection, client, case.model, case.initiator):
             return earlier
-        champion = title.find_champion(connection, client, case.use_case)
+        champion = title.find_champion(connection, client, case.model)
         rival = champion if champion and champion.number != challenger.number else None
         judged = replace(challenger, dataset=frozen.dataset)
         overlap = ruling.find_overlap(case, judged, rival)
@@ -207,6 +210,7 @@ def decide(
             frozen,
             rows["target"],
             classes,
+            model=case.model,
             look_id=f"{challenger.run_id} beside {rival.run_id if rival else title.NOBODY}",
             kind="judgement",
         )
@@ -231,7 +235,7 @@ def give_back(settings: Settings, case: Case) -> PromotionResult:
         client = registry.connect(settings.mlflow_tracking_uri)
         if earlier := decisions.find_earlier(connection, client, case.model, case.initiator):
             return earlier
-        leaving = title.find_champion(connection, client, case.use_case)
+        leaving = title.find_champion(connection, client, case.model)
         if leaving is None:
             raise RegistryError(f"model {case.model!r} has no champion to roll back: promote a version first")
         before = leaving.tags.get(decisions.PREVIOUS_TAG)
@@ -240,7 +244,7 @@ def give_back(settings: Settings, case: Case) -> PromotionResult:
                 f"version {leaving.number} of {case.model!r} had no champion before it: promote another one "
                 f"(--model-version NUMBER), or go on without one (--champion {title.NOBODY})"
             )
-        title.refuse_deleted(connection, client, case.use_case, before, leaving.number)
+        title.refuse_deleted(connection, client, case.model, before, leaving.number)
         returning = registry.get_version(client, case.model, before)
         links = _links(client, settings, returning)
         result = ruling.rollback_result(case, leaving, returning, links)
@@ -258,7 +262,7 @@ def mend_title(settings: Settings, case: Case, number: str) -> PromotionResult:
         client = registry.connect(settings.mlflow_tracking_uri)
         if earlier := decisions.find_earlier(connection, client, case.model, case.initiator):
             return earlier
-        allowed = title.may_hold(connection, client, case.use_case)
+        allowed = title.may_hold(connection, client, case.model)
         if number != title.NOBODY and number not in allowed:
             raise RegistryError(
                 f"version {number} never was champion of {case.model!r}: let the gate decide "
@@ -266,9 +270,9 @@ def mend_title(settings: Settings, case: Case, number: str) -> PromotionResult:
             )
         if number != title.NOBODY:
             bearer = registry.alias_number(client, case.model, registry.CHAMPION) or title.NOBODY
-            title.refuse_deleted(connection, client, case.use_case, number, bearer)
+            title.refuse_deleted(connection, client, case.model, number, bearer)
         holder = None if number == title.NOBODY else registry.get_version(client, case.model, number)
-        before, dataset = title.standing(connection, client, case.use_case)
+        before, dataset = title.standing(connection, client, case.model)
         links = _links(client, settings, holder) if holder else ruling.Links(None, None, None)
         result = ruling.mended_result(case, holder, before, dataset, links)
         decisions.write_mended(connection, client, case.model, holder, dataset, result, case.initiator)

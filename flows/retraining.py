@@ -17,12 +17,13 @@ from prefect import get_run_logger, task
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 
-from factory import use_cases
 from factory.catalogue.database import open_catalogue
 from factory.contracts import DatasetRef, PromotionParams, PromotionResult, TrainingParams, TrainingResult
 from factory.records import drift_checks
 from factory.records.drift_checks import Retraining
 from factory.settings import Settings
+from factory.use_cases import clock_of
+from factory.use_cases.use_case import Declared, UseCase
 from flows.adapters.retries import NETWORK
 
 KEPT_PARAMETERS = ("max_features", "C")
@@ -51,40 +52,46 @@ class Outcome:
     decision: PromotionResult | None = None
 
 
-def retrain(settings: Settings, use_case: str, *, until: datetime | None, cause: str, force: bool) -> Outcome:
+def retrain(settings: Settings, declared: Declared, *, until: datetime | None, cause: str, force: bool) -> Outcome:
     """Train on the newest snapshot and decide its promotion, where there is reason to.
 
     There is none without a newer snapshot than those trained on, nor a second time in one drift episode; `force`
     overrides both. Without `until`, the data time of the check that alarmed, no episode is looked at. Raises
     RetrainingFailed when training or promotion failed; the episode may then be tried again.
     """
-    plan = plan_retraining(settings, use_case)
+    plan = plan_retraining(settings, declared)
     if not (plan.newer or force):
         return Outcome("no newer snapshot")
     mine = _claimer()
-    if until is not None and (standing := claim(settings, use_case, until, claimed_by=mine, force=force)):
-        return Outcome(_explain(standing, _cooldown_days(settings, use_case, until)))
-    with nullcontext() if until is None else _given_back(settings, use_case, until, mine):
-        params = TrainingParams(use_case=use_case, dataset=plan.dataset, auto_promote_threshold=None, **plan.fixed)
+    if until is not None and (standing := claim(settings, declared, until, claimed_by=mine, force=force)):
+        return Outcome(_explain(standing, _cooldown_days(settings, declared.use_case, until)))
+    with nullcontext() if until is None else _given_back(settings, declared, until, mine):
+        params = TrainingParams(
+            use_case=declared.use_case.name,
+            model=declared.parameter,
+            dataset=plan.dataset,
+            auto_promote_threshold=None,
+            **plan.fixed,
+        )
         try:
             outcome = _train_and_decide(params)
         except RetrainingFailed as error:
             raise RetrainingFailed(f"{cause}; {error}") from error
         if until is not None:
-            settle(settings, use_case, until, claimed_by=mine, done=True, outcome=outcome.said)
+            settle(settings, declared, until, claimed_by=mine, done=True, outcome=outcome.said)
         return outcome
 
 
 @task(**NETWORK)
-def plan_retraining(settings: Settings, use_case: str) -> Plan:
+def plan_retraining(settings: Settings, declared: Declared) -> Plan:
     """The newest snapshot, whether no version was trained on it or on a newer one, and the champion's parameters."""
     from factory.snapshots.cutting import newest_week
     from flows.adapters import registry, runs
     from flows.core.policy import Snapshot, is_newer
 
     client = registry.connect(settings.mlflow_tracking_uri)
-    model = use_cases.get(use_case).model_name
-    newest = newest_week(settings, use_case)
+    model = declared.name
+    newest = newest_week(settings, declared.use_case.name)
     known, strangers = registry.trained_snapshots(client, model)
     for said in strangers:
         get_run_logger().warning("left out of what was trained on: %s", said)
@@ -95,17 +102,21 @@ def plan_retraining(settings: Settings, use_case: str) -> Plan:
 
 
 @task(**NETWORK)
-def claim(settings: Settings, use_case: str, until: datetime, *, claimed_by: str, force: bool) -> Retraining | None:
+def claim(
+    settings: Settings, declared: Declared, until: datetime, *, claimed_by: str, force: bool
+) -> Retraining | None:
     """None when the episode's retraining is the caller's now, else the one that stands in the way."""
-    engine, days = open_catalogue(settings.database_url), _cooldown_days(settings, use_case, until)
-    return drift_checks.claim_retraining(engine, use_case, until, days, claimed_by=claimed_by, force=force)
+    engine, days = open_catalogue(settings.database_url), _cooldown_days(settings, declared.use_case, until)
+    return drift_checks.claim_retraining(engine, declared.name, until, days, claimed_by=claimed_by, force=force)
 
 
 @task(**NETWORK)
-def settle(settings: Settings, use_case: str, until: datetime, *, claimed_by: str, done: bool, outcome: str) -> None:
+def settle(
+    settings: Settings, declared: Declared, until: datetime, *, claimed_by: str, done: bool, outcome: str
+) -> None:
     """Write how the caller's retraining ended."""
     engine = open_catalogue(settings.database_url)
-    drift_checks.settle_retraining(engine, use_case, until, claimed_by=claimed_by, done=done, outcome=outcome)
+    drift_checks.settle_retraining(engine, declared.name, until, claimed_by=claimed_by, done=done, outcome=outcome)
 
 
 def _claimer() -> str:
@@ -115,14 +126,14 @@ def _claimer() -> str:
 
 
 @contextmanager
-def _given_back(settings: Settings, use_case: str, until: datetime, claimed_by: str) -> Iterator[None]:
+def _given_back(settings: Settings, declared: Declared, until: datetime, claimed_by: str) -> Iterator[None]:
     """The claim is given back by whatever ends the block early: left standing it would be in the way for hours."""
     try:
         yield
     except BaseException as error:  # Ctrl-C and a cancelled run included, and raised again
         said = str(error) if isinstance(error, RetrainingFailed) else f"{type(error).__name__}: {error}"
         # not as a task: a flow run that is cancelled starts none any more
-        settle.fn(settings, use_case, until, claimed_by=claimed_by, done=False, outcome=said)
+        settle.fn(settings, declared, until, claimed_by=claimed_by, done=False, outcome=said)
         raise
 
 
@@ -132,11 +143,13 @@ def _train_and_decide(params: TrainingParams) -> Outcome:
 
     given = {name: getattr(params, name) for name in params.model_fields_set}
     trained = TrainingResult.model_validate(_result_of("training", training_pipeline(**given, return_state=True)))
-    asked = PromotionParams(use_case=params.use_case, model_version=trained.model_version)
+    asked = PromotionParams(
+        **params.model_dump(include={"use_case", "model"}, exclude_unset=True), model_version=trained.model_version
+    )
     state = promotion(**asked.model_dump(exclude_unset=True), return_state=True)
     decision = PromotionResult.model_validate(_result_of(f"promotion of version {trained.model_version}", state))
     verdict = "promoted" if decision.promoted else "not promoted"
-    period, version = use_cases.clock_of(params.use_case).words(trained.week_number), trained.model_version
+    period, version = clock_of(params.use_case).words(trained.week_number), trained.model_version
     said = f"retrained on {period}: version {version} {verdict}, {decision.reason}"
     missing = f"; commits are missing: {decision.commit_problem}" if decision.commit_problem else ""
     return Outcome(said + missing, trained, decision)
@@ -149,11 +162,10 @@ def _result_of(part: str, state: State[dict[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _cooldown_days(settings: Settings, use_case: str, until: datetime) -> float:
-    declared = use_cases.get(use_case)
-    if (periods := declared.drift.cooldown_periods) is None:
+def _cooldown_days(settings: Settings, use_case: UseCase, until: datetime) -> float:
+    if (periods := use_case.drift.cooldown_periods) is None:
         return settings.retrain_cooldown_days
-    return (until - declared.clock.back(until, periods)) / timedelta(days=1)
+    return (until - use_case.clock.back(until, periods)) / timedelta(days=1)
 
 
 def _explain(standing: Retraining, cooldown_days: float) -> str:

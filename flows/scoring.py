@@ -21,6 +21,7 @@ from factory.lineage.data import of_file, of_table, of_version
 from factory.lineage.tables import predictions_of
 from factory.settings import Settings, read_settings
 from factory.use_cases.sources import Entities
+from factory.use_cases.use_case import Declared
 from flows.adapters.announcement import announce_failure, announce_result
 from flows.adapters.lineage import reads, tell_lineage, writes
 from flows.adapters.publication import publish, publish_skip
@@ -44,6 +45,7 @@ def score(
     dataset: DatasetRef | None = None,
     week_number: WeekNumber | None = None,
     period: Period | None = None,
+    model: str | None = None,
 ) -> dict[str, Any] | State[dict[str, Any]]:
     """Let the champion predict the week's arrivals, and append them to the inference log.
 
@@ -58,29 +60,32 @@ def score(
         dataset: A snapshot as the weekly DAG hands it over; it comes before week_number.
         week_number: The week whose arrivals are scored, the newest when none is named; a week after it is refused.
         period: The same as week_number, as the use case's clock writes it: 3, 2017-06 or 2017-06-12.
+        model: Which of the use case's models; may be left out where it has one.
     """
     settings = read_settings()
+    declared = use_cases.choose_model(use_case, model)
     if dataset is not None:
         refuse_foreign(settings, dataset)
-    champion = find_champion(settings, use_case)
+    champion = find_champion(settings, declared)
     clock = use_cases.clock_of(use_case)
     named = clock.parse(period) if period else week_number
     week = dataset.week if dataset else named or find_newest_week(settings, use_case)
     if champion is None:
-        return _skip(use_case, week, None, explain_absence(settings, use_case))
+        return _skip(declared, week, None, explain_absence(settings, declared))
     chosen = dataset or find_dataset(settings, use_case, week)
     if champion.dataset.week >= chosen.week:
         trained = f"champion v{champion.number} was trained on {champion.dataset.period}"
-        return _skip(use_case, week, champion.number, f"{trained}: arrivals of {clock.words(week)} are no news to it")
+        return _skip(declared, week, champion.number, f"{trained}: arrivals of {clock.words(week)} are no news to it")
     reads(of_file(chosen), *of_version(settings.mlflow_tracking_uri, champion.model, champion.number, "champion"))
-    predictions: pd.DataFrame = predict_arrivals(settings, champion, chosen)
-    append_predictions(settings, use_case, predictions)
+    predictions: pd.DataFrame = predict_arrivals(settings, declared, champion, chosen)
+    append_predictions(settings, declared, predictions)
     writes(of_table(settings.database_url, predictions_of(use_case), len(predictions)))
     get_run_logger().info("champion v%s predicted %d arrivals of %s", champion.number, len(predictions), chosen.period)
     result = ScoreResult(
         status="scored",
         reason=f"champion v{champion.number} predicted the arrivals of {chosen.period}",
         use_case=use_case,
+        model=declared.name,
         week_number=week,
         rows=len(predictions),
         model_version=champion.number,
@@ -98,12 +103,12 @@ def refuse_foreign(settings: Settings, dataset: DatasetRef) -> None:
 
 
 @task(**NETWORK)
-def find_champion(settings: Settings, use_case: str) -> Version | None:
+def find_champion(settings: Settings, declared: Declared) -> Version | None:
     """The version under the alias `champion`, None when there is none."""
     from flows.adapters import registry
 
     client = registry.connect(settings.mlflow_tracking_uri)
-    return registry.find_version(client, use_cases.get(use_case).model_name, registry.CHAMPION)
+    return registry.find_version(client, declared.name, registry.CHAMPION)
 
 
 @task(**NETWORK)
@@ -115,14 +120,14 @@ def find_newest_week(settings: Settings, use_case: str) -> int:
 
 
 @task(**NETWORK)
-def explain_absence(settings: Settings, use_case: str) -> str:
+def explain_absence(settings: Settings, declared: Declared) -> str:
     """Why there is no champion, by the record of decisions."""
     from factory.catalogue.database import open_catalogue
     from flows.adapters import registry, title
 
     client = registry.connect(settings.mlflow_tracking_uri)
     with open_catalogue(settings.database_url).connect() as connection:
-        return title.explain_absence(connection, client, use_case)
+        return title.explain_absence(connection, client, declared.name)
 
 
 @task(**NETWORK)
@@ -134,26 +139,25 @@ def find_dataset(settings: Settings, use_case: str, week: int) -> DatasetRef:
 
 
 @task(**NETWORK)
-def predict_arrivals(settings: Settings, champion: Version, dataset: DatasetRef) -> pd.DataFrame:
+def predict_arrivals(settings: Settings, declared: Declared, champion: Version, dataset: DatasetRef) -> pd.DataFrame:
     """One row a row, as the log takes them; `timestamp` is the snapshot's moment, not today's."""
     from flows.adapters import datasets, registry
     from flows.core.logic import logic_of
 
-    arrivals = datasets.read_unscored(settings, dataset)
-    declared = use_cases.get(dataset.use_case)
+    arrivals = datasets.read_unscored(settings, dataset, declared)
     logic, client = logic_of(declared), registry.connect(settings.mlflow_tracking_uri)
-    model = registry.load_model(client, champion, settings.data_roots, trusted=logic.trusted)
+    fitted = registry.load_model(client, champion, settings.data_roots, trusted=logic.trusted)
     key = f"{dataset.use_case}/week-{dataset.week}/r{dataset.revision}/{champion.model}-v{champion.number}"
-    answers = logic.answer(model, arrivals).assign(
+    answers = logic.answer(fitted, arrivals).assign(
         timestamp=dataset.as_of,
         scored_at=datetime.now(UTC),
         prediction_id=[str(uuid5(NAMESPACE_URL, f"{key}/{entity_id}")) for entity_id in arrivals["entity_id"]],
         model_version=champion.number,
         use_case=dataset.use_case,
     )
-    if isinstance(declared.source, Entities):
-        scored = arrivals[["entity_id", *(column.name for column in declared.source.features)]]
-        return answers.assign(model=declared.model_name, snapshot=dataset.sha256).join(scored)
+    if isinstance(source := declared.source, Entities):
+        scored = arrivals[["entity_id", *(column.name for column in source.features)]]
+        return answers.assign(model=declared.name, snapshot=dataset.sha256).join(scored)
     from factory.catalogue.database import open_catalogue
     from factory.catalogue.origins import read_origins
 
@@ -167,24 +171,25 @@ def predict_arrivals(settings: Settings, champion: Version, dataset: DatasetRef)
 
 
 @task(**NETWORK)
-def append_predictions(settings: Settings, use_case: str, predictions: pd.DataFrame) -> None:
+def append_predictions(settings: Settings, declared: Declared, predictions: pd.DataFrame) -> None:
     """Write the predictions into the catalogue's log; those that stand already stay as they are."""
     from factory.catalogue.database import open_catalogue
     from factory.records import entity_predictions
     from factory.records.predictions import append
 
-    source, engine = use_cases.get(use_case).source, open_catalogue(settings.database_url)
+    source, engine = declared.source, open_catalogue(settings.database_url)
     if isinstance(source, Entities):
         entity_predictions.append(engine, predictions, [column.name for column in source.features])
     else:
         append(engine, predictions)
 
 
-def _skip(use_case: str, week: int, version: str | None, reason: str) -> State[dict[str, Any]]:
+def _skip(declared: Declared, week: int, version: str | None, reason: str) -> State[dict[str, Any]]:
     result = ScoreResult(
         status="skipped",
         reason=reason,
-        use_case=use_case,
+        use_case=declared.use_case.name,
+        model=declared.name,
         week_number=week,
         rows=0,
         model_version=version,

@@ -18,7 +18,7 @@ def measurement(number: int, rival: int = 0, **more: Any) -> Measurement:
         return Interval(value=round(value, 4), low=round(value - width, 4), high=round(value + width, 4))
 
     told = {
-        "use_case": "products",
+        "model": "products",
         "version": str(number),
         "rival": str(rival) if rival else None,
         "measured_at": datetime(2026, 3, 1, tzinfo=UTC) + timedelta(days=number),

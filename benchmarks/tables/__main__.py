@@ -48,9 +48,9 @@ def main() -> None:
 
 
 def _measure_all(telco: Path | None) -> None:
-    _measure("modeldata/mlc_churn", read_sample(SOURCE, CHURN.task.target, print))
+    _measure("modeldata/mlc_churn", read_sample(SOURCE, CHURN.outcome, print))
     if telco:
-        _measure("Telco", read_table(telco, SOURCE, TableMapping("customerID", CHURN.task.target), print))
+        _measure("Telco", read_table(telco, SOURCE, TableMapping("customerID", CHURN.outcome), print))
 
 
 def _measure(title: str, rows: Rows) -> None:

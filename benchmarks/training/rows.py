@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from factory import use_cases
 from factory.catalogue import loading
 from factory.catalogue.database import open_catalogue
 from factory.settings import read_settings
@@ -63,5 +64,6 @@ def _cut(title: str, batches: Iterator[pd.DataFrame]) -> Rows:
         )
         epoch = settings.weeks.epoch
         loading.load(open_catalogue(settings.database_url), batches, source="benchmark", created_at=epoch)
-        sides: Sides = read_sides(settings, cutting.cut_week(settings, "products", as_of=epoch, week=1))
+        week = cutting.cut_week(settings, "products", as_of=epoch, week=1)
+        sides: Sides = read_sides(settings, week, use_cases.get_model("products"))
         return Rows(title, sides.train, sides.test)

@@ -147,7 +147,7 @@ predictions = Table(
 )
 Index(
     "predictions_window",
-    predictions.c.use_case,
+    predictions.c.model,
     predictions.c.timestamp,
     predictions.c.model_version,
     predictions.c.prediction_id,
@@ -157,6 +157,7 @@ decisions = Table(
     tables,
     Column("decision_id", Text, primary_key=True),
     Column("use_case", Text, nullable=False),
+    Column("model", Text, nullable=False),
     Column("decided_at", Moment, nullable=False),
     Column("decided_by", Text, nullable=False),
     Column("outcome", Text, nullable=False),
@@ -171,11 +172,11 @@ decisions = Table(
     Column("result", JSON, nullable=False),
     Column("flow_run_url", Text),
 )
-Index("decisions_by_moment", decisions.c.use_case, decisions.c.decided_at)
+Index("decisions_by_moment", decisions.c.model, decisions.c.decided_at)
 measurements = Table(
     "measurements",
     tables,
-    Column("use_case", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
     Column("version", Text, primary_key=True),
     Column("rival", Text, primary_key=True),
     Column("measured_at", Moment, nullable=False),
@@ -184,7 +185,7 @@ measurements = Table(
 drift_looks = Table(
     "drift_looks",
     tables,
-    Column("use_case", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
     Column("until", Moment, primary_key=True),
     Column("looked_at", Moment, nullable=False),
     Column("model_version", Text, nullable=False),
@@ -201,7 +202,7 @@ drift_looks = Table(
 retrainings = Table(
     "retrainings",
     tables,
-    Column("use_case", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
     Column("until", Moment, primary_key=True),
     Column("claimed_by", Text, nullable=False),
     Column("started_at", Moment, nullable=False),
@@ -221,7 +222,7 @@ frozen_tests = Table(
 test_looks = Table(
     "test_looks",
     tables,
-    Column("use_case", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
     Column("sha256", Text, primary_key=True),
     Column("look_id", Text, primary_key=True),
     Column("kind", Text, nullable=False),

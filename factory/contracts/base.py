@@ -69,6 +69,28 @@ class Result(Contract):
         return {}
 
 
+class OfModel(Result):
+    """A result of one model of a use case.
+
+    What was stored before use cases had several models names none: the only one bore the use case's name.
+    """
+
+    use_case: str
+    model: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_model(cls, document: Any) -> Any:
+        return named(document)
+
+
+def named(document: Any) -> Any:
+    """The document with its model's name; where it names none that is the use case's."""
+    if not isinstance(document, Mapping) or "use_case" not in document or document.get("model"):
+        return document
+    return {**document, "model": document["use_case"]}
+
+
 class Params(Contract):
     """What a flow takes, and what whoever starts it for somebody has to know of that."""
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from factory.contracts.base import Contract, Measured, Params, Result
+from factory.contracts.base import Contract, Measured, OfModel, Params
 from factory.use_cases import clock_of
 from factory.use_cases.metrics import declared
 
@@ -17,12 +17,16 @@ DriftLevel = Literal["stable", "warning", "alert", "critical"]
 
 
 class MonitorParams(Params):
-    """`as_of` ends the windows, whose lengths are the use case's; without it the newest logged prediction does."""
+    """`as_of` ends the windows, whose lengths are the use case's; without it the newest logged prediction does.
+
+    Of a use case with several models `model` names the one that is watched.
+    """
 
     without_promotion: ClassVar[Mapping[str, Any] | None] = None  # an alarm retrains, and that decides on a promotion
     often: ClassVar[tuple[str, ...]] = ("force_retrain", "as_of")
 
     use_case: str = "products"
+    model: str | None = None
     inference_log_path: str | None = None
     force_retrain: bool = False
     as_of: datetime | None = None
@@ -100,7 +104,7 @@ class LiveQuality(Measured):
         return self.high < (self.promised if self.promised_low is None else self.promised_low)
 
 
-class MonitorResult(Result):
+class MonitorResult(OfModel):
     """`drift_score` is the share of drifted columns, `level` that of the column which moved furthest.
 
     `drift_detected` is the alarm: a score above `threshold`, or a critical level. `samples` counts the predictions of
@@ -117,7 +121,6 @@ class MonitorResult(Result):
     drift_metrics: dict[str, ColumnDrift]
     retrain_result: dict[str, Any] | None
     notification: str
-    use_case: str
     samples: int
     level: DriftLevel = "stable"
     model_version: str | None = None

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from factory.contracts.base import Contract, Params, Result, Share
+from factory.contracts.base import Contract, OfModel, Params, Share
 from factory.contracts.told_tests import test_fact, test_news
 
 
@@ -17,7 +17,7 @@ class PromotionParams(Params):
     `threshold` takes the place of the floor in the use case's gate. `approved_by` and `rejected_by` name the person
     who was asked, `requested_by` whoever starts the run by hand. A `rehearsal` judges and changes nothing.
     `champion` gives the title to a version without the gate, or with `none` to nobody: for a registry that was touched
-    by hand.
+    by hand. Of a use case with several models `model` names the one that is meant.
     """
 
     without_promotion: ClassVar[Mapping[str, Any] | None] = None
@@ -25,6 +25,7 @@ class PromotionParams(Params):
     often: ClassVar[tuple[str, ...]] = ("model_version", "rehearsal")
 
     use_case: str = "products"
+    model: str | None = None
     model_version: str | None = None
     threshold: Share | None = None
     rollback: bool = False
@@ -43,14 +44,13 @@ class GateCheck(Contract):
     said: str
 
 
-class PromotionResult(Result):
+class PromotionResult(OfModel):
     """One decision. Metrics are those of the kind of task, both models on the same frozen test set.
 
     `rule` is the one that decided, `checks` are all that were made; `gain` is the challenger's over the champion in the
     metric that decides, `gain_at_least` what it exceeds with the gate's confidence; both None without a champion.
     """
 
-    use_case: str
     promoted: bool
     reason: str
     rule: str

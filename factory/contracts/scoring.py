@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from factory.contracts.base import Params, Period, Result, WeekNumber
+from factory.contracts.base import OfModel, Params, Period, WeekNumber
 from factory.contracts.datasets import DatasetRef
 
 
@@ -12,22 +12,23 @@ class ScoreParams(Params):
     """Without `dataset` the snapshot of `week_number` is scored, else the newest.
 
     `week_number` is the number of a period, `period` the same as the use case's clock writes it.
+    Of a use case with several models `model` names the one that answers.
     """
 
     often: ClassVar[tuple[str, ...]] = ("week_number",)
 
     use_case: str = "products"
+    model: str | None = None
     dataset: DatasetRef | None = None
     week_number: WeekNumber | None = None
     period: Period | None = None
 
 
-class ScoreResult(Result):
+class ScoreResult(OfModel):
     """`rows` counts the predictions that stand in the inference log for this week and this model version."""
 
     status: Literal["scored", "skipped"]
     reason: str
-    use_case: str
     week_number: int
     rows: int
     model_version: str | None

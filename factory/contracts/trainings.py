@@ -14,10 +14,10 @@ from factory.contracts.base import (
     Count,
     Measured,
     Names,
+    OfModel,
     Params,
     Period,
     Positive,
-    Result,
     Share,
     WeekNumber,
 )
@@ -33,13 +33,14 @@ class TrainingParams(Params):
 
     `max_features` or `C` fix a logistic regression with these settings; without them the `candidates` (all, when none
     are named) are compared on the training rows. `search_trials` other settings of the best one are tried, for at most
-    `search_seconds`.
+    `search_seconds`. Of a use case with several models `model` names the one that is trained.
     """
 
     without_promotion: ClassVar[Mapping[str, Any] | None] = MappingProxyType({"auto_promote_threshold": None})
     often: ClassVar[tuple[str, ...]] = ("week_number", "candidates", "auto_promote_threshold")
 
     use_case: str = "products"
+    model: str | None = None
     dataset: DatasetRef | None = None
     dataset_run_id: str | None = None
     week_number: WeekNumber | None = None
@@ -53,10 +54,10 @@ class TrainingParams(Params):
 
     @classmethod
     def offers(cls, fixed: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
-        """The candidates of the use case, where one is fixed."""
-        kinds = {each.name: each.task for each in use_cases.ALL}
-        task = kinds.get(fixed.get("use_case", ""))
-        return {"candidates": task.candidates} if task else {}
+        """The candidates of the use case's models, where one is fixed."""
+        models = (model for each in use_cases.ALL if each.name == fixed.get("use_case") for model in each.models)
+        names = dict.fromkeys(name for model in models for name in model.task.candidates)
+        return {"candidates": tuple(names)} if names else {}
 
 
 class CandidateScore(Measured):
@@ -67,7 +68,7 @@ class CandidateScore(Measured):
     seconds: float
 
 
-class TrainingResult(Result):
+class TrainingResult(OfModel):
     """`metrics` holds those of the kind of task on the frozen test set, `intervals` the 95 % interval of each;
     `dataset_run_id` is the MLflow run that logged the dataset; `promotion_decided` tells whether this run decided on
     the promotion at all. `candidate` is the one that was chosen by `cv_scores`."""
@@ -78,7 +79,6 @@ class TrainingResult(Result):
     promotion_decided: bool
     dataset_run_id: str
     week_number: int
-    use_case: str
     model_version: str
     reason: str
     mlflow_url: str | None = None

@@ -117,7 +117,7 @@ def _order(rows: pd.DataFrame) -> Iterator[Fault]:
 def _outcomes(rows: pd.DataFrame, use_case: UseCase, earlier: pd.Series | None) -> Iterator[Fault]:
     """Outcomes of another kind, too few to learn from, or lost since the week before."""
     target = rows[TARGET]
-    if isinstance(use_case.task, Binary):
+    if any(isinstance(model.task, Binary) and model.task.target == use_case.outcome for model in use_case.models):
         other = (target.notna() & ~target.isin([YES, NO])).to_numpy()
         if other.any():
             found = _offenders(rows, other)

@@ -48,6 +48,7 @@ def record(connection: Connection, decision: Decision) -> None:
     row = upsert(connection, decisions).values(
         decision_id=decision.decision_id,
         use_case=result.use_case,
+        model=result.model,
         decided_at=decision.decided_at,
         decided_by=result.decided_by,
         outcome=decision.outcome,
@@ -71,15 +72,15 @@ def find_decision(connection: Connection, decision_id: str) -> Decision | None:
     return None if row is None else _decision(row)
 
 
-def read_decisions(connection: Connection, use_case: str, *, limit: int | None = None) -> list[Decision]:
-    """The use case's decisions, the newest first, at most `limit` of them."""
-    query = select(decisions).where(decisions.c.use_case == use_case).order_by(decisions.c.decided_at.desc())
+def read_decisions(connection: Connection, model: str, *, limit: int | None = None) -> list[Decision]:
+    """The decisions on the model, the newest first, at most `limit` of them."""
+    query = select(decisions).where(decisions.c.model == model).order_by(decisions.c.decided_at.desc())
     return [_decision(row) for row in connection.execute(query.limit(limit)).mappings()]
 
 
-def find_promotion(connection: Connection, use_case: str, version: str) -> Decision | None:
+def find_promotion(connection: Connection, model: str, version: str) -> Decision | None:
     """The last decision that made the version champion, None when there is none."""
-    query = select(decisions).where(decisions.c.use_case == use_case, decisions.c.outcome == "promoted")
+    query = select(decisions).where(decisions.c.model == model, decisions.c.outcome == "promoted")
     made = query.where(decisions.c.champion_version == version).order_by(decisions.c.decided_at.desc()).limit(1)
     row = connection.execute(made).mappings().first()
     return None if row is None else _decision(row)

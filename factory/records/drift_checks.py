@@ -34,7 +34,7 @@ class DriftCheck(BaseModel):
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
-    use_case: str
+    model: str
     until: datetime
     looked_at: datetime
     model_version: str
@@ -57,7 +57,7 @@ class Retraining(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    use_case: str
+    model: str
     until: datetime
     claimed_by: str
     started_at: datetime
@@ -76,15 +76,15 @@ def record_drift_check(engine: Engine, check: DriftCheck) -> None:
     }
     with transaction(engine) as connection:
         insert = upsert(connection, drift_looks).values(row)
-        replaced = {name: insert.excluded[name] for name in row if name not in ("use_case", "until")}
-        connection.execute(insert.on_conflict_do_update(index_elements=["use_case", "until"], set_=replaced))
+        replaced = {name: insert.excluded[name] for name in row if name not in ("model", "until")}
+        connection.execute(insert.on_conflict_do_update(index_elements=["model", "until"], set_=replaced))
 
 
 def read_drift_checks(
-    engine: Engine, use_case: str, *, until: datetime | None = None, limit: int = 400
+    engine: Engine, model: str, *, until: datetime | None = None, limit: int = 400
 ) -> list[DriftCheck]:
-    """The last `limit` checks of the use case, those up to `until` where it is given, the oldest first."""
-    query = select(drift_looks).where(drift_looks.c.use_case == use_case)
+    """The last `limit` checks of the model, those up to `until` where it is given, the oldest first."""
+    query = select(drift_looks).where(drift_looks.c.model == model)
     if until is not None:
         query = query.where(drift_looks.c.until <= aware(until))
     with engine.connect() as connection:
@@ -93,15 +93,15 @@ def read_drift_checks(
     return [stored.load(DriftCheck, row) for row in known]
 
 
-def read_periods_before(engine: Engine, use_case: str, until: datetime, periods: int) -> list[DriftCheck]:
+def read_periods_before(engine: Engine, model: str, until: datetime, periods: int) -> list[DriftCheck]:
     """The newest check of each of at most so many periods before the one that ends then, the oldest first.
 
     A day of a week may stand in two of them: a DAG does not always come at the same minute.
     """
     chosen: list[DriftCheck] = []
-    clock = clock_of(use_case)
+    clock = clock_of(model)
     reached = until = aware(until)
-    for check in reversed(read_drift_checks(engine, use_case, until=until)):
+    for check in reversed(read_drift_checks(engine, model, until=until)):
         a_period = reached - clock.back(reached, 1)
         slack = min(ONE_DAY, a_period / 7)
         if reached - check.until >= a_period - slack and check.until >= clock.back(until, periods):
@@ -115,7 +115,7 @@ def by_period(checks: Sequence[DriftCheck]) -> list[DriftCheck]:
     if not checks:
         return []
     latest_first = sorted(checks, key=lambda check: check.until, reverse=True)
-    newest, clock, periods = latest_first[0], clock_of(latest_first[0].use_case), 1
+    newest, clock, periods = latest_first[0], clock_of(latest_first[0].model), 1
     chosen = [newest]
     for check in latest_first:
         if check.until <= clock.back(newest.until, periods):
@@ -136,7 +136,7 @@ def episode_start(checks: Sequence[DriftCheck]) -> datetime | None:
 
 
 def claim_retraining(
-    engine: Engine, use_case: str, until: datetime, cooldown_days: float, *, claimed_by: str, force: bool = False
+    engine: Engine, model: str, until: datetime, cooldown_days: float, *, claimed_by: str, force: bool = False
 ) -> Retraining | None:
     """Claim the episode's one retraining: None when it is the caller's now, else the one that stands in the way.
 
@@ -145,27 +145,27 @@ def claim_retraining(
     flow run that was interrupted goes on. `force` takes no notice of others. Of two callers at once one gets it.
     """
     now, until = datetime.now(UTC), aware(until)
-    with exclusive(engine, f"retraining/{use_case}") as connection:
-        query = select(retrainings).where(retrainings.c.use_case == use_case).order_by(retrainings.c.until)
+    with exclusive(engine, f"retraining/{model}") as connection:
+        query = select(retrainings).where(retrainings.c.model == model).order_by(retrainings.c.until)
         others = [_retraining(row) for row in connection.execute(query).mappings()]
         cooldown = timedelta(days=cooldown_days)
         standing = [other for other in others if _runs(other, now, claimed_by) or _ended_near(other, until, cooldown)]
         if standing and not force:
             return standing[-1]
         values = {"claimed_by": claimed_by, "started_at": now, "ended_at": None, "status": "started", "outcome": None}
-        row = upsert(connection, retrainings).values(use_case=use_case, until=until, **values)
-        connection.execute(row.on_conflict_do_update(index_elements=["use_case", "until"], set_=values))
+        row = upsert(connection, retrainings).values(model=model, until=until, **values)
+        connection.execute(row.on_conflict_do_update(index_elements=["model", "until"], set_=values))
     return None
 
 
 def settle_retraining(
-    engine: Engine, use_case: str, until: datetime, *, claimed_by: str, done: bool, outcome: str
+    engine: Engine, model: str, until: datetime, *, claimed_by: str, done: bool, outcome: str
 ) -> None:
     """Write how the retraining that `claimed_by` holds ended, in a sentence; a failed one may be tried again.
 
     Nothing is written where another holds the claim by now.
     """
-    claim = (retrainings.c.use_case == use_case) & (retrainings.c.until == aware(until))
+    claim = (retrainings.c.model == model) & (retrainings.c.until == aware(until))
     mine = claim & (retrainings.c.claimed_by == claimed_by)
     status = "done" if done else "failed"
     with transaction(engine) as connection:
@@ -174,9 +174,9 @@ def settle_retraining(
         )
 
 
-def read_retrainings(engine: Engine, use_case: str) -> list[Retraining]:
+def read_retrainings(engine: Engine, model: str) -> list[Retraining]:
     """All retrainings that drift set off, the oldest first."""
-    query = select(retrainings).where(retrainings.c.use_case == use_case).order_by(retrainings.c.until)
+    query = select(retrainings).where(retrainings.c.model == model).order_by(retrainings.c.until)
     with engine.connect() as connection:
         return [_retraining(row) for row in connection.execute(query).mappings()]
 

@@ -49,17 +49,17 @@ def append(engine: Engine, frame: pd.DataFrame, scored: list[str]) -> int:
     return new
 
 
-def newest_timestamp(engine: Engine, use_case: str) -> datetime | None:
+def newest_timestamp(engine: Engine, model: str) -> datetime | None:
     """The data time of the last prediction, in UTC; None when there is none."""
-    query = select(func.max(predictions.c.timestamp)).where(predictions.c.use_case == use_case)
+    query = select(func.max(predictions.c.timestamp)).where(predictions.c.model == model)
     with engine.connect() as connection:
         newest: datetime | None = connection.scalar(query)
     return newest
 
 
-def count_versions(engine: Engine, use_case: str, until: datetime, days: float) -> Mapping[str, int]:
-    """How many predictions of the window each model version made."""
-    chosen = within(predictions, use_case, until, days)
+def count_versions(engine: Engine, model: str, until: datetime, days: float) -> Mapping[str, int]:
+    """How many predictions of the window each version of the model made."""
+    chosen = within(predictions, predictions.c.model == model, until, days)
     query = select(predictions.c.model_version, func.count()).where(*chosen).group_by(predictions.c.model_version)
     with engine.connect() as connection:
         return {str(version): int(count) for version, count in connection.execute(query)}
@@ -68,7 +68,7 @@ def count_versions(engine: Engine, use_case: str, until: datetime, days: float) 
 def read_window(
     engine: Engine,
     source: Entities,
-    use_case: str,
+    model: str,
     until: datetime,
     days: float,
     *,
@@ -76,12 +76,12 @@ def read_window(
     labelled: bool = False,
     most_rows: int = MOST_ROWS,
 ) -> Window:
-    """The predictions of the `days` up to and including `until` (data time), of one model version or of all.
+    """The predictions of the `days` up to and including `until` (data time), of one version of the model or of all.
 
     Columns: KNOWN, `label` (the outcome where it was known by `until`), `group` and every feature as it was scored. Of
     more than `most_rows` those with the smallest hashes are drawn: a random sample, and the same one every time.
     """
-    conditions = within(predictions, use_case, until, days)
+    conditions = within(predictions, predictions.c.model == model, until, days)
     if version is not None:
         conditions.append(predictions.c.model_version == version)
     with engine.connect() as connection:

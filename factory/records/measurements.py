@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import Connection, RowMapping, select
 
 from factory.catalogue.database import upsert
 from factory.catalogue.schema import measurements
+from factory.contracts.base import named
 from factory.records import stored
 
 
@@ -58,7 +60,7 @@ class NearRows(_Record):
 class Measurement(_Record):
     """A version on the frozen test set; `gains` are what it has over the rival on the same rows."""
 
-    use_case: str
+    model: str
     version: str
     rival: str | None
     measured_at: datetime
@@ -71,24 +73,29 @@ class Measurement(_Record):
     calibration_error: Interval | None = None
     probe: NearRows | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_model(cls, document: Any) -> Any:
+        return named(document)
+
 
 def record(connection: Connection, measured: Measurement) -> None:
     """Write the measurement; an earlier one of the same version beside the same rival gives way to it."""
     row = upsert(connection, measurements).values(
-        use_case=measured.use_case,
+        model=measured.model,
         version=measured.version,
         rival=measured.rival or "",
         measured_at=measured.measured_at,
         measured=stored.dump(measured),
     )
-    keys = ["use_case", "version", "rival"]
+    keys = ["model", "version", "rival"]
     changed = {"measured_at": row.excluded.measured_at, "measured": row.excluded.measured}
     connection.execute(row.on_conflict_do_update(index_elements=keys, set_=changed))
 
 
-def read_measurements(connection: Connection, use_case: str) -> list[Measurement]:
-    """All of the use case's, the newest first."""
-    query = select(measurements).where(measurements.c.use_case == use_case).order_by(measurements.c.measured_at.desc())
+def read_measurements(connection: Connection, model: str) -> list[Measurement]:
+    """All of the model's versions, the newest first."""
+    query = select(measurements).where(measurements.c.model == model).order_by(measurements.c.measured_at.desc())
     return [_measurement(row) for row in connection.execute(query).mappings()]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Connection, Engine, Select, Table, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, func, select
 
 from factory.catalogue.database import transaction, upsert
 from factory.catalogue.schema import inference_log, labels, products
@@ -101,7 +101,7 @@ def count_versions(
     log = inference_log.c
     query = (
         select(log.model_version, func.count())
-        .where(*within(inference_log, use_case, until, days))
+        .where(*within(inference_log, inference_log.c.use_case == use_case, until, days))
         .group_by(log.model_version)
     )
     with _required(engine).connect() as connection:
@@ -131,7 +131,7 @@ def read_window(
     if path is not None:
         asked = _Asked(until, days, version, labelled)
         return _draw_from_file(path, use_case, asked, most_rows)
-    conditions = within(inference_log, use_case, until, days)
+    conditions = within(inference_log, inference_log.c.use_case == use_case, until, days)
     if version is not None:
         conditions.append(inference_log.c.model_version == version)
     if labelled:
@@ -187,10 +187,10 @@ def merge_samples(*windows: Window) -> Window:
     return Window(pd.concat(parts, ignore_index=True), sum(window.total for window in windows))
 
 
-def within(table: Table, use_case: str, until: datetime, days: float) -> list[Any]:
-    """What the rows of a log's window meet."""
+def within(table: Table, whose: ColumnElement[bool], until: datetime, days: float) -> list[Any]:
+    """What the rows of a log's window meet; `whose` tells whose predictions are meant."""
     log, until = table.c, aware(until)
-    return [log.use_case == use_case, log.timestamp > until - timedelta(days=days), log.timestamp <= until]
+    return [whose, log.timestamp > until - timedelta(days=days), log.timestamp <= until]
 
 
 def _rows_query() -> Select[Any]:

@@ -17,6 +17,7 @@ from factory.catalogue.database import upsert
 from factory.catalogue.schema import frozen_tests, test_looks
 from factory.contracts import DatasetRef, FileRef
 from factory.records import ledger, stored
+from factory.use_cases import get_model
 from factory.use_cases.clock import Clock
 
 FIRST = "v1"
@@ -98,28 +99,26 @@ def record(connection: Connection, use_case: str, frozen: FrozenTest) -> None:
     connection.execute(insert(frozen_tests).values(row))
 
 
-def look(connection: Connection, use_case: str, test: FileRef, *, look_id: str, kind: Look) -> int:
-    """Count that a model was measured on the set; says how often that was done, this time included.
+def look(connection: Connection, model: str, test: FileRef, *, look_id: str, kind: Look) -> int:
+    """Count that a version of the model was measured on the set; says how often that was done, this time included.
 
-    `look_id` names what was measured: the same model beside the same rival tells nothing new, and is one look.
+    `look_id` names what was measured: the same version beside the same rival tells nothing new, and is one look.
     """
     row = upsert(connection, test_looks).values(
-        use_case=use_case, sha256=test.sha256, look_id=look_id, kind=kind, looked_at=datetime.now(UTC)
+        model=model, sha256=test.sha256, look_id=look_id, kind=kind, looked_at=datetime.now(UTC)
     )
-    connection.execute(row.on_conflict_do_nothing(index_elements=["use_case", "sha256", "look_id"]))
-    return count_looks(connection, use_case, test)
+    connection.execute(row.on_conflict_do_nothing(index_elements=["model", "sha256", "look_id"]))
+    return count_looks(connection, model, test)
 
 
-def count_looks(connection: Connection, use_case: str, test: FileRef) -> int:
-    """How often a training or a judgement measured a model on the set.
+def count_looks(connection: Connection, model: str, test: FileRef) -> int:
+    """How often a training or a judgement measured a version of the model on the set.
 
     Where test sets roll on, a look at one that shares periods with it was a look at its rows, and counts.
     """
-    sets = {test.sha256, *_sharing_periods(connection, use_case, test)}
+    sets = {test.sha256, *_sharing_periods(connection, get_model(model).use_case.name, test)}
     query = select(func.count()).select_from(test_looks)
-    counted: int | None = connection.scalar(
-        query.where(test_looks.c.use_case == use_case, test_looks.c.sha256.in_(sets))
-    )
+    counted: int | None = connection.scalar(query.where(test_looks.c.model == model, test_looks.c.sha256.in_(sets)))
     return counted or 0
 
 

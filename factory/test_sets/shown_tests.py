@@ -14,13 +14,14 @@ from rich.text import Text
 from sqlalchemy import Connection
 
 from bridge.plain_text import as_line
-from factory import shown_settings
+from factory import shown_settings, use_cases
 from factory.account import account
 from factory.catalogue.database import open_catalogue
 from factory.contracts import DatasetRef
 from factory.settings import Settings, read_settings
 from factory.test_sets import frozen_rows, frozen_tests
 from factory.test_sets.freezing import freeze
+from factory.test_sets.frozen_tests import FrozenTest
 
 
 def freeze_test_set(
@@ -41,7 +42,7 @@ def freeze_test_set(
     if made.refused:
         lines.append(f"{made.refused:,} rows stay out: equal or near to rows that were trained on, or of their groups")
     with open_catalogue(settings.database_url).connect() as connection:
-        looks = frozen_tests.count_looks(connection, use_case, made.before.file)
+        looks = _count_looks(connection, use_case, made.before)
     lines.append(f"looks at {before} until now: {looks:,}")
     if made.test:
         lines.append(made.test.file.uri)
@@ -56,11 +57,17 @@ def describe_difference(settings: Settings, dataset: DatasetRef) -> str | None:
     return found.sentence() if found.count else None
 
 
+def _count_looks(connection: Connection, use_case: str, test: FrozenTest) -> int:
+    """How often a version of any model was measured on the set."""
+    models = use_cases.models_of(use_case)
+    return sum(frozen_tests.count_looks(connection, model.name, test.file) for model in models)
+
+
 def draw_tests(connection: Connection, use_case: str) -> Table | None:
     """The test sets with their looks, the one that decides last; None before the first cut."""
     table = Table("test set", "rows", "looks", "frozen (UTC)", "by", box=None)
     for each in frozen_tests.all_known(connection, use_case):
-        looks = f"{frozen_tests.count_looks(connection, use_case, each.file):,}"
+        looks = f"{_count_looks(connection, use_case, each):,}"
         moment = f"{each.frozen_at:%Y-%m-%d %H:%M}" if each.frozen_at else "with the first cut"
         cells = (each.version, f"{each.file.rows:,}", looks, moment, each.frozen_by or "-")
         table.add_row(*(Text(as_line(cell)) for cell in cells))

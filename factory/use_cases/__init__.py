@@ -9,7 +9,7 @@ from factory.use_cases import own
 from factory.use_cases.churn import CHURN
 from factory.use_cases.clock import WEEKS, Clock
 from factory.use_cases.products import PRODUCTS
-from factory.use_cases.use_case import UseCase
+from factory.use_cases.use_case import Declared, UseCase
 
 ALL: tuple[UseCase, ...] = (PRODUCTS, CHURN)
 """As the package declares them; what holds in this process is what `current` and `get` give."""
@@ -29,8 +29,35 @@ def get(name: str, environ: Mapping[str, str] = os.environ) -> UseCase:
 
 
 def clock_of(name: str) -> Clock:
-    """The clock of the use case of that name; weeks for one that is not declared any more.
+    """The clock of the use case, or of the model, of that name; weeks for one that is not declared any more.
 
     How it writes a period; who counts moments asks `since` for the setting's epoch.
     """
-    return next((use_case.clock for use_case in ALL if use_case.name == name), WEEKS)
+    clocks = {model.name: use_case.clock for use_case in ALL for model in use_case.models}
+    return (clocks | {use_case.name: use_case.clock for use_case in ALL}).get(name, WEEKS)
+
+
+def get_model(name: str, environ: Mapping[str, str] = os.environ) -> Declared:
+    """The model of that name, with its use case, as both hold now; raises KeyError and SettingsError as `get` does."""
+    for use_case in current(environ):
+        for model in use_case.models:
+            if model.name == name:
+                return Declared(use_case, model)
+    raise KeyError(f"no model {name!r}; there are: {', '.join(model.name for u in ALL for model in u.models)}")
+
+
+def models_of(use_case: str, environ: Mapping[str, str] = os.environ) -> tuple[Declared, ...]:
+    """All models of the use case of that name, in the order in which they are declared; raises as `get` does."""
+    found = get(use_case, environ)
+    return tuple(Declared(found, model) for model in found.models)
+
+
+def choose_model(use_case: str, model: str | None, environ: Mapping[str, str] = os.environ) -> Declared:
+    """The use case's model of that name, its only one where none is named; raises ValueError, and as `get` does."""
+    known = {each.name: each for each in models_of(use_case, environ)}
+    if model is None and len(known) == 1:
+        return next(iter(known.values()))
+    if model is None or model not in known:
+        said = f"{use_case} has several models, name one" if model is None else f"{use_case} has no model {model!r}"
+        raise ValueError(f"{said}: {', '.join(known)}")
+    return known[model]

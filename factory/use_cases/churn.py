@@ -6,7 +6,7 @@ Columns of both are declared; a source that lacks some trains without them.
 from factory.use_cases.columns import NO, YES, Column, Product
 from factory.use_cases.sources import Entities
 from factory.use_cases.tasks import Binary
-from factory.use_cases.use_case import Drift, Gate, UseCase
+from factory.use_cases.use_case import Drift, Gate, Model, UseCase
 
 
 def _numbers(*names: str) -> tuple[Column, ...]:
@@ -57,12 +57,15 @@ CUSTOMERS = Entities(
 CHURN = UseCase(
     name="churn",
     title="Customers who will leave",
-    model_name="churn",
-    experiment="churn",
     dag_id="weekly_churn",
     source=CUSTOMERS,
-    task=Binary(target="churn", positive=YES),
-    gate=Gate(floor=0.80, largest_group_difference=0.25, largest_calibration_error=0.06),
+    models=(
+        Model(
+            name="churn",
+            task=Binary(target="churn", positive=YES),
+            gate=Gate(floor=0.80, largest_group_difference=0.25, largest_calibration_error=0.06),
+        ),
+    ),
     drift=Drift(before_periods=23 / 7),  # thirty days with the last seven
     schedule="35 7 * * 1",
     purpose=(

@@ -2,21 +2,24 @@
 
 from factory.use_cases.sources import Texts
 from factory.use_cases.tasks import Multiclass
-from factory.use_cases.use_case import Drift, Gate, UseCase
+from factory.use_cases.use_case import Drift, Gate, Model, UseCase
 
 PRODUCTS = UseCase(
     name="products",
     title="Product type codes from product texts",
-    model_name="products",
-    experiment="products",
     dag_id="weekly_ml_pipeline",
     source=Texts(),
     watch_schedule="0 9 * * *",
+    models=(
+        Model(
+            name="products",
+            task=Multiclass(target="prdtypecode"),
+            gate=Gate(floor=0.75, margin=0.0, confidence=0.95, largest_class_fall=0.10),
+        ),
+    ),
     drift=Drift(before_periods=23 / 7),  # thirty days with the last seven
-    task=Multiclass(target="prdtypecode"),
     near_duplicate_alarm=0.35,  # goods descriptions repeat each other by nature: 29 % in the sample catalogue
     min_class_rows=2,
-    gate=Gate(floor=0.75, margin=0.0, confidence=0.95, largest_class_fall=0.10),
     purpose=(
         "Proposes a product type code from a product's designation and description, in French or English, so that new "
         "products need not be sorted by hand. An answer of low confidence belongs before a person; it is not meant to "

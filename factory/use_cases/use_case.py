@@ -5,7 +5,7 @@ The bounds hold for what a person sets in a file (`factory.use_cases.own`); code
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, NamedTuple, TypeAlias
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
@@ -88,18 +88,37 @@ class CutTasks(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Model:
+    """One of the models that are trained from a use case's snapshots.
+
+    `name` is that of the registered model and of its experiment; no other model of any use case bears it.
+    """
+
+    name: str
+    task: Task
+    gate: Gate = Gate()
+    candidates: Annotated[tuple[Word, ...], AfterValidator(_each_once)] = ()
+    """Names of the candidates that a training compares where it names none itself; empty for all."""
+    features: tuple[str, ...] = ()
+    """The columns of a table that it learns from; empty for all features but its target."""
+    title: str = ""
+    """What people call it beside the other models of its use case."""
+
+    @property
+    def metric(self) -> Metric:
+        """The one that decides."""
+        return self.task.metrics[0]
+
+
+@dataclass(frozen=True, slots=True)
 class UseCase:
     """`near_duplicate_alarm` is the share of test rows (0 to 1) that may nearly equal a training row without a word."""
 
-    __pydantic_config__ = _STRICT
-
     name: str
     title: Text
-    model_name: str
-    experiment: str
     dag_id: str
     source: Texts | Entities
-    task: Task
+    models: tuple[Model, ...]
     clock: Clock = WEEKS
     split: Split = FROZEN_SHARE
     near_duplicate_alarm: Share = 1.0
@@ -121,9 +140,6 @@ class UseCase:
     drift: Drift = Drift()
     demo_begins: str = ""
     """The first period that a demo runs, as the clock writes it; the first of all where nothing is said."""
-    candidates: Annotated[tuple[Word, ...], AfterValidator(_each_once)] = ()
-    """Names of the candidates that a training compares where it names none itself; empty for all."""
-    gate: Gate = Gate()
     purpose: str = ""
     """What its models are for, and what they are not for: for the model card."""
     limits: tuple[Text, ...] = ()
@@ -146,9 +162,11 @@ class UseCase:
         return CutTasks("cut_week", "check_week") if isinstance(self.clock, Week) else CutTasks("cut", "check")
 
     @property
-    def metric(self) -> Metric:
-        """The one that decides."""
-        return self.task.metrics[0]
+    def outcome(self) -> str:
+        """What becomes of an entity, and is known later: the target that is no column of its table; empty for none."""
+        columns = {column.name for column in self.entities.columns}
+        targets = (model.task.target for model in self.models)
+        return next((target for target in targets if target not in columns), "")
 
     @property
     def entities(self) -> Entities:
@@ -156,3 +174,47 @@ class UseCase:
         if isinstance(self.source, Entities):
             return self.source
         raise TypeError(f"{self.name} is made of texts, not of a table's entities")
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One model, with the use case that it belongs to."""
+
+    use_case: UseCase
+    model: Model
+
+    @property
+    def name(self) -> str:
+        """The registered model's name, by which everything that is recorded of the model is found."""
+        return self.model.name
+
+    @property
+    def alone(self) -> bool:
+        """Whether its use case has no other model."""
+        return len(self.use_case.models) == 1
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return self.use_case.title if self.alone else f"{self.use_case.title}: {self.model.title or self.name}"
+
+    @property
+    def options(self) -> str:
+        """How a command names it."""
+        return f"--use-case {self.use_case.name}" + ("" if self.alone else f" --model {self.name}")
+
+    @property
+    def parameter(self) -> str | None:
+        """What a run is given for `model` beside the use case; None where that says it all."""
+        return None if self.alone else self.name
+
+    @property
+    def source(self) -> Texts | Entities:
+        """Where its rows come from; of a table's columns those alone are features that it learns from."""
+        source, task = self.use_case.source, self.model.task
+        if not isinstance(source, Entities):
+            return source
+        wanted = self.model.features or tuple(column.name for column in source.features if column.name != task.target)
+        return replace(
+            source, columns=tuple(replace(column, feature=column.name in wanted) for column in source.columns)
+        )

@@ -21,12 +21,13 @@ from factory.records import ledger
 from factory.records.scored_before import read_scored
 from factory.settings import Settings
 from factory.snapshots import cutting
-from factory.snapshots.entity_rows import ENTITY_ID, GROUP, MOMENT, SIDE, TARGET
+from factory.snapshots.entity_rows import ARRIVED, ENTITY_ID, GROUP, MOMENT, SIDE, TARGET
 from factory.snapshots.store import read_frame
 from factory.storage.addresses import admitted
 from factory.test_sets import frozen_tests
 from factory.text import product_text
 from factory.use_cases.sources import Entities
+from factory.use_cases.use_case import Declared
 from flows.adapters.lineage import steps_of_this_run
 
 FIRST_WEEK = 1
@@ -112,25 +113,25 @@ def admit(settings: Settings, dataset: DatasetRef) -> DatasetRef:
     return dataset.model_copy(update={"uri": opened(dataset.uri), "test": test})
 
 
-def read_sides(settings: Settings, dataset: DatasetRef) -> Sides:
+def read_sides(settings: Settings, dataset: DatasetRef, declared: Declared) -> Sides:
     """Training rows and frozen test set; checksums are verified. Rows without a label are of no use to either.
 
     Test rows of texts say from which `source` they came, which the reference of a model keeps.
     """
     dataset = admit(settings, dataset)
-    if isinstance(source := use_cases.get(dataset.use_case).source, Entities):
+    if isinstance(declared.source, Entities):
         rows, test = (_with_period(settings, dataset, read_frame(ref)) for ref in (dataset, dataset.test))
-        return Sides(_known(rows[rows[SIDE] == "train"], source), _known(test, source))
+        return Sides(_known(rows[rows[SIDE] == "train"], declared), _known(test, declared))
     rows, test = read_frame(dataset, columns=[*TEST_COLUMNS, "side"]), _labelled(_read_test(dataset.test))
     origins = read_origins(open_catalogue(settings.database_url), test["entity_id"].tolist())
     return Sides(train=_labelled(rows[rows["side"] == "train"]), test=test.assign(source=origins))
 
 
-def read_test(settings: Settings, dataset: DatasetRef) -> pd.DataFrame:
+def read_test(settings: Settings, dataset: DatasetRef, declared: Declared) -> pd.DataFrame:
     """The frozen test set, with the columns of `Sides`."""
     test = admit(settings, dataset).test
-    if isinstance(source := use_cases.get(dataset.use_case).source, Entities):
-        return _known(_with_period(settings, dataset, read_frame(test)), source)
+    if isinstance(declared.source, Entities):
+        return _known(_with_period(settings, dataset, read_frame(test)), declared)
     return _labelled(_read_test(test))
 
 
@@ -138,11 +139,12 @@ def _read_test(test: FileRef) -> pd.DataFrame:
     return read_frame(test, columns=TEST_COLUMNS)
 
 
-def _known(rows: pd.DataFrame, source: Entities) -> pd.DataFrame:
-    """The entities whose outcome is known, with what the source declares."""
-    known = rows[rows[TARGET].notna()].reset_index(drop=True)
+def _known(rows: pd.DataFrame, declared: Declared) -> pd.DataFrame:
+    """The entities of which it is known what the model is to tell, with what the source declares."""
+    told = _with_target(rows, declared)
+    known = told[told[TARGET].notna()].reset_index(drop=True)
     periods = [PERIOD] if PERIOD in known.columns else []
-    return known[[ENTITY_ID, TARGET, GROUP, *periods, *(column.name for column in source.columns)]]
+    return known[[ENTITY_ID, TARGET, GROUP, *periods, *_declared_columns(declared)]]
 
 
 def _with_period(settings: Settings, dataset: DatasetRef, rows: pd.DataFrame) -> pd.DataFrame:
@@ -154,16 +156,28 @@ def _with_period(settings: Settings, dataset: DatasetRef, rows: pd.DataFrame) ->
     return rows.assign(**{PERIOD: rows[MOMENT].map(numbers).astype("int64")})
 
 
-def read_unscored(settings: Settings, dataset: DatasetRef) -> pd.DataFrame:
+def _with_target(rows: pd.DataFrame, declared: Declared) -> pd.DataFrame:
+    """The rows with the model's own target, where that is a column of the table and not the entities' outcome."""
+    target = declared.model.task.target
+    return rows.assign(**{TARGET: rows[target]}) if target in _declared_columns(declared) else rows
+
+
+def _declared_columns(declared: Declared) -> list[str]:
+    return [column.name for column in declared.use_case.entities.columns]
+
+
+def read_unscored(settings: Settings, dataset: DatasetRef, declared: Declared) -> pd.DataFrame:
     """What a champion of before has to answer, with the columns of `Sides` but for the target.
 
-    Of entities those without an outcome. Of texts the products that are new in this week, and those without a label
-    that no earlier week has scored: there was no champion yet when they came, and no training takes them.
+    Of entities those without an outcome, or where the target is a column of theirs, those that are new. Of texts the
+    products that are new in this week, and those without a label that no earlier week has scored: there was no champion
+    yet when they came, and no training takes them.
     """
-    if isinstance(source := use_cases.get(dataset.use_case).source, Entities):
+    if isinstance(declared.source, Entities):
         rows = read_frame(admit(settings, dataset))
-        waiting = rows[rows[TARGET].isna()].reset_index(drop=True)
-        return waiting[[ENTITY_ID, GROUP, *(column.name for column in source.columns)]]
+        of_theirs = declared.model.task.target in _declared_columns(declared)
+        waiting = rows[rows[ARRIVED] if of_theirs else rows[TARGET].isna()].reset_index(drop=True)
+        return waiting[[ENTITY_ID, GROUP, *_declared_columns(declared)]]
     columns = ["productid", "designation", "description", "group", "arrived", "prdtypecode"]
     rows = read_frame(admit(settings, dataset), columns=columns)
     waiting = rows["prdtypecode"].isna() & ~rows["arrived"]

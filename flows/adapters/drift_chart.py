@@ -47,7 +47,7 @@ def draw_weeks(checks: Sequence[DriftCheck]) -> Figure:
         step = -(-len(checks) // 16)
         for number, tick in enumerate(last.get_xticklabels()):
             tick.set_visible(number % step == (len(checks) - 1) % step)
-    declared = use_cases.get(checks[0].use_case)
+    declared = use_cases.get_model(checks[0].model).use_case
     last.set_xlabel(f"{declared.clock.lasting(declared.drift.current_periods)} ending on")
     return figure
 
@@ -75,13 +75,13 @@ def _draw_drift(axes: Axes, checks: Sequence[DriftCheck]) -> None:
         axes.plot(real, [heights[place] for place in real], "o", markersize=4, color=line.get_color())
     alarms = [place for place, check in enumerate(checks) if check.alarm]
     axes.plot(alarms, [LEAST_PSI] * len(alarms), "rv", markersize=9, clip_on=False, label="alarm" if alarms else None)
-    use_case = checks[0].use_case
+    model = checks[0].model
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.set_ylim(LEAST_PSI, highest)
     axes.set(
         ylabel="PSI against the reference",
-        title=f"{use_case}: drift by {use_cases.clock_of(use_case).noun} (filled dots: significant)",
+        title=f"{model}: drift by {use_cases.clock_of(model).noun} (filled dots: significant)",
     )
     axes.legend(loc="upper left", fontsize=8, ncols=len(names) + 1)
 

@@ -63,6 +63,7 @@ def look(
     tested: pd.Series,
     trained: Mapping[str, int] | Collection[str],
     *,
+    model: str,
     look_id: str,
     kind: Look,
 ) -> Report:
@@ -72,5 +73,5 @@ def look(
     return Report(
         difference=exam.difference,
         coverage=frozen_rows.cover(dataset.test_version, trained=trained, tested=classes),
-        looks=frozen_tests.look(connection, dataset.use_case, dataset.test, look_id=look_id, kind=kind),
+        looks=frozen_tests.look(connection, model, dataset.test, look_id=look_id, kind=kind),
     )

@@ -1,4 +1,4 @@
-"""A use case's logged predictions, wherever they stand: those of texts, those of a table's entities, or a file.
+"""A model's logged predictions, wherever they stand: those of texts, those of a table's entities, or a file.
 
 Owns which of these is read. How each is kept belongs to `factory.records`.
 """
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from factory import use_cases
 from factory.errors import InferenceLogInvalid
 from factory.records import entity_predictions, predictions
 from factory.records.predictions import Window
 from factory.settings import Settings
 from factory.storage.addresses import admitted
 from factory.use_cases.sources import Entities
+from factory.use_cases.use_case import Declared
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -42,20 +42,20 @@ class Log(Protocol):
         """The window with `group`."""
 
 
-def log_of(settings: Settings, use_case: str, engine: Engine, path: str | None) -> Log:
-    """The use case's log; `path` names a file that is read in its place.
+def log_of(settings: Settings, declared: Declared, engine: Engine, path: str | None) -> Log:
+    """The model's log; `path` names a file that is read in its place.
 
     Raises AddressRefused where it is neither the setting's nor below a data root or the store, and InferenceLogInvalid
-    for a use case of entities, whose outcomes are in the catalogue alone.
+    for a model of entities, whose outcomes are in the catalogue alone.
     """
-    source = use_cases.get(use_case).source
+    source = declared.source
     if isinstance(source, Entities):
         if path is not None and path != settings.inference_log_path:
-            raise InferenceLogInvalid(f"the predictions of {use_case} are read from the catalogue: name no file")
-        return _EntityLog(engine, source, use_case)
+            raise InferenceLogInvalid(f"the predictions of {declared.name} are read from the catalogue: name no file")
+        return _EntityLog(engine, source, declared.name)
     if path is not None and path != settings.inference_log_path:  # what the setting names is the operator's word
         path = admitted(settings, path)
-    return _TextLog(engine, use_case, path)
+    return _TextLog(engine, declared.use_case.name, path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +87,21 @@ class _TextLog:
 class _EntityLog:
     engine: Engine
     source: Entities
-    use_case: str
+    model: str
 
     @property
     def complete(self) -> bool:
         return False
 
     def newest_timestamp(self) -> datetime | None:
-        return entity_predictions.newest_timestamp(self.engine, self.use_case)
+        return entity_predictions.newest_timestamp(self.engine, self.model)
 
     def count_versions(self, until: datetime, days: float) -> Mapping[str, int]:
-        return entity_predictions.count_versions(self.engine, self.use_case, until, days)
+        return entity_predictions.count_versions(self.engine, self.model, until, days)
 
     def read(self, until: datetime, days: float, *, version: str | None = None, labelled: bool = False) -> Window:
         return entity_predictions.read_window(
-            self.engine, self.source, self.use_case, until, days, version=version, labelled=labelled
+            self.engine, self.source, self.model, until, days, version=version, labelled=labelled
         )
 
     def with_groups(self, window: Window) -> Window:

@@ -24,11 +24,11 @@ OF_THE_MODEL = "predicted_class"
 
 
 def describe(
-    use_case: str, windows: Windows, finding: Finding, report: Report, live: LiveQuality | None, threshold: float
+    model: str, windows: Windows, finding: Finding, report: Report, live: LiveQuality | None, threshold: float
 ) -> DriftCheck:
     """The entry of the history, with Evidently's tests beside our own numbers; `threshold` is the alarm's."""
     return DriftCheck(
-        use_case=use_case,
+        model=model,
         until=windows.until,
         looked_at=datetime.now(UTC),
         model_version=windows.version.number,
@@ -55,9 +55,9 @@ def with_trends(finding: Finding, windows: Windows, earlier: Sequence[DriftCheck
     return replace(finding, trends=find_trends(weeks))
 
 
-def tell_trends(use_case: str, finding: Finding) -> list[str]:
+def tell_trends(model: str, finding: Finding) -> list[str]:
     """The trends that are any, in words."""
-    nouns = clock_of(use_case).nouns
+    nouns = clock_of(model).nouns
     return [told for name, trend in _trends(finding).items() if (told := told_trend(name, trend, nouns))]
 
 
@@ -67,7 +67,7 @@ def explain(check: DriftCheck, finding: Finding, threshold: float) -> str:
     columns = f" ({', '.join(drifted)})" if drifted else ""
     slices = finding.slices.drifted()
     among = f"; drifted slices: {', '.join(slices)}" if slices else ""
-    slowly = "".join(f"; slowly {told}" for told in tell_trends(check.use_case, finding))
+    slowly = "".join(f"; slowly {told}" for told in tell_trends(check.model, finding))
     relation = "above" if check.drift_score > threshold else "not above"
     return (
         f"{check.level} over {check.samples:,} predictions of version {check.model_version}: "

@@ -71,7 +71,7 @@ def draw_card(
     run = client.get_run(version.run_id)
     return environment.from_string(TEMPLATE.read_text()).render(
         case=case,
-        use_case=case.declared,
+        use_case=case.declared.use_case,
         version=version,
         dataset=version.dataset,
         result=result,
@@ -82,7 +82,7 @@ def draw_card(
         groups=evidence.groups.to_dict("records"),
         deciles=evidence.deciles.to_dict("records"),
         curve=_curve(evidence.curve),
-        limits=[*case.declared.limits, *_found_limits(evidence, run.data.metrics, result)],
+        limits=[*case.declared.use_case.limits, *_found_limits(evidence, run.data.metrics, result)],
         data=list(_data(case, version, result)),
         lineage=list(_lineage(client, settings, case, version, run.data.tags)),
         made=list(_made(run.data.params)),
@@ -123,7 +123,7 @@ def _class_limits(classes: pd.DataFrame) -> Iterator[str]:
 
 def _data(case: Case, version: Version, result: PromotionResult) -> Iterator[Fact]:
     dataset, noun = version.dataset, case.declared.source.noun
-    clock = case.declared.clock
+    clock = case.declared.use_case.clock
     yield Fact(clock.noun.capitalize(), f"{clock.written(dataset.week)}, as of {dataset.as_of:%d %B %Y}")
     yield Fact(noun.capitalize(), f"{dataset.rows:,}, of which {dataset.train_rows:,} to train on")
     yield Fact("Classes", str(dataset.classes))

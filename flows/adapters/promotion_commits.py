@@ -46,22 +46,21 @@ class Written(NamedTuple):
     new: Sequence[str]
 
 
-def write_missing(settings: Settings, use_case: str) -> Written:
-    """Commit every decision that changed the use case's champion and is not on the branch yet, the oldest first.
+def write_missing(settings: Settings, model: str) -> Written:
+    """Commit every decision that changed the model's champion and is not on the branch yet, the oldest first.
 
     Raises GitError where that could not be done, and FactoryError where catalogue or registry are away; then the branch
     is as it was. Raises ValueError where no repository is named.
     """
     if settings.promotion_repository is None:
         raise ValueError("PROMOTION_REPOSITORY names no repository")
-    model = use_cases.get(use_case).model_name
-    path = told.path_of(settings.promotion_folder, use_case, model)
+    path = told.path_of(settings.promotion_folder, use_cases.get_model(model).use_case.name, model)
     known: dict[str, Told] = {}
     moves, pauses = 0, list(AWAY_PAUSES_SECONDS)
     with opened(settings.promotion_repository, settings.promotion_branch) as branch:
         while True:
             try:
-                return _write(settings, use_case, branch, path, known)
+                return _write(settings, model, branch, path, known)
             except BranchMoved:
                 moves += 1
                 if moves > MOST_MOVES:
@@ -74,12 +73,11 @@ def write_missing(settings: Settings, use_case: str) -> Written:
                 time.sleep(pauses.pop(0) * _random.uniform(0.5, 1.5))
 
 
-def _write(settings: Settings, use_case: str, branch: Branch, path: str, known: dict[str, Told]) -> Written:
+def _write(settings: Settings, model: str, branch: Branch, path: str, known: dict[str, Told]) -> Written:
     """One attempt, on the branch as it is now; `known` keeps what the registry was asked for the next."""
-    model = use_cases.get(use_case).model_name
     tip = branch.fetch()
     there, new = branch.trailers(tip, told.DECISION), []
-    for decision in _changes(settings, use_case):
+    for decision in _changes(settings, model):
         if decision.decision_id in there:
             continue
         if decision.decision_id not in known:
@@ -106,12 +104,12 @@ def _add(branch: Branch, tip: str | None, path: str, each: Told, model: str) -> 
     return branch.merge(tip, added, merge), added
 
 
-def _changes(settings: Settings, use_case: str) -> list[Decision]:
+def _changes(settings: Settings, model: str) -> list[Decision]:
     """The decisions that changed the champion, the oldest first; one that was cut short gets its row before."""
     client = registry.connect(settings.mlflow_tracking_uri)
     with transaction(open_catalogue(settings.database_url)) as connection:
-        decisions.complete(connection, client, use_cases.get(use_case).model_name)
-        return [each for each in reversed(read_decisions(connection, use_case)) if each.changed_champion]
+        decisions.complete(connection, client, model)
+        return [each for each in reversed(read_decisions(connection, model)) if each.changed_champion]
 
 
 def _text(settings: Settings, decision: Decision, model: str) -> str:

@@ -17,7 +17,7 @@ from factory.contracts import DatasetRef, GateCheck, PromotionResult
 from factory.records.measurements import ClassScore, CurvePoint, Interval, Measurement, NearRows
 from factory.settings import Settings
 from factory.use_cases.metrics import declared
-from factory.use_cases.use_case import Gate, UseCase
+from factory.use_cases.use_case import Declared, Gate
 from flows.adapters.decisions import PREVIOUS_TAG, ROLLED_BACK_TAG
 from flows.adapters.exam import Report
 from flows.adapters.initiator import Initiator
@@ -35,7 +35,7 @@ class Case:
     `named` tells whether the challenger was named by its number: then even one that was rolled back is judged.
     """
 
-    use_case: str
+    model: str
     gate: Gate
     approval: Approval
     initiator: Initiator
@@ -43,19 +43,19 @@ class Case:
     rehearsal: bool
 
     @property
-    def declared(self) -> UseCase:
-        """What the use case says of itself."""
-        return use_cases.get(self.use_case)
+    def declared(self) -> Declared:
+        """What the model and its use case say of themselves."""
+        return use_cases.get_model(self.model)
 
     @property
-    def model(self) -> str:
-        """The registered model's name."""
-        return self.declared.model_name
+    def use_case(self) -> str:
+        """The use case's name."""
+        return self.declared.use_case.name
 
     @property
     def lock(self) -> str:
         """The lock under which one decision is taken at a time."""
-        return f"promotion/{self.use_case}"
+        return f"promotion/{self.model}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def asked(
 
 def find_overlap(case: Case, challenger: Version, rival: Version | None) -> Check | None:
     """Whether both may be compared on the challenger's test set; None where it does not roll on, or nobody is met."""
-    rolling, span = case.declared.rolling, challenger.dataset.span
+    rolling, span = case.declared.use_case.rolling, challenger.dataset.span
     known = rival.dataset.span if rival else None
     if rolling is None or span is None or rival is None or known is None:
         return None
@@ -88,7 +88,7 @@ def find_overlap(case: Case, challenger: Version, rival: Version | None) -> Chec
         known.trained_until,
         first=span.first,
         embargo=rolling.embargo_periods,
-        clock=case.declared.clock,
+        clock=case.declared.use_case.clock,
     )
 
 
@@ -111,7 +111,7 @@ def rule(
         return policy.stay("rolled back", said)
     if overlap is not None and not overlap.passed:
         return Verdict(promoted=False, rule=overlap.rule, reason=overlap.said, checks=(overlap,))
-    metric, guards = case.declared.metric, (*([overlap] if overlap else []), *evidence.guards)
+    metric, guards = case.declared.model.metric, (*([overlap] if overlap else []), *evidence.guards)
     value = evidence.mine[metric.name].value
     return policy.judge(metric, value, evidence.comparison, costs, case.gate, case.approval, guards)
 
@@ -132,6 +132,7 @@ def verdict_result(
     comparison = evidence.comparison
     return PromotionResult(
         use_case=case.use_case,
+        model=case.model,
         promoted=verdict.promoted,
         reason=verdict.reason,
         rule=verdict.rule,
@@ -165,6 +166,7 @@ def rollback_result(case: Case, leaving: Version, returning: Version, links: Lin
     """The rollback as a result; its numbers are those that the versions were registered with."""
     return PromotionResult(
         use_case=case.use_case,
+        model=case.model,
         promoted=False,
         reason=f"rolled back from version {leaving.number} to version {returning.number}",
         rule="rolled back",
@@ -192,6 +194,7 @@ def mended_result(
     said = f"by hand: version {number} is the champion" if number else "by hand: there is no champion"
     return PromotionResult(
         use_case=case.use_case,
+        model=case.model,
         promoted=holder is not None,
         reason=f"{said}, after {f'version {before}' if before else 'none'}",
         rule="by hand",
@@ -232,7 +235,7 @@ def measured(case: Case, challenger: Version, rival: Version | None, evidence: E
     """The evidence as the catalogue keeps it."""
     theirs = {change.name: change for change in evidence.comparison.classes} if evidence.comparison else {}
     return Measurement(
-        use_case=case.use_case,
+        model=case.model,
         version=challenger.number,
         rival=rival.number if rival else None,
         measured_at=datetime.now(UTC),

@@ -18,7 +18,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from factory import use_cases
 from factory.contracts import DatasetRef
 from factory.records import stored
 from flows.adapters.artifacts import fetch, reaching
@@ -48,13 +47,13 @@ class Logged:
     url: str | None
 
 
-def log_training(client: MlflowClient, experiment: str, training: Training, *, ui_url: str | None) -> Logged:
-    """Write the training as a new run."""
+def log_training(client: MlflowClient, training: Training, *, ui_url: str | None) -> Logged:
+    """Write the training as a new run of the model's experiment."""
     dataset = training.dataset
-    name = f"{training.use_case} {dataset.period}"
-    tags = {"use_case": training.use_case, "week": str(dataset.week), "kind": "training"}
+    name = f"{training.declared.name} {dataset.period}"
+    tags = {"use_case": dataset.use_case, "week": str(dataset.week), "kind": "training"}
     tags |= _origin(training.flow_run_url)
-    with _run(client, experiment, name, tags) as run_id:
+    with _run(client, training.declared.name, name, tags) as run_id:
         _log_numbers(client, run_id, training.parameters(), training.numbers())
         _log_input(client, run_id, dataset)
         with tempfile.TemporaryDirectory() as folder:
@@ -200,7 +199,7 @@ def _log_model(client: MlflowClient, run_id: str, training: Training) -> str:
 
     from flows.core.models import drop_lookup
 
-    logic = logic_of(use_cases.get(training.use_case))
+    logic = logic_of(training.declared)
     drop_lookup(training.model)
     mlflow.set_tracking_uri(client.tracking_uri)  # log_model takes no client
     with mlflow.start_run(run_id=run_id):  # without an active run the model would go to the default experiment

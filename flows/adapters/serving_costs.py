@@ -34,16 +34,16 @@ class ServingFailed(RuntimeError):
     """The model could not be loaded or asked in a process of its own."""
 
 
-def measure_costs(folder: Path, use_case: str, rows: pd.DataFrame) -> Costs:
-    """The costs of the use case's model in the folder, asked for the first `ROWS` rows one by one in a new process.
+def measure_costs(folder: Path, model: str, rows: pd.DataFrame) -> Costs:
+    """The costs of the version in the folder, asked for the first `ROWS` rows one by one in a new process.
 
-    Raises ServingFailed with what that process said.
+    `model` is the name under which it is declared. Raises ServingFailed with what that process said.
     """
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     with tempfile.TemporaryDirectory() as scratch:
         asked = Path(scratch) / "rows.json"
         asked.write_text(rows.head(ROWS).to_json(orient="table", index=False))
-        command = [sys.executable, "-m", __name__, str(folder), use_case, str(asked)]
+        command = [sys.executable, "-m", __name__, str(folder), model, str(asked)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
         except subprocess.TimeoutExpired as error:
@@ -57,8 +57,8 @@ def measure_costs(folder: Path, use_case: str, rows: pd.DataFrame) -> Costs:
     return Costs(size_bytes=size, memory_bytes=int(said["memory_bytes"]), p95_ms=float(said["p95_ms"]))
 
 
-def serve(folder: Path, use_case: str, rows: pd.DataFrame) -> dict[str, float]:
-    """Load the model, predict the rows one by one, and say what this process takes: memory_bytes and p95_ms.
+def serve(folder: Path, model: str, rows: pd.DataFrame) -> dict[str, float]:
+    """Load the version, predict the rows one by one, and say what this process takes: memory_bytes and p95_ms.
 
     The latter is the 95th percentile of the processor time of one prediction.
     """
@@ -67,16 +67,16 @@ def serve(folder: Path, use_case: str, rows: pd.DataFrame) -> dict[str, float]:
 
     from flows.adapters.registry import read_model
 
-    logic = logic_of(use_cases.get(use_case))
-    model = read_model(folder, logic.trusted)
+    logic = logic_of(use_cases.get_model(model))
+    fitted = read_model(folder, logic.trusted)
     single = [rows.iloc[[place]] for place in range(len(rows))]
-    logic.answer(model, single[0])  # the first prediction imports and allocates what later ones reuse
+    logic.answer(fitted, single[0])  # the first prediction imports and allocates what later ones reuse
     best = float("inf")
     for _ in range(ROUNDS):
         took: list[float] = []
         for row in single:
             began = time.process_time()
-            logic.answer(model, row)
+            logic.answer(fitted, row)
             took.append(time.process_time() - began)
         best = min(best, float(np.quantile(took, 0.95)))
     return {"memory_bytes": float(psutil.Process().memory_info().rss), "p95_ms": 1000 * best}

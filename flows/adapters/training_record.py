@@ -14,9 +14,9 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from factory import use_cases
 from factory.contracts import DatasetRef
 from factory.records import stored
+from factory.use_cases.use_case import Declared
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +42,7 @@ class Training:
     tells which test rows nearly equal a training row.
     """
 
-    use_case: str
+    declared: Declared
     dataset: DatasetRef
     params: Mapping[str, Any]
     choice: Choice
@@ -99,7 +99,7 @@ class Training:
         if self.report and (remarks := self.report.remarks()):
             tables["test_set.json"] = pd.DataFrame({"remark": remarks})
         if choice.scores or choice.failures:
-            metric = use_cases.get(self.use_case).metric.name
+            metric = self.declared.model.metric.name
             rows = [_as_row(score, metric) for score in choice.scores]
             rows += [{"candidate": name, "failure": reason} for name, reason in choice.failures.items()]
             tables["candidates.json"] = pd.DataFrame(rows)

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from factory import use_cases
 from factory.records.predictions import MOST_ROWS, Window, merge_samples
 from factory.settings import Settings
-from factory.use_cases.use_case import UseCase
+from factory.use_cases.use_case import Declared, UseCase
 from flows.adapters.logs import log_of
 from flows.adapters.registry import Version
 
@@ -63,7 +62,12 @@ class Nothing:
 
 
 def read_windows(
-    settings: Settings, use_case: str, client: MlflowClient, engine: Engine, path: str | None, as_of: datetime | None
+    settings: Settings,
+    declared: Declared,
+    client: MlflowClient,
+    engine: Engine,
+    path: str | None,
+    as_of: datetime | None,
 ) -> Windows | Nothing:
     """The windows of the version that made most of the last periods' predictions, else of the champion.
 
@@ -72,17 +76,17 @@ def read_windows(
     """
     from flows.adapters import registry, runs, title
 
-    declared, log = use_cases.get(use_case), log_of(settings, use_case, engine, path)
-    model = declared.model_name
+    log = log_of(settings, declared, engine, path)
+    model = declared.name
     champion = registry.find_version(client, model, registry.CHAMPION)
     if champion is None:
         with engine.connect() as connection:
-            return Nothing(title.explain_absence(connection, client, use_case))
+            return Nothing(title.explain_absence(connection, client, model))
     until = as_of or log.newest_timestamp()
     if until is None:
         return Nothing("no prediction is logged yet")
-    clock, drift = declared.clock, declared.drift
-    current_days, before_days = window_days(declared, until)
+    clock, drift = declared.use_case.clock, declared.use_case.drift
+    current_days, before_days = window_days(declared.use_case, until)
     number, samples = _busiest(log.count_versions(until, current_days), champion.number)
     if samples < (least := drift.min_samples or settings.min_samples_for_drift):
         lasting = clock.lasting(drift.current_periods)
@@ -105,9 +109,9 @@ def read_windows(
     )
 
 
-def window_days(declared: UseCase, until: datetime) -> tuple[float, float]:
+def window_days(use_case: UseCase, until: datetime) -> tuple[float, float]:
     """How many days the current window has that ends then, and the one before it: months differ."""
-    clock, drift = declared.clock, declared.drift
+    clock, drift = use_case.clock, use_case.drift
     earlier = clock.back(until, drift.current_periods)
     return (until - earlier) / ONE_DAY, (earlier - clock.back(earlier, drift.before_periods)) / ONE_DAY
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from factory.use_cases.sources import Entities
-from factory.use_cases.use_case import Gate, UseCase
+from factory.use_cases.use_case import Declared, Gate
 from flows.core.bootstrap import Estimate
 from flows.core.evaluation import Evaluation
 from flows.core.evidence import Evidence
@@ -94,12 +94,13 @@ class Logic(Protocol):
         """Every metric of predictions (predicted_class, confidence) whose truth (`label`) is known by now."""
 
 
-def logic_of(use_case: UseCase) -> Logic:
-    """How the use case's models are made and judged."""
-    if isinstance(use_case.source, Entities):
+def logic_of(declared: Declared) -> Logic:
+    """How the model's versions are made and judged."""
+    source = declared.source
+    if isinstance(source, Entities):
         from flows.core.entities import EntityLogic
 
-        return EntityLogic(use_case.source, use_case.task, use_case.name, use_case.rolling)
+        return EntityLogic(source, declared.model.task, declared.use_case.name, declared.use_case.rolling)
     from flows.core.texts import TextLogic
 
-    return TextLogic(use_case.name)
+    return TextLogic(declared.use_case.name)

@@ -1,4 +1,4 @@
-"""What the factory's own tables say of a use case: weeks, decisions on champions, checks for drift.
+"""What the factory's own tables say of a model: the weeks of its use case, decisions on champions, checks for drift.
 
 Reads only. Blocks; call it in a thread. Settings are read at the first question, as at an entry point.
 """
@@ -21,18 +21,20 @@ from factory.records.drift_checks import DriftCheck, by_period, read_drift_check
 from factory.records.ledger import Entry, read_entries
 from factory.records.measurements import Measurement, read_measurements
 from factory.settings import read_settings
+from factory.use_cases import get_model
 
 FRESH_SECONDS = 5
 DECISIONS_SHOWN = 30
 WEEKS_SHOWN = 26
-_known: dict[str, tuple[UseCaseFacts, datetime]] = {}
+_known: dict[str, tuple[ModelFacts, datetime]] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class UseCaseFacts:
-    """The last weeks, decisions and checks of a use case; weeks and checks oldest first, decisions newest first.
+class ModelFacts:
+    """The last weeks of a model's use case, its decisions and its checks for drift.
 
-    Among the decisions is the one by which the champion came to stand, however long ago.
+    Weeks and checks come oldest first, decisions newest first. Among the decisions is the one by which the
+    champion came to stand, however long ago.
     """
 
     weeks: Sequence[Entry] = ()
@@ -41,43 +43,43 @@ class UseCaseFacts:
     trouble: str | None = None
 
 
-def facts_of(use_case: str) -> UseCaseFacts:
+def facts_of(model: str) -> ModelFacts:
     """As they stood less than 5 s ago; a catalogue that is away is told in `trouble`."""
-    return _facts(use_case, int(monotonic() // FRESH_SECONDS))
+    return _facts(model, int(monotonic() // FRESH_SECONDS))
 
 
 @lru_cache(maxsize=32)
-def _facts(use_case: str, period: int) -> UseCaseFacts:  # noqa: ARG001 — ends the cache
+def _facts(model: str, period: int) -> ModelFacts:  # noqa: ARG001 — ends the cache
     try:
         engine = _engine()
         with engine.connect() as connection:
-            weeks = read_entries(connection, use_case)[-WEEKS_SHOWN:]
-            decided = _decisions(connection, use_case)
-        facts = UseCaseFacts(weeks, decided, by_period(read_drift_checks(engine, use_case))[-WEEKS_SHOWN:])
+            weeks = read_entries(connection, get_model(model).use_case.name)[-WEEKS_SHOWN:]
+            decided = _decisions(connection, model)
+        facts = ModelFacts(weeks, decided, by_period(read_drift_checks(engine, model))[-WEEKS_SHOWN:])
     except (FactoryError, SQLAlchemyError) as error:
-        return _as_known(use_case, _unreachable(error))
-    _known[use_case] = facts, datetime.now(UTC)
+        return _as_known(model, _unreachable(error))
+    _known[model] = facts, datetime.now(UTC)
     return facts
 
 
-def _as_known(use_case: str, trouble: str) -> UseCaseFacts:
+def _as_known(model: str, trouble: str) -> ModelFacts:
     """What was read last stays, with the hour at which it was read."""
-    if use_case not in _known:
-        return UseCaseFacts(trouble=trouble)
-    facts, read_at = _known[use_case]
+    if model not in _known:
+        return ModelFacts(trouble=trouble)
+    facts, read_at = _known[model]
     return replace(facts, trouble=f"{trouble}; what you see of weeks and models is as it was at {read_at:%H:%M} UTC")
 
 
-def measurements_of(use_case: str) -> tuple[Sequence[Measurement], str | None]:
+def measurements_of(model: str) -> tuple[Sequence[Measurement], str | None]:
     """What versions were measured at, the newest first, and why it is not known where it is not."""
-    return _measurements(use_case, int(monotonic() // FRESH_SECONDS))
+    return _measurements(model, int(monotonic() // FRESH_SECONDS))
 
 
 @lru_cache(maxsize=32)
-def _measurements(use_case: str, period: int) -> tuple[Sequence[Measurement], str | None]:  # noqa: ARG001 — ends the cache
+def _measurements(model: str, period: int) -> tuple[Sequence[Measurement], str | None]:  # noqa: ARG001 — ends the cache
     try:
         with _engine().connect() as connection:
-            return read_measurements(connection, use_case), None
+            return read_measurements(connection, model), None
     except (FactoryError, SQLAlchemyError) as error:
         return (), _unreachable(error)
 
@@ -87,12 +89,12 @@ def _unreachable(error: Exception) -> str:
     return f"The catalogue {'cannot be read' if answers else 'does not answer'}: {str(error).splitlines()[0]}"
 
 
-def _decisions(connection: Connection, use_case: str) -> list[Decision]:
+def _decisions(connection: Connection, model: str) -> list[Decision]:
     """The last ones that were meant, and that by which the champion came to stand, however long ago."""
-    made = read_decisions(connection, use_case, limit=DECISIONS_SHOWN * 2)
+    made = read_decisions(connection, model, limit=DECISIONS_SHOWN * 2)
     decided = [each for each in made if not each.result.rehearsal][:DECISIONS_SHOWN]
     champion = decided[0].result.champion_version if decided else None
-    promotion = find_promotion(connection, use_case, champion) if champion else None
+    promotion = find_promotion(connection, model, champion) if champion else None
     known = {each.decision_id for each in decided}
     return decided if promotion is None or promotion.decision_id in known else [*decided, promotion]
 

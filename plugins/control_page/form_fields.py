@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from bridge.plain_text import as_json
 from bridge.prefect_api.records import DeploymentRecord
-from factory import contracts
+from factory import contracts, use_cases
 from plugins.control_page.parameter_schemas import kind_of, offered_by, resolved, skeleton_of, types_of
 from plugins.control_page.redaction import is_secret, redacted
 
@@ -24,6 +24,8 @@ Control = Literal[
 _SIMPLE: Mapping[str, Control] = {"string": "text", "number": "number", "integer": "integer"}
 _FORMATS: Mapping[str, Control] = {"date": "date", "date-time": "moment", "month": "month"}
 _MONTH_PATTERNS = frozenset({r"^\d{4}-\d{2}$", r"^\d{4}-(0[1-9]|1[0-2])$", r"^[0-9]{4}-[0-9]{2}$"})
+MODEL = "model"
+"""The parameter that names one of a use case's models."""
 _SCALARS = frozenset({"integer", "number", "boolean"})
 """Types that a text may be besides, where the schema names them."""
 _PICKED: Mapping[Control, tuple[str, str]] = {
@@ -98,10 +100,21 @@ def form_of(record: DeploymentRecord, name: str = "") -> list[Field]:
     ordered = sorted(properties, key=lambda each: properties[each].get("position", len(properties)))
     offers = contract.offers(record.parameters) if contract else {}
     fields = [_offering(_field(each, schema, record), offers) for each in ordered if each not in people]
+    if contract is not None:
+        fields = _with_models(fields, record)
     marked = [replace(field, rare=_is_rare(field, contract)) for field in fields]
     if all(field.rare or field.fixed for field in marked):
         return fields
     return marked
+
+
+def _with_models(fields: list[Field], record: DeploymentRecord) -> list[Field]:
+    """The fields with the use case's models to choose from; nobody is asked for the only one."""
+    use_case = record.parameters.get("use_case")
+    names = [model.name for each in use_cases.ALL if each.name == use_case for model in each.models]
+    offered = tuple((name, name) for name in names)
+    asked = (replace(field, control="choice", choices=offered) if field.name == MODEL else field for field in fields)
+    return [field for field in asked if field.name != MODEL or len(names) > 1]
 
 
 def as_value(field: Field, value: Any) -> Field:

@@ -1,4 +1,4 @@
-"""The overview: each use case in a row, and on top what needs attention. Pure: facts in, view models out."""
+"""The overview: each model in a row, and on top what needs attention. Pure: facts in, view models out."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from factory.records.drift_checks import DriftCheck
 from factory.records.ledger import Entry
 from factory.use_cases import clock_of
 from factory.use_cases.metrics import declared
+from factory.use_cases.use_case import Declared
 from plugins.control_page.airflow_reader import LastDagRun
-from plugins.control_page.factory_reader import UseCaseFacts
+from plugins.control_page.factory_reader import ModelFacts
 from plugins.control_page.run_views import RunView, Tone, ago
 from plugins.control_page.stuck import StuckRuns
 
@@ -47,10 +48,11 @@ class DriftView:
 
 
 @dataclass(frozen=True, slots=True)
-class UseCaseRow:
-    """One use case; what is not known is None."""
+class ModelRow:
+    """One model; what is not known is None."""
 
     name: str
+    use_case: str
     title: str
     week: Entry | None
     airflow: LastDagRun | None
@@ -77,20 +79,20 @@ class Attention:
     since: datetime | None = None
 
 
-def use_case_row(
-    name: str,
-    title: str,
-    facts: UseCaseFacts,
+def model_row(
+    declared: Declared,
+    facts: ModelFacts,
     dag_runs: Sequence[LastDagRun],
     runs: Sequence[RunView],
     planned: Sequence[datetime],
-) -> UseCaseRow:
+) -> ModelRow:
     """The row; `runs` are newest first, `planned` are Prefect's next starts."""
     newest = max(dag_runs, key=lambda each: (each.began is not None, each.began), default=None)
     due = [*planned, *(each.next_due for each in dag_runs if each.next_due)]
-    return UseCaseRow(
-        name=name,
-        title=title,
+    return ModelRow(
+        name=declared.name,
+        use_case=declared.use_case.name,
+        title=declared.title,
         week=next((each for each in reversed(facts.weeks) if each.total_rows is not None), None),
         airflow=newest if newest and newest.run_id else None,
         airflow_tone=_AIRFLOW_TONES.get(newest.state or "", "muted") if newest else "muted",
@@ -136,8 +138,8 @@ def drift_view(checks: Sequence[DriftCheck]) -> DriftView | None:
 
 
 def attention(
-    rows: Iterable[UseCaseRow],
-    facts: Mapping[str, UseCaseFacts],
+    rows: Iterable[ModelRow],
+    facts: Mapping[str, ModelFacts],
     troubled: Sequence[RunView],
     stuck: Sequence[StuckRuns],
     workers: Mapping[str, Sequence[Worker]],
@@ -156,11 +158,11 @@ def attention(
         last = facts[row.name].weeks[-1] if facts[row.name].weeks else None
         if last and last.status == "rejected":
             said = f": {last.findings[0]}" if last.findings else ""
-            label = clock_of(row.name).label(last.week)
-            found.append(Attention("bad", f"{label} of {row.name} was rejected{said}"))
+            label = clock_of(row.use_case).label(last.week)
+            found.append(Attention("bad", f"{label} of {row.use_case} was rejected{said}"))
         if facts[row.name].checks and facts[row.name].checks[-1].alarm and row.drift:
             words = f"{row.name} drifts: {row.drift.level}, score {row.drift.score:.2f}."
-            found.append(Attention("bad", words, f"runs?use_case={row.name}"))
+            found.append(Attention("bad", words, f"runs?use_case={row.use_case}"))
         if facts[row.name].trouble:
             found.append(Attention("bad", str(facts[row.name].trouble)))
     return list(dict.fromkeys(found))

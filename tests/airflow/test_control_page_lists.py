@@ -270,11 +270,12 @@ def test_versions_without_classes_are_compared_by_what_they_have(
         for number in (1, 2):
             made = decision(number, "promoted")
             ours = {
-                name: getattr(made, name).model_copy(update={"use_case": "churn"}) for name in ("dataset", "result")
+                "dataset": made.dataset.model_copy(update={"use_case": "churn"}),
+                "result": made.result.model_copy(update={"use_case": "churn", "model": "churn"}),
             }
             decisions.record(connection, made.model_copy(update=ours))
             known = measurement(number, rival=number - 1)
-            measurements.record(connection, known.model_copy(update={"use_case": "churn", "classes": ()}))
+            measurements.record(connection, known.model_copy(update={"model": "churn", "classes": ()}))
     compared = as_user("admin").get(f"{PAGE}/promotion/churn/compare?first=1&second=2").text
     assert "Compare v1 with v2" in compared
     assert "Customers who will leave" in compared

@@ -232,7 +232,7 @@ def _fill_catalogue() -> None:
             "columns": {},
         }
         drift_checks.record_drift_check(
-            engine, drift_checks.DriftCheck(use_case="products", until=until, looked_at=until, **said)
+            engine, drift_checks.DriftCheck(model="products", until=until, looked_at=until, **said)
         )
 
 

@@ -24,7 +24,7 @@ from factory.sources import readers, tables
 from factory.text import product_text
 from factory.use_cases.columns import NO, YES
 from factory.use_cases.sources import Entities
-from factory.use_cases.use_case import UseCase
+from factory.use_cases.use_case import Declared
 from flows.adapters import registry, runs
 from flows.adapters.training_record import Training
 from flows.core.features.table import as_table
@@ -88,7 +88,7 @@ class Registered:
 
 def register(folder: Path, use_case: str, name: str) -> Registered:
     """The candidate trained and registered as the flow does it."""
-    declared = use_cases.get(use_case)
+    declared = use_cases.choose_model(use_case, None)
     logic, frame = logic_of(declared), products() if use_case == "products" else customers()
     train, test = frame.iloc[::2].reset_index(drop=True), frame.iloc[1::2].reset_index(drop=True)
     choice = Choice(logic.find_candidates([name])[0])
@@ -106,7 +106,7 @@ def register(folder: Path, use_case: str, name: str) -> Registered:
         test_version="v1",
     )
     training = Training(
-        use_case=use_case,
+        declared=declared,
         dataset=dataset,
         params={},
         choice=choice,
@@ -119,13 +119,13 @@ def register(folder: Path, use_case: str, name: str) -> Registered:
         flow_run_url=None,
     )
     client = registry.connect(f"sqlite:///{folder / 'mlflow.sqlite'}")
-    logged = runs.log_training(client, use_case, training, ui_url=None)
+    logged = runs.log_training(client, training, ui_url=None)
     files = client.get_logged_model(logged.model_id).artifact_location
     place = Path(files.removeprefix("file://"))
     return Registered(place, asked_of(declared, model, test), training.evaluation.reference)
 
 
-def asked_of(declared: UseCase, model: BaseEstimator, test: pd.DataFrame) -> object:
+def asked_of(declared: Declared, model: BaseEstimator, test: pd.DataFrame) -> object:
     """The test rows as a model takes them: texts, or the columns that it was fitted on."""
     if not isinstance(declared.source, Entities):
         return list(test["text"])
@@ -146,7 +146,7 @@ def asked_of(declared: UseCase, model: BaseEstimator, test: pd.DataFrame) -> obj
 def test_a_model_answers_the_same_with_its_own_requirements_alone(
     uv: str, use_case: str, name: str, tmp_path: Path
 ) -> None:
-    logic, made = logic_of(use_cases.get(use_case)), register(tmp_path, use_case, name)
+    logic, made = logic_of(use_cases.choose_model(use_case, None)), register(tmp_path, use_case, name)
     clean = tmp_path / "clean"
     clean.mkdir()
     shutil.copy(made.files / registry.MODEL_FILE, clean)

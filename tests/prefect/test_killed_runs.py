@@ -11,7 +11,6 @@ from uuid import uuid4
 
 import pytest
 
-from factory import use_cases
 from flows.adapters import killed_runs, runs
 from flows.adapters.killed_runs import API_TAG, FLOW_RUN_TAG, PROCESS_TAG, REASON_TAG, end_killed, who_writes
 from flows.adapters.registry import experiment_id
@@ -36,7 +35,7 @@ def status(home: Home, run_id: str) -> str:
 
 
 def experiment(home: Home) -> str:
-    return experiment_id(home.client, use_cases.get("products").experiment)
+    return experiment_id(home.client, "products")
 
 
 def begun(home: Home, **tags: str) -> str:
@@ -109,7 +108,7 @@ def test_a_look_at_drift_that_fails_while_it_is_written_has_failed(home: Home, m
     monkeypatch.setattr(runs, "_log_numbers", fail)
     given: dict[str, Any] = {"metrics": {}, "tags": {}, "report": "", "chart": None}
     with pytest.raises(ConnectionError):
-        runs.log_monitoring(home.client, use_cases.get("products").experiment, watched=Watched(), **given)  # type: ignore[arg-type]
+        runs.log_monitoring(home.client, "products", watched=Watched(), **given)  # type: ignore[arg-type]
     (run,) = home.client.search_runs([experiment(home)])
     assert run.info.status == "FAILED"
 

@@ -22,7 +22,7 @@ from factory.use_cases.clock import Month
 from factory.use_cases.columns import Column
 from factory.use_cases.sources import Entities
 from factory.use_cases.split import Chronological
-from factory.use_cases.use_case import Gate, UseCase
+from factory.use_cases.use_case import Gate, Model, UseCase
 from flows.pipeline_flow import training_pipeline
 from flows.promotion import promotion
 from flows.scoring import score
@@ -47,14 +47,11 @@ def deals() -> UseCase:
     return UseCase(
         name="deals",
         title="Opportunities that will be won",
-        model_name="deals",
-        experiment="deals",
         dag_id="monthly_deals",
         source=SOURCE,
-        task=use_cases.get("churn").task,
+        models=(Model("deals", use_cases.get_model("churn").model.task, Gate(floor=0.6, margin=-0.5)),),
         clock=CLOCK,
         split=Chronological(test_periods=2, embargo_periods=1, outcome_periods=1),
-        gate=Gate(floor=0.6, margin=-0.5),
     )
 
 

@@ -67,7 +67,7 @@ def record_weeks_of_french(home: Home) -> None:
     assert until is not None
     for weeks in range(1, 9):
         check = DriftCheck(
-            use_case="products",
+            model="products",
             until=until - timedelta(weeks=weeks),
             looked_at=until,
             model_version="1",

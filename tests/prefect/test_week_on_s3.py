@@ -11,7 +11,6 @@ import boto3
 import pytest
 from s3fs import S3FileSystem
 
-from factory import use_cases
 from factory.errors import ArtifactStoreAway, SnapshotStoreUnusable
 from factory.settings import read_settings
 from flows.adapters import registry, runs
@@ -32,7 +31,7 @@ def s3_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     with live_s3() as found:
         for name, value in (found | {"SNAPSHOT_URI": SNAPSHOTS, "DATA_ROOTS": ARTIFACTS}).items():
             monkeypatch.setenv(name, value)
-        home.client.create_experiment(use_cases.get("products").experiment, artifact_location=ARTIFACTS)
+        home.client.create_experiment("products", artifact_location=ARTIFACTS)
         yield type(home)(read_settings(), home.client)
 
 
@@ -82,7 +81,7 @@ def test_a_store_that_is_away_is_one_message_of_cause_and_remedy(
     said = r"keeps its files at s3://store/artifacts.*does not answer.*Start it, or look at"
     with (
         pytest.raises(ArtifactStoreAway, match=said),
-        runs._run(s3_home.client, use_cases.get("products").experiment, "a run", {}) as run_id,
+        runs._run(s3_home.client, "products", "a run", {}) as run_id,
     ):
         s3_home.client.log_text(run_id, "text", "file.txt")
     assert s3_home.client.get_run(run_id).info.status == "FAILED"

@@ -17,7 +17,7 @@ from factory.errors import CatalogueNewer
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0006"
+HEAD = "0007"
 """The last migration in `versions`; known here, so that Alembic is loaded only where there is something to do."""
 
 VERSION_TABLE = "catalogue_version"

@@ -18,9 +18,9 @@ from bridge.prefect_api.run_queries import RunQuery
 from factory import contracts, use_cases
 from plugins.control_page.access import Viewer
 from plugins.control_page.airflow_reader import LastDagRun, last_dag_runs
-from plugins.control_page.factory_reader import UseCaseFacts, facts_of
+from plugins.control_page.factory_reader import ModelFacts, facts_of
 from plugins.control_page.freshness import Freshness, Seen
-from plugins.control_page.overview import attention, use_case_row
+from plugins.control_page.overview import attention, model_row
 from plugins.control_page.pages import show
 from plugins.control_page.prefect_reader import PATIENCE_SECONDS, PrefectReader
 from plugins.control_page.routes.deployments import workers_of
@@ -67,15 +67,15 @@ async def overview(request: Request, reader: ReaderDep, viewer: ViewerDep) -> HT
     stuck = await find_stuck(reader, shown["live"], known, now, patience)
     views = {key: [run_view(run, name_of(known, run), now) for run in runs] for key, runs in shown.items()}
     rows = [
-        use_case_row(
-            name,
-            use_cases.get(name).title,
-            facts[name],
+        model_row(
+            model,
+            facts[model.name],
             dags[name],
             views.get(name, []),
             [run.expected_start_time for run in planned.value or () if _belongs(known, run, name)],  # type: ignore[misc]
         )
         for name in cases
+        for model in use_cases.models_of(name)
     ]
     parts: list[Seen[Any]] = [deployments, failed, live, planned, *last.values()]
     return show(
@@ -149,10 +149,11 @@ async def _see_planned(
     )
 
 
-def _facts(cases: Sequence[str], viewer: Viewer) -> tuple[dict[str, UseCaseFacts], dict[str, list[LastDagRun]]]:
-    """What the catalogue and Airflow's database say of each use case."""
+def _facts(cases: Sequence[str], viewer: Viewer) -> tuple[dict[str, ModelFacts], dict[str, list[LastDagRun]]]:
+    """What the catalogue says of each model, and Airflow's database of each use case."""
     dags = {name: [dag for dag in _dags_of(viewer, name) if viewer.may("see", [dag])] for name in cases}
-    return {name: facts_of(name) for name in cases}, {name: last_dag_runs(dags[name]) for name in cases}
+    models = [model.name for name in cases for model in use_cases.models_of(name)]
+    return {name: facts_of(name) for name in models}, {name: last_dag_runs(dags[name]) for name in cases}
 
 
 def _dags_of(viewer: Viewer, use_case: str) -> set[str]:

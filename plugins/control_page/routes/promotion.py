@@ -1,4 +1,4 @@
-"""Promote and roll back: a use case's history, and the buttons that start its promotion as everybody else does."""
+"""Promote and roll back: a model's history, and the buttons that start its promotion as everybody else does."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from factory import contracts, use_cases
 from factory.approval import is_asked_for
 from factory.contracts import PromotionParams
 from factory.settings import read_settings
+from factory.use_cases.use_case import Declared
 from plugins.control_page.access import Viewer
 from plugins.control_page.factory_reader import facts_of
 from plugins.control_page.overview import challenger_of, champion_of
@@ -30,65 +31,67 @@ router = APIRouter()
 
 @router.get("/promotion")
 def first(request: Request, viewer: ViewerDep) -> RedirectResponse:
-    """The first use case that the viewer may see."""
-    for each in use_cases.ALL:
-        if viewer.may("see", viewer.dags_of(contracts.promotion(each.name).name)):
-            return back(request, f"promotion/{each.name}")
+    """The first model that the viewer may see."""
+    for name in _others(viewer):
+        return back(request, f"promotion/{name}")
     raise HTTPException(404, "There is no use case that you may see")
 
 
-@router.get("/promotion/{use_case}")
-async def history(request: Request, use_case: str, viewer: ViewerDep) -> HTMLResponse:
-    """The decisions on the use case's champions, the newest first, and what may be done now."""
-    name = name_of_promotion(use_case)
+@router.get("/promotion/{model}")
+async def history(request: Request, model: str, viewer: ViewerDep) -> HTMLResponse:
+    """The decisions on the model's champions, the newest first, and what may be done now."""
+    declared = find_model(model)
+    name = contracts.promotion(declared.use_case.name).name
     dag_ids = viewer.dags_of(name)
     await asyncio.to_thread(viewer.require, "see", dag_ids)
-    facts = await asyncio.to_thread(facts_of, use_case)
+    facts = await asyncio.to_thread(facts_of, model)
     return show(
         request,
         "promotion.html",
         view="promotion",
-        use_case=use_cases.get(use_case),
+        declared=declared,
         others=await asyncio.to_thread(_others, viewer),
         decisions=[decision_view(each) for each in facts.decisions],
         champion=champion_of(facts.decisions),
         challenger=challenger_of(facts.decisions),
         earlier=standing(facts.decisions)[1],
         may_promote=await asyncio.to_thread(viewer.may, "promote", dag_ids),
-        approves=is_asked_for(read_settings(), use_cases.get(use_case).gate),
+        approves=is_asked_for(read_settings(), declared.model.gate),
         trouble=facts.trouble,
     )
 
 
-@router.post("/promotion/{use_case}/promote")
-async def promote(request: Request, use_case: str, reader: ReaderDep, viewer: ViewerDep) -> RedirectResponse:
+@router.post("/promotion/{model}/promote")
+async def promote(request: Request, model: str, reader: ReaderDep, viewer: ViewerDep) -> RedirectResponse:
     """Let the gate judge a version now: that of the form, else the newest challenger."""
-    form = await _form(request, use_case, viewer)
+    declared, form = await _form(request, model, viewer)
     version = form.get("version", "").strip() or None
     if version is not None and not (version.isascii() and version.isdigit()):
         raise ParametersRejected(f"{shortened(version, 40)!r} is no version of a model; versions are whole numbers")
-    params = PromotionParams(use_case=use_case, model_version=version)
+    params = PromotionParams(use_case=declared.use_case.name, model=declared.parameter, model_version=version)
     return await _start(request, "promote", params, form.get("token", ""), reader, viewer)
 
 
-@router.post("/promotion/{use_case}/rollback")
-async def roll_back(request: Request, use_case: str, reader: ReaderDep, viewer: ViewerDep) -> RedirectResponse:
+@router.post("/promotion/{model}/rollback")
+async def roll_back(request: Request, model: str, reader: ReaderDep, viewer: ViewerDep) -> RedirectResponse:
     """Give the title back to the champion before."""
-    form = await _form(request, use_case, viewer)
-    params = PromotionParams(use_case=use_case, rollback=True)
+    declared, form = await _form(request, model, viewer)
+    params = PromotionParams(use_case=declared.use_case.name, model=declared.parameter, rollback=True)
     return await _start(request, "rollback", params, form.get("token", ""), reader, viewer)
 
 
-async def _form(request: Request, use_case: str, viewer: Viewer) -> dict[str, str]:
-    """What was sent, which is not read for those who may not change anything here; raises Forbidden."""
-    await asyncio.to_thread(viewer.require, "promote", viewer.dags_of(name_of_promotion(use_case)))
-    return await posted_in(request)
+async def _form(request: Request, model: str, viewer: Viewer) -> tuple[Declared, dict[str, str]]:
+    """The model and what was sent, which is not read for those who may not change anything here; raises Forbidden."""
+    declared = find_model(model)
+    dag_ids = viewer.dags_of(contracts.promotion(declared.use_case.name).name)
+    await asyncio.to_thread(viewer.require, "promote", dag_ids)
+    return declared, await posted_in(request)
 
 
 async def _start(
     request: Request, event: str, params: PromotionParams, token: str, reader: PrefectReader, viewer: Viewer
 ) -> RedirectResponse:
-    name = name_of_promotion(params.use_case)
+    name = contracts.promotion(params.use_case).name
     record = await _deployment(reader, name)
     parameters = contracts.promotion(params.use_case).encode(params)
     asked = {key: value for key, value in parameters.items() if value is not None}
@@ -106,14 +109,14 @@ async def _deployment(reader: PrefectReader, name: str) -> DeploymentRecord:
     return seen.value[name]
 
 
-def name_of_promotion(use_case: str) -> str:
-    """The name of the use case's promotion; answers 404 where there is no such use case."""
+def find_model(name: str) -> Declared:
+    """The model of that name; answers 404 where there is none."""
     try:
-        return contracts.promotion(use_cases.get(use_case).name).name
+        return use_cases.get_model(name)
     except KeyError as error:
         raise HTTPException(404, str(error.args[0])) from error
 
 
 def _others(viewer: Viewer) -> list[str]:
-    names = [each.name for each in use_cases.ALL]
-    return [name for name in names if viewer.may("see", viewer.dags_of(contracts.promotion(name).name))]
+    seen = [each for each in use_cases.ALL if viewer.may("see", viewer.dags_of(contracts.promotion(each.name).name))]
+    return [model.name for each in seen for model in each.models]

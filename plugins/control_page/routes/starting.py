@@ -20,6 +20,7 @@ from bridge.submitting import submit
 from factory import approval as factory_approval
 from factory import contracts, use_cases
 from factory.settings import read_settings
+from factory.use_cases.use_case import Gate
 from plugins.control_page import audit
 from plugins.control_page.access import Viewer
 from plugins.control_page.forms import WHOLE, Field, fill, fill_as, form_of, read_form, with_problems
@@ -134,13 +135,20 @@ def signature(
     if contract is None or not contract.people:
         return {}
     taken = {"use_case": contracts.PromotionParams.model_fields["use_case"].default, **record.parameters, **parameters}
-    gate = next((each.gate for each in use_cases.current() if each.name == taken["use_case"]), None)
+    gate = _gate(taken)
     given: dict[str, object] = dict.fromkeys(contract.people & record.parameters.keys())
     given["requested_by"] = user_name
     moves_title = not (taken.get("rollback") or taken.get("rehearsal"))
     if moves_title and gate is not None and factory_approval.is_asked_for(read_settings(), gate):
         given["approved_by"] = user_name
     return {field: value for field, value in given.items() if not takes or field in takes}
+
+
+def _gate(taken: Mapping[str, object]) -> Gate | None:
+    """That of the model which the parameters name; None where there is no such model: then the flow refuses the run."""
+    models = [model for each in use_cases.current() if each.name == taken["use_case"] for model in each.models]
+    named = [model for model in models if len(models) == 1 or model.name == taken.get("model")]
+    return named[0].gate if named else None
 
 
 async def _seen_run(reader: PrefectReader, viewer: Viewer, flow_run_id: str) -> FlowRun:

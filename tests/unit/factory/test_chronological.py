@@ -43,7 +43,15 @@ SPLIT = Chronological(test_periods=2, embargo_periods=1, outcome_periods=1)
 
 def declare(clock: Clock, split: Chronological = SPLIT) -> UseCase:
     churn = use_cases.get("churn")
-    return replace(churn, name="deals", model_name="deals", source=SOURCE, clock=clock, split=split, schedule="")
+    return replace(
+        churn,
+        name="deals",
+        models=(replace(churn.models[0], name="deals"),),
+        source=SOURCE,
+        clock=clock,
+        split=split,
+        schedule="",
+    )
 
 
 @pytest.fixture(params=[MONTHS, DAYS], ids=["months", "days"])

@@ -176,8 +176,8 @@ def test_weeks_count_from_the_setting_and_the_calendar_from_itself() -> None:
 
 def test_a_use_case_runs_when_its_clock_says_so_unless_it_says_otherwise() -> None:
     def schedule(**given: object) -> str:
-        known = {name: getattr(ALL[0], name) for name in ("title", "model_name", "experiment", "dag_id", "source")}
-        return UseCase(name="any", task=ALL[0].task, **known, **given).schedule  # type: ignore[arg-type]
+        known = {name: getattr(ALL[0], name) for name in ("title", "models", "dag_id", "source")}
+        return UseCase(name="any", **known, **given).schedule  # type: ignore[arg-type]
 
     assert (schedule(), schedule(clock=MONTH), schedule(clock=DAY)) == ("5 7 * * 1", "5 7 1 * *", "5 7 * * *")
     assert schedule(clock=MONTH, schedule="none") == "none"

@@ -31,10 +31,10 @@ MONDAY = datetime(2026, 2, 2, tzinfo=UTC)
 COOLDOWN_DAYS = 30
 
 
-def drift_check(days: int = 0, *, alarm: bool = False, psi: float = 0.05, use_case: str = "products") -> DriftCheck:
+def drift_check(days: int = 0, *, alarm: bool = False, psi: float = 0.05, model: str = "products") -> DriftCheck:
     column = ColumnDrift(psi=psi, chance_psi=0.02, p_value=0.4, level="stable", drifted=False)
     return DriftCheck(
-        use_case=use_case,
+        model=model,
         until=MONDAY + timedelta(days=days),
         looked_at=datetime(2026, 11, 21, tzinfo=UTC),
         model_version="3",
@@ -52,7 +52,7 @@ def drift_check(days: int = 0, *, alarm: bool = False, psi: float = 0.05, use_ca
 
 def test_a_look_is_read_as_it_was_written(engine: Engine) -> None:
     record_drift_check(engine, drift_check())
-    record_drift_check(engine, drift_check(use_case="other"))
+    record_drift_check(engine, drift_check(model="other"))
 
     assert read_drift_checks(engine, "products") == [drift_check()]
 
@@ -77,7 +77,7 @@ def test_the_last_looks_are_read_up_to_a_moment(engine: Engine) -> None:
 def test_the_weeks_before_a_look_share_no_more_than_a_day(engine: Engine) -> None:
     for days in (0, 7, 13, 14, 20, 21, 22):
         record_drift_check(engine, drift_check(days))
-    record_drift_check(engine, drift_check(14, use_case="other"))
+    record_drift_check(engine, drift_check(14, model="other"))
 
     found = read_periods_before(engine, "products", MONDAY + timedelta(days=21), periods=2)
 

@@ -20,7 +20,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, Text, column, create_engine, event, insert, inspect, select, table, text
 from sqlalchemy.pool import NullPool
 
 from factory.catalogue import database
@@ -100,6 +100,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "decisions": {
         "decision_id": "one",
         "use_case": "products",
+        "model": "products",
         "decided_at": NOW,
         "decided_by": "gate",
         "outcome": "promoted",
@@ -112,6 +113,7 @@ ROWS: dict[str, dict[str, Any]] = {
     },
     "drift_looks": {
         "use_case": "products",
+        "model": "products",
         "until": NOW,
         "looked_at": NOW,
         "model_version": "1",
@@ -123,6 +125,7 @@ ROWS: dict[str, dict[str, Any]] = {
     },
     "retrainings": {
         "use_case": "products",
+        "model": "products",
         "until": NOW,
         "claimed_by": "a run",
         "started_at": NOW,
@@ -130,9 +133,20 @@ ROWS: dict[str, dict[str, Any]] = {
         "outcome": "v2 was promoted",
     },
     "frozen_tests": {"use_case": "products", "version": "v2", "frozen_at": NOW, "frozen_by": "me", "file": FILE},
-    "test_looks": {"use_case": "products", "sha256": "cd", "look_id": "one", "kind": "training", "looked_at": NOW},
+    "test_looks": {
+        "use_case": "products",
+        "model": "products",
+        "sha256": "cd",
+        "look_id": "one",
+        "kind": "training",
+        "looked_at": NOW,
+    },
     "locks": {"name": "catalogue", "taken_at": NOW},
 }
+
+
+RENAMED = {"use_case": "model"}
+"""What a use case's only model was found by is the model's name."""
 
 
 def statements(file: Path, engine: Engine) -> list[str]:
@@ -160,12 +174,15 @@ def build(engine: Engine, *files: Path) -> dict[str, dict[str, Any]]:
 
 
 def fill(connection: Connection) -> dict[str, dict[str, Any]]:
-    """A row in every table that is there, with the columns that it has; gives these rows."""
+    """A row in every table that is there, with the columns that it has; gives these rows as they are found today."""
     rows, found = {}, inspect(connection)
     for name in filter(found.has_table, ROWS):
         there = {column["name"] for column in found.get_columns(name)}
-        rows[name] = {key: value for key, value in ROWS[name].items() if key in there}
-        connection.execute(insert(tables.tables[name]).values(rows[name]))
+        row = {key: value for key, value in ROWS[name].items() if key in there}
+        known = tables.tables[name].columns
+        columns = [column(key, known[key].type if key in known else Text()) for key in row]
+        connection.execute(insert(table(name, *columns)).values(row))
+        rows[name] = {key if key in known else RENAMED[key]: value for key, value in row.items()}
     return rows
 
 

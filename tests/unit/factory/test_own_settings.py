@@ -18,6 +18,8 @@ from factory.use_cases import own
 from factory.use_cases.products import PRODUCTS
 from tests.called import called
 
+(MODEL,) = PRODUCTS.models
+
 
 def set_by(path: Path, text: str) -> Mapping[str, str]:
     path.write_text(text, "utf-8")
@@ -43,9 +45,8 @@ def test_what_the_file_sets_holds_and_all_else_stays(path: Path) -> None:
     assert use_cases.get("products", environ) == replace(
         PRODUCTS,
         expected_words=("crate",),
-        candidates=("svm-words",),
         encoding_alarm=1.0,
-        gate=replace(PRODUCTS.gate, floor=0.6, approval=True),
+        models=(replace(MODEL, candidates=("svm-words",), gate=replace(MODEL.gate, floor=0.6, approval=True)),),
     )
     assert own.keys_set("products", environ) == {
         "expected_words",
@@ -58,9 +59,9 @@ def test_what_the_file_sets_holds_and_all_else_stays(path: Path) -> None:
 
 def test_a_changed_file_is_read_again(path: Path) -> None:
     environ = set_by(path, "[products.gate]\nfloor = 0.6\n")
-    assert use_cases.get("products", environ).gate.floor == 0.6
+    assert use_cases.get_model("products", environ).model.gate.floor == 0.6
     set_by(path, "[products.gate]\nfloor = 0.875\n")
-    assert use_cases.get("products", environ).gate.floor == 0.875
+    assert use_cases.get_model("products", environ).model.gate.floor == 0.875
 
 
 def test_every_value_that_the_package_declares_may_be_set(path: Path) -> None:
@@ -96,7 +97,7 @@ def test_every_value_that_the_package_declares_may_be_set(path: Path) -> None:
         ('[products]\ncandidates = ["a", "a"]', "products.candidates = ['a', 'a']: named twice: a"),
         ("[products]\nmin_class_rows = 2.5", "products.min_class_rows = 2.5: input should be a valid integer"),
         ("[products]\nmin_class_rows = 0", "products.min_class_rows = 0: input should be greater"),
-        ('[products]\nmodel_name = "x"', "products.model_name = 'x': stored things are found by it, it cannot be set"),
+        ('[products]\ndag_id = "x"', "products.dag_id = 'x': stored things are found by it, it cannot be set"),
         ("[product]\nmin_class_rows = 2", "[product]: there is no such use case, there are products"),
         ("floor = 0.6", "floor = 0.6: it stands in no table, begin one with [products]"),
         ("products = 3", "products = 3: it stands in no table"),

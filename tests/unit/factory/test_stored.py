@@ -52,7 +52,7 @@ DECISION = decisions.Decision(
     ),
 )
 LOOK = drift_checks.DriftCheck(
-    use_case="products",
+    model="products",
     until=NOW,
     looked_at=NOW,
     model_version="1",
@@ -64,7 +64,7 @@ LOOK = drift_checks.DriftCheck(
     live=LiveQuality(f1_weighted=0.8, low=0.7, high=0.9, labelled=100, promised=0.8),
 )
 MEASUREMENT = Measurement(
-    use_case="products",
+    model="products",
     version="1",
     rival=None,
     measured_at=NOW,

@@ -10,7 +10,7 @@ from prefect.exceptions import ParameterTypeError
 from pydantic import BaseModel
 
 from factory import contracts, use_cases
-from factory.use_cases.use_case import UseCase
+from factory.use_cases.use_case import Declared, UseCase
 from flows.core.candidates import CANDIDATES
 from flows.core.logic import logic_of
 from flows.core.tables import BINARY_CANDIDATES
@@ -89,7 +89,8 @@ def test_the_candidates_that_forms_offer_are_those_that_are_declared() -> None:
 @pytest.mark.parametrize("use_case", use_cases.ALL, ids=lambda use_case: use_case.name)
 def test_a_use_cases_form_offers_the_candidates_that_its_training_knows(use_case: UseCase) -> None:
     offered = contracts.TrainingParams.offers({"use_case": use_case.name})["candidates"]
-    assert offered == tuple(each.name for each in logic_of(use_case).find_candidates(None))
+    logics = [logic_of(Declared(use_case, model)) for model in use_case.models]
+    assert offered == tuple(each.name for logic in logics for each in logic.find_candidates(None))
 
 
 @pytest.mark.parametrize(

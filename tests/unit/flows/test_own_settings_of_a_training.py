@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from factory import use_cases
 from factory.settings import SettingsError
 from factory.use_cases.own import VARIABLE
 from flows.core.candidates import CANDIDATES
@@ -13,13 +14,13 @@ from flows.pipeline_flow import THRESHOLD, find_entrants, find_threshold
 
 
 def names(use_case: str, named: list[str] | None) -> list[str]:
-    return [each.name for each in find_entrants(use_case, named)]
+    return [each.name for each in find_entrants(use_cases.get_model(use_case), named)]
 
 
 def test_all_are_compared_where_nobody_names_any(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
 
-    assert find_entrants("products", None) == CANDIDATES
+    assert find_entrants(use_cases.get_model("products"), None) == CANDIDATES
 
 
 def test_the_file_names_those_of_a_training_that_names_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +42,7 @@ def test_a_candidate_of_the_file_that_does_not_exist_is_told_with_those_that_do(
     with pytest.raises(
         SettingsError, match=r"products\.candidates in .*my\.toml: no candidate \['svm-word'\].*svm-words"
     ):
-        find_entrants("products", None)
+        find_entrants(use_cases.get_model("products"), None)
 
 
 @pytest.mark.parametrize(
@@ -55,4 +56,4 @@ def test_neither_a_higher_floor_nor_a_number_that_was_asked_for_is_undercut(
     path.write_text(f"[products.gate]\nfloor = {floor}\n")
     monkeypatch.setenv(VARIABLE, str(path))
 
-    assert find_threshold("products", asked) == expected
+    assert find_threshold(use_cases.get_model("products"), asked) == expected

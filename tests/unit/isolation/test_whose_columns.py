@@ -67,7 +67,7 @@ def columns_of(use_case: UseCase) -> set[str]:
     """What can be told of a table with its outcomes: its name, its key, its target and its columns."""
     source = use_case.entities
     declared = (column.name for column in source.columns)
-    names = (source.table, source.outcomes, source.key, use_case.task.target, *declared)
+    names = (source.table, source.outcomes, source.key, *(model.task.target for model in use_case.models), *declared)
     return {name for name in names if "_" in name}
 
 

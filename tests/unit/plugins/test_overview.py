@@ -10,9 +10,10 @@ from factory.contracts import DatasetRef, FileRef, PromotionResult
 from factory.records.decisions import Decision
 from factory.records.drift_checks import DriftCheck
 from factory.records.ledger import Entry
+from factory.use_cases import get_model
 from plugins.control_page.airflow_reader import LastDagRun
-from plugins.control_page.factory_reader import UseCaseFacts
-from plugins.control_page.overview import attention, challenger_of, champion_of, drift_view, use_case_row
+from plugins.control_page.factory_reader import ModelFacts
+from plugins.control_page.overview import attention, challenger_of, champion_of, drift_view, model_row
 from plugins.control_page.promotion_views import decision_view, standing
 from plugins.control_page.run_views import RunView, Starter
 from plugins.control_page.stuck import StuckRuns
@@ -44,7 +45,7 @@ def decision(number: int, **told: Any) -> Decision:
 
 
 def drift_check(score: float, *, alarm: bool = False, level: str = "stable") -> DriftCheck:
-    told = {"use_case": "products", "until": NOW, "looked_at": NOW, "model_version": "1", "samples": 200}
+    told = {"model": "products", "until": NOW, "looked_at": NOW, "model_version": "1", "samples": 200}
     return DriftCheck(**told, level=level, drift_score=score, alarm=alarm, columns={})  # type: ignore[arg-type]
 
 
@@ -115,10 +116,10 @@ def test_drift_is_a_level_and_a_line_that_fits_its_frame() -> None:
 
 
 def test_a_row_takes_the_newest_of_everything_and_the_next_of_both_sides() -> None:
-    facts = UseCaseFacts([week(1, "accepted"), week(2, "cut")], [decision(1)], [drift_check(0.1)])
+    facts = ModelFacts([week(1, "accepted"), week(2, "cut")], [decision(1)], [drift_check(0.1)])
     ran = LastDagRun("weekly", "r", "failed", NOW, NOW, NOW + timedelta(days=3), paused=False)
     runs = [view("newest", "Completed"), view("older", "Failed")]
-    row = use_case_row("products", "Products", facts, [ran], runs, [NOW + timedelta(days=1)])
+    row = model_row(get_model("products"), facts, [ran], runs, [NOW + timedelta(days=1)])
     assert row.week is not None
     assert (row.week.week, row.airflow_tone, row.next_due) == (2, "bad", NOW + timedelta(days=1))
     assert row.prefect is not None
@@ -126,11 +127,11 @@ def test_a_row_takes_the_newest_of_everything_and_the_next_of_both_sides() -> No
 
 
 def test_what_needs_attention_is_told_once_each_and_nothing_where_all_is_well() -> None:
-    facts = UseCaseFacts(
+    facts = ModelFacts(
         [week(2, "rejected", "half of it is missing")], [], [drift_check(0.6, alarm=True, level="alert")]
     )
     ran = LastDagRun("weekly", "r", "failed", NOW, NOW, None, paused=False)
-    row = use_case_row("products", "Products", facts, [ran], [], [])
+    row = model_row(get_model("products"), facts, [ran], [], [])
     troubled = [view("a", "Failed"), view("b", "Failed")]
     stuck = [
         StuckRuns("train/products", "Submitting", "stuck in Submitting", (view("d", "Submitting"),), NOW, "Why."),
@@ -151,5 +152,5 @@ def test_what_needs_attention_is_told_once_each_and_nothing_where_all_is_well() 
         "products drifts: alert, score 0.60.",
     ]
     assert (found[1].why, found[1].since, found[1].path) == ("No worker.", NOW - timedelta(days=3), "runs/c")
-    well = UseCaseFacts()
-    assert attention([use_case_row("p", "P", well, [], [], [])], {"p": well}, [], [], {}) == []
+    well = ModelFacts()
+    assert attention([model_row(get_model("products"), well, [], [], [])], {"products": well}, [], [], {}) == []

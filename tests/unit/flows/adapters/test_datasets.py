@@ -16,6 +16,7 @@ from factory.records import predictions
 from factory.settings import read_settings
 from factory.snapshots import cutting, weeks
 from factory.sources.readers import COLUMNS
+from factory.use_cases import get_model
 from flows.adapters import datasets
 
 SETTINGS: Any = object()
@@ -53,7 +54,7 @@ def test_a_product_without_label_is_scored_once_although_it_came_before_there_wa
     def unscored(week: int) -> list[str]:
         as_of = weeks.start_of(week, epoch)
         dataset = checking.check_week(settings, cutting.cut_week(settings, "products", as_of=as_of, week=week))
-        found = [datasets.read_unscored(settings, dataset) for _ in range(2)]
+        found = [datasets.read_unscored(settings, dataset, get_model("products")) for _ in range(2)]
         frame = found[0].assign(
             productid=found[0]["entity_id"],
             prediction_id=[f"{week}/{name}" for name in found[0]["entity_id"]],
@@ -66,7 +67,7 @@ def test_a_product_without_label_is_scored_once_although_it_came_before_there_wa
         )
         if week > 1:  # there is no champion before
             predictions.append(engine, frame)
-            found.append(datasets.read_unscored(settings, dataset))
+            found.append(datasets.read_unscored(settings, dataset, get_model("products")))
         assert all(each["entity_id"].tolist() == found[0]["entity_id"].tolist() for each in found)
         return list(found[0]["entity_id"])
 

@@ -17,7 +17,7 @@ def drift_check(week: int, *, psi: float = 0.03, alarm: bool = False, live: bool
     column = ColumnDrift(psi=psi, chance_psi=0.02, p_value=0.4, level=level, drifted=alarm)
     quality = LiveQuality(f1_weighted=0.8, low=0.78, high=0.82, labelled=900, promised=0.81)
     return DriftCheck(
-        use_case="products",
+        model="products",
         until=datetime(2026, 1, 5, tzinfo=UTC) + timedelta(weeks=week),
         looked_at=datetime(2026, 11, 21, tzinfo=UTC),
         model_version="3",

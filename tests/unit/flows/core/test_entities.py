@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import skops.io
 
-from factory.use_cases import get
+from factory.use_cases import get, get_model
 from factory.use_cases.split import Chronological
 from flows.core.entities import EntityLogic, Folded
 from flows.core.leakage import LeakageError
@@ -17,7 +17,8 @@ from flows.core.logic import logic_of
 from flows.core.selection import Choice
 
 CHURN = get("churn")
-GATE = CHURN.gate
+DECLARED = get_model("churn")
+GATE = DECLARED.model.gate
 
 
 def customers(rows: int = 600, *, unfair: float = 0.0, first: int = 0) -> pd.DataFrame:
@@ -43,7 +44,7 @@ def customers(rows: int = 600, *, unfair: float = 0.0, first: int = 0) -> pd.Dat
 
 @pytest.fixture(scope="module")
 def logic() -> EntityLogic:
-    found = logic_of(CHURN)
+    found = logic_of(DECLARED)
     assert isinstance(found, EntityLogic)
     return found
 
@@ -96,7 +97,7 @@ def test_an_evaluation_tells_ranking_calibration_and_groups(logic: EntityLogic, 
     test = customers(first=9_000)
     found = logic.evaluate(logic.fit(customers(), logistic), test, near=(3,))
 
-    assert set(found.metrics) == {metric.name for metric in CHURN.task.metrics}
+    assert set(found.metrics) == {metric.name for metric in DECLARED.model.task.metrics}
     assert found.near == (test["entity_id"][3],)
     assert found.deciles["rows"].sum() == len(test)
     assert found.deciles["lift"].iloc[0] > 1.5
@@ -188,7 +189,7 @@ def test_live_quality_needs_both_outcomes(logic: EntityLogic) -> None:
 
 
 def test_candidates_are_compared_by_time_where_the_test_set_rolls_on() -> None:
-    logic = logic_of(replace(CHURN, split=Chronological(test_periods=1, embargo_periods=2)))
+    logic = logic_of(replace(DECLARED, use_case=replace(CHURN, split=Chronological(test_periods=1, embargo_periods=2))))
     rows = customers(600).assign(period=np.repeat(np.arange(1, 13), 50))
 
     folded = logic.prepare(rows, logic.find_candidates(None))
@@ -204,7 +205,7 @@ def test_candidates_are_compared_by_time_where_the_test_set_rolls_on() -> None:
 
 
 def test_too_few_periods_to_compare_candidates_by_time_are_told() -> None:
-    logic = logic_of(replace(CHURN, split=Chronological(test_periods=1, embargo_periods=2)))
+    logic = logic_of(replace(DECLARED, use_case=replace(CHURN, split=Chronological(test_periods=1, embargo_periods=2))))
     rows = customers(100).assign(period=np.repeat([1, 2], 50))
 
     with pytest.raises(ValueError, match=r"2 periods to train on are too few .* embargo of 2"):
