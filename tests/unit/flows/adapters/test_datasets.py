@@ -56,7 +56,6 @@ def test_a_product_without_label_is_scored_once_although_it_came_before_there_wa
         dataset = checking.check_week(settings, cutting.cut_week(settings, "products", as_of=as_of, week=week))
         found = [datasets.read_unscored(settings, dataset, get_model("products")) for _ in range(2)]
         frame = found[0].assign(
-            productid=found[0]["entity_id"],
             prediction_id=[f"{week}/{name}" for name in found[0]["entity_id"]],
             timestamp=as_of,
             predicted_class="k0",
