@@ -18,15 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from bridge.contracts import AIRFLOW_TAG
+from factory.use_cases import get
 from stack.airflow_api import AirflowApi
 from stack.environment import read_exports
 from stack.identity import load_identity
 from stack.lifecycle import running_stack
 from stack.prefect_api import PrefectApi
 from stack.settings import CHECKOUT, Home, StackSettings, read_stack_settings
-from stack.weeks import DAG_ID, TASKS
+from stack.weeks import TASKS
 
 ROWS = 84_916
+DAG_ID = get("products").dag_id
 WEEK = 2
 """The week that is measured; the one before it gives it a champion."""
 SHARES = {"WEEK_FIRST_SHARE": "0.9", "WEEK_WEEKLY_SHARE": "0.1"}
@@ -100,7 +102,7 @@ def _stages(airflow: AirflowApi, prefect: PrefectApi, run_id: str) -> dict[str, 
     begun, ends = airflow.times(run_id)
     flow_runs = _flow_runs(prefect, run_id)
     stages: dict[str, Stage] = {}
-    for task in TASKS:
+    for task in (task for task in TASKS if task in ends):
         end = ends[task]
         flow_run = flow_runs.get(task)
         waited, ran = (_phases(flow_run)) if flow_run else (0.0, 0.0)

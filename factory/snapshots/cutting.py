@@ -92,19 +92,22 @@ def _account_of_cut(dataset: DatasetRef | None, settings: Settings, use_case: st
     if dataset is None:
         return Account(job, inputs)
     week, test = of_file(dataset), of_file(dataset.test)
-    if dataset.test_version == frozen_tests.FIRST:
+    if dataset.span is not None or dataset.test_version == frozen_tests.FIRST:
         return Account(job, inputs, (week, test))
-    return Account(job, (*inputs, test), (week,))  # a later one was frozen beside the cuts
+    return Account(job, (*inputs, test), (week,))  # frozen beside the cuts
 
 
 @step(_account_of_cut)
 def cut_week(settings: Settings, use_case: str, *, as_of: datetime, week: int | None = None) -> DatasetRef:
-    """The week's snapshot: of `week`, else of the week into which `as_of` falls; `created_at` is at most `as_of`.
+    """The snapshot of the period with the number `week`, else of the one that is due at `as_of`.
+
+    It shows what was known by `as_of`; where periods are cut when they are over, what was known at its end.
 
     A week that stands (cut or accepted) is given as it is. One whose file is lost is cut again: from the same catalogue
     it is the same file; from another one, and where it was rejected, it becomes the next revision. Several processes
     may cut at once and get the same. Raises CatalogueEmpty, CatalogueUnreachable, CatalogueBusy, SnapshotCorrupt where
-    the frozen test set is lost for good, SnapshotStoreUnusable, and ValueError for a week before the first.
+    the frozen test set is lost for good, SnapshotStoreUnusable, and ValueError for a period before the first, or one
+    that is not over.
     """
     rows, clock = rows_of(settings, use_case), clock_for(settings, use_case)
     number = clock.due(as_of) if week is None else week

@@ -15,10 +15,11 @@ from factory.catalogue.database import open_catalogue
 from factory.catalogue.entities import load_entities
 from factory.contracts import DatasetRef, TestSpan
 from factory.errors import CatalogueEmpty, NothingToFreeze
+from factory.lineage.data import of_file
 from factory.quality.checking import check_week
 from factory.records import ledger
 from factory.settings import Settings
-from factory.snapshots.cutting import cut_week, joining_moment, newest_week
+from factory.snapshots.cutting import _account_of_cut, cut_week, joining_moment, newest_week
 from factory.snapshots.store import read_frame
 from factory.test_sets import frozen_tests
 from factory.test_sets.freezing import freeze
@@ -182,6 +183,15 @@ def test_each_period_keeps_its_own_test_set_and_looks_at_shared_rows_count(setti
     assert looks == [1, 2, 2]
     with pytest.raises(NothingToFreeze, match=f"rolls on: every {clock.noun} that is cut has its own"):
         freeze(settings, "deals", "somebody")
+
+
+def test_a_period_writes_its_test_set_by_lineage(settings: Settings, clock: Clock) -> None:
+    load_periods(settings, clock, 1, 9)
+    cut(settings, clock, 8)
+
+    ninth = cut(settings, clock, 9)
+
+    assert _account_of_cut(ninth, settings, "deals").outputs == (of_file(ninth), of_file(ninth.test))
 
 
 def test_too_few_periods_are_told_with_how_many_are_needed(settings: Settings, clock: Clock) -> None:
