@@ -8,6 +8,12 @@ from pathlib import Path
 from typing import Any
 
 
+def to_file(path: Path) -> dict[str, str]:
+    """The client's settings by which all processes append to one file."""
+    transport = {"type": "file", "log_file_path": str(path), "append": True}
+    return {"OPENLINEAGE__TRANSPORT": json.dumps(transport)}
+
+
 @dataclass(frozen=True)
 class Events:
     """Events in the order in which they were told."""
@@ -27,17 +33,26 @@ class Events:
         """How its runs began and ended."""
         return [event["eventType"] for event in self.of(job)]
 
+    def completed(self, job: str) -> list[dict[str, Any]]:
+        """How each run of the job ended well."""
+        return [event for event in self.of(job) if event["eventType"] == "COMPLETE"]
+
     def last(self, job: str) -> dict[str, Any]:
         """The last event of a job, which knows all that was read and written."""
         return self.of(job)[-1]
 
     def inputs(self, job: str) -> set[tuple[str, str]]:
         """Namespace and name of all that its last run read."""
-        return {(each["namespace"], each["name"]) for each in self.last(job)["inputs"]}
+        return names(self.last(job)["inputs"])
 
     def outputs(self, job: str) -> set[tuple[str, str]]:
         """Namespace and name of all that its last run wrote."""
-        return {(each["namespace"], each["name"]) for each in self.last(job)["outputs"]}
+        return names(self.last(job)["outputs"])
+
+
+def names(datasets: list[dict[str, Any]]) -> set[tuple[str, str]]:
+    """The namespace and name of each."""
+    return {(each["namespace"], each["name"]) for each in datasets}
 
 
 def parent_of(event: dict[str, Any]) -> tuple[str, str]:

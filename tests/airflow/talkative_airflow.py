@@ -13,6 +13,7 @@ from factory.catalogue import loading
 from factory.catalogue.database import open_catalogue
 from factory.settings import read_settings
 from factory.sources import readers
+from tests.lineage_graph import to_file
 from tests.live_airflow import LiveAirflow
 from tests.live_prefect import CHECKOUT
 from tests.shared_services import GUARDED_PASSWORD, GUARDED_USER
@@ -33,7 +34,12 @@ class TalkativeAirflow(LiveAirflow):
             "DATABASE_URL": f"sqlite:///{self.catalogue / 'catalogue.sqlite'}",
             "SNAPSHOT_URI": (self.catalogue / "snapshots").as_uri(),
         }
-        return super().environment | more
+        return super().environment | more | to_file(self.lineage)
+
+    @property
+    def lineage(self) -> Path:
+        """What is told of DAG runs, tasks and steps; below Airflow's home, where secrets are looked for."""
+        return self.home / "lineage.jsonl"
 
     @property
     def catalogue(self) -> Path:

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from bridge.testing import Course, FakePrefect
+from bridge.tracing import Lineage
 from factory import contracts
 from tests.airflow.talkative_airflow import TalkativeAirflow
 from tests.decision import DECISION
+from tests.lineage_graph import Events, parent_of, root_of
 from tests.live_airflow import ADMIN, LiveAirflow
 from tests.live_prefect import wait_until
 
@@ -157,6 +159,29 @@ def test_nobody_is_asked_for_what_the_gate_refuses_and_the_week_goes_on(refused:
         {"model_version": "3", "approved_by": "", "rejected_by": ""},
     ]
     assert refused.states["promote"] == refused.states["monitor"] == "success"
+
+
+def test_steps_and_flow_runs_are_part_of_the_tries_that_airflow_tells_of(
+    refused: Refused, fake: FakePrefect, talkative: TalkativeAirflow
+) -> None:
+    told = Events.of_file(talkative.lineage)
+
+    def tries(task: str) -> set[str]:
+        return {event["run"]["runId"] for event in told.of(f"{DAG_ID}.{task}")}
+
+    [of_dag] = {event["run"]["runId"] for event in told.of(DAG_ID)}
+    for task, job in {"cut_week": "cut/products", "check_week": "check/products"}.items():
+        [step] = told.completed(job)
+        name, run_id = parent_of(step)
+        assert (name, root_of(step)) == (f"{DAG_ID}.{task}", (DAG_ID, of_dag))
+        assert run_id in tries(task)
+    assert told.inputs("check/products") < told.outputs("cut/products")
+    [trained] = fake.runs(contracts.training("products"))
+    lineage = Lineage.of_labels(trained.labels)
+    assert lineage.parent is not None
+    assert lineage.root is not None
+    assert lineage.parent.run_id in tries("train")
+    assert lineage.root.run_id == of_dag
 
 
 def test_a_person_sees_the_numbers_and_an_approval_names_them(week: Week, fake: FakePrefect) -> None:

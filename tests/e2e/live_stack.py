@@ -152,12 +152,12 @@ class Stack:
 
 
 @contextmanager
-def live_stack(folder: Path, database: str, flows: str = "served") -> Iterator[Stack]:
-    """A stack from nothing, ended with the block."""
+def live_stack(folder: Path, database: str, flows: str = "served", **more: str) -> Iterator[Stack]:
+    """A stack from nothing, with `more` of its variables set, ended with the block."""
     sink = HTTPServer(host="127.0.0.1")
     sink.expect_request(WEBHOOK, method="POST").respond_with_data(status=204)
     sink.start()
-    asked = {**os.environ, "STACK_HOME": str(folder), "FREE_PORTS": "1", "DATABASE": database, "FLOWS": flows}
+    asked = {**os.environ, "STACK_HOME": str(folder), "FREE_PORTS": "1", "DATABASE": database, "FLOWS": flows, **more}
     settings = read_stack_settings({**asked, "DISCORD_WEBHOOK_URL": sink.url_for(WEBHOOK)})
     try:
         with running_stack(settings):

@@ -25,10 +25,12 @@ from bridge.contracts import RESULT_ARTIFACT_KEY
 from factory.catalogue import loading
 from factory.catalogue.database import open_catalogue
 from factory.contracts import DatasetRef
+from factory.lineage import sending
 from factory.quality import checking
 from factory.settings import Settings, read_settings
 from factory.snapshots import cutting, weeks
 from factory.sources import readers
+from tests.lineage_graph import Events, to_file
 from tests.prefect.forked import fork
 from tests.shared_services import PREFECT_DATABASE, copy_template
 
@@ -42,6 +44,8 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
 }
+LINEAGE = "lineage.jsonl"
+"""What the trainings of `trained` told, in its folder."""
 SERVING_COSTS = {"serving_size_bytes": "1000000", "serving_memory_bytes": "200000000", "serving_p95_ms": "1.5"}
 OUTSIDE = ("DATABASE_URL", "POSTGRES_HOST", "INFERENCE_LOG_PATH", "DISCORD_WEBHOOK_URL", "PREFECT_API_KEY")
 
@@ -261,6 +265,24 @@ def variables(tmp_path: Path) -> dict[str, str]:
     return variables_of(tmp_path)
 
 
+@pytest.fixture
+def events(tmp_path: Path) -> Iterator[Callable[[], Events]]:
+    """What was told as lineage since the test began."""
+    path = tmp_path / "events.jsonl"
+    with telling_to(path):
+        yield lambda: Events.of_file(path)
+
+
+@contextmanager
+def telling_to(path: Path) -> Iterator[None]:
+    """Lineage goes into the file, through a sender of this block's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in to_file(path).items():
+            patch.setenv(name, value)
+        patch.setattr(sending, "_made", [])
+        yield
+
+
 @pytest.fixture(scope="session")
 def trained(template: Path, prefect_server: Prefect, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home in which week 1 made two versions, weak (1) and strong (2, the challenger), and no champion."""
@@ -268,7 +290,7 @@ def trained(template: Path, prefect_server: Prefect, tmp_path_factory: pytest.Te
 
     folder = tmp_path_factory.mktemp("trained")
     copy_stores(template, folder)
-    with living_in(folder, prefect_server) as home:
+    with living_in(folder, prefect_server) as home, telling_to(folder / LINEAGE):
         for max_features in (100, 800):
             training_pipeline(week=1, max_features=max_features, auto_promote_threshold=None)
         for number in ("1", "2"):  # as if measured: a process a promotion would take seconds of every test

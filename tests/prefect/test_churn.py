@@ -23,8 +23,11 @@ from flows.monitor_and_retrain import monitor_and_retrain
 from flows.pipeline_flow import training_pipeline
 from flows.promotion import promotion
 from flows.scoring import score
+from tests.lineage_graph import Events, names, parent_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.prefect.conftest import Home
 
 SOURCE = get("churn").entities
@@ -55,13 +58,32 @@ def load_customers(home: Home, *, drifted: bool = False) -> None:
     load_entities(open_catalogue(home.settings.database_url), SOURCE, states, outcomes, origin="customers")
 
 
+def assert_one_graph(events: Events) -> None:
+    """From the table of customers to the predictions that are watched, each step reads what another wrote."""
+    tables = names(events.completed("load/customers")[0]["outputs"])
+    cuts = events.completed("cut/churn")
+    assert all(names(each["inputs"]) == tables for each in cuts)
+    trained, again = events.completed("training-pipeline/churn")
+    assert names(trained["inputs"]) == names(cuts[0]["outputs"])
+    versions = names(trained["outputs"])
+    assert names(events.completed("promotion/churn")[0]["inputs"]) & versions
+    scored = events.completed("score/churn")[0]
+    snapshot = next(each for each in names(cuts[1]["outputs"]) if "/week=02/" in each[1])
+    assert snapshot in names(scored["inputs"])
+    assert names(scored["inputs"]) & versions
+    assert names(scored["outputs"]) <= events.inputs("monitor-and-retrain/churn")
+    assert parent_of(again) == ("monitor-and-retrain/churn", events.last("monitor-and-retrain/churn")["run"]["runId"])
+
+
 def cut(home: Home, week: int) -> None:
     as_of = start_of(week, home.settings.weeks.epoch)
     check_week(home.settings, cut_week(home.settings, "churn", as_of=as_of, week=week))
 
 
 @pytest.mark.usefixtures("known_costs")
-def test_customers_are_trained_on_promoted_scored_and_watched(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_customers_are_trained_on_promoted_scored_and_watched(
+    home: Home, monkeypatch: pytest.MonkeyPatch, events: Callable[[], Events]
+) -> None:
     load_customers(home, drifted=True)
     cut(home, 1)
 
@@ -113,3 +135,4 @@ def test_customers_are_trained_on_promoted_scored_and_watched(home: Home, monkey
     assert watched.live is not None
     assert (watched.live.metric, watched.live.labelled) == ("auc", WEEKLY)
     assert watched.live.value > 0.7
+    assert_one_graph(events())

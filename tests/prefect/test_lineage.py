@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from prefect import Flow, State, flow
 from prefect.client.orchestration import get_client
 from prefect.flow_engine import run_flow
 
 from bridge.tracing import Lineage, LineageRun
 from factory.contracts import DatasetRef
-from factory.lineage import sending
 from factory.lineage.data import of_file, of_table, of_version
 from factory.lineage.tables import predictions_of
 from flows.adapters.lineage import tell_lineage
@@ -22,22 +19,11 @@ from flows.monitor_and_retrain import monitor_and_retrain
 from flows.pipeline_flow import training_pipeline
 from flows.promotion import promotion
 from flows.scoring import score
-from tests.lineage_graph import Events, parent_of, root_of
-from tests.prefect.conftest import Home, Prefect, living_in
+from tests.lineage_graph import Events, names, parent_of, root_of
+from tests.prefect.conftest import LINEAGE, Home, Prefect, living_in
 
 TASK = LineageRun("airflow", "weekly_ml_pipeline.train", "0190f8a4-0000-7000-8000-000000000001")
 DAG_RUN = LineageRun("airflow", "weekly_ml_pipeline", "0190f8a4-0000-7000-8000-000000000002")
-
-
-@pytest.fixture
-def events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Events]]:
-    """What was told since the test began."""
-    path = tmp_path / "events.jsonl"
-    transport = {"type": "file", "log_file_path": str(path), "append": True}
-    monkeypatch.setenv("OPENLINEAGE__TRANSPORT", json.dumps(transport))
-    sending._made.clear()
-    yield lambda: Events.of_file(path)
-    sending._made.clear()
 
 
 TOLD = {f"on_{state}": [tell_lineage] for state in ("running", "completion", "failure", "crashed", "cancellation")}
@@ -67,24 +53,23 @@ def named(*found: Any) -> set[tuple[str, str]]:
     return {(each.namespace, each.name) for each in found}
 
 
-def test_a_training_reads_what_the_cut_wrote_and_is_part_of_its_task(home: Home, events: Callable[[], Events]) -> None:
-    state = started_by(
-        training_pipeline, Lineage(parent=TASK, root=DAG_RUN), week=1, max_features=100, auto_promote_threshold=None
-    )
+def test_a_training_reads_what_the_cut_wrote_and_the_cut_is_part_of_it(trained: Path) -> None:
+    told, job = Events.of_file(trained / LINEAGE), "training-pipeline/products"
+    first, second = told.completed(job)
+    [cut, later], [check, _] = told.completed("cut/products"), told.completed("check/products")
 
-    told, training = events(), "training-pipeline/products"
-    assert told.outputs("cut/products") == told.inputs(training)
-    assert len(told.inputs(training)) == 2
-    [version] = of_version(home.settings.mlflow_tracking_uri, "products", state.result()["model_version"])
-    assert named(version) < told.outputs(training)
-    begun, ended = told.of(training)
-    assert (begun["eventType"], ended["eventType"]) == ("START", "COMPLETE")
-    assert begun["run"]["runId"] == ended["run"]["runId"]
-    assert parent_of(ended) == (TASK.job, TASK.run_id)
-    for job in ("cut/products", "check/products"):  # what the training has begun
-        assert parent_of(told.last(job)) == (training, ended["run"]["runId"])
-        assert root_of(told.last(job)) == (DAG_RUN.job, DAG_RUN.run_id)
-    kind = ended["job"]["facets"]["jobType"]
+    assert names(cut["outputs"]) == names(first["inputs"]) == names(second["inputs"])
+    assert len(cut["outputs"]) == 2
+    registry = f"sqlite://{trained / 'mlflow.sqlite'}"
+    assert names(first["outputs"]) == {
+        (registry, "models/products/versions/1"),
+        (registry, "models/products@challenger"),
+    }
+    assert (registry, "models/products/versions/2") in names(second["outputs"])
+    assert told.kinds(job) == ["START", "COMPLETE"] * 2
+    assert "parent" not in {**first["run"]["facets"], **later["run"]["facets"]}
+    assert parent_of(cut) == parent_of(check) == root_of(check) == (job, first["run"]["runId"])
+    kind = first["job"]["facets"]["jobType"]
     assert (kind["integration"], kind["jobType"]) == ("PREFECT", "FLOW")
 
 

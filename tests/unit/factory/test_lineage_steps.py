@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import socket
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from factory.settings import Settings
 from factory.snapshots.cutting import cut_week
 from factory.snapshots.weeks import start_of
 from factory.test_sets.freezing import freeze
-from tests.lineage_graph import Events, parent_of, root_of
+from tests.lineage_graph import Events, parent_of, root_of, to_file
 
 Cut = Callable[[int], DatasetRef]
 TASK = LineageRun("airflow", "weekly.cut_week", "0190f8a4-0000-7000-8000-000000000001")
@@ -40,18 +41,18 @@ def configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pyte
     """Nothing is configured yet, and the sender is this test's own."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    with pytest.MonkeyPatch.context() as patch:
-        sending._made.clear()
-        yield patch
-        sending._made.clear()
+    monkeypatch.setattr(sending, "_made", [])
+    yield monkeypatch
+    for name in [each for each in os.environ if each.startswith("OPENLINEAGE")]:
+        del os.environ[name]  # the client adds some of its own
 
 
 @pytest.fixture
 def file(configured: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Where events are written."""
     path = tmp_path / "events.jsonl"
-    transport = {"type": "file", "log_file_path": str(path), "append": True}
-    configured.setenv("OPENLINEAGE__TRANSPORT", json.dumps(transport))
+    for name, value in to_file(path).items():
+        configured.setenv(name, value)
     return path
 
 
@@ -248,12 +249,12 @@ def test_a_receiver_that_fails_is_one_warning_with_its_answer(
 
 
 def test_a_receiver_that_hangs_is_not_waited_for(
-    configured: pytest.MonkeyPatch, warned: Callable[[], str], tmp_path: Path
+    configured: pytest.MonkeyPatch, quick: None, warned: Callable[[], str]
 ) -> None:
     with socket.socket() as hanging:
         hanging.bind(("127.0.0.1", 0))
         hanging.listen()
-        configured.setenv("OPENLINEAGE_URL", f"http://127.0.0.1:{hanging.getsockname()[1]}")
+        configured.setenv("OPENLINEAGE__TRANSPORT__URL", f"http://127.0.0.1:{hanging.getsockname()[1]}")
         configured.setattr(sending, "SETTLE_SECONDS", 0.2)
         began = time.monotonic()
         assert add(1, other=2) == 3
