@@ -8,9 +8,12 @@ from __future__ import annotations
 import psutil
 import pytest
 
+from factory.use_cases.products import PRODUCTS
 from stack.environment import MARK
-from tests.e2e.live_stack import WEEK_SECONDS, live_stack, wait_until
+from tests.e2e.live_stack import MESSAGE_SECONDS, WEEK_SECONDS, live_stack, wait_until
 from tests.lineage_graph import Events, parent_of, root_of, to_file
+
+DAG_ID = PRODUCTS.dag_id
 
 
 @pytest.mark.parametrize("flows", ["served", "worker"])
@@ -31,14 +34,14 @@ def test_a_week_on_sqlite_outlives_its_flow_runs_and_leaves_nothing_behind(
         assert [state for _, state in trainings()] == ["CRASHED", "COMPLETED"]
         assert "No sign of life" in running.flow_runs(run, "train")[0]["state"]["message"]
         assert running.champion() == "1"
+        wait_until(lambda: bool(Events.of_file(told).completed(DAG_ID)), "Airflow tells of the end", MESSAGE_SECONDS)
         assert_one_graph(Events.of_file(told))
     assert not [process for process in psutil.process_iter() if _belongs(process, str(folder))]
 
 
 def assert_one_graph(events: Events) -> None:
     """Each step is part of its task's try, which Airflow's provider tells of, and reads what the one before wrote."""
-    dag = "weekly_ml_pipeline"
-    [week] = events.completed(dag)
+    [week] = events.completed(DAG_ID)
     steps = {
         "cut_week": "cut/products",
         "check_week": "check/products",
@@ -49,11 +52,11 @@ def assert_one_graph(events: Events) -> None:
     }
     for task, job in steps.items():
         [step] = events.completed(job)
-        tries = {event["run"]["runId"] for event in events.of(f"{dag}.{task}")}
+        tries = {event["run"]["runId"] for event in events.of(f"{DAG_ID}.{task}")}
         name, run_id = parent_of(step)
-        assert name == f"{dag}.{task}"
+        assert name == f"{DAG_ID}.{task}"
         assert run_id in tries
-        assert root_of(step) == (dag, week["run"]["runId"])
+        assert root_of(step) == (DAG_ID, week["run"]["runId"])
     snapshot, test = sorted(events.outputs("cut/products"), reverse=True)
     assert "/week=01/" in snapshot[1]
     assert events.inputs("check/products") == {snapshot}
