@@ -30,16 +30,24 @@ MORTAL_JOBS = 3
 
 
 @contextmanager
-def fault_runs(folder: Path, seeds: Iterable[int], jobs: int = JOBS) -> Iterator[Iterator[Outcome]]:
-    """The outcomes of these seeds as they come, several played at once."""
+def fault_runs(
+    folder: Path, seeds: Iterable[int], jobs: int = JOBS, steady: LivePrefect | None = None
+) -> Iterator[Iterator[Outcome]]:
+    """The outcomes of these seeds as they come, several played at once.
+
+    `steady` is a server for the seeds that let none die, which others may use as well; else they have their own.
+    """
     mortal = {seed: make_plan(seed).server_death is not None for seed in seeds}
     start_fork_server(folder / "airflow")
     with ExitStack() as stack:
         places = {}
         for dies in sorted(set(mortal.values())):
-            server = LivePrefect(folder / ("mortal" if dies else "steady"))
-            server.start()
-            stack.callback(server.stop)
+            if dies or steady is None:
+                server = LivePrefect(folder / ("mortal" if dies else "steady"))
+                server.start()
+                stack.callback(server.stop)
+            else:
+                server = steady
             deploy(server)
             places[dies] = server, stack.enter_context(ThreadPoolExecutor(MORTAL_JOBS if dies else jobs))
         coming = [places[dies][1].submit(run_seed, seed, places[dies][0], folder) for seed, dies in mortal.items()]

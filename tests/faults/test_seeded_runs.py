@@ -13,14 +13,15 @@ from tests.faults.network import PlannedFaults
 from tests.faults.plan import ActKind, Event
 from tests.faults.run import fault_runs, summarise
 from tests.faults.scenario import Outcome
+from tests.live_prefect import LivePrefect
 
 SEEDS = (0, 1, 2, 3, 5, 6, 7, 8, 10, 12, 14, 16, 18, 20, 26, 42)
 """Quick ones: no server dies, few deadlines pass; half of them hold a rarer kind."""
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Outcome]]:
-    with fault_runs(tmp_path_factory.mktemp("faults"), SEEDS) as coming:
+def outcomes(prefect: LivePrefect, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Outcome]]:
+    with fault_runs(tmp_path_factory.mktemp("faults"), SEEDS, steady=prefect) as coming:
         yield {outcome.seed: outcome for outcome in coming}
 
 
