@@ -61,20 +61,20 @@ def main() -> None:
         raise SystemExit(f"no Prefect server answers at {api} ({error}): start it, or mend PREFECT_API_URL") from None
 
 
-def fork_flow_runs() -> None:
-    """From here on, flow runs that a runner of this process starts are forked from a process that imported WARM.
+def fork_flow_runs(warm: str = WARM) -> None:
+    """From here on, flow runs that a runner of this process starts are forked from a process that imported `warm`.
 
     Returns once it has; raises ImportError.
     """
     forking = multiprocessing.get_context("forkserver")
-    forking.set_forkserver_preload([WARM])
+    forking.set_forkserver_preload([warm])
     # it says nothing of an import that fails, so a child tells
-    first = forking.Process(target=importlib.import_module, args=(WARM,))
+    first = forking.Process(target=importlib.import_module, args=(warm,))
     with suppress(EOFError):
         first.start()
         first.join()
     if first.exitcode != 0:
-        raise ImportError(f"{WARM} cannot be imported; the error stands above")
+        raise ImportError(f"{warm} cannot be imported; the error stands above")
 
     async def fork(
         *,

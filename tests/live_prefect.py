@@ -83,6 +83,10 @@ class LivePrefect:
             "PREFECT_RUNNER_POLL_FREQUENCY": "1",
             # each time it looks for tasks below every run that was ever cancelled here, hundreds
             "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_LOOP_SECONDS": "600",
+            # no test waits for what these look for every few seconds
+            "PREFECT_SERVER_SERVICES_CLEANUP_RECONCILER_LOOP_SECONDS": "600",
+            "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_LOOP_SECONDS": "600",
+            "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "600",
         }
 
     def start(self) -> None:
