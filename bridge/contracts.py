@@ -68,6 +68,15 @@ class Reportable(Protocol):
 
 
 @runtime_checkable
+class Labelled(Protocol):
+    """A result that people can tell from its fellows of the same mapped task."""
+
+    @property
+    def label(self) -> str:
+        """What it is called beside them."""
+
+
+@runtime_checkable
 class Newsworthy(Protocol):
     """A `Reportable` result that has news as well."""
 

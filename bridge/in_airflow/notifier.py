@@ -12,7 +12,7 @@ from airflow.configuration import conf
 from airflow.sdk import BaseNotifier
 from pydantic import BaseModel, ValidationError
 
-from bridge.contracts import Newsworthy, Reportable
+from bridge.contracts import Labelled, Newsworthy, Reportable
 from bridge.in_airflow.channels import send_by_email, send_to_slack
 from bridge.in_airflow.links import FLOW_RUN_URL_KEY
 from bridge.notifications.discord import send
@@ -113,12 +113,13 @@ class BridgeNotifier(BaseNotifier):
         return compose(f"{dag.dag_id}: {named} failed", results=told, failure=failure, links=links)
 
     def _told(self, documents: Mapping[str, list[Any]]) -> list[Reportable]:
-        """What the results tell, by task; those of a mapped task with their number, since they bear the same names."""
+        """What the results tell, by task; those of a mapped task with what tells them apart, a label or a number."""
         told: list[Reportable] = []
         for task_id, found in documents.items():
             results = [result for document in found if (result := self._result(task_id, document)) is not None]
             several = len(results) > 1
-            told += [Numbered(each, n, len(results)) if several else each for n, each in enumerate(results, start=1)]
+            numbered = enumerate(results, start=1)
+            told += [Beside(each, _label(each, n, len(results))) if several else each for n, each in numbered]
         return told
 
     def _result(self, task_id: str, document: Any) -> Reportable | None:
@@ -132,12 +133,11 @@ class BridgeNotifier(BaseNotifier):
 
 
 @dataclass(frozen=True, slots=True)
-class Numbered:
+class Beside:
     """One of several results of a mapped task, which are told beside each other."""
 
     result: Reportable
-    number: int
-    count: int
+    label: str
 
     def facts(self) -> dict[str, str]:
         return {self._named(name): value for name, value in self.result.facts().items()}
@@ -153,7 +153,11 @@ class Numbered:
         return {self._named(text): url for text, url in self.result.links().items()}
 
     def _named(self, text: str) -> str:
-        return f"{text} ({self.number} of {self.count})"
+        return f"{text} ({self.label})"
+
+
+def _label(result: Reportable, number: int, count: int) -> str:
+    return result.label if isinstance(result, Labelled) else f"{number} of {count}"
 
 
 def _map_index(ti: Any) -> int | None:

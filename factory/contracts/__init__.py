@@ -9,6 +9,7 @@ earlier version left waiting has stored its result's model as `factory.contracts
 from factory.contracts.base import AtLeastOne, Candidate, Count, Names, Params, Period, Positive, Share, WeekNumber
 from factory.contracts.datasets import DatasetRef, FileRef, TestSpan
 from factory.contracts.deployments import may_promote, monitor, params_of, promotion, score, training
+from factory.contracts.models import ModelsResult
 from factory.contracts.monitoring import (
     ColumnDrift,
     DriftLevel,
@@ -34,6 +35,7 @@ __all__ = [
     "FileRef",
     "GateCheck",
     "LiveQuality",
+    "ModelsResult",
     "MonitorParams",
     "MonitorResult",
     "Names",

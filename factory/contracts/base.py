@@ -78,6 +78,11 @@ class OfModel(Result):
     use_case: str
     model: str
 
+    @property
+    def label(self) -> str:
+        """By which people tell it from the results of other models."""
+        return self.model
+
     @model_validator(mode="before")
     @classmethod
     def _name_the_model(cls, document: Any) -> Any:

@@ -173,10 +173,10 @@ def play(scenarios: DagBag) -> Callable[..., Played]:
     """
     from airflow.dag_processing import dagbag
 
-    def run(dag_id: str, **conf: object) -> Played:
+    def run(dag_id: str, *, keep_callbacks: bool = False, **conf: object) -> Played:
         dag = scenarios.dags[dag_id]
         raised: list[BaseException] = []
-        for task in dag.tasks:
+        for task in () if keep_callbacks else dag.tasks:
             task.on_failure_callback = task.on_retry_callback = [lambda context: raised.append(context["exception"])]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(dagbag, "BundleDagBag", lambda **_: scenarios)
