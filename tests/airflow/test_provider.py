@@ -262,7 +262,8 @@ def test_a_monthly_run_cuts_the_month_that_is_over_or_the_one_that_is_named(
     ti = SimpleNamespace(task=None)  # nobody is told of lineage here
 
     due, named = (
-        contracts.DatasetRef.model_validate(cut(params={"month": month}, dag_run=run, ti=ti)) for month in (None, "2017-05")
+        contracts.DatasetRef.model_validate(cut(params={"month": month}, dag_run=run, ti=ti))
+        for month in (None, "2017-05")
     )
 
     assert (due.period, due.as_of) == ("2017-06", datetime(2017, 7, 1, tzinfo=UTC))
