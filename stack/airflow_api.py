@@ -16,6 +16,8 @@ from stack.identity import ADMIN
 from stack.settings import StackError
 
 REQUEST_SECONDS = 30
+NOT_MAPPED = -1
+"""Airflow's index of a task instance that is no member of a mapped task."""
 READ_ATTEMPTS = 3
 """A busy machine lets a request wait; what only reads is asked again."""
 
@@ -98,10 +100,10 @@ class AirflowApi:
         ends = {each["task_id"]: datetime.fromisoformat(each["end_date"]) for each in found if each["end_date"]}
         return datetime.fromisoformat(began), ends
 
-    def result(self, run_id: str, task_id: str) -> dict[str, Any] | None:
-        """What the task handed back; None when it handed back nothing."""
+    def result(self, run_id: str, task_id: str, map_index: int = NOT_MAPPED) -> dict[str, Any] | None:
+        """What the task, or that member of a mapped one, handed back; None when it handed back nothing."""
         where = f"{self._dag}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
-        answer = self._answer("GET", where)
+        answer = self._answer("GET", where, params={"map_index": map_index})
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
         value = _checked(answer)["value"]

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from rich.console import Console
 
@@ -29,7 +30,7 @@ from stack.screen import in_order, week_screen
 from stack.settings import CHECKOUT, Home, StackError, StackSettings
 from stack.state import StackState
 from stack.status import login_lines
-from stack.weeks import WeekReport, report_week, reports_table, results_of, run_moment, weeks_to_run
+from stack.weeks import WeekReport, report_period, reports_table, run_moment, weeks_to_run
 
 LOOK_SECONDS = 0.5
 LOAD_SECONDS = 600
@@ -96,7 +97,7 @@ def _run_weeks(home: Home, state: StackState, use_case: UseCase, count: int) -> 
         _wait_until_parsed(airflow, use_case.dag_id)
         airflow.unpause()
         chosen = weeks_to_run(identity, use_case, airflow.runs(), count, datetime.now(UTC))
-        reports = [_run_week(demo, week) for week in chosen]
+        reports = [report for week in chosen for report in _run_week(demo, week)]
     finally:
         airflow.close()
     if reports:
@@ -144,7 +145,7 @@ def _wait_until_parsed(airflow: AirflowApi, dag_id: str) -> None:
         time.sleep(LOOK_SECONDS)
 
 
-def _run_week(demo: _Demo, week: int) -> WeekReport:
+def _run_week(demo: _Demo, week: int) -> list[WeekReport]:
     run, period = _begin(demo, week), demo.use_case.clock.words(week)
     deadline = time.monotonic() + WEEK_SECONDS
     with week_screen(demo.console, period) as screen:
@@ -160,9 +161,7 @@ def _run_week(demo: _Demo, week: int) -> WeekReport:
             time.sleep(LOOK_SECONDS)
     if run.state == "failed":
         raise StackError(_failure(demo, period, run, tasks, flow_runs))
-    return report_week(
-        demo.use_case, {task: demo.airflow.result(run.run_id, task) for task in results_of(demo.use_case)}
-    )
+    return report_period(demo.use_case, partial(demo.airflow.result, run.run_id))
 
 
 def _begin(demo: _Demo, week: int) -> DagRun:

@@ -5,8 +5,8 @@ Pure: records in, decisions and lines out. The numbers come from the results tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,19 +15,24 @@ from rich.table import Table
 from rich.text import Text
 
 from bridge.plain_text import as_line
-from factory.contracts import DatasetRef, MonitorResult, PromotionResult
+from factory.contracts import DatasetRef, ModelsResult, MonitorResult, PromotionResult
 from factory.use_cases.metrics import headlines
 from factory.use_cases.use_case import UseCase
 from stack.airflow_api import DagRun
 from stack.identity import Identity
 
-TASKS = ("prefect_ready", "cut_week", "cut", "check_week", "check", "score", "train", "promote", "monitor")
+OF_A_MODEL = ("promote", "monitor")
+"""The tasks whose results a model's line is made of, beside the cut."""
+TASKS = ("prefect_ready", "cut_week", "cut", "check_week", "check", "score", "train", "promote", "monitor", "outcome")
 RUN_AT = timedelta(hours=7, minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
 class WeekReport:
-    """One line of the final table; metrics by title, on the frozen test set."""
+    """One line of the final table; metrics by title, on the frozen test set.
+
+    `model` is named where the use case has several.
+    """
 
     period: str
     rows: int
@@ -39,6 +44,7 @@ class WeekReport:
     promoted: bool
     reason: str
     drift: str
+    model: str = ""
 
 
 def run_moment(identity: Identity, use_case: UseCase, number: int) -> datetime:
@@ -56,13 +62,45 @@ def weeks_to_run(identity: Identity, use_case: UseCase, runs: Iterable[DagRun], 
     return [number for number in wanted if run_moment(identity, use_case, number) <= now]
 
 
-def results_of(use_case: UseCase) -> tuple[str, ...]:
-    """The tasks whose results a line is made of."""
-    return (use_case.tasks.cut, "promote", "monitor")
+def report_period(use_case: UseCase, result: Callable[..., Mapping[str, Any] | None]) -> list[WeekReport]:
+    """The lines of a period, one a model; `result` gives what a task, or that member of a mapped one, handed back.
+
+    Raises pydantic.ValidationError when a result is not what was agreed.
+    """
+    dataset = result(use_case.tasks.cut)
+    if len(use_case.models) == 1:
+        return [report_week(use_case, {use_case.tasks.cut: dataset, **{task: result(task) for task in OF_A_MODEL}})]
+    failed = ModelsResult.model_validate(result("outcome")).failed
+    return [
+        _not_judged(use_case, dataset, model.name, failed[model.name])
+        if model.name in failed
+        else replace(
+            report_week(use_case, {use_case.tasks.cut: dataset, **{task: result(task, index) for task in OF_A_MODEL}}),
+            model=model.name,
+        )
+        for index, model in enumerate(use_case.models)
+    ]
+
+
+def _not_judged(use_case: UseCase, document: Any, model: str, why: str) -> WeekReport:
+    dataset = DatasetRef.model_validate(document)
+    return WeekReport(
+        period=use_case.clock.written(dataset.week),
+        rows=dataset.rows,
+        classes=dataset.classes,
+        challenger="none",
+        challenger_metrics={},
+        champion=None,
+        champion_metrics={},
+        promoted=False,
+        reason=f"failed in {why}",
+        drift="not measured",
+        model=model,
+    )
 
 
 def report_week(use_case: UseCase, results: Mapping[str, Mapping[str, Any] | None]) -> WeekReport:
-    """The line of a period from its tasks' results; raises pydantic.ValidationError when one is not what was agreed."""
+    """The line of a period and a model from its tasks' results; raises as report_period does."""
     dataset = DatasetRef.model_validate(results[use_case.tasks.cut])
     promotion = PromotionResult.model_validate(results["promote"])
     before = promotion.previous_champion_metrics
@@ -82,13 +120,13 @@ def report_week(use_case: UseCase, results: Mapping[str, Mapping[str, Any] | Non
 
 def reports_table(use_case: UseCase, reports: Iterable[WeekReport]) -> Table:
     """A line a period of the use case: challenger beside the champion that it met, verdict, and drift."""
-    reports = list(reports)
-    measured = " / ".join(reports[0].challenger_metrics) if reports else "Metrics"
+    reports, several = list(reports), len(use_case.models) > 1
+    measured = " / ".join(reports[0].challenger_metrics) if reports and not several else "metrics"
     said = f"{use_case.title}: {measured} on the same test set"
     table = Table(box=box.SIMPLE_HEAD, title=said, title_justify="left")
     for heading in (use_case.clock.noun, "rows", "classes"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("challenger", "champion until then"):
+    for heading in (*(["model"] if several else []), "challenger", "champion until then"):
         table.add_column(heading, no_wrap=True)
     table.add_column("promoted", overflow="fold", min_width=20)
     table.add_column("drift", overflow="fold", min_width=12)
@@ -98,12 +136,18 @@ def reports_table(use_case: UseCase, reports: Iterable[WeekReport]) -> Table:
             each.period,
             f"{each.rows:,}",
             str(each.classes),
-            f"{each.challenger}  {' / '.join(each.challenger_metrics.values())}",
-            f"{each.champion}  {' / '.join(each.champion_metrics.values())}" if each.champion else "none",
+            *([each.model] if several else []),
+            f"{each.challenger}  {_numbers(each.challenger_metrics, named=several)}",
+            f"{each.champion}  {_numbers(each.champion_metrics, named=several)}" if each.champion else "none",
             Text(as_line(verdict)),
             Text(as_line(each.drift)),
         )
     return table
+
+
+def _numbers(metrics: Mapping[str, str], *, named: bool) -> str:
+    """The values in one cell; with their names where the lines above are of other metrics."""
+    return " / ".join(f"{name} {value}" if named else value for name, value in metrics.items())
 
 
 def _shown(metrics: Mapping[str, float]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from factory.use_cases.clock import Month
 from stack.airflow_api import DagRun, TaskInstance, last_error
 from stack.flow_runs import SeenFlowRun
 from stack.screen import week_screen
-from stack.weeks import report_week, reports_table, run_moment, weeks_to_run
+from stack.weeks import report_period, report_week, reports_table, run_moment, weeks_to_run
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 PRODUCTS = get("products")
@@ -122,6 +122,18 @@ def test_a_first_week_has_no_champion_and_no_drift():
     assert report.drift == "not measured"
 
 
+def test_each_of_several_models_has_a_line_and_one_that_failed_says_why():
+    model = PRODUCTS.models[0]
+    songs = replace(PRODUCTS, models=(replace(model, name="genre"), replace(model, name="energy")))
+    outcome = {"use_case": "products", "models": ["genre", "energy"], "failed": {"energy": "train: no space left"}}
+    results = {("cut_week", -1): DATASET, ("outcome", -1): outcome, ("promote", 0): PROMOTION, ("monitor", 0): MONITOR}
+    reports = report_period(songs, lambda task, index=-1: results.get((task, index)))
+
+    said = printed(reports, songs, width=240)
+    for words in ("genre", "v2  Weighted F1 0.8765 / Macro F1 0.8123", "energy", "no: failed in train: no space left"):
+        assert words in said
+
+
 def test_a_monitor_that_skipped_says_why():
     skipped = {**MONITOR, "status": "skipped", "drift_score": None, "reason": "12 samples, 100 are needed"}
 
@@ -169,8 +181,8 @@ def test_a_tasks_error_is_its_last_exception():
     assert last_error([]) == "its log says nothing of an error"
 
 
-def printed(reports):
-    console = Console(width=160)
+def printed(reports, use_case=PRODUCTS, width=160):
+    console = Console(width=width)
     with console.capture() as capture:
-        console.print(reports_table(PRODUCTS, reports))
+        console.print(reports_table(use_case, reports))
     return capture.get()
