@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, wait
@@ -37,10 +38,19 @@ def is_wanted(environ: Mapping[str, str] = os.environ) -> bool:
     """Whether somebody has configured where events go, and has not switched them off."""
     if environ.get("OPENLINEAGE_DISABLED", "").strip().lower() in ("true", "1", "t"):
         return False
-    if environ.get("OPENLINEAGE_URL") or any(name.startswith("OPENLINEAGE__TRANSPORT") for name in environ):
+    if environ.get("OPENLINEAGE_URL"):
         return True
-    files = (environ.get("OPENLINEAGE_CONFIG"), CONFIG_FILE, Path("~/.openlineage", CONFIG_FILE).expanduser())
-    return any(Path(each).is_file() for each in files if each)
+    if any(name.startswith("OPENLINEAGE__TRANSPORT") and value for name, value in environ.items()):
+        return True
+    return any(Path(each).is_file() for each in (environ.get("OPENLINEAGE_CONFIG"), CONFIG_FILE, _own_file()) if each)
+
+
+def _own_file() -> Path | None:
+    """Where the client looks for its user's file; None for a user without a home."""
+    try:
+        return Path.home() / ".openlineage" / CONFIG_FILE
+    except RuntimeError:
+        return None
 
 
 def namespace(environ: Mapping[str, str] = os.environ) -> str:
@@ -138,4 +148,5 @@ def _look(data: Data) -> Data:
 
 
 def _cause(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    """In one line; an address in it may hold a password."""
+    return re.sub(r"//[^/@\s]+@", "//", " ".join(f"{type(error).__name__}: {error}".split()))

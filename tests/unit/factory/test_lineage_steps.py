@@ -164,7 +164,11 @@ def test_jobs_are_of_the_namespace_of_airflows_provider(file: Path, configured: 
 
 @pytest.mark.parametrize(
     "variables",
-    [{}, {"OPENLINEAGE_URL": ""}, {"OPENLINEAGE_URL": "http://receiver.test", "OPENLINEAGE_DISABLED": "true"}],
+    [
+        {},
+        {"OPENLINEAGE_URL": "", "OPENLINEAGE__TRANSPORT": ""},
+        {"OPENLINEAGE_URL": "http://receiver.test", "OPENLINEAGE_DISABLED": "true"},
+    ],
 )
 def test_nothing_is_told_unless_it_is_asked_for(variables: dict[str, str], configured: pytest.MonkeyPatch) -> None:
     for name, value in variables.items():
@@ -243,9 +247,10 @@ def test_a_receiver_that_fails_is_one_warning_with_its_answer(
     configured: pytest.MonkeyPatch, quick: None, warned: Callable[[], str], httpserver: HTTPServer
 ) -> None:
     httpserver.expect_request("/api/v1/lineage").respond_with_data("broken", status=500)
-    configured.setenv("OPENLINEAGE__TRANSPORT__URL", httpserver.url_for(""))
+    configured.setenv("OPENLINEAGE__TRANSPORT__URL", httpserver.url_for("").replace("//", "//me:s3cret@"))
     assert add(1, other=2) == 3
     assert "500" in warned()
+    assert "s3cret" not in warned()
 
 
 def test_a_receiver_that_hangs_is_not_waited_for(
