@@ -9,6 +9,7 @@
     ├── SourceUnreadable        a file or folder is not what it should be
     ├── ProductConflict         a product comes twice, and differently
     ├── EntityConflict          an entity of a table is said to be two things at one moment
+    ├── EntityUnknown           an entity that is asked for is not in the snapshot
     ├── ProductUnknown          a product that is to be corrected is not there
     ├── ForeignProducts         the catalogue holds the products of another source
     ├── RegistryAway            MLflow cannot be asked
@@ -65,6 +66,10 @@ class ProductConflict(FactoryError):
 
 class EntityConflict(FactoryError):
     """An entity of a table has two states, or two outcomes, of one moment."""
+
+
+class EntityUnknown(FactoryError):
+    """The snapshot holds no such entity."""
 
 
 class ProductUnknown(FactoryError):

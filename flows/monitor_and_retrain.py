@@ -120,14 +120,17 @@ def read_windows(
 @task(cache_policy=NO_CACHE)
 def compare(declared: Declared, windows: Windows, min_samples: int) -> Finding:
     """How the last predictions differ from the reference and from those before."""
-    from flows.core import drift_check
+    from flows.core import drift, drift_check
 
     before, mine = windows.before.rows, windows.before_of_version()
     source, sides = declared.source, (windows.reference, windows.current.rows)
     if not isinstance(source, Entities):
         return drift_check.check_drift(*sides, before, mine, min_samples=min_samples)
     watched = tuple(name for name in source.drift_columns if any(side[name].notna().any() for side in sides))
-    return drift_check.check_drift(*sides, before, mine, min_samples=min_samples, data_columns=watched)
+    answers = drift.MODEL_COLUMNS if declared.model.task.few_answers else (drift.SCORE,)
+    return drift_check.check_drift(
+        *sides, before, mine, min_samples=min_samples, data_columns=watched, model_columns=answers
+    )
 
 
 @task(**NETWORK)

@@ -171,9 +171,13 @@ def training_pipeline(
 def find_threshold(declared: Declared, asked: float) -> float:
     """What the metric that decides (0 to 1) must reach: what was asked for, else no less than the gate's floor.
 
-    A default cannot be told from the same number that somebody asked for, so neither is ever undercut.
+    A default cannot be told from the same number that somebody asked for, so neither is ever undercut; but for tasks
+    whose metric is no share of right answers, of which the default says nothing: there the floor alone holds.
     """
-    return max(asked, declared.model.gate.floor) if asked == THRESHOLD else asked
+    if asked != THRESHOLD:
+        return asked
+    floor = declared.model.gate.floor
+    return max(asked, floor) if declared.model.task.of_classes else floor
 
 
 def find_entrants(declared: Declared, named: list[str] | None) -> tuple[AnyCandidate, ...]:
@@ -262,7 +266,8 @@ def look_at_test_set(settings: Settings, declared: Declared, frozen: Exam, sides
     from factory.catalogue.database import open_catalogue, transaction
     from flows.adapters import exam
 
-    trained, tested = sides.train["target"].value_counts().to_dict(), sides.test["target"]
+    classes = logic_of(declared).classes
+    trained, tested = classes(sides.train).value_counts().to_dict(), classes(sides.test)
     with transaction(open_catalogue(settings.database_url)) as connection:
         report = exam.look(connection, frozen, tested, trained, model=declared.name, look_id=look_id, kind="training")
     for said in report.coverage.sentences():
@@ -345,8 +350,8 @@ def fit_challenger(
         model=fitted,
         near_duplicates=near,
         evaluation=logic.evaluate(fitted, test, near.rows),
-        train_labels=train["target"],
-        test_labels=test["target"],
+        train_classes=logic.classes(train),
+        test_classes=logic.classes(test),
         flow_run_url=flow_run_page,
         report=report,
     )

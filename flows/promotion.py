@@ -151,7 +151,7 @@ def predict(settings: Settings, case: Case, version: Version, rows: pd.DataFrame
     """The version's answers to the rows, in their order."""
     logic, client = logic_of(case.declared), registry.connect(settings.mlflow_tracking_uri)
     model = registry.load_model(client, version, settings.data_roots, trusted=logic.trusted)
-    return Answers(logic.answer(model, rows), logic.outcomes(model))
+    return Answers(logic.examine(model, rows), logic.outcomes(model))
 
 
 @task(**NETWORK)
@@ -201,14 +201,13 @@ def decide(
             title.refuse_known_rows(settings, trained, judged)
         theirs = predict.fn(settings, case, rival, rows) if rival else None
         near = _near_rows(client, settings, challenger, judged)
-        evidence = logic_of(case.declared).gather(
-            rows, answers.rows, theirs.rows if theirs else None, gate=case.gate, near=near
-        )
+        logic = logic_of(case.declared)
+        evidence = logic.gather(rows, answers.rows, theirs.rows if theirs else None, gate=case.gate, near=near)
         classes = answers.classes | (theirs.classes if theirs else frozenset())
         report = exam.look(
             connection,
             frozen,
-            rows["target"],
+            logic.classes(rows),
             classes,
             model=case.model,
             look_id=f"{challenger.run_id} beside {rival.run_id if rival else title.NOBODY}",

@@ -176,10 +176,12 @@ def append_predictions(settings: Settings, declared: Declared, predictions: pd.D
     from factory.catalogue.database import open_catalogue
     from factory.records import entity_predictions
     from factory.records.predictions import append
+    from flows.core.logic import logic_of
 
     source, engine = declared.source, open_catalogue(settings.database_url)
     if isinstance(source, Entities):
-        entity_predictions.append(engine, predictions, [column.name for column in source.features])
+        details = [*(column.name for column in source.features), *logic_of(declared).details]
+        entity_predictions.append(engine, predictions, details)
     else:
         append(engine, predictions)
 

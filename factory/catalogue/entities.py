@@ -25,8 +25,8 @@ _WRITE_ROWS = 2_000
 
 
 @lru_cache(maxsize=32)
-def tables_of(source: Entities) -> tuple[Table, Table]:
-    """The table of states and that of outcomes, as the source declares them."""
+def tables_of(source: Entities) -> tuple[Table, Table | None]:
+    """The table of states and that of outcomes, as the source declares them; None where it declares no outcomes."""
     metadata = MetaData()
     declared = [Column(each.name, Float if each.kind == "number" else Text) for each in source.columns]
     states = Table(
@@ -37,6 +37,8 @@ def tables_of(source: Entities) -> tuple[Table, Table]:
         *declared,
         Column(ORIGIN, Text),
     )
+    if not source.outcomes:
+        return states, None
     outcomes = Table(
         source.outcomes,
         metadata,
@@ -45,6 +47,11 @@ def tables_of(source: Entities) -> tuple[Table, Table]:
         Column(OUTCOME, Text, nullable=False),
     )
     return states, outcomes
+
+
+def all_tables_of(source: Entities) -> tuple[Table, ...]:
+    """The same, those that there are."""
+    return tuple(table for table in tables_of(source) if table is not None)
 
 
 def is_empty(connection: Connection, source: Entities) -> bool:
@@ -58,7 +65,7 @@ def is_empty(connection: Connection, source: Entities) -> bool:
 def _account_of_entities(
     loaded: Loaded | None, engine: Engine, source: Entities, *_: object, origin: str, **__: object
 ) -> Account:
-    return account_of_load(loaded, engine, origin, *tables_of(source))
+    return account_of_load(loaded, engine, origin, *all_tables_of(source))
 
 
 @step(_account_of_entities)
@@ -84,7 +91,8 @@ def load_entities(
         _claim(connection, source, origin, append=append)
         kept, results = tables_of(source)
         new = _append(connection, kept, states.assign(**{ORIGIN: origin}), [source.key, CHANGED_AT])
-        _append(connection, results, outcomes, [source.key, KNOWN_AT])
+        if results is not None:
+            _append(connection, results, outcomes, [source.key, KNOWN_AT])
     return Loaded(new=new, known=len(states) - new)
 
 
@@ -100,17 +108,16 @@ def read_states(connection: Connection, source: Entities, as_of: datetime) -> pd
         )
     states, outcomes = tables_of(source)
     key, moment = source.key, aware(as_of)
+    rows = _frame(connection, states, states.c[CHANGED_AT] <= moment).sort_values([key, CHANGED_AT])
+    if outcomes is None:
+        return _by_id(rows.drop_duplicates(key, keep="last").assign(**{OUTCOME: None}), source)
     told = _frame(connection, outcomes, outcomes.c[KNOWN_AT] <= moment).sort_values([key, KNOWN_AT])
     told = told.drop_duplicates(key, keep="last").set_index(key)
-    rows = _frame(connection, states, states.c[CHANGED_AT] <= moment).sort_values([key, CHANGED_AT])
     judged = told[KNOWN_AT].reindex(rows[key]).set_axis(rows.index) - timedelta(days=source.label_delay_days)
     before = rows[judged.isna() | (rows[CHANGED_AT] <= judged)]
     shown = before.drop_duplicates(key, keep="last").assign(**{OUTCOME: lambda frame: frame[key].map(told[OUTCOME])})
     newer = rows[~rows[key].isin(shown[key])].drop_duplicates(key, keep="last").assign(**{OUTCOME: None})
-    found = pd.concat([shown, newer]) if len(newer) else shown
-    order = found[key].map(lambda name: name.encode())
-    columns = [key, CHANGED_AT, *(column.name for column in source.columns), OUTCOME]
-    return found.loc[order.sort_values(kind="stable").index, columns].reset_index(drop=True)
+    return _by_id(pd.concat([shown, newer]) if len(newer) else shown, source)
 
 
 def read_outcomes(connection: Connection, source: Entities, as_of: datetime | None = None) -> pd.Series:
@@ -118,6 +125,8 @@ def read_outcomes(connection: Connection, source: Entities, as_of: datetime | No
     if is_empty(connection, source):
         return pd.Series(dtype=object)
     _, outcomes = tables_of(source)
+    if outcomes is None:
+        return pd.Series(dtype=object)
     known = () if as_of is None else (outcomes.c[KNOWN_AT] <= aware(as_of),)
     rows = _frame(connection, outcomes, *known).sort_values([source.key, KNOWN_AT])
     return rows.drop_duplicates(source.key, keep="last").set_index(source.key)[OUTCOME]
@@ -129,6 +138,12 @@ def read_keys(connection: Connection, source: Entities) -> set[str]:
         return set()
     states, _ = tables_of(source)
     return set(connection.scalars(select(states.c[source.key]).distinct()))
+
+
+def _by_id(rows: pd.DataFrame, source: Entities) -> pd.DataFrame:
+    order = rows[source.key].map(lambda name: name.encode())
+    columns = [source.key, CHANGED_AT, *(column.name for column in source.columns), OUTCOME]
+    return rows.loc[order.sort_values(kind="stable").index, columns].reset_index(drop=True)
 
 
 def _frame(connection: Connection, table: Table, *conditions: object) -> pd.DataFrame:
@@ -144,7 +159,7 @@ def _frame(connection: Connection, table: Table, *conditions: object) -> pd.Data
 
 def _prepare(connection: Connection, source: Entities) -> None:
     """The tables, with every column that is declared by now."""
-    for table in tables_of(source):
+    for table in all_tables_of(source):
         if not inspect(connection).has_table(table.name):
             table.create(connection)
             continue

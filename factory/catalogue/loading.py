@@ -46,13 +46,14 @@ class Loaded:
     latest: datetime | None = field(default=None, compare=False)
 
 
-def account_of_load(loaded: Loaded | None, engine: Engine, origin: str, rows: Table, known: Table) -> Account:
+def account_of_load(loaded: Loaded | None, engine: Engine, origin: str, rows: Table, *known: Table) -> Account:
     """What a load into these tables tells of itself; None is one that has not ended, or was of no use."""
     url = engine.url.render_as_string()
+    others = [of_table(url, each) for each in known]
     if loaded is None:
-        return Account(f"load/{rows.name}", (of_origin(origin),), (of_table(url, rows), of_table(url, known)))
+        return Account(f"load/{rows.name}", (of_origin(origin),), (of_table(url, rows), *others))
     read, written = of_origin(origin, loaded.new + loaded.known), of_table(url, rows, loaded.new)
-    return Account(f"load/{rows.name}", (read,), (written, of_table(url, known)))
+    return Account(f"load/{rows.name}", (read,), (written, *others))
 
 
 def _account_of_products(loaded: Loaded | None, engine: Engine, *_: object, source: str, **__: object) -> Account:

@@ -24,6 +24,7 @@ from factory.contracts.base import (
 from factory.contracts.datasets import DatasetRef
 from factory.contracts.told_tests import test_fact, test_news
 from factory.use_cases.metrics import Metric, headlines
+from factory.use_cases.use_case import Declared
 
 
 class TrainingParams(Params):
@@ -55,8 +56,13 @@ class TrainingParams(Params):
     @classmethod
     def offers(cls, fixed: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
         """The candidates of the use case's models, where one is fixed."""
-        models = (model for each in use_cases.ALL if each.name == fixed.get("use_case") for model in each.models)
-        names = dict.fromkeys(name for model in models for name in model.task.candidates)
+        models = (
+            Declared(each, model)
+            for each in use_cases.ALL
+            if each.name == fixed.get("use_case")
+            for model in each.models
+        )
+        names = dict.fromkeys(name for model in models for name in model.candidates)
         return {"candidates": tuple(names)} if names else {}
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from sqlalchemy import Table
 
 from factory import use_cases
-from factory.catalogue.entities import tables_of
+from factory.catalogue.entities import all_tables_of
 from factory.catalogue.schema import inference_log, labels, predictions, products
 from factory.use_cases.sources import Entities
 
 
-def rows_of(use_case: str) -> tuple[Table, Table]:
-    """Those that a cut reads: the rows, and what is known of them."""
+def rows_of(use_case: str) -> tuple[Table, ...]:
+    """Those that a cut reads: the rows, and what becomes known of them."""
     source = use_cases.get(use_case).source
-    return tables_of(source) if isinstance(source, Entities) else (products, labels)
+    return all_tables_of(source) if isinstance(source, Entities) else (products, labels)
 
 
 def predictions_of(use_case: str) -> Table:

@@ -21,7 +21,7 @@ from factory.snapshots.entity_rows import ARRIVED, ENTITY_ID, GROUP, MOMENT, SID
 from factory.snapshots.store import read_frame
 from factory.use_cases.columns import NO, YES, Column, Product
 from factory.use_cases.sources import Entities
-from factory.use_cases.tasks import Binary
+from factory.use_cases.tasks import Binary, Regression, Task
 from factory.use_cases.use_case import UseCase
 
 SIDES = ("train", "test", "held_out")
@@ -30,7 +30,7 @@ NEVER_NULL = (ENTITY_ID, MOMENT, GROUP, SIDE, ARRIVED)
 
 @dataclass(frozen=True, slots=True)
 class EntityProfile:
-    """What a week is like: its rows, those with each outcome, and the share of missing values (0 to 1) by column."""
+    """What a week is like: its rows, those of each class, and the share of missing values (0 to 1) by column."""
 
     rows: int
     classes: dict[str, int]
@@ -51,11 +51,12 @@ def find_entity_faults(dataset: DatasetRef, before: DatasetRef | None) -> tuple[
     faults = [
         *_columns(rows, source),
         *_order(rows),
-        *_outcomes(rows, use_case, earlier),
+        *(_outcomes(rows, use_case, earlier) if source.outcomes else ()),
         *(fault for rule in source.rules for fault in _rule(rows, rule)),
         *_sides(rows, dataset),
     ]
-    counts = {str(name): int(count) for name, count in rows[TARGET].value_counts().sort_index().items()}
+    told = rows[TARGET].value_counts().sort_index() if _of_classes(use_case) else pd.Series(dtype=int)
+    counts = {str(name): int(count) for name, count in told.items()}
     missing = {column.name: float(rows[column.name].isna().mean()) for column in source.columns}
     return faults, EntityProfile(len(rows), counts, missing)
 
@@ -117,11 +118,11 @@ def _order(rows: pd.DataFrame) -> Iterator[Fault]:
 def _outcomes(rows: pd.DataFrame, use_case: UseCase, earlier: pd.Series | None) -> Iterator[Fault]:
     """Outcomes of another kind, too few to learn from, or lost since the week before."""
     target = rows[TARGET]
-    if any(isinstance(model.task, Binary) and model.task.target == use_case.outcome for model in use_case.models):
-        other = (target.notna() & ~target.isin([YES, NO])).to_numpy()
-        if other.any():
+    for task in _tasks(use_case):
+        if wanted := _strange(target, task):
+            other, what = wanted
             found = _offenders(rows, other)
-            said = f"{found.rows:,} outcomes are neither {YES} nor {NO}: {some(target[other])}"
+            said = f"{found.rows:,} outcomes are {what}: {some(target[other])}"
             yield Fault("outcomes", f"{said} (such as {found.named()})", "broken", found)
     without = (rows[SIDE].isin(["train", "test"]) & target.isna()).to_numpy()
     if without.any():
@@ -130,10 +131,11 @@ def _outcomes(rows: pd.DataFrame, use_case: UseCase, earlier: pd.Series | None) 
             "no outcome", f"{found.rows:,} rows to learn from have no outcome ({found.named()})", "broken", found
         )
     counts = target[rows[SIDE] == "train"].value_counts()
-    few = {str(name): int(count) for name, count in counts.items() if count < use_case.min_class_rows}
+    least = use_case.min_class_rows if _of_classes(use_case) else 1
+    few = {str(name): int(count) for name, count in counts.items() if count < least}
     if len(counts) < 2 or few:
         there = ", ".join(f"{name!r} {count:,}" for name, count in counts.items()) or "none"
-        said = f"outcomes to train on are too few ({there}); at least {use_case.min_class_rows} of two are needed"
+        said = f"outcomes to train on are too few ({there}); at least {least} of two are needed"
         yield Fault("few outcomes", said, "broken")
     if earlier is not None and target.notna().sum() < earlier.notna().sum():
         known = f"the {use_case.clock.noun} before knew {earlier.notna().sum():,}"
@@ -142,6 +144,28 @@ def _outcomes(rows: pd.DataFrame, use_case: UseCase, earlier: pd.Series | None) 
     waiting = int(target.isna().sum())
     if waiting:
         yield Fault("no outcome yet", f"{waiting:,} rows have no outcome yet: they are scored, not trained on", "noted")
+
+
+def _tasks(use_case: UseCase) -> list[Task]:
+    """Those that learn what becomes of an entity."""
+    return [model.task for model in use_case.models if model.task.target and model.task.target == use_case.outcome]
+
+
+def _of_classes(use_case: UseCase) -> bool:
+    """Whether that is one of a few classes."""
+    return any(task.of_classes for task in _tasks(use_case))
+
+
+def _strange(target: pd.Series, task: Task) -> tuple[np.ndarray, str] | None:
+    """Where outcomes are of another kind than the task learns, and what they are; None where none is."""
+    if isinstance(task, Binary):
+        other, what = ~target.isin([YES, NO]), f"neither {YES} nor {NO}"
+    elif isinstance(task, Regression):
+        other, what = ~np.isfinite(pd.to_numeric(target, errors="coerce").astype(float)), "no numbers"
+    else:
+        return None
+    strange = (target.notna() & other).to_numpy()
+    return (strange, what) if strange.any() else None
 
 
 def _rule(rows: pd.DataFrame, rule: Product) -> Iterator[Fault]:

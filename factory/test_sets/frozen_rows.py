@@ -141,8 +141,8 @@ def compare(connection: Connection, use_case: str, version: str, test: FileRef) 
         frozen = read_frame(test, [ENTITY_ID, TARGET]).to_numpy().tolist()
         there, outcomes = read_keys(connection, source), read_outcomes(connection, source).to_dict()
         for name, outcome in frozen:
-            now = (name, None, None, outcomes.get(name)) if name in there else None
-            _count(found, (name, None, None, outcome), now)
+            then, today = (outcome, outcomes.get(name)) if source.outcomes else ("", "")
+            _count(found, (name, None, None, then), (name, None, None, today) if name in there else None)
         return found
     for batch in read_batches(test, COLUMNS):
         for start in range(0, batch.num_rows, CHUNK):

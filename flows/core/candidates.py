@@ -8,9 +8,9 @@ one form, `Scorer`, whatever fitted it: small, quick, explained by its own weigh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,16 @@ class Scorer:
 
 
 Fit: TypeAlias = "Callable[[csr_matrix, Codes, Mapping[str, Any]], Scorer]"
+
+
+class Named(Protocol):
+    """Whatever is found by its name."""
+
+    @property
+    def name(self) -> str: ...
+
+
+AnyNamed = TypeVar("AnyNamed", bound=Named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +187,14 @@ def recipe(max_features: int | None = None, C: float | None = None) -> Candidate
 
 def find(names: list[str] | None) -> tuple[Candidate, ...]:
     """The candidates of these names, all where None; raises ValueError naming those that exist."""
+    return pick(CANDIDATES, names)
+
+
+def pick(candidates: Sequence[AnyNamed], names: Sequence[str] | None) -> tuple[AnyNamed, ...]:
+    """Those of these names, in their order, all where None; raises ValueError naming those that exist."""
     if names is None:
-        return CANDIDATES
-    known = {candidate.name: candidate for candidate in CANDIDATES}
+        return tuple(candidates)
+    known = {candidate.name: candidate for candidate in candidates}
     if unknown := [name for name in names if name not in known] or not names:
         raise ValueError(f"no candidate {unknown or names!r}: there are {', '.join(known)}")
     return tuple(known[name] for name in names)

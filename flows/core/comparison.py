@@ -8,6 +8,7 @@ from __future__ import annotations
 import pandas as pd
 
 from flows.core import bootstrap
+from flows.core.bootstrap import Estimate
 from flows.core.falls import Falls, measure_falls
 from flows.core.groups import Groups
 from flows.core.losses import Losses, measure_losses
@@ -46,6 +47,14 @@ def compare(
         macro=MacroChange(falls.macro_fall, falls.macro_p_value),
         detectable=losses.detectable((1 - confidence) / TESTS_ON_CLASSES),
     )
+
+
+def beside(champion: Estimate, gain: Estimate) -> Comparison:
+    """The comparison of a task without classes: the champion's value of the metric that decides, and the paired gain.
+
+    The gain's interval is that at the level 2 * confidence - 1, as one side of it decides.
+    """
+    return Comparison(champion=champion.value, gain=gain.value, low=gain.low, classes=(), by_class=False)
 
 
 def change_by_class(

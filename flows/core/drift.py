@@ -39,7 +39,8 @@ __all__ = [
     "stability_index",
 ]
 
-CATEGORIES, NUMBERS, TEXTS = ("predicted_class",), ("confidence", "text_length"), ("text",)
+ANSWER, SCORE = "predicted_class", "confidence"
+CATEGORIES, NUMBERS, TEXTS = (ANSWER,), (SCORE, "text_length"), ("text",)
 COLUMNS = (*CATEGORIES, *NUMBERS, *TEXTS)
 DATA_COLUMNS = ("text_length", "text")
 """Columns of texts that do not depend on which model predicted."""

@@ -61,22 +61,26 @@ def check_drift(
     *,
     min_samples: int,
     data_columns: tuple[str, ...] = drift.DATA_COLUMNS,
+    model_columns: tuple[str, ...] = drift.MODEL_COLUMNS,
 ) -> Finding:
     """What the current predictions of a version show against its reference, and against those of the days before.
 
     Frames hold predicted_class, confidence and, where they are known, `data_columns`, which do not depend on the model.
     Prediction and confidence are compared with `before_of_version`, what another model said would pass for drift; the
-    rows themselves with all of `before`. Either comparison is left out below `min_samples` rows.
+    rows themselves with all of `before`. `model_columns` are those of the answers. Either comparison is left out below
+    `min_samples` rows.
     """
     reference, current = with_text_keys(reference), with_text_keys(current)
     before, before_of_version = with_text_keys(before), with_text_keys(before_of_version)
-    pairs: list[tuple[pd.DataFrame, tuple[str, ...]]] = [(reference, (*drift.MODEL_COLUMNS, *data_columns))]
-    for frame, columns in ((before_of_version, drift.MODEL_COLUMNS), (before, data_columns)):
+    pairs: list[tuple[pd.DataFrame, tuple[str, ...]]] = [(reference, (*model_columns, *data_columns))]
+    for frame, columns in ((before_of_version, model_columns), (before, data_columns)):
         if len(frame) >= min_samples:
             pairs.append((frame, columns))
     tests = sum(len([name for name in columns if name in frame and name in current]) for frame, columns in pairs)
     first, *others = [drift.compare(frame, current, columns, tests=tests) for frame, columns in pairs]
     recent = Drift({name: column for other in others for name, column in other.columns.items()})
+    if drift.ANSWER not in model_columns:  # no shares of answers that are each another one
+        reference, current = (frame.drop(columns=drift.ANSWER) for frame in (reference, current))
     return Finding(first, recent, check_slices(reference, current, min_samples=min_samples))
 
 

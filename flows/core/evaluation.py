@@ -29,23 +29,23 @@ TEXT_CHARACTERS = 300
 class Evaluation:
     """What every kind of task tells of a model on the frozen test set.
 
-    `estimates` holds the task's metrics with their intervals, `calibration_error` (0 to 1) its own. `reference` holds
-    one row a test row, in order: predicted_class, confidence, group, and what drift is measured on. `curve` is that of
-    calibration, `confusion` counts rows by true (index) and predicted class; `near` holds the ids of test rows that
-    nearly equal a training row.
+    `estimates` holds the task's metrics with their intervals. `reference` holds one row a test row, in order:
+    predicted_class, confidence, group, and what drift is measured on; `near` holds the ids of test rows that nearly
+    equal a training row.
     """
 
     estimates: Mapping[str, Estimate]
-    calibration_error: Estimate
     reference: pd.DataFrame
-    confusion: pd.DataFrame
-    curve: pd.DataFrame
     near: tuple[str, ...]
 
     @property
     def metrics(self) -> dict[str, float]:
         """The plain numbers."""
         return {name: found.value for name, found in self.estimates.items()}
+
+    def intervals(self) -> dict[str, Estimate]:
+        """Every number that has an interval, by its name."""
+        return dict(self.estimates)
 
     def numbers(self) -> dict[str, float]:
         """What else is a number, by its name."""
@@ -61,10 +61,35 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TextEvaluation(Evaluation):
-    """`classes`, `errors` and `terms` are tables for people; `probe` is what the model is worth on near rows."""
+class ProbabilityEvaluation(Evaluation):
+    """Of classes with their probability: `calibration_error` (0 to 1) with its interval, and `curve` that of
+    calibration.
+
+    `confusion` counts rows by true (index) and predicted class.
+    """
+
+    calibration_error: Estimate
+    confusion: pd.DataFrame
+    curve: pd.DataFrame
+
+    def intervals(self) -> dict[str, Estimate]:
+        return {**self.estimates, "calibration_error": self.calibration_error}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassesEvaluation(ProbabilityEvaluation):
+    """Of several classes: `classes` has a row for each, with precision, recall and F1."""
 
     classes: pd.DataFrame
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        return {"classes": self.classes}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TextEvaluation(ClassesEvaluation):
+    """`errors` and `terms` are tables for people; `probe` is what the model is worth on near rows."""
+
     errors: pd.DataFrame
     terms: pd.DataFrame
     probe: Probe
@@ -80,7 +105,7 @@ class TextEvaluation(Evaluation):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TableEvaluation(Evaluation):
+class TableEvaluation(ProbabilityEvaluation):
     """`deciles` has a row a tenth of the ranking, `groups` one a value of each sensitive column, `roc` the curve."""
 
     deciles: pd.DataFrame
@@ -90,6 +115,43 @@ class TableEvaluation(Evaluation):
     def tables(self) -> dict[str, pd.DataFrame]:
         found = {"deciles": self.deciles}
         return found | {"groups": self.groups} if len(self.groups) else found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RegressionEvaluation(Evaluation):
+    """Of numbers: `tenths` has a row a tenth of the truth, `parts` one a part of the rows, `points` one a test row.
+
+    `points` holds truth and predicted.
+    """
+
+    tenths: pd.DataFrame
+    parts: pd.DataFrame
+    points: pd.DataFrame
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        return {"tenths": self.tenths, "parts": self.parts}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClustersEvaluation(Evaluation):
+    """Of clusters: `sizes` has a row a cluster, `plane` one a test row: across, up (two dimensions) and cluster."""
+
+    sizes: pd.DataFrame
+    plane: pd.DataFrame
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        return {"clusters": self.sizes}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NeighboursEvaluation(Evaluation):
+    """Of neighbours: `by_k` has a row for each number of them, `parts` one for each value that makes them relevant."""
+
+    by_k: pd.DataFrame
+    parts: pd.DataFrame
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        return {"neighbours": self.by_k, "parts": self.parts}
 
 
 def evaluate(model: Pipeline, test: pd.DataFrame, *, near: Sequence[int] = ()) -> TextEvaluation:

@@ -24,25 +24,28 @@ from flows.core.slices import measure_slices
 class Evidence:
     """Estimates hold the task's metrics with their 95 % intervals; `gains` are the differences.
 
-    `classes` has one row a class, worst F1 first: class, rows, precision, recall, f1, f1_low, f1_high and, beside a
-    champion, change (of its F1) and p_value (of a fall). `slices` is what `measure_slices` gives, `curve` one row a
-    tenth of confidence; `calibration_error` is 0 to 1, with its interval. What needs a champion is None without one,
-    and so is the probe where nobody knows which rows nearly equal a training row. `guards` are rules of the gate that
-    a kind of task has for itself; `groups` and `deciles` are tables of tasks that have such.
+    What needs a champion is None without one. `guards` are rules of the gate that a kind of task has for itself. Tables
+    of kinds that have no such are empty: `classes` has one row a class, worst F1 first: class, rows, precision, recall,
+    f1, f1_low, f1_high and, beside a champion, change (of its F1) and p_value (of a fall). `slices` is what
+    `measure_slices` gives, `curve` one row a tenth of confidence, with `calibration_error` (0 to 1) and its interval.
+    `groups` is fairness by sensitive columns, `deciles` the ranking by tenths. `parts` (`flows.core.parts`) tells
+    `part_measure` by part of the rows. The probe is None where nobody knows which rows nearly equal a training row.
     """
 
     mine: Mapping[str, Estimate]
     theirs: Mapping[str, Estimate] | None
     gains: Mapping[str, Estimate] | None
     comparison: Comparison | None
-    classes: pd.DataFrame
-    slices: pd.DataFrame
-    curve: pd.DataFrame
-    calibration_error: Estimate
+    classes: pd.DataFrame = field(default_factory=pd.DataFrame)
+    slices: pd.DataFrame = field(default_factory=pd.DataFrame)
+    curve: pd.DataFrame = field(default_factory=pd.DataFrame)
+    calibration_error: Estimate | None = None
     probe: Probe | None = None
     guards: tuple[Check, ...] = ()
     groups: pd.DataFrame = field(default_factory=pd.DataFrame)
     deciles: pd.DataFrame = field(default_factory=pd.DataFrame)
+    parts: pd.DataFrame = field(default_factory=pd.DataFrame)
+    part_measure: str = ""
 
 
 def gather(
@@ -57,8 +60,8 @@ def gather(
 
     `near` are the ids of rows that nearly equal one that the challenger was trained on.
 
-    `rows` holds text, target, group and described; answers hold predicted_class and confidence. Rows of one group
-    are one observation in every number. Raises ValueError without rows.
+    `rows` holds target and group, those of texts text and described, which make slices; answers hold predicted_class
+    and confidence. Rows of one group are one observation in every number. Raises ValueError without rows.
     """
     truth, mine, groups = rows["target"].astype(str), answers["predicted_class"], groups_of(rows)
     right = truth.to_numpy() == mine.to_numpy()
@@ -73,7 +76,7 @@ def gather(
         gains=None if rival is None else estimate_difference(truth, mine, rival, groups=groups),
         comparison=comparison,
         classes=_classes(truth, mine, groups, comparison),
-        slices=measure_slices(rows, answers, groups=groups),
+        slices=measure_slices(rows, answers, groups=groups) if "text" in rows.columns else pd.DataFrame(),
         curve=calibration.calibration_curve(answers["confidence"], right, groups=groups),
         calibration_error=calibration.estimate_error(answers["confidence"], right, groups=groups),
         probe=_probe(rows, truth, mine, groups, near),

@@ -1,8 +1,8 @@
 """What the flows ask of a kind of task: how its models are chosen, fitted, asked, measured and compared.
 
-Owns the questions. The answers are `flows.core.texts` for classes of texts and `flows.core.entities` for the outcomes
-of a table's entities; a flow knows neither. Rows are frames with entity_id, target and group beside what models look
-at.
+Owns the questions. The answers are `flows.core.texts` for classes of texts and `flows.core.entities` for what is asked
+of a table's entities, a module a kind; a flow knows neither. Rows are frames with entity_id, target and group beside
+what models look at.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from factory.use_cases.sources import Entities
+from factory.use_cases.split import Chronological
+from factory.use_cases.tasks import Binary, Clusters, Multiclass, Neighbours, Regression, Task
 from factory.use_cases.use_case import Declared, Gate
 from flows.core.bootstrap import Estimate
 from flows.core.evaluation import Evaluation
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from sklearn.base import BaseEstimator
 
+    from flows.core.entities.base import EntityLogic
     from flows.core.leakage import NearDuplicates
 
 
@@ -31,6 +34,8 @@ class Logic(Protocol):
     """The distributions that a process needs in order to serve its models."""
     trusted: ClassVar[tuple[str, ...]]
     """Types beyond the library's own that a stored model may hold, by name."""
+    details: ClassVar[tuple[str, ...]]
+    """The columns of an answer that are kept with a prediction, beside the two that every kind has."""
 
     def find_candidates(self, names: list[str] | None) -> tuple[AnyCandidate, ...]:
         """The candidates of these names, all where None; raises ValueError naming those that exist."""
@@ -71,10 +76,16 @@ class Logic(Protocol):
         """The chosen candidate fitted on all rows."""
 
     def answer(self, model: BaseEstimator, rows: pd.DataFrame) -> pd.DataFrame:
-        """One row a row, in the same order: predicted_class (text) and confidence (0 to 1)."""
+        """One row a row, in the same order: predicted_class (text), confidence (a number) and `details`."""
+
+    def examine(self, model: BaseEstimator, rows: pd.DataFrame) -> pd.DataFrame:
+        """The answers with what `gather` wants to know of them besides; it may take much longer."""
 
     def outcomes(self, model: BaseEstimator) -> frozenset[str]:
-        """What the model may answer."""
+        """The classes that the model may answer; none where it answers anything else."""
+
+    def classes(self, rows: pd.DataFrame) -> pd.Series:
+        """The true class of each row; none at all where the task has no classes."""
 
     def evaluate(self, model: BaseEstimator, test: pd.DataFrame, near: Sequence[int]) -> Evaluation:
         """The one look at the frozen test set; `near` are places of rows that nearly equal a training row."""
@@ -95,12 +106,44 @@ class Logic(Protocol):
 
 
 def logic_of(declared: Declared) -> Logic:
-    """How the model's versions are made and judged."""
-    source = declared.source
-    if isinstance(source, Entities):
-        from flows.core.entities import EntityLogic
+    """How the model's versions are made and judged; raises TypeError for a task that its source has no logic for."""
+    if isinstance(declared.source, Entities):
+        return logic_of_entities(declared)
+    if isinstance(declared.model.task, Multiclass):
+        from flows.core.texts import TextLogic
 
-        return EntityLogic(source, declared.model.task, declared.use_case.name, declared.use_case.rolling)
-    from flows.core.texts import TextLogic
+        return TextLogic(declared.use_case.name)
+    raise TypeError(f"{declared.name}: texts have classes (Multiclass), nothing else is made of them")
 
-    return TextLogic(declared.use_case.name)
+
+def logic_of_entities(declared: Declared) -> EntityLogic:
+    """The same for a table's entities, whose answers are explained; raises TypeError for a use case of texts."""
+    source, task, use_case = declared.source, declared.model.task, declared.use_case
+    if not isinstance(source, Entities):
+        raise TypeError(f"{use_case.name} is made of texts, not of a table's entities")
+    return _of_entities(task)(source, task, use_case.name, use_case.rolling)
+
+
+def _of_entities(task: Task) -> Callable[[Entities, Task, str, Chronological | None], EntityLogic]:
+    """The kind of task; its module is imported where it is asked for."""
+    match task:
+        case Multiclass():
+            from flows.core.entities.multiclass import MulticlassLogic
+
+            return MulticlassLogic
+        case Binary():
+            from flows.core.entities.binary import BinaryLogic
+
+            return BinaryLogic
+        case Regression():
+            from flows.core.entities.regression import RegressionLogic
+
+            return RegressionLogic
+        case Clusters():
+            from flows.core.entities.clusters import ClustersLogic
+
+            return ClustersLogic
+        case Neighbours():
+            from flows.core.entities.neighbours import NeighboursLogic
+
+            return NeighboursLogic

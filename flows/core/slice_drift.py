@@ -43,14 +43,17 @@ def check_slices(reference: pd.DataFrame, current: pd.DataFrame, *, min_samples:
     """By slice, how the current predictions differ from the reference.
 
     `language` and `source` tell which come by, `class <name>` and `source <name>` how sure the model is of them, where
-    both sides have `min_samples` rows. A language that slowly takes its share moves no week away from the weeks before,
-    and leaves the words of the whole much as they were; the reference is of before it came. Sources are compared where
-    so many rows of either side are of sources that both know: names that are new with every file tell of the files.
+    both sides have `min_samples` rows; without predicted_class nothing is told of classes. A language that slowly takes
+    its share moves no week away from the weeks before, and leaves the words of the whole much as they were; the
+    reference is of before it came. Sources are compared where so many rows of either side are of sources that both
+    know: names that are new with every file tell of the files.
     """
     found: dict[str, tuple[str, Sides]] = {}
-    shares = {"predicted_class": share_of(current["predicted_class"])}
-    for name, sides in _parts(reference, current, "predicted_class", min_samples, MOST_CLASSES).items():
-        found[f"class {name}"] = "confidence", sides
+    shares: dict[str, Shares] = {}
+    if "predicted_class" in reference and "predicted_class" in current:
+        shares["predicted_class"] = share_of(current["predicted_class"])
+        for name, sides in _parts(reference, current, "predicted_class", min_samples, MOST_CLASSES).items():
+            found[f"class {name}"] = "confidence", sides
     if "text" in reference and "text" in current:
         found[LANGUAGE] = LANGUAGE, (sides := (_with_language(reference), _with_language(current)))
         shares[LANGUAGE] = share_of(sides[1][LANGUAGE])

@@ -125,6 +125,13 @@ def refuse_leaks(
 
     Raises LeakageError saying what leaks, with numbers, and how a finding is accepted.
     """
+    refuse_shared_keys(train, test, key)
+    if found := find_leaks(train, truth, columns, accepted=accepted, groups=groups, key=key):
+        raise LeakageError(_explain(found, train, key, use_case))
+
+
+def refuse_shared_keys(train: pd.DataFrame, test: pd.DataFrame, key: str = KEY) -> None:
+    """Nothing, when no value of the key stands on both sides; raises LeakageError naming some that do."""
     shared = set(train[key].dropna()) & set(test[key].dropna()) if key in train and key in test else set()
     if shared:
         examples = ", ".join(repr(str(value)) for value in sorted(shared, key=str)[:3])
@@ -132,8 +139,6 @@ def refuse_leaks(
             f"{len(shared)} values of {key!r} stand both in the training rows and in the test set "
             f"(such as {examples}): the snapshot's split is broken, cut it again"
         )
-    if found := find_leaks(train, truth, columns, accepted=accepted, groups=groups, key=key):
-        raise LeakageError(_explain(found, train, key, use_case))
 
 
 def _explain(found: Sequence[Leak], train: pd.DataFrame, key: str, use_case: str) -> str:

@@ -21,8 +21,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from factory.use_cases.columns import Column
-from flows.core.answers import read_classes, read_numbers
-from flows.core.candidates import SEED, Range
+from flows.core.answers import read_classes, read_names, read_numbers
+from flows.core.candidates import SEED, Range, pick
 from flows.core.features.table import as_table, linear_features, tree_features
 from flows.core.groups import Groups
 from flows.core.splits import Splits, group_splits
@@ -36,17 +36,20 @@ THREADED = ("scipy.linalg", "sklearn.ensemble")
 """They bring the threads that a fit would take: those of linear algebra, and those of trees."""
 
 Numbers: TypeAlias = NDArray[np.float64]
-Task: TypeAlias = Literal["binary", "regression"]
+Task: TypeAlias = Literal["binary", "multiclass", "regression"]
 
 TRUSTED = (
     "numpy.dtype",
     "numpy.sum",
     "sklearn._loss._loss.CyHalfBinomialLoss",
+    "sklearn._loss._loss.CyHalfMultinomialLoss",
     "sklearn._loss._loss.CyHalfSquaredError",
     "sklearn._loss.link.IdentityLink",
     "sklearn._loss.link.Interval",
     "sklearn._loss.link.LogitLink",
+    "sklearn._loss.link.MultinomialLogit",
     "sklearn._loss.loss.HalfBinomialLoss",
+    "sklearn._loss.loss.HalfMultinomialLoss",
     "sklearn._loss.loss.HalfSquaredError",
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
@@ -126,6 +129,9 @@ BINARY_CANDIDATES = (
 )
 """The simple one first: of candidates that are as good, the first is taken."""
 
+MULTICLASS_CANDIDATES = tuple(replace(each, task="multiclass") for each in BINARY_CANDIDATES)
+"""The same: both learn several classes as they learn two."""
+
 REGRESSION_CANDIDATES = (
     TableCandidate(
         "ridge-table",
@@ -148,14 +154,16 @@ REGRESSION_CANDIDATES = (
 )
 
 
+CANDIDATES: Mapping[Task, tuple[TableCandidate, ...]] = {
+    "binary": BINARY_CANDIDATES,
+    "multiclass": MULTICLASS_CANDIDATES,
+    "regression": REGRESSION_CANDIDATES,
+}
+
+
 def find(task: Task, names: Sequence[str] | None = None) -> tuple[TableCandidate, ...]:
     """The task's candidates of these names, all where None; raises ValueError naming those that exist."""
-    known = {each.name: each for each in (BINARY_CANDIDATES if task == "binary" else REGRESSION_CANDIDATES)}
-    if names is None:
-        return tuple(known.values())
-    if unknown := [name for name in names if name not in known] or not names:
-        raise ValueError(f"no candidate {unknown or names!r}: there are {', '.join(known)}")
-    return tuple(known[name] for name in names)
+    return pick(CANDIDATES[task], names)
 
 
 def build(candidate: TableCandidate, columns: Sequence[Column]) -> BaseEstimator:
@@ -169,20 +177,21 @@ def build(candidate: TableCandidate, columns: Sequence[Column]) -> BaseEstimator
 def fit(
     rows: pd.DataFrame, truth: Any, groups: Groups, candidate: TableCandidate, columns: Sequence[Column]
 ) -> BaseEstimator:
-    """The candidate fitted on all rows; the probabilities of a binary one are calibrated.
+    """The candidate fitted on all rows; the probabilities of classes are calibrated.
 
     Calibration is Platt's: a sigmoid over scores of rows whose group the model that scored them had not seen, in the
-    log odds. `truth` is 0 or 1, or a number. Raises ValueError where truth is neither, or of one class alone, and
-    NoCandidateError where all rows are of one group.
+    log odds, of several classes one for each against the rest. `truth` is 0 or 1, a class's name, or a number. Raises
+    ValueError where truth is none of these, or of one class alone, and NoCandidateError where all rows are of one
+    group.
     """
     from sklearn.calibration import CalibratedClassifierCV
 
     table, wanted = as_table(rows, columns), _read_truth(truth, candidate.task)
     model = build(candidate, columns)
-    with _alone():
+    with on_one_thread():
         if candidate.task == "regression":
             return model.fit(table, wanted)
-        splits = list(group_splits(wanted, groups, classes=candidate.task == "binary"))
+        splits = list(group_splits(_codes(wanted), groups, classes=True))
         calibrated = CalibratedClassifierCV(model, method="sigmoid", cv=splits, ensemble=False).fit(table, wanted)
     calibrated.cv = None  # the places of the training rows are not the model's
     return calibrated
@@ -204,7 +213,7 @@ def cross_validate(
     """
     table, wanted = as_table(rows, columns), _read_truth(truth, candidate.task)
     answers = np.full(len(table), np.nan)
-    with _alone():
+    with on_one_thread():
         for fitted, held in (
             group_splits(wanted, groups, classes=candidate.task == "binary") if splits is None else splits
         ):
@@ -214,22 +223,54 @@ def cross_validate(
     return answers if candidate.task == "regression" else _calibrated(answers, wanted)
 
 
+def cross_validate_classes(
+    candidate: TableCandidate, rows: pd.DataFrame, truth: Any, columns: Sequence[Column], splits: Splits
+) -> tuple[list[str], Numbers]:
+    """The classes in order, and a probability a row (down) and class (across) by a model of its split.
+
+    Not calibrated: the likeliest class stays the likeliest. A class that was not fitted on has 0, and so have all for a
+    row that is never answered. Raises what `fit` raises.
+    """
+    table, wanted = as_table(rows, columns), _read_truth(truth, candidate.task)
+    names = np.unique(wanted)
+    answers = np.zeros((len(table), len(names)))
+    with on_one_thread():
+        for fitted, held in splits:
+            model = build(candidate, columns).fit(table.iloc[fitted], wanted[fitted])
+            answers[np.ix_(held, np.searchsorted(names, model.classes_))] = model.predict_proba(table.iloc[held])
+    return [str(name) for name in names], answers
+
+
+def predict_classes(model: BaseEstimator, rows: pd.DataFrame, columns: Sequence[Column]) -> Numbers:
+    """The probability of each of the model's classes (across) for each row (down)."""
+    with on_one_thread():
+        answers: Numbers = model.predict_proba(as_table(rows, columns))
+    return answers
+
+
 def predict(model: BaseEstimator, rows: pd.DataFrame, columns: Sequence[Column]) -> Numbers:
     """One answer a row: the probability of 1 by a binary model, the number by one of a regression."""
     table = as_table(rows, columns)
     if not len(table):
         return np.empty(0)
-    with _alone():
+    with on_one_thread():
         answers: Numbers = model.predict_proba(table)[:, 1] if hasattr(model, "predict_proba") else model.predict(table)
     return answers
 
 
-def _read_truth(truth: Any, task: Task) -> Numbers:
+def _read_truth(truth: Any, task: Task) -> NDArray[Any]:
+    if task == "multiclass":
+        return read_names("truth", truth)
     return (read_classes if task == "binary" else read_numbers)("truth", truth)
 
 
+def _codes(classes: NDArray[Any]) -> Numbers:
+    """A number for each class, by which rows are spread over folds."""
+    return np.unique(classes, return_inverse=True)[1].astype(float)
+
+
 @contextmanager
-def _alone() -> Iterator[None]:
+def on_one_thread() -> Iterator[None]:
     """One thread; and no warning that a number with few values has fewer steps."""
     with _threads().limit(limits=1), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Bins whose width|Feature .* is constant", UserWarning)

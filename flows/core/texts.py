@@ -32,6 +32,7 @@ class TextLogic:
 
     needs: ClassVar[tuple[str, ...]] = ("scikit-learn", "skops", "numpy")
     trusted: ClassVar[tuple[str, ...]] = ()
+    details: ClassVar[tuple[str, ...]] = ()
 
     use_case: str
 
@@ -81,8 +82,14 @@ class TextLogic:
     def answer(self, model: Pipeline, rows: pd.DataFrame) -> pd.DataFrame:
         return models.predict(model, rows["text"])
 
+    def examine(self, model: Pipeline, rows: pd.DataFrame) -> pd.DataFrame:
+        return self.answer(model, rows)
+
     def outcomes(self, model: Pipeline) -> frozenset[str]:
         return frozenset(str(name) for name in model.classes_)
+
+    def classes(self, rows: pd.DataFrame) -> pd.Series:
+        return rows["target"]
 
     def evaluate(self, model: Pipeline, test: pd.DataFrame, near: Sequence[int]) -> TextEvaluation:
         return evaluation.evaluate(model, test, near=near)

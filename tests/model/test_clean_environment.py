@@ -114,8 +114,8 @@ def register(folder: Path, use_case: str, name: str) -> Registered:
         model=model,
         near_duplicates=NearDuplicates(0.0, ()),
         evaluation=logic.evaluate(model, test, ()),
-        train_labels=train["target"],
-        test_labels=test["target"],
+        train_classes=logic.classes(train),
+        test_classes=logic.classes(test),
         flow_run_url=None,
     )
     client = registry.connect(f"sqlite:///{folder / 'mlflow.sqlite'}")

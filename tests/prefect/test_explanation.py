@@ -40,6 +40,6 @@ def test_the_champion_is_asked_where_no_version_is_named(veteran: Home, capsys: 
     assert "all other terms" in told
 
 
-def test_no_text_is_explained_of_a_table(veteran: Home, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--use-case", "churn", "live horses"]) == 1
-    assert "churn is a table of customers, of which no text is explained" in capsys.readouterr().err
+def test_a_table_without_a_champion_explains_nothing(veteran: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--use-case", "churn", "0042"]) == 1
+    assert "model 'churn' has no champion yet: name a version with --version" in capsys.readouterr().err

@@ -1,6 +1,6 @@
 """The features of tables: how declared columns become numbers within a fitted pipeline.
 
-Pure. Both ways are ColumnTransformers of scikit-learn's own types, fitted with the model and kept in one file with it:
+Pure. All ways are ColumnTransformers of scikit-learn's own types, fitted with the model and kept in one file with it:
 training, scoring and serving cannot differ. Must not know which columns a use case has, or which model follows.
 """
 
@@ -26,7 +26,7 @@ STEPS = 12
 
 
 def as_table(rows: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
-    """The rows as both transformers take them: the columns in their order, numbers as float64, the others as text.
+    """The rows as every transformer takes them: the columns in their order, numbers as float64, the others as text.
 
     A missing value, or number that is not finite, is NaN; of a column that the rows lack all are. Raises ValueError
     naming a column of a kind that no feature can be made of, or one that holds no numbers.
@@ -80,6 +80,22 @@ def tree_features(columns: Sequence[Column]) -> ColumnTransformer:
         *((f"{whole}, summed", make_pipeline(*_sum()), names) for whole, names in _wholes(columns).items()),
         ("categories", codes, others),
     ]
+    return ColumnTransformer([part for part in parts if part[2]])
+
+
+def distance_features(columns: Sequence[Column]) -> ColumnTransformer:
+    """For distances: each number in its standard deviations, 0 or 1 for each category; what is missing is as the
+    median.
+
+    Nothing is told twice, or it would count twice.
+    """
+    from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    numbers, others = _by_kind(columns)
+    codes = OneHotEncoder(min_frequency=LEAST_ROWS, handle_unknown="infrequent_if_exist", sparse_output=False)
+    parts = [("numbers", make_pipeline(_fill(), StandardScaler()), numbers), ("categories", codes, others)]
     return ColumnTransformer([part for part in parts if part[2]])
 
 

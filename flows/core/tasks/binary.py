@@ -10,25 +10,23 @@ probability are one step of the curve: AUC gives them half, as the chance of ran
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from flows.core.answers import read_classes, read_flags, read_probabilities, same_rows
-from flows.core.bootstrap import LEVEL, RESAMPLES, SEED, Estimate, interval
+from flows.core.bootstrap import LEVEL, RESAMPLES, SEED, Estimate, over_resamples
 from flows.core.groups import Groups
-from flows.core.resampling import Counts, draw_observations
+from flows.core.resampling import Counts
 
 Numbers: TypeAlias = NDArray[np.float64]
 
 NAMES = ("auc", "average_precision", "brier", "log_loss")
 THRESHOLD = 0.5
+_FEW = "no resample of the groups holds both classes: there are too few of them to say how sure it is"
 
 
 def estimate(
@@ -47,7 +45,9 @@ def estimate(
     where the truth is of one class, or where all rows are of one group.
     """
     ranked = _Ranked.of(truth, probability)
-    return _intervals(ranked.measure, draw_observations(len(truth), groups, resamples, seed), level)
+    return over_resamples(
+        NAMES, ranked.measure, len(truth), groups, resamples=resamples, level=level, seed=seed, without=_FEW
+    )
 
 
 def estimate_difference(
@@ -65,8 +65,11 @@ def estimate_difference(
     Paired: every resample takes the same rows for both. Raises what `estimate` raises.
     """
     one, other = _Ranked.of(truth, mine), _Ranked.of(truth, theirs)
-    drawn = draw_observations(len(truth), groups, resamples, seed)
-    return _intervals(lambda rows: one.measure(rows) - other.measure(rows), drawn, level)
+
+    def apart(drawn: Counts) -> Numbers:
+        return one.measure(drawn) - other.measure(drawn)
+
+    return over_resamples(NAMES, apart, len(truth), groups, resamples=resamples, level=level, seed=seed, without=_FEW)
 
 
 def deciles(truth: Any, probability: Any) -> pd.DataFrame:
@@ -151,17 +154,3 @@ class _Ranked:
         np.divide(hits, np.maximum(selected, 1, out=shares), out=shares)  # precision at each step, times the gain
         precision = shares @ hits - shares[1:] @ hits[:-1]
         return np.array([area / pairs, precision / positive, *(errors / rows)])
-
-
-def _intervals(measure: Callable[[Counts], Numbers], drawn: Iterator[Counts], level: float) -> dict[str, Estimate]:
-    """What is measured on every row once, and on the resamples."""
-    first = next(drawn)
-    with threadpool_limits(limits=1):  # sums of so few numbers gain nothing from a second thread, and wait for it
-        values = measure(np.ones_like(first))
-        spread = np.array([measure(rows) for rows in chain([first], drawn)])
-    whole = spread[np.isfinite(spread).all(axis=1)]
-    if not len(whole):
-        raise ValueError(
-            "no resample of the groups holds both classes: there are too few of them to say how sure it is"
-        )
-    return {name: interval(float(value), part, level) for name, value, part in zip(NAMES, values, whole.T, strict=True)}

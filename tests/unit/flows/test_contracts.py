@@ -11,9 +11,10 @@ from pydantic import BaseModel
 
 from factory import contracts, use_cases
 from factory.use_cases.use_case import Declared, UseCase
+from flows.core import clustering, similarity
 from flows.core.candidates import CANDIDATES
 from flows.core.logic import logic_of
-from flows.core.tables import BINARY_CANDIDATES
+from flows.core.tables import BINARY_CANDIDATES, REGRESSION_CANDIDATES
 from flows.monitor_and_retrain import monitor_and_retrain
 from flows.pipeline_flow import training_pipeline
 from flows.promotion import promotion
@@ -83,7 +84,8 @@ def test_the_parameters_that_users_know_come_first(flow: Any, first: list[str]) 
 
 def test_the_candidates_that_forms_offer_are_those_that_are_declared() -> None:
     offered = training_pipeline.parameters.properties["candidates"]["anyOf"][0]["items"]["examples"]
-    assert offered == [each.name for each in (*CANDIDATES, *BINARY_CANDIDATES)]
+    others = (*REGRESSION_CANDIDATES, *clustering.CANDIDATES, *similarity.CANDIDATES)
+    assert offered == [each.name for each in (*CANDIDATES, *BINARY_CANDIDATES, *others)]
 
 
 @pytest.mark.parametrize("use_case", use_cases.ALL, ids=lambda use_case: use_case.name)

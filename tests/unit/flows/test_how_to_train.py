@@ -27,7 +27,7 @@ def test_every_training_command_of_the_page_is_understood() -> None:
 
 def test_every_explanation_command_of_the_page_is_understood() -> None:
     for arguments in commands("flows.explanation"):
-        assert explanation._parser().parse_args(arguments).text
+        assert explanation._parser().parse_args(arguments).asked
 
 
 def test_the_page_names_every_candidate() -> None:

@@ -163,7 +163,7 @@ def test_one_thread_is_a_limit_for_trees_as_well_whatever_was_imported_before() 
     """In a process that begins: libraries are loaded late, and one that is not yet loaded cannot be limited."""
     code = (
         "import json; from flows.core import tables\n"
-        "with tables._alone():\n"
+        "with tables.on_one_thread():\n"
         "    import sklearn.ensemble\n"
         "    from threadpoolctl import threadpool_info\n"
         "    print(json.dumps([[each['user_api'], each['num_threads']] for each in threadpool_info()]))"

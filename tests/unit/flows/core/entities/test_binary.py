@@ -11,7 +11,8 @@ import skops.io
 
 from factory.use_cases import get, get_model
 from factory.use_cases.split import Chronological
-from flows.core.entities import EntityLogic, Folded
+from flows.core.entities.base import Folded
+from flows.core.entities.binary import BinaryLogic
 from flows.core.leakage import LeakageError
 from flows.core.logic import logic_of
 from flows.core.selection import Choice
@@ -43,25 +44,25 @@ def customers(rows: int = 600, *, unfair: float = 0.0, first: int = 0) -> pd.Dat
 
 
 @pytest.fixture(scope="module")
-def logic() -> EntityLogic:
+def logic() -> BinaryLogic:
     found = logic_of(DECLARED)
-    assert isinstance(found, EntityLogic)
+    assert isinstance(found, BinaryLogic)
     return found
 
 
 @pytest.fixture(scope="module")
-def logistic(logic: EntityLogic) -> Choice:
+def logistic(logic: BinaryLogic) -> Choice:
     return Choice(logic.find_candidates(["logistic-table"])[0])
 
 
-def test_a_sensitive_column_and_one_without_a_value_are_no_features(logic: EntityLogic, logistic: Choice) -> None:
+def test_a_sensitive_column_and_one_without_a_value_are_no_features(logic: BinaryLogic, logistic: Choice) -> None:
     model = logic.fit(customers(), logistic)
 
     asked = {"number_customer_service_calls", "total_day_minutes", "international_plan"}
     assert set(model.feature_names_in_) == asked
 
 
-def test_rows_that_lack_a_column_are_answered_all_the_same(logic: EntityLogic, logistic: Choice) -> None:
+def test_rows_that_lack_a_column_are_answered_all_the_same(logic: BinaryLogic, logistic: Choice) -> None:
     model = logic.fit(customers(), logistic)
     rows = customers(5, first=9_000)
 
@@ -72,7 +73,7 @@ def test_rows_that_lack_a_column_are_answered_all_the_same(logic: EntityLogic, l
     assert logic.answer(model, rows.head(0)).empty
 
 
-def test_the_same_rows_give_the_same_model_to_the_last_byte(logic: EntityLogic) -> None:
+def test_the_same_rows_give_the_same_model_to_the_last_byte(logic: BinaryLogic) -> None:
     rows = customers(300)
     for candidate in logic.find_candidates(None):
         made = [skops.io.dumps(logic.fit(rows, Choice(candidate))) for _ in range(2)]
@@ -83,7 +84,7 @@ def test_the_same_rows_give_the_same_model_to_the_last_byte(logic: EntityLogic) 
         assert answers[0] == answers[1]
 
 
-def test_candidates_are_compared_by_the_metric_that_decides(logic: EntityLogic) -> None:
+def test_candidates_are_compared_by_the_metric_that_decides(logic: BinaryLogic) -> None:
     candidates = logic.find_candidates(None)
     validation = logic.prepare(customers(), candidates)
 
@@ -93,7 +94,7 @@ def test_candidates_are_compared_by_the_metric_that_decides(logic: EntityLogic) 
     assert [len(score.scores) for score in scores] == [600] * len(scores)
 
 
-def test_an_evaluation_tells_ranking_calibration_and_groups(logic: EntityLogic, logistic: Choice) -> None:
+def test_an_evaluation_tells_ranking_calibration_and_groups(logic: BinaryLogic, logistic: Choice) -> None:
     test = customers(first=9_000)
     found = logic.evaluate(logic.fit(customers(), logistic), test, near=(3,))
 
@@ -108,7 +109,7 @@ def test_an_evaluation_tells_ranking_calibration_and_groups(logic: EntityLogic, 
 
 @pytest.mark.parametrize(("unfair", "passed"), [(0.0, True), (1.0, False)])
 def test_a_group_that_is_selected_much_oftener_stops_a_promotion(
-    logic: EntityLogic, logistic: Choice, unfair: float, passed: bool
+    logic: BinaryLogic, logistic: Choice, unfair: float, passed: bool
 ) -> None:
     train, test = customers(unfair=unfair), customers(unfair=unfair, first=9_000)
     answers = logic.answer(logic.fit(train, logistic), test)
@@ -120,7 +121,7 @@ def test_a_group_that_is_selected_much_oftener_stops_a_promotion(
     assert "'yes' is selected" in fairness.said or passed
 
 
-def test_a_challenger_is_not_held_to_more_than_the_champion_is(logic: EntityLogic, logistic: Choice) -> None:
+def test_a_challenger_is_not_held_to_more_than_the_champion_is(logic: BinaryLogic, logistic: Choice) -> None:
     train, test = customers(unfair=1.0), customers(unfair=1.0, first=9_000)
     answers = logic.answer(logic.fit(train, logistic), test)
 
@@ -131,7 +132,7 @@ def test_a_challenger_is_not_held_to_more_than_the_champion_is(logic: EntityLogi
     assert evidence.comparison.gain == 0
 
 
-def test_probabilities_that_promise_too_much_stop_a_promotion(logic: EntityLogic, logistic: Choice) -> None:
+def test_probabilities_that_promise_too_much_stop_a_promotion(logic: BinaryLogic, logistic: Choice) -> None:
     test = customers(first=9_000)
     answers = logic.answer(logic.fit(customers(), logistic), test)
     boasting = answers.assign(confidence=(answers["confidence"] + 0.4).clip(upper=1.0))
@@ -142,7 +143,7 @@ def test_probabilities_that_promise_too_much_stop_a_promotion(logic: EntityLogic
     assert "from the truth on average, above the limit of 0.06" in bad.said
 
 
-def test_a_gate_that_asks_for_nothing_checks_nothing(logic: EntityLogic, logistic: Choice) -> None:
+def test_a_gate_that_asks_for_nothing_checks_nothing(logic: BinaryLogic, logistic: Choice) -> None:
     test = customers(first=9_000)
     gate = replace(GATE, largest_group_difference=1.0, largest_calibration_error=1.0)
     answers = logic.answer(logic.fit(customers(), logistic), test)
@@ -150,7 +151,7 @@ def test_a_gate_that_asks_for_nothing_checks_nothing(logic: EntityLogic, logisti
     assert logic.gather(test, answers, None, gate=gate, near=None).guards == ()
 
 
-def test_an_entity_on_both_sides_is_refused_and_equal_rows_are_counted(logic: EntityLogic) -> None:
+def test_an_entity_on_both_sides_is_refused_and_equal_rows_are_counted(logic: BinaryLogic) -> None:
     train = customers(200)
     again = customers(50, first=9_000)
     again.iloc[:10, : len(CHURN.entities.columns)] = train.iloc[:10, : len(CHURN.entities.columns)].to_numpy()
@@ -162,7 +163,7 @@ def test_an_entity_on_both_sides_is_refused_and_equal_rows_are_counted(logic: En
         logic.refuse_leaks(train, pd.concat([train.head(5), again]), ())
 
 
-def test_a_column_that_is_known_only_once_the_customer_has_left_is_caught(logic: EntityLogic) -> None:
+def test_a_column_that_is_known_only_once_the_customer_has_left_is_caught(logic: BinaryLogic) -> None:
     train, test = customers(), customers(100, first=9_000)
     reason = train["target"].where(train["target"] == "yes").map({"yes": "moved"})
     leaking = train.assign(contract=reason)
@@ -176,12 +177,12 @@ def test_a_column_that_is_known_only_once_the_customer_has_left_is_caught(logic:
     logic.refuse_leaks(leaking, test, ["column:contract"])
 
 
-def test_settings_of_texts_fix_no_model_of_a_table(logic: EntityLogic) -> None:
+def test_settings_of_texts_fix_no_model_of_a_table(logic: BinaryLogic) -> None:
     with pytest.raises(ValueError, match="max_features fix a model of texts: name candidates instead"):
         logic.recipe({"max_features": 100})
 
 
-def test_live_quality_needs_both_outcomes(logic: EntityLogic) -> None:
+def test_live_quality_needs_both_outcomes(logic: BinaryLogic) -> None:
     rows = pd.DataFrame({"label": ["no"] * 9, "confidence": [0.1] * 9, "group": range(9)})
 
     assert logic.estimate(rows) == {}
