@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the others.
 .DEFAULT_GOAL := help
-.PHONY: help python installed install install-test demo up down shell status logs test test-all test-browser test-docs test-busy test-faults test-matrix test-model test-sqlite test-wheel bench-control-page bench-cycle bench-dataset bench-drift bench-gate bench-tables bench-task-end bench-training bench-waits pictures lint env lock wheel clean
+.PHONY: help python installed install install-test demo up down shell status logs test test-all test-backfill test-browser test-docs test-busy test-faults test-matrix test-model test-sqlite test-wheel bench-control-page bench-cycle bench-dataset bench-drift bench-gate bench-tables bench-task-end bench-training bench-waits pictures lint env lock wheel clean
 
 PYTHON ?= python3
 export PYTHON
@@ -60,13 +60,16 @@ installed:
 test: install-test ## every test but the long ones, in lanes side by side (LANES="contract faults": these)
 	@exec $(ML)/python -m tests.suite $$LANES
 
-test-all: test test-docs test-sqlite test-wheel test-model test-faults test-browser test-matrix ## every test there is
+test-all: test test-backfill test-docs test-sqlite test-wheel test-model test-faults test-browser test-matrix ## every test there is
 
 test-busy: install-test ## the tests three times, beside a busy loop on every core (TIMES=3)
 	@exec $(ML)/python -m tests.suite --busy "$${TIMES:-3}" $$LANES
 
 test-docs: install-test ## every command of README.md and docs/ as it is written, on a stack after two weeks (5 minutes)
 	$(ML)/python -m pytest tests/e2e/test_documented_commands.py
+
+test-backfill: install-test ## three weeks by `airflow backfill`, beside the same weeks run in time (10 minutes)
+	$(ML)/python -m pytest tests/e2e/test_backfill.py
 
 test-sqlite: install-test ## a week through the whole stack without PostgreSQL
 	$(ML)/python -m pytest tests/e2e/test_sqlite.py

@@ -29,6 +29,8 @@ NOT_RUN = {
     "pip install": "tests/wheel does it in an environment of its own",
     "make env": "it writes .env into the checkout; tests/unit/docker/test_scripts.py has it write elsewhere",
     "docker compose": "needs Docker",
+    "airflow backfill create": "wants a schedule; tests/e2e/test_backfill.py runs it",
+    "airflow dags unpause": "wants a schedule; tests/e2e/test_backfill.py unpauses a DAG after its backfill",
     "airflow connections add": "tests/airflow/test_how_to_connect.py runs the same line of docs/how-to/connect.md",
     ".venv-airflow/bin/python -m pytest": "the tests themselves",
     ".venv-ml/bin/python -m pytest": "the tests themselves",

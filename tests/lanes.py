@@ -38,6 +38,7 @@ LANES = (
 
 OWN_TARGETS = {
     "browser": "test-browser",
+    "e2e/test_backfill.py": "test-backfill",
     "e2e/test_documented_commands.py": "test-docs",
     "e2e/test_sqlite.py": "test-sqlite",
     "model": "test-model",
