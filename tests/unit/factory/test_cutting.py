@@ -542,3 +542,32 @@ def test_the_sample_cuts_as_the_plan_says(stock: Callable[..., object], cut: Cut
     assert [week.rows for week in weeks] == pytest.approx([0.40 * 5612, 0.43 * 5612, 0.46 * 5612], rel=0.02)
     assert [sha256(read_frame(week).to_csv(index=False).encode()).hexdigest() for week in weeks] == SAMPLE_WEEKS
     assert cut(3).classes == 21
+
+
+def test_weeks_of_products_that_were_missed_are_cut_late_as_they_would_have_been_in_time(
+    stock: Callable[..., object], batch: Batch, cut: Cut, settings: Settings, tmp_path: Path
+) -> None:
+    """Two catalogues: one is cut week by week, the other for the first week, and then when all has come."""
+    rows = variants(600)
+    near = [row for row in rows if "again" in str(row["productid"])]
+    parts = [batch(*part) for part in ([row for row in rows if row not in near], near[:150], near[150:])]
+    moments = [settings.weeks.epoch + timedelta(days=7 * part) for part in range(3)]
+    in_time = []
+    for part, moment in zip(parts, moments, strict=True):
+        stock(part, created_at=moment)
+        in_time.append(check_week(settings, cut(len(in_time) + 1)))
+    own = {"database_url": f"sqlite:///{tmp_path / 'later.sqlite'}", "snapshot_uri": (tmp_path / "later").as_uri()}
+    later = settings.model_copy(update=own)
+
+    def bring(part: int) -> None:
+        engine = open_catalogue(later.database_url)
+        loading.load(engine, iter([parts[part]]), source="goods", created_at=moments[part], append=True)
+
+    bring(0)
+    late = [check_week(later, cut_week(later, "products", as_of=moments[0]))]
+    bring(1)
+    bring(2)
+    late += [check_week(later, cut_week(later, "products", as_of=moment)) for moment in moments[1:]]
+
+    assert [dataset.sha256 for dataset in late] == [dataset.sha256 for dataset in in_time]
+    assert late[0].test.sha256 == in_time[0].test.sha256
