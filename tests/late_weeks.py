@@ -22,11 +22,12 @@ from factory.settings import Settings
 from factory.snapshots.cutting import cut_week
 from factory.snapshots.store import read_frame
 from factory.sources.tables import dated, read_sample
-from factory.use_cases import get
+from factory.use_cases import get_model
 from flows.adapters import registry
 from flows.core.logic import logic_of
 
-CHURN = get("churn")
+MODEL = get_model("churn")
+CHURN = MODEL.use_case
 DECIDED = ("challenger_metrics", "promoted", "rule", "champion_version", "previous_champion_version", "gain")
 
 
@@ -59,13 +60,13 @@ class Week:
 
     def answers(self) -> pd.DataFrame:
         """What the model answers to all rows of the week."""
-        return logic_of(CHURN).answer(self.model, read_frame(self.dataset))
+        return logic_of(MODEL).answer(self.model, read_frame(self.dataset))
 
 
 def load_customers(settings: Settings, until: datetime | None = None, most: int = 5_000) -> None:
     """The sample's customers, at most so many, or what had come of them and was known at a moment."""
     source = CHURN.entities
-    rows = dated(read_sample(source, CHURN.task.target, lambda _: None), source, settings.weeks, None)
+    rows = dated(read_sample(source, CHURN.outcome, lambda _: None), source, settings.weeks, None)
     states, outcomes = rows.states.head(most), rows.outcomes
     outcomes = outcomes[outcomes[source.key].isin(states[source.key])]
     if until is not None:
@@ -90,8 +91,8 @@ def week_of(settings: Settings, dataset: Any, trained: Any, decided: Any) -> Wee
     """A week from what its steps handed back, with the model out of the registry."""
     training = TrainingResult.model_validate(trained)
     client = registry.connect(settings.mlflow_tracking_uri)
-    version = registry.get_version(client, CHURN.model_name, training.model_version)
-    model = registry.load_model(client, version, settings.data_roots, trusted=logic_of(CHURN).trusted)
+    version = registry.get_version(client, MODEL.name, training.model_version)
+    model = registry.load_model(client, version, settings.data_roots, trusted=logic_of(MODEL).trusted)
     return Week(DatasetRef.model_validate(dataset), training, PromotionResult.model_validate(decided), model)
 
 
