@@ -28,6 +28,9 @@ SETTLE_SECONDS = 2.0
 PREPARE_SECONDS = 30.0
 """So long the first step of a process may wait for the client to be imported, on a busy machine."""
 
+IMPATIENT = {"total": 2, "connect": 0, "backoff_factor": 0.1}
+"""How often a request is repeated where nobody said so: within the client's own nine seconds a step knows no cause."""
+
 CONFIG_FILE = "openlineage.yml"
 CONSOLE = "openlineage.client.transport.console"
 
@@ -123,8 +126,12 @@ def _sender() -> _Sender:
 
 def _make_client() -> OpenLineageClient:
     from openlineage.client import OpenLineageClient
+    from openlineage.client.transport.http import HttpTransport
+    from openlineage.client.transport.http_common import DEFAULT_RETRY_CONFIG
 
     client = OpenLineageClient()
+    if isinstance(client.transport, HttpTransport) and client.transport.config.retry == DEFAULT_RETRY_CONFIG:
+        client.transport.config.retry = {**DEFAULT_RETRY_CONFIG, **IMPATIENT}
     console = logging.getLogger(CONSOLE)
     if client.transport.kind == "console" and not console.isEnabledFor(logging.INFO):
         console.setLevel(logging.INFO)

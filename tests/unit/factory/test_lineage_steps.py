@@ -56,13 +56,6 @@ def file(configured: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def quick(configured: pytest.MonkeyPatch) -> None:
-    """A receiver that is away is not asked again."""
-    configured.setenv("OPENLINEAGE__TRANSPORT__TYPE", "http")
-    configured.setenv("OPENLINEAGE__TRANSPORT__RETRY", '{"total": 0}')
-
-
 @step(lambda _, *__, **___: Account("add"))
 def add(one: int, other: int) -> int:
     return one + other
@@ -233,33 +226,32 @@ def warned(caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
 
 
 def test_a_receiver_that_is_down_is_one_warning_with_its_cause(
-    configured: pytest.MonkeyPatch, quick: None, warned: Callable[[], str]
+    configured: pytest.MonkeyPatch, warned: Callable[[], str]
 ) -> None:
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
-        configured.setenv("OPENLINEAGE__TRANSPORT__URL", f"http://127.0.0.1:{unheard.getsockname()[1]}")
+        configured.setenv("OPENLINEAGE_URL", f"http://127.0.0.1:{unheard.getsockname()[1]}")
         assert add(1, other=2) == 3
     assert warned().startswith("2 of 2 lineage events of add were not sent (ConnectionError: ")
     assert "Connection refused" in warned()
 
 
 def test_a_receiver_that_fails_is_one_warning_with_its_answer(
-    configured: pytest.MonkeyPatch, quick: None, warned: Callable[[], str], httpserver: HTTPServer
+    configured: pytest.MonkeyPatch, warned: Callable[[], str], httpserver: HTTPServer
 ) -> None:
     httpserver.expect_request("/api/v1/lineage").respond_with_data("broken", status=500)
-    configured.setenv("OPENLINEAGE__TRANSPORT__URL", httpserver.url_for("").replace("//", "//me:s3cret@"))
+    configured.setenv("OPENLINEAGE_URL", httpserver.url_for("").replace("//", "//me:s3cret@"))
     assert add(1, other=2) == 3
     assert "500" in warned()
+    assert len(httpserver.log) == 2 * (1 + sending.IMPATIENT["total"])
     assert "s3cret" not in warned()
 
 
-def test_a_receiver_that_hangs_is_not_waited_for(
-    configured: pytest.MonkeyPatch, quick: None, warned: Callable[[], str]
-) -> None:
+def test_a_receiver_that_hangs_is_not_waited_for(configured: pytest.MonkeyPatch, warned: Callable[[], str]) -> None:
     with socket.socket() as hanging:
         hanging.bind(("127.0.0.1", 0))
         hanging.listen()
-        configured.setenv("OPENLINEAGE__TRANSPORT__URL", f"http://127.0.0.1:{hanging.getsockname()[1]}")
+        configured.setenv("OPENLINEAGE_URL", f"http://127.0.0.1:{hanging.getsockname()[1]}")
         configured.setattr(sending, "SETTLE_SECONDS", 0.2)
         began = time.monotonic()
         assert add(1, other=2) == 3
