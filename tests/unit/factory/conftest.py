@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -46,16 +47,47 @@ def postgresql_server() -> Iterator[str]:
         yield own
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'deep' / 'catalogue.sqlite'}"
-    server = make_url(request.getfixturevalue("postgresql_server")).set(drivername="postgresql+psycopg2")
-    name = f"catalogue_{uuid4().hex}"
-    engine = create_engine(server, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+def make_database(server: str, template: str = "template1") -> str:
+    """The address of a new database on that PostgreSQL, a copy of the template."""
+    address, name = make_url(server).set(drivername="postgresql+psycopg2"), f"catalogue_{uuid4().hex}"
+    engine = create_engine(address, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    return server.set(database=name).render_as_string(hide_password=False)
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+    return address.set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite catalogue without rows, to be copied: migrations take longer than most tests."""
+    file = tmp_path_factory.mktemp("migrated") / "catalogue.sqlite"
+    open_catalogue(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="session")
+def migrated_database(postgresql_server: str) -> str:
+    """The name of a catalogue without rows on PostgreSQL, to be copied as well."""
+    url = make_database(postgresql_server)
+    open_catalogue(url)
+    return str(make_url(url).database)
+
+
+@pytest.fixture
+def migrated() -> bool:
+    """Whether a test's database has the catalogue's tables; where it has not, it holds nothing."""
+    return True
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path, *, migrated: bool) -> str:
+    if request.param == "sqlite":
+        file = tmp_path / "deep" / "catalogue.sqlite"
+        if migrated:
+            file.parent.mkdir()
+            shutil.copy(request.getfixturevalue("migrated_file"), file)
+        return f"sqlite:///{file}"
+    server = request.getfixturevalue("postgresql_server")
+    return make_database(server, request.getfixturevalue("migrated_database")) if migrated else make_database(server)
 
 
 @pytest.fixture

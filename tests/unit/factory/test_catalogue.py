@@ -40,6 +40,7 @@ PREDICTION = pd.DataFrame(
 Spawn = Callable[[str], Popen[str]]
 
 
+@pytest.mark.parametrize("migrated", [False])
 def test_several_processes_may_make_the_tables_at_once(settings: Settings, spawn: Spawn) -> None:
     script = (
         "from factory.catalogue.database import create_tables, open_engine\n"

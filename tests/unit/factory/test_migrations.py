@@ -145,6 +145,12 @@ ROWS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.fixture
+def migrated() -> bool:
+    """Each test begins with a database that holds nothing."""
+    return False
+
+
 RENAMED = {"use_case": "model"}
 """What a use case's only model was found by is the model's name."""
 
