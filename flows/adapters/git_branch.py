@@ -119,6 +119,9 @@ class Branch:
         """
         done = self._run("push", "--porcelain", "origin", f"{tip}:{self._ref}")
         if done.returncode == 0:
+            # two who write the same in the same second make one commit: it was pushed by whoever was first
+            if any(line.startswith("=") for line in done.stdout.splitlines()):
+                raise BranchMoved(f"somebody else has pushed the same commit to branch {self.name!r}")
             return
         told = [line for line in done.stdout.splitlines() if line.startswith("!")]
         if not told:

@@ -93,6 +93,16 @@ def test_whoever_comes_second_is_told_and_overwrites_nothing(bare: Path, branch:
     assert log(bare, "%s") == ["Promote churn v1", "Promote churn v2"]
 
 
+def test_of_two_who_push_the_same_commit_the_second_is_told(bare: Path, branch: Branch) -> None:
+    ours = branch.add(None, {"a": "ours\n"}, FIRST)
+    branch.push(ours)
+
+    with pytest.raises(BranchMoved, match="pushed the same commit"):
+        branch.push(ours)
+
+    assert log(bare, "%s") == ["Promote churn v1"]
+
+
 def test_a_merge_has_both_and_the_files_of_the_one_that_is_kept(bare: Path, branch: Branch) -> None:
     kept = branch.add(None, {"a": "later\n"}, SECOND)
     taken = branch.add(kept, {"a": "earlier\n"}, FIRST)
