@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the others.
 .DEFAULT_GOAL := help
-.PHONY: help python installed install install-test demo up down shell status logs test test-all test-backfill test-browser test-docs test-busy test-faults test-matrix test-model test-sqlite test-wheel bench-control-page bench-cycle bench-dataset bench-drift bench-gate bench-tables bench-task-end bench-training bench-waits pictures lint env lock wheel clean
+.PHONY: help python installed install install-test demo up down shell status logs test test-all test-backfill test-browser test-docs test-busy test-faults test-matrix test-model test-sqlite test-wheel bench-control-page bench-cycle bench-dataset bench-drift bench-gate bench-numbers bench-tables bench-task-end bench-training bench-waits pictures lint env lock wheel clean
 
 PYTHON ?= python3
 export PYTHON
@@ -113,6 +113,9 @@ bench-control-page: install-test ## what the control page costs Prefect and its 
 
 bench-gate: install-test ## how often the promotion's gate errs, beside the textbook's rule, at 2 to 1,000 classes (5 minutes)
 	@exec $(ML)/python -m benchmarks.gate $(if $(PAIRS),--pairs $(PAIRS))
+
+bench-numbers: install-test ## a training of products in every digit, to compare before and after a change (2 minutes; PRICERUNNER=file: its offers too)
+	@exec $(ML)/python -m benchmarks.numbers $(if $(PRICERUNNER),--offers "$$PRICERUNNER")
 
 bench-tables: install-test ## the candidates for tables in five folds, beside the common recipes (1 minute; TELCO=file: the Telco layout too)
 	@exec $(ML)/python -m benchmarks.tables $(if $(TELCO),--telco "$$TELCO")

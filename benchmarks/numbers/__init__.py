@@ -1,0 +1,1 @@
+"""What a training of products gives, in every digit."""
