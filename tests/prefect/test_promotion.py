@@ -6,7 +6,6 @@ import getpass
 import json
 import re
 import runpy
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -397,10 +396,14 @@ def test_a_challenger_is_not_judged_on_rows_that_it_was_trained_on(veteran: Home
 def test_a_champion_without_its_files_and_a_stranger_in_the_registry_are_told(veteran: Home) -> None:
     promotion(model_version=WEAK, threshold=0.1)
     version = registry.get_version(veteran.client, "products", WEAK)
-    files = veteran.client.get_logged_model(version.source.removeprefix("models:/")).artifact_location
-    shutil.rmtree(files.removeprefix("file://"))
-    with pytest.raises(RegistryError, match=r"files of version 1 of model 'products' are gone .*--rollback"):
-        promotion(model_version=STRONG, threshold=0.1)
+    location = veteran.client.get_logged_model(version.source.removeprefix("models:/")).artifact_location
+    files = Path(location.removeprefix("file://"))
+    elsewhere = files.rename(files.with_name("elsewhere"))  # other tests read them where they were made
+    try:
+        with pytest.raises(RegistryError, match=r"files of version 1 of model 'products' are gone .*--rollback"):
+            promotion(model_version=STRONG, threshold=0.1)
+    finally:
+        elsewhere.rename(files)
 
     veteran.client.create_model_version("products", version.source, version.run_id)
     known, strangers = registry.trained_snapshots(veteran.client, "products")
