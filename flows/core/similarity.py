@@ -94,9 +94,10 @@ def fit(
     model = Pipeline(
         [("features", distance_features(columns)), ("unit", Normalizer()), ("index", _learner(candidate, k))]
     )
-    with on_one_thread():
-        model.fit(as_table(rows, columns))
     index = model.named_steps["index"]
+    with on_one_thread():
+        index.points_ = model[:-1].fit_transform(as_table(rows, columns))
+        index.fit(index.points_)
     index.ids_ = rows["entity_id"].astype(str).to_numpy(dtype=object)
     index.relevant_ = _texts(rows[relevant_by])
     return model
@@ -133,7 +134,7 @@ def cosine_to(model: Pipeline, rows: pd.DataFrame, columns: Sequence[Column], en
     (place,) = np.flatnonzero(index.ids_ == entity_id)
     with on_one_thread():
         points = model[:-1].transform(as_table(rows, columns))
-    cosine: Numbers = points @ _points(index)[place]
+    cosine: Numbers = points @ index.points_[place]
     return cosine
 
 
@@ -170,15 +171,9 @@ def _exhaustive(index: BaseEstimator, points: Numbers, k: int) -> NDArray[np.int
     """Places of the `k` nearest of each point, every row of the index compared."""
     from sklearn.neighbors import NearestNeighbors
 
-    search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(_points(index))
+    search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(index.points_)
     places: NDArray[np.int64] = search.kneighbors(points, return_distance=False)
     return places
-
-
-def _points(index: BaseEstimator) -> Numbers:
-    """The points that are searched, a row each."""
-    points: Numbers = index._fit_X  # noqa: SLF001 - scikit-learn hands them out under no other name
-    return points
 
 
 def _without_itself(found: Names, names: Names) -> NDArray[np.int64]:
