@@ -137,7 +137,7 @@ lint: install-test ## ruff, mypy and the import rules
 	$(ML)/ruff check .
 	$(ML)/ruff format --check .
 	$(ML)/mypy
-	$(ML)/mypy --python-executable $(AIRFLOW)/python -p bridge -p plugins
+	$(ML)/mypy --python-executable $(AIRFLOW)/python -p bridge -p plugins -p dags
 	$(ML)/lint-imports
 
 env: python ## write .env with random secrets for docker compose

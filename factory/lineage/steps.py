@@ -62,7 +62,7 @@ def step(account: Callable[..., Account]) -> Callable[[Callable[P, R]], Callable
             sent = [sending.send(Happening("START", run, begun.inputs, begun.outputs))]
             try:
                 result = function(*args, **kwargs)
-            except BaseException as error:
+            except BaseException as error:  # an interrupted step ends, too; raised again
                 kind: Kind = "FAIL" if isinstance(error, Exception) else "ABORT"
                 said = str(error) or type(error).__name__
                 sent.append(sending.send(Happening(kind, run, begun.inputs, begun.outputs, said)))

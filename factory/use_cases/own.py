@@ -148,9 +148,10 @@ def _tables_of_models(declared: UseCase, table: dict[str, Any], path: Path) -> d
             _refuse(path, [f"{declared.name}.{MODELS}: it has one model, whose keys stand in [{declared.name}] itself"])
         return {"": {key: value for key, value in table.items() if key in OF_A_MODEL}}
     names = [model.name for model in declared.models]
-    found = table.get(MODELS, {})
-    unknown = [name for name in found if name not in names or not isinstance(found[name], dict)]
-    place = f"{declared.name}.{MODELS}"
+    found, place = table.get(MODELS, {}), f"{declared.name}.{MODELS}"
+    if not isinstance(found, dict) or not all(isinstance(each, dict) for each in found.values()):
+        _refuse(path, [f"{place} = {found!r}: each model has a table of its own, such as [{place}.{names[0]}]"])
+    unknown = [name for name in found if name not in names]
     _refuse(path, [f"[{place}.{name}]: there is no such model, there are {', '.join(names)}" for name in unknown])
     return {name: found.get(name, {}) for name in names}
 

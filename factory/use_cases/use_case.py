@@ -157,6 +157,10 @@ class UseCase:
             object.__setattr__(self, "schedule", self.clock.cron)
         if self.rolling and not isinstance(self.source, Entities):
             raise ValueError(f"{self.name}: texts bear no moment by which a test set could roll on; freeze a share")
+        columns = {column.name for column in self.source.columns} if isinstance(self.source, Entities) else set()
+        for model in self.models:
+            if strange := sorted(set(model.features) - columns):
+                raise ValueError(f"{model.name} learns from {', '.join(strange)}, which {self.name} does not declare")
 
     @property
     def rolling(self) -> Chronological | None:

@@ -109,8 +109,12 @@ def form_of(record: DeploymentRecord, name: str = "") -> list[Field]:
 
 
 def _with_models(fields: list[Field], record: DeploymentRecord) -> list[Field]:
-    """The fields with the use case's models to choose from; nobody is asked for the only one."""
-    use_case = record.parameters.get("use_case")
+    """The fields with the use case's models to choose from; nobody is asked for the only one.
+
+    Where the deployment fixes no use case, the model is asked for as the use case is.
+    """
+    if (use_case := record.parameters.get("use_case")) is None:
+        return fields
     names = [model.name for each in use_cases.ALL if each.name == use_case for model in each.models]
     offered = tuple((name, name) for name in names)
     asked = (replace(field, control="choice", choices=offered) if field.name == MODEL else field for field in fields)

@@ -99,6 +99,13 @@ def test_candidates_are_those_of_the_use_case_that_the_deployment_fixes(
     assert {name for name, _ in fields["candidates"].choices} == offered
 
 
+def test_a_model_is_asked_for_where_there_may_be_several() -> None:
+    def asks(**fixed: str) -> bool:
+        return "model" in {field.name for field in form_of(record(TrainingParams, **fixed), "training-pipeline/any")}
+
+    assert (asks(use_case="products"), asks()) == (False, True)
+
+
 def test_defaults_stand_in_their_fields_and_what_is_left_at_that_is_the_deployments() -> None:
     fields = {field.name: field for field in form_of(record())}
     shown = {name: field.value for name, field in fields.items()}
