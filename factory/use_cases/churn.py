@@ -4,7 +4,7 @@ Columns of both are declared; a source that lacks some trains without them.
 """
 
 from factory.use_cases.columns import NO, YES, Column, Product
-from factory.use_cases.sources import Entities
+from factory.use_cases.sources import Entities, Sample
 from factory.use_cases.tasks import Binary
 from factory.use_cases.use_case import Drift, Gate, Model, UseCase
 
@@ -32,7 +32,7 @@ CUSTOMERS = Entities(
     key="customer_id",
     outcomes="customer_outcomes",
     label_delay_days=7,
-    sample=("modeldata", "mlc_churn", "rownames"),
+    sample=Sample("factory.sources.shipped", "modeldata/mlc_churn", key="rownames"),
     columns=(
         Column("age", "number", nullable=True, sensitive=True, least=18, most=120),
         Column("gender", "category", nullable=True, sensitive=True),

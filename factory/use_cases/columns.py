@@ -29,6 +29,8 @@ class Column:
     values: tuple[str, ...] = ()
     part_of: str = ""
     """The whole that a number is a part of: models see the sum of its parts beside them."""
+    also: tuple[str, ...] = ()
+    """Other names under which a file may have it."""
 
     @property
     def is_feature(self) -> bool:

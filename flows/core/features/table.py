@@ -16,11 +16,18 @@ from factory.use_cases.columns import Column
 
 if TYPE_CHECKING:
     from sklearn.compose import ColumnTransformer
+    from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.preprocessing import FunctionTransformer
 
 LEAST_ROWS = 20
 """Categories of fewer rows are one together: of each alone nothing could be learned."""
+TEXT_HASHES = 2**12
+"""Groups of characters of a text fall into so many places; more would tell little apart in titles and names."""
+TEXT_COMPONENTS = 12
+"""To trees a text is told by so many numbers: they would need many steps to look at single groups of characters."""
+DAYS_IN_A_YEAR = 366
+SEED = 42
 STEPS = 12
 """A number is told in so many steps of as many rows each, besides straight: a linear model can follow a curve then."""
 
@@ -28,8 +35,8 @@ STEPS = 12
 def as_table(rows: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
     """The rows as every transformer takes them: the columns in their order, numbers as float64, the others as text.
 
-    A missing value, or number that is not finite, is NaN; of a column that the rows lack all are. Raises ValueError
-    naming a column of a kind that no feature can be made of, or one that holds no numbers.
+    A missing value, or number that is not finite, is NaN; of a column that the rows lack all are. A missing text is an
+    empty one, and a moment is a number of years. Raises ValueError naming a column that holds no numbers.
     """
     return pd.DataFrame({column.name: _read(rows, column) for column in columns}, index=rows.index)
 
@@ -49,12 +56,13 @@ def linear_features(columns: Sequence[Column]) -> ColumnTransformer:
         steps = KBinsDiscretizer(STEPS, quantile_method="averaged_inverted_cdf")
         return make_pipeline(*first, FeatureUnion([("straight", StandardScaler()), ("steps", steps)]))
 
-    numbers, others = _by_kind(columns)
+    numbers, others, texts = _by_kind(columns)
     parts = [
         ("numbers", curves(_fill()), numbers),
         *((f"{whole}, summed", curves(*_sum()), names) for whole, names in _wholes(columns).items()),
         ("missing", MissingIndicator(features="all"), numbers),
         ("categories", OneHotEncoder(min_frequency=LEAST_ROWS, handle_unknown="infrequent_if_exist"), others),
+        *((f"{name}, written", make_pipeline(*_written()), name) for name in texts),
     ]
     return ColumnTransformer([part for part in parts if part[2]])
 
@@ -62,9 +70,11 @@ def linear_features(columns: Sequence[Column]) -> ColumnTransformer:
 def tree_features(columns: Sequence[Column]) -> ColumnTransformer:
     """For trees: numbers as they are, a code for each category; what is missing, or was not seen, stays missing.
 
-    Numbers that are parts of one whole have their sum beside them: a tree would need many steps to find it.
+    Numbers that are parts of one whole have their sum beside them: a tree would need many steps to find it. A text is
+    told by the components of how it is written.
     """
     from sklearn.compose import ColumnTransformer
+    from sklearn.decomposition import TruncatedSVD
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OrdinalEncoder
 
@@ -74,11 +84,13 @@ def tree_features(columns: Sequence[Column]) -> ColumnTransformer:
         encoded_missing_value=np.nan,
         min_frequency=LEAST_ROWS,
     )
-    numbers, others = _by_kind(columns)
+    numbers, others, texts = _by_kind(columns)
+    components = TruncatedSVD(TEXT_COMPONENTS, random_state=SEED)
     parts = [
         ("numbers", "passthrough", numbers),
         *((f"{whole}, summed", make_pipeline(*_sum()), names) for whole, names in _wholes(columns).items()),
         ("categories", codes, others),
+        *((f"{name}, written", make_pipeline(*_written(), components), name) for name in texts),
     ]
     return ColumnTransformer([part for part in parts if part[2]])
 
@@ -87,13 +99,15 @@ def distance_features(columns: Sequence[Column]) -> ColumnTransformer:
     """For distances: each number in its standard deviations, 0 or 1 for each category; what is missing is as the
     median.
 
-    Nothing is told twice, or it would count twice.
+    Nothing is told twice, or it would count twice. Raises ValueError naming a text, which has no place in it.
     """
     from sklearn.compose import ColumnTransformer
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-    numbers, others = _by_kind(columns)
+    numbers, others, texts = _by_kind(columns)
+    if texts:
+        raise ValueError(f"rows have no distance by a text ({', '.join(texts)}): name the model's features")
     codes = OneHotEncoder(min_frequency=LEAST_ROWS, handle_unknown="infrequent_if_exist", sparse_output=False)
     parts = [("numbers", make_pipeline(_fill(), StandardScaler()), numbers), ("categories", codes, others)]
     return ColumnTransformer([part for part in parts if part[2]])
@@ -111,6 +125,14 @@ def _sum() -> tuple[SimpleImputer, FunctionTransformer]:
     return _fill(), FunctionTransformer(np.sum, kw_args={"axis": 1, "keepdims": True})
 
 
+def _written() -> tuple[HashingVectorizer, TfidfTransformer]:
+    """The groups of two to four characters within words: whatever language or script a text is written in."""
+    from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+
+    hashes = HashingVectorizer(analyzer="char_wb", ngram_range=(2, 4), n_features=TEXT_HASHES, alternate_sign=False)
+    return hashes, TfidfTransformer(sublinear_tf=True)
+
+
 def _wholes(columns: Sequence[Column]) -> dict[str, list[str]]:
     """The names of numbers that are parts of a whole, by it."""
     wholes: dict[str, list[str]] = {}
@@ -123,11 +145,15 @@ def _wholes(columns: Sequence[Column]) -> dict[str, list[str]]:
 def _read(rows: pd.DataFrame, column: Column) -> pd.Series:
     missing_here = column.name not in rows.columns
     if not _is_number(column):
+        missing = "" if column.kind == "text" else np.nan  # encoders know no None beside texts
         values = [None] * len(rows) if missing_here else rows[column.name]
-        read = [np.nan if pd.isna(value) else str(value) for value in values]  # encoders know no None beside texts
+        read = [missing if pd.isna(value) else str(value) for value in values]
         return pd.Series(read, rows.index, dtype=object)
     if missing_here:
         return pd.Series(np.nan, rows.index)
+    if column.kind == "moment":
+        moments = pd.to_datetime(rows[column.name], utc=True, errors="coerce", format="mixed")
+        return moments.dt.year + moments.dt.dayofyear.sub(1) / DAYS_IN_A_YEAR
     try:
         numbers = pd.to_numeric(rows[column.name]).astype(float)
     except (TypeError, ValueError) as error:
@@ -135,17 +161,14 @@ def _read(rows: pd.DataFrame, column: Column) -> pd.Series:
     return numbers.where(np.isfinite(numbers))
 
 
-def _by_kind(columns: Sequence[Column]) -> tuple[list[str], list[str]]:
-    """The names of numbers, and of the others."""
+def _by_kind(columns: Sequence[Column]) -> tuple[list[str], list[str], list[str]]:
+    """The names of numbers, of what has few values, and of texts."""
     if not columns:
         raise ValueError("a table without a column has no features: declare some")
     numbers = [column.name for column in columns if _is_number(column)]
-    return numbers, [column.name for column in columns if column.name not in numbers]
+    texts = [column.name for column in columns if column.kind == "text"]
+    return numbers, [column.name for column in columns if column.name not in (*numbers, *texts)], texts
 
 
 def _is_number(column: Column) -> bool:
-    if column.kind not in ("number", "category", "flag"):
-        raise ValueError(
-            f"column {column.name!r} is a {column.kind}: features of tables are numbers, categories, flags"
-        )
-    return column.kind == "number"
+    return column.kind in ("number", "moment")

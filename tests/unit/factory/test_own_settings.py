@@ -115,23 +115,23 @@ def test_what_cannot_be_set_is_refused_with_file_key_value_and_remedy(path: Path
     assert "Mend it, or name another file by USE_CASE_SETTINGS or --settings" in message
 
 
-SONGS = replace(PRODUCTS, name="songs", models=tuple(replace(MODEL, name=name) for name in ("genre", "energy")))
+TUNES = replace(PRODUCTS, name="tunes", models=tuple(replace(MODEL, name=name) for name in ("genre", "energy")))
 
 
 @pytest.fixture
 def several(monkeypatch: pytest.MonkeyPatch) -> None:
     """A use case with two models beside the others."""
-    monkeypatch.setattr(use_cases, "ALL", (*use_cases.ALL, SONGS))
+    monkeypatch.setattr(use_cases, "ALL", (*use_cases.ALL, TUNES))
 
 
 @pytest.mark.usefixtures("several")
 def test_of_several_models_each_has_a_table_of_its_own(path: Path) -> None:
-    environ = set_by(path, "[songs]\nencoding_alarm = 1\n[songs.models.energy.gate]\nfloor = 0.6\n")
+    environ = set_by(path, "[tunes]\nencoding_alarm = 1\n[tunes.models.energy.gate]\nfloor = 0.6\n")
 
-    genre, energy = use_cases.models_of("songs", environ)
-    assert (genre.model, genre.use_case.encoding_alarm) == (SONGS.models[0], 1)
-    assert energy.model == replace(SONGS.models[1], gate=replace(MODEL.gate, floor=0.6))
-    assert own.keys_set("songs", environ) == {"encoding_alarm", "models.energy.gate.floor"}
+    genre, energy = use_cases.models_of("tunes", environ)
+    assert (genre.model, genre.use_case.encoding_alarm) == (TUNES.models[0], 1)
+    assert energy.model == replace(TUNES.models[1], gate=replace(MODEL.gate, floor=0.6))
+    assert own.keys_set("tunes", environ) == {"encoding_alarm", "models.energy.gate.floor"}
     assert own.values(energy.use_case)["models.energy.gate.floor"] == 0.6
 
 
@@ -139,33 +139,33 @@ def test_of_several_models_each_has_a_table_of_its_own(path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[songs.gate]\nfloor = 0.6", "songs.gate = {'floor': 0.6}: there is no such key"),
+        ("[tunes.gate]\nfloor = 0.6", "tunes.gate = {'floor': 0.6}: there is no such key"),
         (
-            "[songs.models.tempo]\ncandidates = []",
-            "[songs.models.tempo]: there is no such model, there are",
+            "[tunes.models.tempo]\ncandidates = []",
+            "[tunes.models.tempo]: there is no such model, there are",
         ),
-        ("[songs]\nmodels = 3", "songs.models = 3: each model has a table of its own, such as [songs.models.genre]"),
-        ("[songs.models]\ngenre = 3", "each model has a table of its own"),
-        ("[songs.models.genre.gate]\nfloor = 2", "songs.models.genre.gate.floor = 2: input should be less"),
+        ("[tunes]\nmodels = 3", "tunes.models = 3: each model has a table of its own, such as [tunes.models.genre]"),
+        ("[tunes.models]\ngenre = 3", "each model has a table of its own"),
+        ("[tunes.models.genre.gate]\nfloor = 2", "tunes.models.genre.gate.floor = 2: input should be less"),
         (
-            "[songs.models.genre]\nname = 'x'",
-            "songs.models.genre.name = 'x': there is no such key",
+            "[tunes.models.genre]\nname = 'x'",
+            "tunes.models.genre.name = 'x': there is no such key",
         ),
         ("[products.models.products]\ncandidates = []", "it has one model, whose keys stand in [products] itself"),
     ],
 )
 def test_what_cannot_be_set_of_a_model_is_refused(path: Path, text: str, said: str) -> None:
     with pytest.raises(SettingsError) as refused:
-        use_cases.get("songs", set_by(path, text))
+        use_cases.get("tunes", set_by(path, text))
     assert said in str(refused.value)
 
 
 @pytest.mark.usefixtures("several")
 def test_a_model_is_chosen_by_name_where_there_are_several() -> None:
     assert use_cases.choose_model("products", None).name == "products"
-    assert use_cases.choose_model("songs", "energy").options == "--use-case songs --model energy"
-    with pytest.raises(ValueError, match="songs has several models, name one: genre, energy"):
-        use_cases.choose_model("songs", None)
+    assert use_cases.choose_model("tunes", "energy").options == "--use-case tunes --model energy"
+    with pytest.raises(ValueError, match="tunes has several models, name one: genre, energy"):
+        use_cases.choose_model("tunes", None)
     with pytest.raises(ValueError, match="products has no model 'energy': products"):
         use_cases.choose_model("products", "energy")
 

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from factory import use_cases
 from stack.__main__ import main
 
 
@@ -61,7 +62,7 @@ def test_what_flows_say_in_a_log_steers_no_terminal(tmp_path, monkeypatch, capsy
         ([], None, ["products"]),
         ([], "churn", ["churn"]),
         (["--use-case", "churn"], "products", ["churn"]),
-        ([], "all", ["products", "churn"]),
+        ([], "all", [each.name for each in use_cases.ALL]),
     ],
 )
 def test_a_demo_is_of_the_use_cases_that_are_asked_for(tmp_path, monkeypatch, arguments, variable, names):
@@ -84,4 +85,5 @@ def test_a_use_case_that_there_is_not_is_named_with_those_that_there_are(tmp_pat
 
     assert main(["demo"]) == 1
 
-    assert "USE_CASE=chrun: no use case 'chrun'; there are: products, churn, or all" in capsys.readouterr().err
+    names = ", ".join(each.name for each in use_cases.ALL)
+    assert f"USE_CASE=chrun: no use case 'chrun'; there are: {names}, or all" in capsys.readouterr().err

@@ -9,9 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.tree import DecisionTreeRegressor
 
 from factory.use_cases.columns import Column
-from flows.core.features.table import as_table, linear_features, tree_features
+from flows.core.features.table import as_table, distance_features, linear_features, tree_features
 
 COLUMNS = (
     Column("months", "number"),
@@ -74,11 +77,35 @@ def test_a_number_that_is_none_is_named_with_its_column() -> None:
         as_table(pd.DataFrame({"charge": ["12", "soon"]}), NUMBERS)
 
 
-@pytest.mark.parametrize("kind", ["text", "moment"])
-def test_a_kind_without_features_is_refused_by_name(kind: str) -> None:
-    for features in (linear_features, tree_features):
-        with pytest.raises(ValueError, match=f"'since' is a {kind}"):
-            features((Column("since", kind),))
+@pytest.mark.parametrize(
+    ("features", "learner"), [(linear_features, Ridge()), (tree_features, DecisionTreeRegressor())]
+)
+def test_a_text_tells_by_how_it_is_written_and_a_missing_one_is_empty(features: Any, learner: Any) -> None:
+    column = (Column("title", "text", nullable=True),)
+    titles = [*[f"Song {place} - Remix" for place in range(60)], *[f"Sonata {place}" for place in range(60)]]
+    model = make_pipeline(features(column), learner).fit(
+        as_table(pd.DataFrame({"title": titles}), column), [1.0] * 60 + [0.0] * 60
+    )
+
+    asked = pd.DataFrame({"title": ["Song 99 - Remix", "Sonata 77", None, "歌"]})
+    remix, sonata, *others = model.predict(as_table(asked, column))
+
+    assert remix > 0.8
+    assert sonata < 0.2
+    assert np.isfinite(others).all()
+
+
+def test_a_moment_is_a_number_of_years_and_what_is_none_is_missing() -> None:
+    given = pd.DataFrame({"since": ["2019", "2019-07-02", "2019-07-02 12:00", None, "soon"]})
+
+    read = as_table(given, (Column("since", "moment"),))
+
+    assert read["since"].tolist() == pytest.approx([2019, 2019.5, 2019.5, np.nan, np.nan], abs=0.01, nan_ok=True)
+
+
+def test_rows_have_no_distance_by_a_text() -> None:
+    with pytest.raises(ValueError, match=r"no distance by a text \(title\): name the model's features"):
+        distance_features((Column("months", "number"), Column("title", "text")))
 
 
 def test_no_column_at_all_is_refused() -> None:
