@@ -105,10 +105,10 @@ def _asked(settings: Settings, declared: Declared, number: str | None) -> tuple[
 
 def as_text(version: Version, found: Explanation) -> str:
     """The explanation for people."""
-    first, second = found.predicted_class, found.runner_up
-    other = f"{second} ({found.runner_up_confidence:.3f})"
+    first, second = found.prediction, found.runner_up
+    other = f"{second} ({found.runner_up_score:.3f})"
     lines = [
-        f"{version.model} v{version.number}: {first} ({found.confidence:.3f}), then {other}",
+        f"{version.model} v{version.number}: {first} ({found.score:.3f}), then {other}",
         f"for {first} and against {second}, as parts of the log odds {found.log_odds:+.3f}:",
         *(f"  {row.contribution:+8.3f}  {row.term!r}" for row in found.terms.itertuples()),
     ]
@@ -122,10 +122,10 @@ def as_document(version: Version, found: Explanation) -> dict[str, Any]:
         "model": version.model,
         "version": version.number,
         "text": found.text,
-        "predicted_class": found.predicted_class,
-        "confidence": found.confidence,
+        "predicted_class": found.prediction,
+        "confidence": found.score,
         "runner_up": found.runner_up,
-        "runner_up_confidence": found.runner_up_confidence,
+        "runner_up_confidence": found.runner_up_score,
         "log_odds": found.log_odds,
         "offset": found.offset,
         "terms": found.terms.to_dict(orient="records"),

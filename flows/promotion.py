@@ -44,7 +44,7 @@ COST_TAGS = {"size_bytes": "serving_size_bytes", "memory_bytes": "serving_memory
 
 
 class Answers(NamedTuple):
-    """A model's answers to rows (predicted_class and confidence), and the classes that it knows."""
+    """A model's answers to rows (prediction and score), and the classes that it knows."""
 
     rows: pd.DataFrame
     classes: frozenset[str]

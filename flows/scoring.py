@@ -89,7 +89,7 @@ def score(
         week_number=week,
         rows=len(predictions),
         model_version=champion.number,
-        mean_confidence=float(predictions["confidence"].mean()) if len(predictions) else None,
+        mean_confidence=float(predictions["score"].mean()) if len(predictions) else None,
     )
     return publish(result)
 

@@ -40,14 +40,14 @@ def judge(stream: Stream) -> list[Judged]:
         weeks.append(Week(7.0 * week, len(current), finding.slices.shares))
         finding = replace(finding, trends=find_trends(weeks))
         seconds = time.perf_counter() - started
-        live = estimate(current["label"], current["predicted_class"], resamples=2)["f1_weighted"].value
+        live = estimate(current["label"], current["prediction"], resamples=2)["f1_weighted"].value
         judged.append(Judged(week, len(current), finding, live, seconds))
     return judged
 
 
 def print_weeks(stream: Stream, drift_week: int) -> None:
     """The table of a stream whose vocabulary changes in that week."""
-    promised = estimate(stream.reference["label"], stream.reference["predicted_class"])["f1_weighted"]
+    promised = estimate(stream.reference["label"], stream.reference["prediction"])["f1_weighted"]
     print(f"\n### {stream.name}\n")
     print(f"Promised weighted F1 {promised.value:.3f} ({promised.low:.3f} to {promised.high:.3f}).\n")
     headings = ["week", "predictions", *(f"PSI {name}" for name in COLUMNS)]

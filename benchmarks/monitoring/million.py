@@ -139,8 +139,8 @@ def _records(
         values = zip(
             days.tolist(),
             random.choice(ids, count).tolist(),
-            drawn["predicted_class"].tolist(),
-            drawn["confidence"].tolist(),
+            drawn["prediction"].tolist(),
+            drawn["score"].tolist(),
             drawn["text_length"].tolist(),
             strict=True,
         )

@@ -134,7 +134,7 @@ class MonitorResult(OfModel):
     """Parts of the whole: `language` and `source`, and by `class <name>` and `source <name>` how sure the model is.
     They count for `level` alone, as `trends` do."""
     trends: dict[str, Trend] = Field(default_factory=dict)
-    """What slowly moved: by `language`, `source` and `predicted_class`, where there were looks in enough weeks."""
+    """What slowly moved: by `language`, `source` and `prediction`, where there were looks in enough weeks."""
     report_url: str | None = None
     chart_url: str | None = None
 

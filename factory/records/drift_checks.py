@@ -28,7 +28,7 @@ LOST_AFTER = timedelta(hours=6)
 class DriftCheck(BaseModel):
     """One check for drift. `until` is the data time at which its windows end, `samples` the predictions in the last.
 
-    `shares` says what came by in these: by language, source and predicted class each value's share (0 to 1). Looks of
+    `shares` says what came by in these: by language, source and prediction each value's share (0 to 1). Looks of
     before they were kept have none.
     """
 
@@ -89,8 +89,7 @@ def read_drift_checks(
         query = query.where(drift_looks.c.until <= aware(until))
     with engine.connect() as connection:
         found = connection.execute(query.order_by(drift_looks.c.until.desc()).limit(limit)).mappings().all()
-    known = ({name: value for name, value in row.items() if value is not None} for row in reversed(found))
-    return [stored.load(DriftCheck, row) for row in known]
+    return [_check(row) for row in reversed(found)]
 
 
 def read_periods_before(engine: Engine, model: str, until: datetime, periods: int) -> list[DriftCheck]:
@@ -192,6 +191,15 @@ def _runs(other: Retraining, now: datetime, claimed_by: str) -> bool:
 
 def _ended_near(other: Retraining, until: datetime, cooldown: timedelta) -> bool:
     return other.status == "done" and (other.until == until or abs(until - other.until) < cooldown)
+
+
+def _check(row: RowMapping) -> DriftCheck:
+    """A check as it stands in its row, whose documents say by which schema they were made."""
+    known = {name: value for name, value in row.items() if value is not None}
+    names = stored.answers_of(next(iter(known["columns"].values()), {}))
+    by_name = {kind: known.get(kind, {}) for kind in ("columns", "shares", "trends")}
+    renamed = {kind: {names.get(name, name): each for name, each in held.items()} for kind, held in by_name.items()}
+    return stored.load(DriftCheck, known | renamed)
 
 
 def _retraining(row: RowMapping) -> Retraining:

@@ -21,7 +21,7 @@ from factory.grouping.keys import key_of
 from factory.records.predictions import MOST_ROWS, Window, draw_ids, within
 from factory.use_cases.sources import Entities
 
-KNOWN = ("prediction_id", "entity_id", "predicted_class", "confidence", "model_version", "timestamp")
+KNOWN = ("prediction_id", "entity_id", "prediction", "score", "model_version", "timestamp")
 """What a window holds of each prediction, beside `label`, `group` and the columns that were scored."""
 _WRITE_ROWS = 2_000
 
@@ -29,14 +29,14 @@ _WRITE_ROWS = 2_000
 def append(engine: Engine, frame: pd.DataFrame, scored: list[str]) -> int:
     """The number of predictions that were not logged yet; one of the same prediction_id is left as it is.
 
-    `frame` holds the table's columns, but predicted_class and confidence for `prediction` and `score`, and those that
-    were `scored`, which become its details. Raises InferenceLogInvalid.
+    `frame` holds the table's columns, and those that were `scored`, which become its details. Raises
+    InferenceLogInvalid.
     """
     if frame[list(KNOWN)].isna().any(axis=None):
         empty = ", ".join(name for name in KNOWN if frame[name].isna().any())
         raise InferenceLogInvalid(f"the predictions hold empty values in {empty}: score the week again")
     details = json.loads(frame[scored].to_json(orient="records"))
-    rows = frame.drop(columns=scored).rename(columns={"predicted_class": "prediction", "confidence": "score"})
+    rows = frame.drop(columns=scored)
     records = [
         {**row, "details": known} for row, known in zip(rows.astype(object).to_dict("records"), details, strict=True)
     ]
@@ -96,10 +96,10 @@ def read_window(
     for column in source.features:
         kind = float if column.kind == "number" else object
         details[column.name] = details[column.name].astype(kind)
-    found = frame.rename(columns={"prediction": "predicted_class", "score": "confidence"})[list(KNOWN)]
+    found = frame[list(KNOWN)].copy()
     found["timestamp"] = pd.to_datetime(found["timestamp"], utc=True)
     found = found.assign(
-        confidence=found["confidence"].astype(float),
+        score=found["score"].astype(float),
         label=found["entity_id"].map(outcomes).astype(object),
         group=[key_of(name) for name in found["entity_id"]],
     )

@@ -21,6 +21,7 @@ from factory.catalogue.schema import inference_log, labels, products
 from factory.errors import InferenceLogInvalid
 from factory.grouping.keys import key_of
 from factory.records.predictions_file import FILE_COLUMNS, read_pieces, require, typed
+from factory.records.stored import ANSWERS
 from factory.snapshots.weeks import aware
 from factory.text import product_text
 
@@ -29,6 +30,8 @@ SCORED = ("text", "group_key", "source")
 COLUMNS = tuple(column.name for column in inference_log.columns if column.name not in SCORED)
 MOST_ROWS = 20_000
 """At most so many rows of a window are read: a share in them is within 0.7 points of the window's, 19 times in 20."""
+_LOGGED = {"entity_id": "productid", **{today: logged for logged, today in ANSWERS.items()}}
+"""The log's own names, which whoever reads the table knows, by those of today."""
 _WRITE_ROWS = 5_000
 _STREAM_ROWS = 50_000
 _HASH_KEY = "inference-log/01"  # sixteen characters, as pandas wants them; another key draws another sample
@@ -61,10 +64,10 @@ class Window:
 def append(engine: Engine, frame: pd.DataFrame) -> int:
     """The number of predictions that were not logged yet; one of the same prediction_id is left as it is.
 
-    `frame` holds COLUMNS, of which `scored_at` is now where it is missing and `productid` may be named `entity_id`, and
-    may hold SCORED. Raises InferenceLogInvalid.
+    `frame` holds COLUMNS, of which `scored_at` is now where it is missing and `productid` may be named `entity_id`, the
+    answer `prediction` and `score`, and may hold SCORED. Raises InferenceLogInvalid.
     """
-    rows = _checked(frame.rename(columns={"entity_id": "productid"}))
+    rows = _checked(frame.rename(columns=_LOGGED))
     new = 0
     with transaction(engine) as connection:
         insert = upsert(connection, inference_log).on_conflict_do_nothing(index_elements=["prediction_id"])
@@ -121,12 +124,12 @@ def read_window(
 ) -> Window:
     """The predictions of the `days` up to and including `until` (data time), of one model version or of all.
 
-    Columns: COLUMNS, `text` as it was scored (of a log of before it was kept, the product's of today, as the models see
-    it), `source` where it was logged, and `label`, its true class where it is known by now; `labelled` asks for those
-    alone that have one. With `path` (CSV or Parquet, any fsspec address) the file's own columns instead, at least
-    FILE_COLUMNS; its rows that name no version count as any version's. Of more than `most_rows` predictions those with
-    the smallest hashes are drawn: a random sample, and the same one every time.
-    Raises InferenceLogInvalid.
+    Columns: COLUMNS, of which the answer is named `prediction` and `score`, `text` as it was scored (of a log of before
+    it was kept, the product's of today, as the models see it), `source` where it was logged, and `label`, its true
+    class where it is known by now; `labelled` asks for those alone that have one. With `path` (CSV or Parquet, any
+    fsspec address) the file's own columns instead, at least FILE_COLUMNS, of which the same holds; its rows that name
+    no version count as any version's. Of more than `most_rows` predictions those with the smallest hashes are drawn: a
+    random sample, and the same one every time. Raises InferenceLogInvalid.
     """
     if path is not None:
         asked = _Asked(until, days, version, labelled)
@@ -155,7 +158,8 @@ def read_window(
     frame.loc[unknown, "text"] = product_text(frame["designation"][unknown], frame["description"][unknown])
     frame["label"] = frame.pop("prdtypecode")
     frame = frame.sort_values(["timestamp", "prediction_id"], kind="stable", ignore_index=True)
-    return Window(typed(frame.drop(columns=["designation", "description"]), "the inference log"), total)
+    found = typed(frame.drop(columns=["designation", "description"]), "the inference log")
+    return Window(found.rename(columns=ANSWERS), total)
 
 
 def add_groups(engine: Engine, window: Window) -> Window:
@@ -251,6 +255,7 @@ def _draw_from_file(path: str, use_case: str, asked: _Asked, most: int) -> Windo
     if len(hashes) > most:
         kept, hashes = _smallest(kept, hashes, most)
     frame = pd.concat(kept) if kept else pd.DataFrame(columns=list(FILE_COLUMNS))
+    frame = frame.drop(columns=list(ANSWERS.values()), errors="ignore").rename(columns=ANSWERS)
     return Window(frame.sort_index().sort_values("timestamp", kind="stable", ignore_index=True), total)
 
 

@@ -1,4 +1,4 @@
-"""Documents that outlive the code that wrote them: JSON in the catalogue, in MLflow's tags and in its artifacts.
+"""Documents that outlive the code that wrote them: JSON and tables in the catalogue and in MLflow.
 
 Owns how a contract is written down and read again. On the wire between Airflow and Prefect a contract refuses what it
 does not know, since both sides run one version; here a field that another version wrote is passed over, and every
@@ -9,16 +9,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from factory.errors import DocumentUnreadable
 
-SCHEMA = 1
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 2
 """Raised by whoever gives a stored field another meaning; a field more needs a default and no new number."""
 
 SCHEMA_FIELD = "schema"
+
+ANSWERS = {"predicted_class": "prediction", "confidence": "score"}
+"""What an answer is called, by what it was called before schema 2; the table `inference_log` keeps the older names."""
+
+_ANSWERS_RENAMED = 2
 
 Document = TypeVar("Document", bound=BaseModel)
 
@@ -46,6 +54,26 @@ def load(kind: type[Document], values: Mapping[str, Any]) -> Document:
             f"a stored {kind.__name__} cannot be read ({where}: {first['msg']}); it is of schema {number}, this "
             f"version writes {SCHEMA}: {remedy}"
         ) from error
+
+
+def dump_table(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with its schema number, which goes into a Parquet file with it."""
+    marked = table.copy()
+    marked.attrs[SCHEMA_FIELD] = SCHEMA
+    return marked
+
+
+def load_table(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of answers that was read from a file, under the names of today."""
+    return table.rename(columns=answers_of(table.attrs))
+
+
+def answers_of(document: Mapping[Any, Any]) -> Mapping[str, str]:
+    """What answers are called today, by what the document calls them; empty where that is the same.
+
+    A document without a number is of before there were any.
+    """
+    return ANSWERS if document.get(SCHEMA_FIELD, 0) < _ANSWERS_RENAMED else {}
 
 
 def load_json(kind: type[Document], text: str | bytes) -> Document:

@@ -6,6 +6,15 @@ from dataclasses import dataclass
 
 from factory.use_cases.columns import Column, Product
 
+TAKEN = frozenset(
+    {
+        *("entity_id", "moment", "group", "side", "arrived", "target", "period"),
+        *("prediction", "score", "nearest", "label"),
+        *("prediction_id", "model_version", "timestamp", "scored_at", "use_case", "model", "snapshot"),
+    }
+)
+"""What snapshots, answers and the log of predictions say of a row besides the columns of its table."""
+
 
 @dataclass(frozen=True, slots=True)
 class Texts:
@@ -83,6 +92,11 @@ class Entities:
     """What makes rows one observation; where nothing is said each is for itself."""
     first_counts: bool = False
     """Whether a file may name an entity again, of which the first row counts; else that is an error."""
+
+    def __post_init__(self) -> None:
+        if taken := sorted({column.name for column in self.columns} & TAKEN):
+            names = ", ".join(taken)
+            raise ValueError(f"columns of table {self.table!r} need other names than {names}: these are taken")
 
     @property
     def noun(self) -> str:

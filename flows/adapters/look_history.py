@@ -19,9 +19,6 @@ from flows.core import drift
 from flows.core.drift_check import Finding
 from flows.core.trend import Week, find_trends
 
-OF_THE_MODEL = "predicted_class"
-"""Shares that another model's checks say nothing of."""
-
 
 def describe(
     model: str, windows: Windows, finding: Finding, report: Report, live: LiveQuality | None, threshold: float
@@ -49,7 +46,8 @@ def with_trends(finding: Finding, windows: Windows, earlier: Sequence[DriftCheck
     weeks = []
     for check in earlier:
         mine = check.model_version == windows.version.number
-        shares = {kind: found for kind, found in check.shares.items() if mine or kind != OF_THE_MODEL}
+        # of another model's predictions a check says nothing
+        shares = {kind: found for kind, found in check.shares.items() if mine or kind != drift.PREDICTION}
         weeks.append(Week((check.until - windows.until) / timedelta(days=1), check.samples, shares))
     weeks.append(Week(0.0, len(windows.current.rows), finding.slices.shares))
     return replace(finding, trends=find_trends(weeks))

@@ -91,11 +91,11 @@ def read_dataset(client: MlflowClient, run_id: str, roots: Sequence[str] = ()) -
 
 
 def read_reference(client: MlflowClient, watched: Version, roots: Sequence[str] = ()) -> pd.DataFrame:
-    """The version's predictions on the frozen test set: text, predicted_class, confidence, text_length."""
+    """The version's predictions on the frozen test set: prediction and score, and what drift is measured on."""
     import pandas as pd
 
     with _fetched(client, watched.run_id, REFERENCE_FILE, roots) as file:
-        return pd.read_parquet(file)
+        return stored.load_table(pd.read_parquet(file))
 
 
 def read_near_rows(client: MlflowClient, trained: Version, roots: Sequence[str] = ()) -> frozenset[str] | None:

@@ -116,7 +116,7 @@ class Training:
         (folder / DATASET_FILE).write_text(stored.dump_json(self.dataset, indent=2))
         (folder / NEAR_FILE).write_text(json.dumps(found.near, indent=2))
         (folder / ENVIRONMENT_FILE).write_text(json.dumps(describe_environment(), indent=2))
-        found.reference.to_parquet(folder / REFERENCE_FILE, index=False)
+        stored.dump_table(found.reference).to_parquet(folder / REFERENCE_FILE, index=False)
         figures.draw(found, self.train_classes, self.test_classes, folder)
 
 

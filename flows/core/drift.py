@@ -39,8 +39,8 @@ __all__ = [
     "stability_index",
 ]
 
-ANSWER, SCORE = "predicted_class", "confidence"
-CATEGORIES, NUMBERS, TEXTS = (ANSWER,), (SCORE, "text_length"), ("text",)
+PREDICTION, SCORE = "prediction", "score"
+CATEGORIES, NUMBERS, TEXTS = (PREDICTION,), (SCORE, "text_length"), ("text",)
 COLUMNS = (*CATEGORIES, *NUMBERS, *TEXTS)
 DATA_COLUMNS = ("text_length", "text")
 """Columns of texts that do not depend on which model predicted."""

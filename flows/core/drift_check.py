@@ -65,8 +65,8 @@ def check_drift(
 ) -> Finding:
     """What the current predictions of a version show against its reference, and against those of the days before.
 
-    Frames hold predicted_class, confidence and, where they are known, `data_columns`, which do not depend on the model.
-    Prediction and confidence are compared with `before_of_version`, what another model said would pass for drift; the
+    Frames hold prediction, score and, where they are known, `data_columns`, which do not depend on the model.
+    Prediction and score are compared with `before_of_version`, what another model said would pass for drift; the
     rows themselves with all of `before`. `model_columns` are those of the answers. Either comparison is left out below
     `min_samples` rows.
     """
@@ -79,8 +79,8 @@ def check_drift(
     tests = sum(len([name for name in columns if name in frame and name in current]) for frame, columns in pairs)
     first, *others = [drift.compare(frame, current, columns, tests=tests) for frame, columns in pairs]
     recent = Drift({name: column for other in others for name, column in other.columns.items()})
-    if drift.ANSWER not in model_columns:  # no shares of answers that are each another one
-        reference, current = (frame.drop(columns=drift.ANSWER) for frame in (reference, current))
+    if drift.PREDICTION not in model_columns:  # no shares of answers that are each another one
+        reference, current = (frame.drop(columns=drift.PREDICTION) for frame in (reference, current))
     return Finding(first, recent, check_slices(reference, current, min_samples=min_samples))
 
 

@@ -30,7 +30,7 @@ class Evaluation:
     """What every kind of task tells of a model on the frozen test set.
 
     `estimates` holds the task's metrics with their intervals. `reference` holds one row a test row, in order:
-    predicted_class, confidence, group, and what drift is measured on; `near` holds the ids of test rows that nearly
+    prediction, score, group, and what drift is measured on; `near` holds the ids of test rows that nearly
     equal a training row.
     """
 
@@ -160,17 +160,17 @@ def evaluate(model: Pipeline, test: pd.DataFrame, *, near: Sequence[int] = ()) -
     `near` are the places of rows that nearly equal a training row.
     """
     predicted = models.predict(model, test["text"])
-    truth, answers = test["target"].astype(str), predicted["predicted_class"]
+    truth, answers = test["target"].astype(str), predicted["prediction"]
     right, groups = truth.to_numpy() == answers.to_numpy(), groups_of(test)
     beside = np.isin(np.arange(len(test)), list(near))
     kept = {name: test[name] for name in ("text", "group", "source") if name in test.columns}
     return TextEvaluation(
         estimates=estimate(truth, answers, groups=groups),
-        calibration_error=calibration.estimate_error(predicted["confidence"], right, groups=groups),
+        calibration_error=calibration.estimate_error(predicted["score"], right, groups=groups),
         reference=predicted.assign(**kept, text_length=test["text"].str.len()),
         classes=estimate_classes(truth, answers, groups=groups),
         confusion=models.confusion(truth, answers),
-        curve=calibration.calibration_curve(predicted["confidence"], right, groups=groups),
+        curve=calibration.calibration_curve(predicted["score"], right, groups=groups),
         errors=_worst_errors(model, test, predicted, right),
         terms=explanation.strongest_terms(model),
         probe=probe.measure(truth, answers, beside, groups=groups),
@@ -180,15 +180,15 @@ def evaluate(model: Pipeline, test: pd.DataFrame, *, near: Sequence[int] = ()) -
 
 def _worst_errors(model: Pipeline, test: pd.DataFrame, predicted: pd.DataFrame, right: np.ndarray) -> pd.DataFrame:
     """The wrong answers that the model was surest of, with what led it there."""
-    wrong = predicted[~right].sort_values("confidence", ascending=False, kind="stable").head(WORST_ERRORS)
+    wrong = predicted[~right].sort_values("score", ascending=False, kind="stable").head(WORST_ERRORS)
     rows = test.loc[wrong.index]
     reasons = explanation.explain(model, list(rows["text"]), strongest=TERMS_SHOWN) if len(rows) else []
     return pd.DataFrame(
         {
             "productid": rows["entity_id"].astype(str),
             "true_class": rows["target"].astype(str),
-            "predicted_class": wrong["predicted_class"],
-            "confidence": wrong["confidence"].round(4),
+            "predicted_class": wrong["prediction"],
+            "confidence": wrong["score"].round(4),
             "terms": [_as_text(reason.terms) for reason in reasons],
             "text": rows["text"].str.slice(0, TEXT_CHARACTERS),
         }

@@ -60,12 +60,12 @@ def gather(
 
     `near` are the ids of rows that nearly equal one that the challenger was trained on.
 
-    `rows` holds target and group, those of texts text and described, which make slices; answers hold predicted_class
-    and confidence. Rows of one group are one observation in every number. Raises ValueError without rows.
+    `rows` holds target and group, those of texts text and described, which make slices; answers hold prediction
+    and score. Rows of one group are one observation in every number. Raises ValueError without rows.
     """
-    truth, mine, groups = rows["target"].astype(str), answers["predicted_class"], groups_of(rows)
+    truth, mine, groups = rows["target"].astype(str), answers["prediction"], groups_of(rows)
     right = truth.to_numpy() == mine.to_numpy()
-    rival = None if theirs is None else theirs["predicted_class"]
+    rival = None if theirs is None else theirs["prediction"]
     comparison = None
     if rival is not None:
         limit = gate.largest_class_fall
@@ -77,8 +77,8 @@ def gather(
         comparison=comparison,
         classes=_classes(truth, mine, groups, comparison),
         slices=measure_slices(rows, answers, groups=groups) if "text" in rows.columns else pd.DataFrame(),
-        curve=calibration.calibration_curve(answers["confidence"], right, groups=groups),
-        calibration_error=calibration.estimate_error(answers["confidence"], right, groups=groups),
+        curve=calibration.calibration_curve(answers["score"], right, groups=groups),
+        calibration_error=calibration.estimate_error(answers["score"], right, groups=groups),
         probe=_probe(rows, truth, mine, groups, near),
     )
 

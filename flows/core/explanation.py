@@ -32,10 +32,10 @@ class Explanation:
     """
 
     text: str
-    predicted_class: str
-    confidence: float
+    prediction: str
+    score: float
     runner_up: str
-    runner_up_confidence: float
+    runner_up_score: float
     log_odds: float
     offset: float
     terms: pd.DataFrame
@@ -62,10 +62,10 @@ def explain(model: Pipeline, texts: Sequence[str], *, strongest: int = STRONGEST
         found.append(
             Explanation(
                 text=text,
-                predicted_class=str(classifier.classes_[first]),
-                confidence=float(probabilities[place, first]),
+                prediction=str(classifier.classes_[first]),
+                score=float(probabilities[place, first]),
                 runner_up=str(classifier.classes_[second]),
-                runner_up_confidence=float(probabilities[place, second]),
+                runner_up_score=float(probabilities[place, second]),
                 log_odds=offset + float(parts.sum()),
                 offset=offset,
                 terms=terms,

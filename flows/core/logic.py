@@ -76,7 +76,7 @@ class Logic(Protocol):
         """The chosen candidate fitted on all rows."""
 
     def answer(self, model: BaseEstimator, rows: pd.DataFrame) -> pd.DataFrame:
-        """One row a row, in the same order: predicted_class (text), confidence (a number) and `details`."""
+        """One row a row, in the same order: prediction (text), score (a number) and `details`."""
 
     def examine(self, model: BaseEstimator, rows: pd.DataFrame) -> pd.DataFrame:
         """The answers with what `gather` wants to know of them besides; it may take much longer."""
@@ -102,7 +102,7 @@ class Logic(Protocol):
         """The evidence of a challenger's answers, and of the champion's (`theirs`), to the same test rows."""
 
     def estimate(self, rows: pd.DataFrame) -> Mapping[str, Estimate]:
-        """Every metric of predictions (predicted_class, confidence) whose truth (`label`) is known by now."""
+        """Every metric of predictions (prediction, score) whose truth (`label`) is known by now."""
 
 
 def logic_of(declared: Declared) -> Logic:

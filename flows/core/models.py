@@ -78,15 +78,15 @@ def drop_lookup(model: BaseEstimator) -> None:
 
 
 def predict(model: Pipeline, texts: Texts) -> pd.DataFrame:
-    """One row a text, in the same order: predicted_class (text) and confidence (its probability, 0 to 1)."""
+    """One row a text, in the same order: prediction (text) and score (its probability, 0 to 1)."""
     if len(texts) == 0:
-        return pd.DataFrame({"predicted_class": pd.Series(dtype=str), "confidence": pd.Series(dtype=float)})
+        return pd.DataFrame({"prediction": pd.Series(dtype=str), "score": pd.Series(dtype=float)})
     probabilities = model.predict_proba(list(texts))
     best = probabilities.argmax(axis=1)
     return pd.DataFrame(
         {
-            "predicted_class": np.asarray(model.classes_, dtype=object)[best].astype(str),
-            "confidence": probabilities[np.arange(len(best)), best],
+            "prediction": np.asarray(model.classes_, dtype=object)[best].astype(str),
+            "score": probabilities[np.arange(len(best)), best],
         }
     )
 

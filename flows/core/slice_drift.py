@@ -31,7 +31,7 @@ Shares = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Slices(Drift):
-    """The slices of one comparison, and what came by: by `language`, `source` and `predicted_class` each value's share.
+    """The slices of one comparison, and what came by: by `language`, `source` and `prediction` each value's share.
 
     Shares are of the current predictions, 0 to 1; rows without a value stand under "".
     """
@@ -43,17 +43,17 @@ def check_slices(reference: pd.DataFrame, current: pd.DataFrame, *, min_samples:
     """By slice, how the current predictions differ from the reference.
 
     `language` and `source` tell which come by, `class <name>` and `source <name>` how sure the model is of them, where
-    both sides have `min_samples` rows; without predicted_class nothing is told of classes. A language that slowly takes
+    both sides have `min_samples` rows; without predictions nothing is told of classes. A language that slowly takes
     its share moves no week away from the weeks before, and leaves the words of the whole much as they were; the
     reference is of before it came. Sources are compared where so many rows of either side are of sources that both
     know: names that are new with every file tell of the files.
     """
     found: dict[str, tuple[str, Sides]] = {}
     shares: dict[str, Shares] = {}
-    if "predicted_class" in reference and "predicted_class" in current:
-        shares["predicted_class"] = share_of(current["predicted_class"])
-        for name, sides in _parts(reference, current, "predicted_class", min_samples, MOST_CLASSES).items():
-            found[f"class {name}"] = "confidence", sides
+    if drift.PREDICTION in reference and drift.PREDICTION in current:
+        shares[drift.PREDICTION] = share_of(current[drift.PREDICTION])
+        for name, sides in _parts(reference, current, drift.PREDICTION, min_samples, MOST_CLASSES).items():
+            found[f"class {name}"] = drift.SCORE, sides
     if "text" in reference and "text" in current:
         found[LANGUAGE] = LANGUAGE, (sides := (_with_language(reference), _with_language(current)))
         shares[LANGUAGE] = share_of(sides[1][LANGUAGE])
@@ -63,7 +63,7 @@ def check_slices(reference: pd.DataFrame, current: pd.DataFrame, *, min_samples:
         if _recur(reference[SOURCE], current[SOURCE], min_samples):
             found[SOURCE] = SOURCE, (reference, current)
         for name, sides in _parts(reference, current, SOURCE, min_samples, MOST_SOURCES).items():
-            found[f"source {name}"] = "confidence", sides
+            found[f"source {name}"] = drift.SCORE, sides
     compared = {
         name: drift.compare(*sides, (column,), tests=len(found)).columns[column]
         for name, (column, sides) in found.items()

@@ -42,7 +42,7 @@ def measure_slices(rows: pd.DataFrame, predicted: pd.DataFrame, *, groups: Group
             continue
         for name in names:
             inside = slices == name
-            answers = predicted.loc[inside, "predicted_class"]
+            answers = predicted.loc[inside, "prediction"]
             among = None if groups is None else groups[inside.to_numpy()]
             f1 = estimate(rows.loc[inside, "target"], answers, groups=among)["f1_weighted"]
             found.append(
@@ -103,7 +103,7 @@ def _kinds(rows: pd.DataFrame, predicted: pd.DataFrame) -> Iterator[tuple[str, p
     languages = languages_of(rows["text"])
     yield "Language", _ordered(languages, [*LANGUAGES.values(), "too short to tell"])
     edges = [*(low for low, *_ in BANDS), BANDS[-1][1]]
-    yield "Confidence", pd.cut(predicted["confidence"], edges, right=False, labels=[name for *_, name in BANDS])
+    yield "Confidence", pd.cut(predicted["score"], edges, right=False, labels=[name for *_, name in BANDS])
 
 
 def _thirds(lengths: pd.Series) -> pd.Series:

@@ -106,4 +106,4 @@ class TextLogic:
         return evidence.gather(rows, answers, theirs, gate=gate, near=near)
 
     def estimate(self, rows: pd.DataFrame) -> dict[str, Estimate]:
-        return bootstrap.estimate(rows["label"], rows["predicted_class"], groups=groups_of(rows))
+        return bootstrap.estimate(rows["label"], rows["prediction"], groups=groups_of(rows))

@@ -171,6 +171,6 @@ def test_a_model_answers_the_same_with_its_own_requirements_alone(
     assert answered["strangers"] == []
     names = answered["classes"] if use_case == "products" else [NO, YES]
     probabilities = answered["probabilities"]
-    assert [names[row.index(max(row))] for row in probabilities] == list(made.answers["predicted_class"])
+    assert [names[row.index(max(row))] for row in probabilities] == list(made.answers["prediction"])
     sure = [max(row) if use_case == "products" else row[1] for row in probabilities]
-    assert sure == pytest.approx(list(made.answers["confidence"]), abs=1e-9)
+    assert sure == pytest.approx(list(made.answers["score"]), abs=1e-9)

@@ -128,7 +128,7 @@ def test_customers_are_trained_on_promoted_scored_and_watched(
     )
 
     assert set(watched.drift_metrics) == {
-        *("predicted_class", "confidence", "total_day_minutes", "number_customer_service_calls"),
+        *("prediction", "score", "total_day_minutes", "number_customer_service_calls"),
     }
     assert watched.drift_metrics["total_day_minutes"].drifted
     assert not watched.drift_metrics["number_customer_service_calls"].drifted

@@ -150,7 +150,7 @@ def test_a_kind_of_task_is_trained_promoted_scored_and_watched(
     watched = MonitorResult.model_validate(
         monitor_and_retrain(use_case=TUNES.name, model=name, as_of=start_of(3, settings.weeks.epoch))
     )
-    answers = {"predicted_class", "confidence"} if model.task.few_answers else {"confidence"}
+    answers = {"prediction", "score"} if model.task.few_answers else {"score"}
     assert set(watched.drift_metrics) == {*answers, "loudness", "tempo"}
     assert not watched.drift_detected, watched.reason
 

@@ -52,8 +52,8 @@ def log_shifted(home: Home, predictions: pd.DataFrame) -> None:
     """The same predictions as if a single class were seen any longer, in much longer texts, with much doubt."""
     shifted = predictions.drop(columns=["text", "label"]).assign(
         prediction_id=predictions["prediction_id"] + "-shifted",
-        predicted_class="XVI",
-        confidence=0.05,
+        prediction="XVI",
+        score=0.05,
         text_length=2000,
         timestamp=predictions["timestamp"] + pd.Timedelta(days=20),
     )
@@ -140,7 +140,7 @@ def test_arrivals_of_the_same_kind_are_no_drift(veteran: Home, champion: str) ->
         "source": "stable",
     }
     assert all(column["false_alarm_rate"] < 0.05 for column in result["drift_metrics"].values())
-    assert {"predicted_class", "confidence", "text_length", "text"} == set(result["drift_metrics"])
+    assert {"prediction", "score", "text_length", "text"} == set(result["drift_metrics"])
     assert all(column["evidently_test"] for column in result["drift_metrics"].values())
     assert result["retraining"] is None
 
@@ -266,7 +266,8 @@ def test_a_file_takes_the_place_of_the_log(
     monkeypatch.setenv("DATA_ROOTS", str(tmp_path))
     path = tmp_path / "predictions.csv"
     columns = ["timestamp", "predicted_class", "confidence", "text_length"]
-    logged(veteran)[columns].assign(predicted_class="XVI", text_length=2000).to_csv(path, index=False)
+    known = logged(veteran).rename(columns={"prediction": "predicted_class", "score": "confidence"})
+    known[columns].assign(predicted_class="XVI", text_length=2000).to_csv(path, index=False)
 
     result = monitor_and_retrain(str(path))
 

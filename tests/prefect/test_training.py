@@ -178,7 +178,7 @@ def test_the_same_snapshot_and_parameters_give_the_same_predictions(home: Home) 
     pd.testing.assert_frame_equal(one, other, check_exact=True)
     loaded = registry.load_model(home.client, versions[0])
     asked = models.predict(loaded, one["text"])
-    pd.testing.assert_frame_equal(asked, one[["predicted_class", "confidence"]], check_exact=True)
+    pd.testing.assert_frame_equal(asked, one[["prediction", "score"]], check_exact=True)
     assert results[0]["metrics"] == results[1]["metrics"]
 
 

@@ -123,8 +123,8 @@ class EntityLogic(Logic):
         base, value, table = explain(measure, row, typical_row(reference, columns), columns)
         return TableExplanation(
             entity_id=str(row["entity_id"].iloc[0]),
-            prediction=str(answer["predicted_class"]),
-            score=float(answer["confidence"]),
+            prediction=str(answer["prediction"]),
+            score=float(answer["score"]),
             measure=name,
             value=value,
             base=base,
@@ -184,7 +184,7 @@ class EntityLogic(Logic):
     def _reference(self, rows: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
         """The answers as drift is measured against them: with the group and the features of each row."""
         features = rows[[column.name for column in self.source.features]].reset_index(drop=True)
-        kept = answers[["predicted_class", "confidence"]].reset_index(drop=True)
+        kept = answers[["prediction", "score"]].reset_index(drop=True)
         return kept.assign(group=rows["group"].to_numpy()).join(features)
 
 

@@ -1,7 +1,7 @@
 """Yes or no of a table's entities: what the flows ask of a kind of task, answered by its probability.
 
 Pure. Owns the way to the modules that do the work, and which of the gate's guards such a model has to meet. A
-`confidence` is the probability of the positive outcome here, and the answer is the likelier one.
+`score` is the probability of the positive outcome here, and the answer is the likelier one.
 """
 
 from __future__ import annotations
@@ -74,10 +74,10 @@ class BinaryLogic(EntityLogic):
 
     def answer(self, model: BaseEstimator, rows: pd.DataFrame) -> pd.DataFrame:
         if rows.empty:
-            return pd.DataFrame({"predicted_class": pd.Series(dtype=str), "confidence": pd.Series(dtype=float)})
+            return pd.DataFrame({"prediction": pd.Series(dtype=str), "score": pd.Series(dtype=float)})
         probability = tables.predict(model, rows, self._known(model))
         likelier = np.where(probability >= LIKELIER, self.positive, self.negative)
-        return pd.DataFrame({"predicted_class": likelier.astype(object), "confidence": probability})
+        return pd.DataFrame({"prediction": likelier.astype(object), "score": probability})
 
     def outcomes(self, model: BaseEstimator) -> frozenset[str]:  # noqa: ARG002 - whatever it was fitted on
         return frozenset([self.positive, self.negative])
@@ -87,12 +87,12 @@ class BinaryLogic(EntityLogic):
 
     def evaluate(self, model: BaseEstimator, test: pd.DataFrame, near: Sequence[int]) -> TableEvaluation:
         answers, truth, groups = self.answer(model, test), self._truth(test["target"]), groups_of_entities(test)
-        probability = answers["confidence"].to_numpy()
+        probability = answers["score"].to_numpy()
         return TableEvaluation(
             estimates=binary.estimate(truth, probability, groups=groups),
             calibration_error=calibration.estimate_error(probability, truth, groups=groups),
             reference=self._reference(test, answers),
-            confusion=models.confusion(test["target"], answers["predicted_class"]),
+            confusion=models.confusion(test["target"], answers["prediction"]),
             curve=calibration.calibration_curve(probability, truth, groups=groups),
             near=near_ids(test, near),
             deciles=binary.deciles(truth, probability),
@@ -110,8 +110,8 @@ class BinaryLogic(EntityLogic):
         near: Collection[str] | None,  # noqa: ARG002 - equal rows are counted, no memory of theirs is judged
     ) -> Evidence:
         truth, groups = self._truth(rows["target"]), groups_of_entities(rows)
-        mine = answers["confidence"].to_numpy()
-        rival = None if theirs is None else theirs["confidence"].to_numpy()
+        mine = answers["score"].to_numpy()
+        rival = None if theirs is None else theirs["score"].to_numpy()
         error = calibration.estimate_error(mine, truth, groups=groups)
         by_group = self._by_group(rows, answers, truth, groups)
         their_groups = None if theirs is None else self._by_group(rows, theirs, truth, groups)
@@ -131,7 +131,7 @@ class BinaryLogic(EntityLogic):
         truth = self._truth(rows["label"])
         if len(np.unique(truth)) < 2:
             return {}
-        return binary.estimate(truth, rows["confidence"].to_numpy(), groups=groups_of_entities(rows))
+        return binary.estimate(truth, rows["score"].to_numpy(), groups=groups_of_entities(rows))
 
     def _measure(self, model: BaseEstimator, row: pd.DataFrame) -> tuple[str, Callable[[pd.DataFrame], Numbers]]:  # noqa: ARG002
         columns = self._known(model)
@@ -150,7 +150,7 @@ class BinaryLogic(EntityLogic):
         attributes = self._attributes(rows)
         if attributes.empty:
             return pd.DataFrame()
-        return fairness.measure(truth, self._truth(answers["predicted_class"]), attributes, groups=groups)
+        return fairness.measure(truth, self._truth(answers["prediction"]), attributes, groups=groups)
 
     def _fair(self, mine: pd.DataFrame, theirs: pd.DataFrame | None, gate: Gate) -> tuple[Check, ...]:
         """No group is selected more often than another by more than the gate allows and chance explains.

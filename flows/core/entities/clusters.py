@@ -1,7 +1,7 @@
 """Clusters of a table's entities: what the flows ask of a kind of task, answered where there is no truth.
 
 Pure. Owns the way to the modules that do the work, and which of the gate's guards such a model has to meet. The answer
-is the cluster's name, its `confidence` how sure that is (0 to 1).
+is the cluster's name, its `score` how sure that is (0 to 1).
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ class ClustersLogic(EntityLogic):
 
     def answer(self, model: BaseEstimator, rows: pd.DataFrame) -> pd.DataFrame:
         if rows.empty:
-            return pd.DataFrame({"predicted_class": pd.Series(dtype=str), "confidence": pd.Series(dtype=float)})
+            return pd.DataFrame({"prediction": pd.Series(dtype=str), "score": pd.Series(dtype=float)})
         names, sure = clustering.assign(model, rows, self._known(model))
-        return pd.DataFrame({"predicted_class": names, "confidence": sure})
+        return pd.DataFrame({"prediction": names, "score": sure})
 
     def examine(self, model: BaseEstimator, rows: pd.DataFrame) -> pd.DataFrame:
         replicas = clustering.ask_replicas(model, rows, self._known(model))
@@ -74,9 +74,9 @@ class ClustersLogic(EntityLogic):
             estimates=clusters.estimate(points, *_pair(answers), groups=groups_of_entities(test)),
             reference=self._reference(test, answers),
             near=near_ids(test, near),
-            sizes=clusters.sizes(points, answers["predicted_class"]),
+            sizes=clusters.sizes(points, answers["prediction"]),
             plane=pd.DataFrame(clustering.on_a_plane(points), columns=["across", "up"]).assign(
-                cluster=answers["predicted_class"]
+                cluster=answers["prediction"]
             ),
         )
 
@@ -90,7 +90,7 @@ class ClustersLogic(EntityLogic):
         near: Collection[str] | None,  # noqa: ARG002 - where nothing is told, nothing can be remembered
     ) -> Evidence:
         points, groups, metric = self._points(rows), groups_of_entities(rows), self.task.metrics[0].name
-        mine, sizes = _pair(answers), clusters.sizes(points, answers["predicted_class"])
+        mine, sizes = _pair(answers), clusters.sizes(points, answers["prediction"])
         common: dict[str, Any] = {
             "mine": clusters.estimate(points, *mine, groups=groups),
             "guards": _guards(sizes, gate),
@@ -128,7 +128,7 @@ class ClustersLogic(EntityLogic):
 
 def _pair(answers: pd.DataFrame) -> tuple[Any, Any]:
     """Answers, and those of the replicas (rows by replicas)."""
-    return answers["predicted_class"].to_numpy(), np.array(answers[REPLICAS].tolist(), dtype=object)
+    return answers["prediction"].to_numpy(), np.array(answers[REPLICAS].tolist(), dtype=object)
 
 
 def _guards(sizes: pd.DataFrame, gate: Gate) -> tuple[Check, ...]:

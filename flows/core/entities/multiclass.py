@@ -1,7 +1,7 @@
 """Classes of a table's entities: what the flows ask of a kind of task, answered by the probability of each class.
 
 Pure. Owns the way to the modules that do the work, and which of the gate's guards such a model has to meet. The answer
-is the likeliest class, its `confidence` the probability of it.
+is the likeliest class, its `score` the probability of it.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ class MulticlassLogic(EntityLogic):
 
     def answer(self, model: BaseEstimator, rows: pd.DataFrame) -> pd.DataFrame:
         if rows.empty:
-            return pd.DataFrame({"predicted_class": pd.Series(dtype=str), "confidence": pd.Series(dtype=float)})
+            return pd.DataFrame({"prediction": pd.Series(dtype=str), "score": pd.Series(dtype=float)})
         probabilities = tables.predict_classes(model, rows, self._known(model))
         likeliest = np.asarray(model.classes_, dtype=object)[probabilities.argmax(axis=1)]
-        return pd.DataFrame({"predicted_class": likeliest, "confidence": probabilities.max(axis=1)})
+        return pd.DataFrame({"prediction": likeliest, "score": probabilities.max(axis=1)})
 
     def outcomes(self, model: BaseEstimator) -> frozenset[str]:
         return frozenset(str(name) for name in model.classes_)
@@ -66,7 +66,7 @@ class MulticlassLogic(EntityLogic):
 
     def evaluate(self, model: BaseEstimator, test: pd.DataFrame, near: Sequence[int]) -> ClassesEvaluation:
         answers, truth, groups = self.answer(model, test), self.classes(test), groups_of_entities(test)
-        predicted, sure = answers["predicted_class"], answers["confidence"]
+        predicted, sure = answers["prediction"], answers["score"]
         right = truth.to_numpy() == predicted.to_numpy()
         return ClassesEvaluation(
             estimates=bootstrap.estimate(truth, predicted, groups=groups),
@@ -92,7 +92,7 @@ class MulticlassLogic(EntityLogic):
         return found if error is None else replace(found, guards=calibration_guard(error, gate))
 
     def estimate(self, rows: pd.DataFrame) -> Mapping[str, Estimate]:
-        return bootstrap.estimate(rows["label"], rows["predicted_class"], groups=groups_of_entities(rows))
+        return bootstrap.estimate(rows["label"], rows["prediction"], groups=groups_of_entities(rows))
 
     def _measure(self, model: BaseEstimator, row: pd.DataFrame) -> tuple[str, Callable[[pd.DataFrame], Numbers]]:
         columns = self._known(model)

@@ -1,7 +1,7 @@
 """Similar ones among a table's entities: what the flows ask of a kind of task, answered by a search for neighbours.
 
 Pure. Owns the way to the modules that do the work, and which of the gate's guards such a model has to meet. The answer
-is the id of the nearest, its `confidence` the cosine between both (-1 to 1); `nearest` holds the ids of all k.
+is the id of the nearest, its `score` the cosine between both (-1 to 1); `nearest` holds the ids of all k.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class NeighboursLogic(EntityLogic):
     def answer(self, model: BaseEstimator, rows: pd.DataFrame) -> pd.DataFrame:
         if rows.empty:
             empty = pd.Series(dtype=object)
-            return pd.DataFrame({"predicted_class": empty, "confidence": pd.Series(dtype=float), "nearest": empty})
+            return pd.DataFrame({"prediction": empty, "score": pd.Series(dtype=float), "nearest": empty})
         return _as_answers(self._ask(model, rows, exact=False))
 
     def examine(self, model: BaseEstimator, rows: pd.DataFrame) -> pd.DataFrame:
@@ -127,7 +127,7 @@ class NeighboursLogic(EntityLogic):
     def _measure(self, model: BaseEstimator, row: pd.DataFrame) -> tuple[str, Callable[[pd.DataFrame], Numbers]]:
         """The cosine to the nearest that was found for the row, whatever is nearest to others."""
         columns = self._known(model)
-        nearest = self.answer(model, row)["predicted_class"].iloc[0]
+        nearest = self.answer(model, row)["prediction"].iloc[0]
         return f"cosine to {nearest}", lambda rows: similarity.cosine_to(model, rows, columns, str(nearest))
 
     def _declared(self) -> tuple[Column, ...]:
@@ -149,9 +149,7 @@ class NeighboursLogic(EntityLogic):
 
 def _as_answers(asked: Neighbourhood) -> pd.DataFrame:
     nearest = asked.found.nearest
-    return pd.DataFrame(
-        {"predicted_class": nearest[:, 0], "confidence": asked.cosine[:, 0], "nearest": nearest.tolist()}
-    )
+    return pd.DataFrame({"prediction": nearest[:, 0], "score": asked.cosine[:, 0], "nearest": nearest.tolist()})
 
 
 def _found(answers: pd.DataFrame) -> Found:

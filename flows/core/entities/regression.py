@@ -1,7 +1,7 @@
 """Numbers of a table's entities: what the flows ask of a kind of task, answered by a regression.
 
 Pure. Owns the way to the modules that do the work, and which of the gate's guards such a model has to meet. The answer
-is the number as text, its `confidence` the number itself.
+is the number as text, its `score` the number itself.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ class RegressionLogic(EntityLogic):
     def answer(self, model: BaseEstimator, rows: pd.DataFrame) -> pd.DataFrame:
         numbers = tables.predict(model, rows, self._known(model))
         texts = pd.Series([f"{number:.6g}" for number in numbers], dtype=object)
-        return pd.DataFrame({"predicted_class": texts, "confidence": numbers})
+        return pd.DataFrame({"prediction": texts, "score": numbers})
 
     def evaluate(self, model: BaseEstimator, test: pd.DataFrame, near: Sequence[int]) -> RegressionEvaluation:
         answers, truth, groups = self.answer(model, test), _truth(test["target"]), groups_of_entities(test)
-        numbers = answers["confidence"].to_numpy()
+        numbers = answers["score"].to_numpy()
         return RegressionEvaluation(
             estimates=regression.estimate(truth, numbers, groups=groups),
             reference=self._reference(test, answers),
@@ -81,7 +81,7 @@ class RegressionLogic(EntityLogic):
         near: Collection[str] | None,  # noqa: ARG002 - equal rows are counted, no memory of theirs is judged
     ) -> Evidence:
         truth, groups, metric = _truth(rows["target"]), groups_of_entities(rows), self.task.metrics[0].name
-        mine, rival = answers["confidence"].to_numpy(), None if theirs is None else theirs["confidence"].to_numpy()
+        mine, rival = answers["score"].to_numpy(), None if theirs is None else theirs["score"].to_numpy()
         table = parts.measure(
             abs(mine - truth),
             self._parts(rows, truth),
@@ -107,7 +107,7 @@ class RegressionLogic(EntityLogic):
         truth = _truth(rows["label"])
         if truth.min() == truth.max():
             return {}
-        return regression.estimate(truth, rows["confidence"].to_numpy(), groups=groups_of_entities(rows))
+        return regression.estimate(truth, rows["score"].to_numpy(), groups=groups_of_entities(rows))
 
     def _measure(self, model: BaseEstimator, row: pd.DataFrame) -> tuple[str, Callable[[pd.DataFrame], Numbers]]:  # noqa: ARG002
         columns = self._known(model)

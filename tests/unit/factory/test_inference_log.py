@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from factory.errors import InferenceLogInvalid
 from factory.records.predictions import (
@@ -20,6 +20,7 @@ from factory.records.predictions import (
     newest_timestamp,
     read_window,
 )
+from factory.records.stored import ANSWERS
 
 MONDAY = datetime(2026, 1, 12, tzinfo=UTC)
 Batch = Callable[..., pd.DataFrame]
@@ -41,10 +42,24 @@ def predictions(count: int, *, at: datetime = MONDAY, first: int = 0, use_case: 
     )
 
 
+def answers(count: int) -> pd.DataFrame:
+    """The same as a flow hands them over."""
+    return predictions(count).rename(
+        columns={"productid": "entity_id", "predicted_class": "prediction", "confidence": "score"}
+    )
+
+
+def test_whoever_reads_the_log_from_outside_finds_the_names_that_it_always_had(engine: Engine) -> None:
+    append(engine, answers(1))
+    with engine.connect() as connection:
+        row = connection.execute(text("SELECT productid, predicted_class, confidence FROM inference_log")).one()
+    assert tuple(row) == ("00000", "tools", 0.5)
+
+
 def test_a_prediction_is_logged_once(engine: Engine) -> None:
-    assert append(engine, predictions(10)) == 10
-    assert append(engine, predictions(15).assign(predicted_class="toys")) == 5
-    classes = read_window(engine, "products", MONDAY, 7).rows["predicted_class"]
+    assert append(engine, answers(10)) == 10
+    assert append(engine, answers(15).assign(prediction="toys")) == 5
+    classes = read_window(engine, "products", MONDAY, 7).rows["prediction"]
     assert classes.value_counts().to_dict() == {"tools": 10, "toys": 5}
 
 
@@ -79,7 +94,7 @@ def test_of_a_large_window_the_same_random_sample_is_drawn_every_time(engine: En
     assert len(window.rows) == window.rows["prediction_id"].nunique() == 3_000
     pd.testing.assert_frame_equal(window.rows, again.rows)
     # a half of the window: four standard errors of a share in 3,000 rows either way
-    assert (window.rows["predicted_class"] == "tools").mean() == pytest.approx(0.5, abs=0.04)
+    assert (window.rows["prediction"] == "tools").mean() == pytest.approx(0.5, abs=0.04)
     assert window.rows["prediction_id"].is_monotonic_increasing
 
 
@@ -145,7 +160,7 @@ def test_no_predictions_are_no_error(engine: Engine) -> None:
     assert append(engine, predictions(0)) == 0
     assert newest_timestamp(engine, "products") is None
     empty = read_window(engine, "products", MONDAY, 7)
-    assert empty.rows.columns.tolist() == [*COLUMNS, "text", "source", "label"]
+    assert empty.rows.columns.tolist() == [*(ANSWERS.get(name, name) for name in COLUMNS), "text", "source", "label"]
     assert empty.rows.empty
     assert empty.total == 0
 
@@ -171,15 +186,15 @@ def test_a_window_counts_back_from_data_time_and_bears_the_texts(
 def test_a_file_stands_in_for_the_table(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"log.{suffix}"
     frame = pd.concat([predictions(3), predictions(2, at=MONDAY - timedelta(days=30), first=9)])
-    frame = frame.drop(columns=["use_case", "model_version"]).assign(predicted_class="10")
+    frame = frame.drop(columns=["use_case", "model_version"]).assign(predicted_class="10", score="a column of its own")
     if suffix == "parquet":
         frame.to_parquet(path)
     else:
         frame.to_csv(path, index=False)
     window = read_window(None, "products", MONDAY, 7, str(path)).rows
     assert window["productid"].tolist() == ["00000", "00001", "00002"]
-    assert window["predicted_class"].tolist() == ["10"] * 3
-    assert window["confidence"].tolist() == [0.5] * 3
+    assert window["prediction"].tolist() == ["10"] * 3
+    assert window["score"].tolist() == [0.5] * 3
     assert "text" not in window.columns
     assert newest_timestamp(None, "products", str(path)) == MONDAY
 
@@ -240,8 +255,8 @@ def test_a_missing_value_is_none_however_it_is_spelled(tmp_path: Path, suffix: s
     path = tmp_path / f"log.{suffix}"
     spelled.to_parquet(path) if suffix == "parquet" else spelled.to_csv(path, index=False)
     window = read_window(None, "products", MONDAY, 7, str(path)).rows
-    assert window["predicted_class"].isna().tolist() == [False, True, True, True]
-    assert window["confidence"].isna().tolist() == [False, True, True, False]
+    assert window["prediction"].isna().tolist() == [False, True, True, True]
+    assert window["score"].isna().tolist() == [False, True, True, False]
     assert read_window(None, "products", MONDAY, 7, str(path), labelled=True).total == 2
 
 

@@ -18,7 +18,7 @@ def result(**changes: Any) -> MonitorResult:
         "drift_score": 0.0,
         "threshold": 0.3,
         "retrained": False,
-        "drift_metrics": {"confidence": QUIET, "text": QUIET},
+        "drift_metrics": {"score": QUIET, "text": QUIET},
         "retrain_result": None,
         "notification": "",
         "use_case": "products",
@@ -39,7 +39,7 @@ def test_an_alarm_is_told_with_what_became_of_the_retraining() -> None:
         drift_detected=True,
         drift_score=0.5,
         level="critical",
-        drift_metrics={"confidence": QUIET, "text": MOVED},
+        drift_metrics={"score": QUIET, "text": MOVED},
         retraining="retrained on week 3: version 4 promoted",
         report_url="http://mlflow.test/report",
         chart_url="http://mlflow.test/chart",
@@ -49,7 +49,7 @@ def test_an_alarm_is_told_with_what_became_of_the_retraining() -> None:
         "Drift: critical over 2,500 predictions",
         "Retraining: retrained on week 3: version 4 promoted",
     ]
-    assert alarm.facts()["PSI"] == "text 1.80, confidence 0.02"
+    assert alarm.facts()["PSI"] == "text 1.80, score 0.02"
     assert set(alarm.links()) == {"Drift report", "Drift by week"}
 
 

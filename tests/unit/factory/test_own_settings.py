@@ -15,6 +15,7 @@ from factory import use_cases
 from factory.cli import main
 from factory.settings import SettingsError
 from factory.use_cases import own
+from factory.use_cases.columns import Column
 from factory.use_cases.products import PRODUCTS
 from tests.called import called
 
@@ -176,6 +177,8 @@ def test_no_two_models_bear_one_name_and_each_learns_from_declared_columns() -> 
     churn = use_cases.get("churn")
     with pytest.raises(ValueError, match="churn learns from tenur, which churn does not declare"):
         replace(churn, models=(replace(churn.models[0], features=("tenur",)),))
+    with pytest.raises(ValueError, match="table 'customers' need other names than score: these are taken"):
+        replace(churn.entities, columns=(Column("score", "number"),))
 
 
 def test_everything_wrong_is_said_at_once(path: Path) -> None:

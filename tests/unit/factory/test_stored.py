@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from pydantic import ValidationError
 from sqlalchemy import Engine, select, update
@@ -19,6 +21,8 @@ from factory.errors import DocumentUnreadable
 from factory.records import decisions, drift_checks, ledger, measurements, stored
 from factory.records.measurements import Interval, Measurement
 
+EARLIER = Path(__file__).parent / "earlier_documents"
+"""A check for drift, and a version's answers on its test set, as 5e9a04f wrote them."""
 NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
 FILE = FileRef(uri="file:///a.parquet", sha256="ab", rows=3)
 DATASET = DatasetRef(
@@ -116,6 +120,38 @@ def test_looks_at_drift_of_a_later_version_are_read(engine: Engine) -> None:
     assert drift_checks.read_drift_checks(engine, "products") == [LOOK]
 
 
+def test_answers_in_a_check_of_before_they_were_renamed_bear_the_names_of_today(engine: Engine) -> None:
+    row = json.loads((EARLIER / "drift-check-schema-1.json").read_text())
+    moments = {name: datetime.fromisoformat(row[name]).replace(tzinfo=UTC) for name in ("until", "looked_at")}
+    with engine.begin() as connection:
+        connection.execute(drift_looks.insert().values(row | moments | {"alarm": bool(row["alarm"])}))
+
+    [check] = drift_checks.read_drift_checks(engine, "products")
+
+    assert list(check.columns) == ["prediction", "score", "text_length", "text"]
+    assert check.columns["prediction"].psi == 0.5784
+    assert check.shares["prediction"] == {"tools": 0.86, "toys": 0.14}
+    assert check.trends["prediction"].value == "tools"
+    drift_checks.record_drift_check(engine, check)
+    assert drift_checks.read_drift_checks(engine, "products") == [check]
+
+
+def test_a_column_that_is_called_as_answers_once_were_keeps_its_name(engine: Engine, tmp_path: Path) -> None:
+    column = LOOK.columns["text_length"]
+    check = LOOK.model_copy(update={"columns": {"score": column, "confidence": column}})
+    drift_checks.record_drift_check(engine, check)
+    assert drift_checks.read_drift_checks(engine, "products") == [check]
+
+    table = pd.DataFrame({"prediction": ["a"], "score": [0.9], "confidence": ["high"]})
+    stored.dump_table(table).to_parquet(tmp_path / "reference.parquet")
+    pd.testing.assert_frame_equal(stored.load_table(pd.read_parquet(tmp_path / "reference.parquet")), table)
+
+
+def test_a_reference_of_before_answers_were_renamed_bears_the_names_of_today() -> None:
+    found = stored.load_table(pd.read_parquet(EARLIER / "reference-schema-1.parquet"))
+    assert list(found.columns) == ["prediction", "score", "text", "group", "text_length"]
+
+
 def test_measurements_of_a_later_version_are_read(engine: Engine) -> None:
     with engine.begin() as connection:
         measurements.record(connection, MEASUREMENT)
@@ -143,7 +179,7 @@ def test_the_wire_refuses_what_the_store_passes_over() -> None:
     ("damage", "said"),
     [
         (lambda values: {**values, "week": "often"}, r"stored DatasetRef .*week: .*restore it"),
-        (lambda values: {**values, "week": None, "schema": 9}, r"schema 9, this version writes 1: install"),
+        (lambda values: {**values, "week": None, "schema": 9}, r"schema 9, this version writes \d: install"),
     ],
 )
 def test_a_damaged_document_says_what_it_lacks_and_what_to_do(

@@ -58,8 +58,8 @@ def test_a_product_without_label_is_scored_once_although_it_came_before_there_wa
         frame = found[0].assign(
             prediction_id=[f"{week}/{name}" for name in found[0]["entity_id"]],
             timestamp=as_of,
-            predicted_class="k0",
-            confidence=0.5,
+            prediction="k0",
+            score=0.5,
             text_length=9,
             model_version="1",
             use_case="products",

@@ -25,7 +25,7 @@ def drift_check(week: int, *, psi: float = 0.03, alarm: bool = False, live: bool
         level=level,
         drift_score=1.0 if alarm else 0.0,
         alarm=alarm,
-        columns={"text": column, "confidence": column},
+        columns={"text": column, "score": column},
         live=quality if live else None,
     )
 
@@ -37,7 +37,7 @@ def test_each_column_has_a_line_and_each_alarm_a_mark() -> None:
 
     drawn = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
     assert drawn["text"] == [0.03] * 5 + [2.0]
-    assert drawn["confidence"] == drawn["text"]
+    assert drawn["score"] == drawn["text"]
     assert next(list(line.get_xdata()) for line in axes.lines if line.get_label() == "alarm") == [5]
     assert axes.get_ylim()[1] > 2.0
 

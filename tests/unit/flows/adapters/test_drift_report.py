@@ -18,8 +18,8 @@ def predictions(rows: int, seed: int, *, longer: int = 0) -> pd.DataFrame:
     random = np.random.default_rng(seed)
     return pd.DataFrame(
         {
-            "predicted_class": random.integers(0, 3, rows).astype(str),
-            "confidence": random.beta(5, 2, rows),
+            "prediction": random.integers(0, 3, rows).astype(str),
+            "score": random.beta(5, 2, rows),
             "text_length": random.integers(20, 200, rows) + longer,
             "text": [" ".join(random.choice(WORDS, 8)) for _ in range(rows)],
         }
@@ -50,13 +50,13 @@ def test_without_texts_the_report_has_three_columns() -> None:
 
     report = draw_report(*frames, total=200, findings="")
 
-    assert list(report.tests) == ["predicted_class", "confidence", "text_length"]
+    assert list(report.tests) == ["prediction", "score", "text_length"]
     assert "within" not in report.page.split("</p>")[0]
 
 
 def test_what_classes_and_texts_say_is_no_part_of_the_page() -> None:
     hostile = "</script><script>document.title = 'taken'</script>"
-    sides = [predictions(200, seed).replace({"predicted_class": {"1": hostile}}) for seed in (1, 2)]
+    sides = [predictions(200, seed).replace({"prediction": {"1": hostile}}) for seed in (1, 2)]
     sides = [side.assign(text=side["text"] + " " + hostile) for side in sides]
 
     page = draw_report(*sides, total=200, findings=hostile).page
@@ -66,7 +66,7 @@ def test_what_classes_and_texts_say_is_no_part_of_the_page() -> None:
     assert "</script><script>document" not in page
 
 
-@pytest.mark.parametrize("column", ["predicted_class", "confidence", "text_length", "text"])
+@pytest.mark.parametrize("column", ["prediction", "score", "text_length", "text"])
 def test_an_empty_column_is_left_out_of_the_report_and_said(column: str) -> None:
     current = predictions(300, 2).assign(**{column: None})
 
@@ -86,6 +86,6 @@ def test_values_that_are_missing_here_and_there_break_nothing() -> None:
 
 
 def test_without_any_value_there_is_still_a_page() -> None:
-    empty = predictions(300, 2).assign(predicted_class=None, confidence=None, text_length=None, text="")
+    empty = predictions(300, 2).assign(prediction=None, score=None, text_length=None, text="")
 
     assert "nothing to draw" in draw_report(predictions(400, 1), empty, total=300, findings="").page

@@ -19,8 +19,8 @@ def predictions(rows: int, seed: int, *, classes: int = 21, words: np.ndarray = 
     texts = [" ".join(random.choice(words, 8)) for _ in range(rows)]
     return pd.DataFrame(
         {
-            "predicted_class": random.integers(0, classes, rows).astype(str),
-            "confidence": random.beta(5, 2, rows),
+            "prediction": random.integers(0, classes, rows).astype(str),
+            "score": random.beta(5, 2, rows),
             "text_length": random.integers(20, 200, rows),
             "text": texts,
         }
@@ -101,10 +101,10 @@ def test_a_level_needs_its_psi_and_significance(psi: float, p_value: float, leve
 
 def test_many_tests_share_the_error_of_one() -> None:
     """A difference whose p-value lies just below .01 counts alone and does not among eight."""
-    one = pd.DataFrame({"predicted_class": np.repeat(["a", "b"], [100, 100])})
-    other = pd.DataFrame({"predicted_class": np.repeat(["a", "b"], [14, 36])})
+    one = pd.DataFrame({"prediction": np.repeat(["a", "b"], [100, 100])})
+    other = pd.DataFrame({"prediction": np.repeat(["a", "b"], [14, 36])})
 
-    alone, among = (drift.compare(one, other, tests=tests).columns["predicted_class"] for tests in (1, 8))
+    alone, among = (drift.compare(one, other, tests=tests).columns["prediction"] for tests in (1, 8))
 
     assert 0.01 / 8 < alone.p_value == among.p_value < 0.01
     assert (alone.level, among.level) == (drift.Level.WARNING, drift.Level.STABLE)
@@ -124,7 +124,7 @@ def test_the_columns_that_shifted_are_named_and_counted() -> None:
 
     found = drift.compare(predictions(1100, seed=1), current)
 
-    assert found.drifted() == ["predicted_class", "text_length"]
+    assert found.drifted() == ["prediction", "text_length"]
     assert found.score == 0.5
     assert found.level is drift.Level.CRITICAL
 
@@ -146,7 +146,7 @@ def test_equal_texts_on_both_sides_are_no_drift() -> None:
 def test_a_log_without_texts_is_compared_by_its_other_columns() -> None:
     found = drift.compare(predictions(400, seed=1), predictions(120, seed=2).drop(columns="text"))
 
-    assert list(found.columns) == ["predicted_class", "confidence", "text_length"]
+    assert list(found.columns) == ["prediction", "score", "text_length"]
 
 
 @pytest.mark.parametrize("column", drift.COLUMNS)
@@ -178,7 +178,7 @@ def test_one_missing_value_hides_no_drift() -> None:
 
 
 def test_a_column_that_was_always_empty_is_no_drift() -> None:
-    reference, current = (predictions(300, seed).assign(confidence=np.nan, text=None) for seed in (1, 2))
+    reference, current = (predictions(300, seed).assign(score=np.nan, text=None) for seed in (1, 2))
 
     assert drift.compare(reference, current).drifted() == []
 
@@ -188,9 +188,9 @@ def test_a_reference_of_few_groups_is_known_to_be_no_sample_of_the_population() 
     reference = predictions(800, seed=1).assign(group=np.repeat(range(8), 100))
     current = predictions(800, seed=2).assign(group=np.repeat(range(16), 50))
     for side in (reference, current):
-        side["predicted_class"] = side["group"].astype(str)
+        side["prediction"] = side["group"].astype(str)
 
-    found = drift.compare(reference, current).columns["predicted_class"]
+    found = drift.compare(reference, current).columns["prediction"]
 
     assert found.psi > 0.3
     assert found.level is drift.Level.STABLE

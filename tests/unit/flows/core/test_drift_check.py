@@ -16,8 +16,8 @@ def predictions(rows: int, seed: int, *, classes: int = 21, longer: int = 0) -> 
     random = np.random.default_rng(seed)
     return pd.DataFrame(
         {
-            "predicted_class": random.integers(0, classes, rows).astype(str),
-            "confidence": random.beta(5, 2, rows),
+            "prediction": random.integers(0, classes, rows).astype(str),
+            "score": random.beta(5, 2, rows),
             "text_length": random.integers(20, 200, rows) + longer,
             "text": [" ".join(random.choice(WORDS, 8)) for _ in range(rows)],
         }
@@ -71,7 +71,7 @@ def test_one_critical_column_is_an_alarm_and_one_at_alert_is_not() -> None:
     def finding(level: drift.Level) -> Finding:
         moved = drift.ColumnDrift(0.25, 0.0, 0.0005, level)
         still = drift.ColumnDrift(0.0, 0.0, 1.0, drift.Level.STABLE)
-        columns = {"text": moved, "confidence": still, "text_length": still, "predicted_class": still}
+        columns = {"text": moved, "score": still, "text_length": still, "prediction": still}
         return Finding(drift.Drift(columns), drift.Drift({}))
 
     assert finding(drift.Level.ALERT).score == 0.25

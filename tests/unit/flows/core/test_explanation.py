@@ -22,7 +22,7 @@ def test_contributions_add_up_to_the_log_odds(name: str, labels: list[str]) -> N
         total = found.offset + found.terms["contribution"].sum()
 
         assert total == pytest.approx(found.log_odds)
-        assert found.log_odds == pytest.approx(np.log(found.confidence / found.runner_up_confidence), abs=1e-5)
+        assert found.log_odds == pytest.approx(np.log(found.score / found.runner_up_score), abs=1e-5)
 
 
 def test_the_strongest_terms_come_first_and_are_those_of_the_text() -> None:
@@ -30,7 +30,7 @@ def test_the_strongest_terms_come_first_and_are_those_of_the_text() -> None:
 
     (found,) = explanation.explain(model, ["live horses of steel"], strongest=2)
 
-    assert found.predicted_class == "I"
+    assert found.prediction == "I"
     assert len(found.terms) == 2
     assert set(found.terms["term"]) <= {"live", "horses", "live horses", "steel"}
     assert found.terms["contribution"].abs().is_monotonic_decreasing
@@ -44,7 +44,7 @@ def test_a_model_of_character_groups_is_explained_by_whole_words() -> None:
     assert sorted(found.terms["term"]) == ["horses,", "live", "steel"]
     assert found.offset + found.terms["contribution"].sum() == pytest.approx(found.log_odds)
     assert dict(zip(found.terms["term"], found.terms["contribution"] > 0, strict=True))[
-        "live" if found.predicted_class == "I" else "steel"
+        "live" if found.prediction == "I" else "steel"
     ]
 
 
@@ -81,4 +81,4 @@ def test_the_errors_that_the_model_was_surest_of_are_listed_with_their_reasons()
     assert found.errors["confidence"].is_monotonic_decreasing
     assert all("steel" in row.terms or "cotton" in row.terms for row in found.errors.itertuples())
     assert found.metrics["accuracy"] == pytest.approx(1 / 3)
-    assert list(found.reference.columns) == ["predicted_class", "confidence", "text", "text_length"]
+    assert list(found.reference.columns) == ["prediction", "score", "text", "text_length"]

@@ -20,8 +20,8 @@ def test_predictions_come_in_the_order_of_the_texts_with_their_probability() -> 
 
     predicted = models.predict(model, ["steel horses of steel", "live birds"])
 
-    assert list(predicted["predicted_class"]) == ["XV", "I"]
-    assert predicted["confidence"].between(0.5, 1).all()
+    assert list(predicted["prediction"]) == ["XV", "I"]
+    assert predicted["score"].between(0.5, 1).all()
 
 
 @pytest.mark.parametrize("candidate", [*candidates.CANDIDATES, candidates.recipe()], ids=lambda chosen: chosen.name)
@@ -38,8 +38,8 @@ def test_every_candidate_answers_as_it_scores_whatever_form_it_is_kept_in(candid
 
         answers = models.predict(model, texts)
 
-        assert list(answers["predicted_class"]) == [classes[best] for best in scores.argmax(axis=1)]
-        assert answers["confidence"].to_numpy() == pytest.approx(softmax(2 * scores, axis=1).max(axis=1), abs=1e-4)
+        assert list(answers["prediction"]) == [classes[best] for best in scores.argmax(axis=1)]
+        assert answers["score"].to_numpy() == pytest.approx(softmax(2 * scores, axis=1).max(axis=1), abs=1e-4)
         assert type(model.named_steps["classifier"]) is LogisticRegression
 
 
@@ -58,7 +58,7 @@ def test_a_model_is_written_without_its_lookup_and_read_without_trust() -> None:
 def test_no_text_gives_no_prediction() -> None:
     model = models.fit(TEXTS, LABELS, candidates.recipe(50))
 
-    assert list(models.predict(model, []).columns) == ["predicted_class", "confidence"]
+    assert list(models.predict(model, []).columns) == ["prediction", "score"]
     assert len(models.predict(model, [])) == 0
 
 

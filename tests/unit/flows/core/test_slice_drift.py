@@ -23,12 +23,12 @@ def predictions(rows: int, seed: int, *, french: float = 0.0, unsure: str = "") 
     foreign = int(french * rows)
     frame = pd.DataFrame(
         {
-            "predicted_class": random.choice(["a", "b", "c"], rows),
-            "confidence": random.beta(5, 2, rows),
+            "prediction": random.choice(["a", "b", "c"], rows),
+            "score": random.beta(5, 2, rows),
             "text": texts(foreign, FRENCH, random) + texts(rows - foreign, ENGLISH, random),
         }
     )
-    frame.loc[frame["predicted_class"] == unsure, "confidence"] *= 0.5
+    frame.loc[frame["prediction"] == unsure, "score"] *= 0.5
     return frame.assign(text_length=frame["text"].str.len())
 
 
@@ -80,7 +80,7 @@ def test_sources_that_come_by_in_other_shares_are_found() -> None:
 
 def test_one_source_of_which_the_model_is_less_sure_is_found() -> None:
     sides = [of_sources(predictions(1_000, seed), seed, north=0.8, south=0.2) for seed in (1, 2)]
-    sides[1].loc[sides[1]["source"] == "south", "confidence"] *= 0.4
+    sides[1].loc[sides[1]["source"] == "south", "score"] *= 0.4
 
     found = check_slices(*sides, min_samples=100)
 
@@ -103,7 +103,7 @@ def test_a_full_set_of_slices_leaves_each_an_error_that_permutations_can_show() 
     def many(seed: int, french: float) -> pd.DataFrame:
         frame = predictions(3_000, seed, french=french)
         drawn = random.integers(0, 14, (2, 3_000)).astype(str)
-        return frame.assign(predicted_class=drawn[0], source=drawn[1])
+        return frame.assign(prediction=drawn[0], source=drawn[1])
 
     found = check_slices(many(1, 0.0), many(2, 0.2), min_samples=100)
 

@@ -20,7 +20,7 @@ def rows_of(texts: list[str], described: list[bool]) -> tuple[pd.DataFrame, pd.D
     wrong = rng.random(len(texts)) < np.where(described, 0.05, 0.5)
     answers = [("b" if label == "a" else "a") if miss else label for label, miss in zip(truth, wrong, strict=True)]
     confidence = np.where(described, 0.9, 0.4)
-    return rows, pd.DataFrame({"predicted_class": answers, "confidence": confidence})
+    return rows, pd.DataFrame({"prediction": answers, "score": confidence})
 
 
 def test_each_slice_has_its_own_f1_with_an_interval() -> None:
@@ -29,7 +29,7 @@ def test_each_slice_has_its_own_f1_with_an_interval() -> None:
     found = measure_slices(rows, predicted).set_index("slice")
 
     without = rows["described"].eq(other=False)
-    f1 = f1_score(rows.loc[without, "target"], predicted.loc[without, "predicted_class"], average="weighted")
+    f1 = f1_score(rows.loc[without, "target"], predicted.loc[without, "prediction"], average="weighted")
     assert found.loc["without description", "f1"] == pytest.approx(f1)
     assert found.loc["without description", "high"] < found.loc["with description", "low"]
     assert (found["low"] <= found["f1"]).all()

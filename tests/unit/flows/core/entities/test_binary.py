@@ -68,8 +68,8 @@ def test_rows_that_lack_a_column_are_answered_all_the_same(logic: BinaryLogic, l
 
     answers = logic.answer(model, rows.drop(columns="total_day_minutes"))
 
-    assert answers["confidence"].between(0, 1).all()
-    assert set(answers["predicted_class"]) <= logic.outcomes(model)
+    assert answers["score"].between(0, 1).all()
+    assert set(answers["prediction"]) <= logic.outcomes(model)
     assert logic.answer(model, rows.head(0)).empty
 
 
@@ -78,8 +78,7 @@ def test_the_same_rows_give_the_same_model_to_the_last_byte(logic: BinaryLogic) 
     for candidate in logic.find_candidates(None):
         made = [skops.io.dumps(logic.fit(rows, Choice(candidate))) for _ in range(2)]
         answers = [
-            logic.answer(skops.io.loads(each, trusted=list(logic.trusted)), rows)["confidence"].to_list()
-            for each in made
+            logic.answer(skops.io.loads(each, trusted=list(logic.trusted)), rows)["score"].to_list() for each in made
         ]
         assert answers[0] == answers[1]
 
@@ -103,7 +102,7 @@ def test_an_evaluation_tells_ranking_calibration_and_groups(logic: BinaryLogic, 
     assert found.deciles["rows"].sum() == len(test)
     assert found.deciles["lift"].iloc[0] > 1.5
     assert set(found.groups["attribute"]) == {"senior_citizen"}
-    assert {"predicted_class", "confidence", "group", "tenure"} <= set(found.reference.columns)
+    assert {"prediction", "score", "group", "tenure"} <= set(found.reference.columns)
     assert found.confusion.to_numpy().sum() == len(test)
 
 
@@ -135,7 +134,7 @@ def test_a_challenger_is_not_held_to_more_than_the_champion_is(logic: BinaryLogi
 def test_probabilities_that_promise_too_much_stop_a_promotion(logic: BinaryLogic, logistic: Choice) -> None:
     test = customers(first=9_000)
     answers = logic.answer(logic.fit(customers(), logistic), test)
-    boasting = answers.assign(confidence=(answers["confidence"] + 0.4).clip(upper=1.0))
+    boasting = answers.assign(score=(answers["score"] + 0.4).clip(upper=1.0))
 
     good, bad = (logic.gather(test, each, None, gate=GATE, near=None).guards[0] for each in (answers, boasting))
 
@@ -183,7 +182,7 @@ def test_settings_of_texts_fix_no_model_of_a_table(logic: BinaryLogic) -> None:
 
 
 def test_live_quality_needs_both_outcomes(logic: BinaryLogic) -> None:
-    rows = pd.DataFrame({"label": ["no"] * 9, "confidence": [0.1] * 9, "group": range(9)})
+    rows = pd.DataFrame({"label": ["no"] * 9, "score": [0.1] * 9, "group": range(9)})
 
     assert logic.estimate(rows) == {}
     assert "auc" in logic.estimate(rows.assign(label=["no"] * 5 + ["yes"] * 4))

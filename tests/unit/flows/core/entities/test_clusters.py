@@ -47,7 +47,7 @@ def test_the_planted_clusters_are_found_and_come_back(logic: ClustersLogic, scor
         model = logic.fit(train, Choice(score.candidate))
         found = logic.evaluate(model, test, near=(3,))
 
-        assert adjusted_rand_score(test["genre"], found.reference["predicted_class"]) > 0.9
+        assert adjusted_rand_score(test["genre"], found.reference["prediction"]) > 0.9
         assert found.estimates["stability"].value > 0.9
         assert found.estimates["clusters"].value == 3
         assert found.sizes["rows"].sum() == 300
@@ -61,10 +61,10 @@ def test_clusters_are_named_by_size_and_told_with_how_sure_they_are(logic: Clust
     for score in scores:
         answers = logic.answer(logic.fit(train, Choice(score.candidate)), train)
 
-        counts = answers["predicted_class"].value_counts()
+        counts = answers["prediction"].value_counts()
         assert list(counts.index) == ["1", "2", "3"]
-        assert answers["confidence"].between(0, 1).all()
-        assert list(answers.columns) == ["predicted_class", "confidence"]
+        assert answers["score"].between(0, 1).all()
+        assert list(answers.columns) == ["prediction", "score"]
 
 
 def test_a_model_and_its_replicas_answer_the_same_after_they_were_kept_as_a_file(

@@ -67,7 +67,7 @@ def test_a_class_that_is_lost_stops_a_promotion_and_calibration_guards_it(
 ) -> None:
     test = genres(first=9_000)
     good = logic.answer(logic.fit(genres(), logistic), test)
-    poor = good.assign(predicted_class=good["predicted_class"].replace("pop", "metal"))
+    poor = good.assign(prediction=good["prediction"].replace("pop", "metal"))
 
     evidence = logic.gather(test, poor, good, gate=SONGS.model.gate, near=None)
 

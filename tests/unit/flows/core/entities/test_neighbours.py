@@ -37,9 +37,9 @@ def test_the_nearest_are_those_of_the_largest_cosine_and_never_the_song_itself(l
     for name in ("cosine-tree", "cosine-exhaustive"):
         answers = logic.answer(logic.fit(rows, choice(logic, name)), rows)
 
-        assert answers["confidence"].to_numpy() == pytest.approx(cosine.max(axis=1), abs=1e-6)
-        assert answers["predicted_class"].tolist() == rows["entity_id"].to_numpy()[cosine.argmax(axis=1)].tolist()
-        assert [nearest[0] for nearest in answers["nearest"]] == answers["predicted_class"].tolist()
+        assert answers["score"].to_numpy() == pytest.approx(cosine.max(axis=1), abs=1e-6)
+        assert answers["prediction"].tolist() == rows["entity_id"].to_numpy()[cosine.argmax(axis=1)].tolist()
+        assert [nearest[0] for nearest in answers["nearest"]] == answers["prediction"].tolist()
         assert {len(set(nearest)) for nearest in answers["nearest"]} == {SIMILAR.k}
 
 
@@ -59,7 +59,7 @@ def test_the_exact_candidates_find_all_and_mostly_songs_of_one_genre(logic: Neig
         assert 0.9 < found.estimates["precision_at_k"].low <= found.estimates["precision_at_k"].high < 1
         assert found.by_k["k"].tolist() == [1, 2, 3, 4, 5]
         assert found.parts["part"].tolist() == ["classical", "metal", "pop"]
-        assert list(found.reference.columns[:3]) == ["predicted_class", "confidence", "group"]
+        assert list(found.reference.columns[:3]) == ["prediction", "score", "group"]
 
 
 def test_candidates_are_compared_by_neighbours_of_other_groups(logic: NeighboursLogic) -> None:

@@ -56,8 +56,8 @@ def test_a_model_answers_the_same_after_it_was_kept_as_a_file(logic: RegressionL
         model = logic.fit(rows, Choice(candidate))
         kept = skops.io.loads(skops.io.dumps(model), trusted=list(logic.trusted))
         answers = logic.answer(kept, rows)
-        assert answers["confidence"].tolist() == logic.answer(model, rows)["confidence"].tolist()
-        assert [float(text) for text in answers["predicted_class"]] == pytest.approx(answers["confidence"], rel=1e-5)
+        assert answers["score"].tolist() == logic.answer(model, rows)["score"].tolist()
+        assert [float(text) for text in answers["prediction"]] == pytest.approx(answers["score"], rel=1e-5)
 
 
 def test_an_evaluation_tells_errors_by_tenths_and_groups(logic: RegressionLogic, ridge: Choice) -> None:
@@ -68,7 +68,7 @@ def test_an_evaluation_tells_errors_by_tenths_and_groups(logic: RegressionLogic,
     assert found.near == (test["entity_id"][3],)
     assert found.tenths["rows"].tolist() == [60] * 10
     assert set(found.parts["kind"]) == {"energy, by tenths", "country"}
-    assert {"predicted_class", "confidence", "group", "loudness"} <= set(found.reference.columns)
+    assert {"prediction", "score", "group", "loudness"} <= set(found.reference.columns)
     assert "calibration_error" not in found.intervals()
 
 
@@ -76,7 +76,7 @@ def test_who_answers_one_tenth_much_worse_is_not_promoted(logic: RegressionLogic
     train, test = energies(), energies(first=9_000)
     good = logic.answer(logic.fit(train, ridge), test)
     loud = test["energy"] > test["energy"].quantile(0.9)
-    bad = good.assign(confidence=good["confidence"] - 2.0 * loud)
+    bad = good.assign(score=good["score"] - 2.0 * loud)
 
     same, worse = (logic.gather(test, each, good, gate=SONGS.model.gate, near=None) for each in (good, bad))
     alone = logic.gather(test, good, None, gate=SONGS.model.gate, near=None)
@@ -111,9 +111,7 @@ def test_a_column_that_holds_the_target_is_caught(logic: RegressionLogic) -> Non
 
 
 def test_live_quality_is_measured_once_two_values_are_known(logic: RegressionLogic) -> None:
-    rows = pd.DataFrame(
-        {"label": ["2", "3.5", "4", "1"] * 9, "confidence": [2.1, 3.3, 4.2, 1.0] * 9, "group": range(36)}
-    )
+    rows = pd.DataFrame({"label": ["2", "3.5", "4", "1"] * 9, "score": [2.1, 3.3, 4.2, 1.0] * 9, "group": range(36)})
 
     assert logic.estimate(rows)["r2"].value > 0.95
     assert logic.estimate(rows.assign(label="2")) == {}
@@ -125,6 +123,6 @@ def test_no_row_has_no_answer(logic: RegressionLogic, ridge: Choice) -> None:
     answers = logic.answer(logic.fit(energies(300), ridge), energies(1).head(0))
 
     assert answers.empty
-    assert list(answers.columns) == ["predicted_class", "confidence"]
+    assert list(answers.columns) == ["prediction", "score"]
     assert logic.outcomes(None) == frozenset()
     assert np.isnan(logic.classes(energies(3)).to_numpy(dtype=float)).sum() == 0
