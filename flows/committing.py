@@ -22,8 +22,8 @@ from factory.contracts import PromotionResult
 from factory.errors import FactoryError
 from factory.settings import Settings, SettingsError, read_settings
 from flows.adapters.git_branch import GitError
+from flows.adapters.promotion_case import Case
 from flows.adapters.promotion_commits import write_missing
-from flows.adapters.ruling import Case
 
 REMEDY = "the next promotion writes what is missing, and so does: python -m flows.committing"
 

@@ -27,8 +27,8 @@ from factory.settings import Settings, read_settings
 from factory.use_cases.sources import Entities
 from factory.use_cases.use_case import Declared
 from flows.adapters.announcement import announce_failure, announce_result, announcement_of
+from flows.adapters.drift_entries import describe, explain, tell_trends, with_trends
 from flows.adapters.lineage import reads, tell_lineage, writes
-from flows.adapters.look_history import describe, explain, tell_trends, with_trends
 from flows.adapters.publication import flow_run_url, publish, publish_skip
 from flows.adapters.retries import NETWORK
 from flows.adapters.windows import Nothing, Windows

@@ -22,15 +22,17 @@ from factory.contracts import DatasetRef, PromotionResult, Share
 from factory.lineage.data import of_alias, of_file, of_table, of_version
 from factory.records import measurements
 from factory.settings import Settings, read_settings
-from flows.adapters import decisions, exam, registry, ruling, runs, title
+from flows.adapters import decisions, exam, promotion_case, promotion_results, registry, runs, title
 from flows.adapters.announcement import announce_failure, announce_result
 from flows.adapters.exam import Exam
 from flows.adapters.initiator import find_initiator
 from flows.adapters.lineage import reads, tell_lineage, writes
+from flows.adapters.measured_evidence import as_measurement
+from flows.adapters.promotion_case import Case
+from flows.adapters.promotion_results import Links
 from flows.adapters.publication import publish
 from flows.adapters.registry import CHALLENGER, RegistryError, Version
 from flows.adapters.retries import NETWORK
-from flows.adapters.ruling import Case
 from flows.committing import commit_decisions
 from flows.core import policy
 from flows.core.logic import logic_of
@@ -95,7 +97,7 @@ def promotion(
     case = Case(
         model=declared.name,
         gate=gate if threshold is None else replace(gate, floor=threshold),
-        approval=ruling.asked(settings, gate, approved_by, rejected_by, rehearsal=rehearsal),
+        approval=promotion_case.asked(settings, gate, approved_by, rejected_by, rehearsal=rehearsal),
         initiator=find_initiator(settings.prefect_ui_url, requested_by),
         named=model_version is not None,
         rehearsal=rehearsal,
@@ -194,7 +196,7 @@ def decide(
         champion = title.find_champion(connection, client, case.model)
         rival = champion if champion and champion.number != challenger.number else None
         judged = replace(challenger, dataset=frozen.dataset)
-        overlap = ruling.find_overlap(case, judged, rival)
+        overlap = promotion_case.find_overlap(case, judged, rival)
         if overlap and not overlap.passed:
             rival = None  # no number of it on these rows would mean anything
         for trained in filter(None, (challenger, rival)):
@@ -213,13 +215,13 @@ def decide(
             look_id=f"{challenger.run_id} beside {rival.run_id if rival else title.NOBODY}",
             kind="judgement",
         )
-        verdict = ruling.rule(case, judged, champion, evidence, costs, overlap)
+        verdict = promotion_case.judge(case, judged, champion, evidence, costs, overlap)
         links = _links(client, settings, judged)
-        result = ruling.verdict_result(case, judged, champion, verdict, evidence, costs, links, report)
+        result = promotion_results.verdict_result(case, judged, champion, verdict, evidence, costs, links, report)
         if verdict.rule != "standing":  # its card tells how it became champion
             log_card(client, settings, case, judged, evidence, result)
         if not case.rehearsal:
-            measurements.record(connection, ruling.measured(case, judged, rival, evidence))
+            measurements.record(connection, as_measurement(judged, rival, evidence))
             decisions.write_verdict(connection, client, judged, result, case.initiator)
         return result
 
@@ -246,7 +248,7 @@ def give_back(settings: Settings, case: Case) -> PromotionResult:
         title.refuse_deleted(connection, client, case.model, before, leaving.number)
         returning = registry.get_version(client, case.model, before)
         links = _links(client, settings, returning)
-        result = ruling.rollback_result(case, leaving, returning, links)
+        result = promotion_results.rollback_result(case, leaving, returning, links)
         decisions.write_rollback(connection, client, leaving, returning, result, case.initiator)
         return result
 
@@ -272,8 +274,8 @@ def mend_title(settings: Settings, case: Case, number: str) -> PromotionResult:
             title.refuse_deleted(connection, client, case.model, number, bearer)
         holder = None if number == title.NOBODY else registry.get_version(client, case.model, number)
         before, dataset = title.standing(connection, client, case.model)
-        links = _links(client, settings, holder) if holder else ruling.Links(None, None, None)
-        result = ruling.mended_result(case, holder, before, dataset, links)
+        links = _links(client, settings, holder) if holder else Links(None, None, None)
+        result = promotion_results.mended_result(case, holder, before, dataset, links)
         decisions.write_mended(connection, client, case.model, holder, dataset, result, case.initiator)
         return result
 
@@ -298,13 +300,13 @@ def _near_rows(client: MlflowClient, settings: Settings, challenger: Version, ju
     return runs.read_near_rows(client, challenger, settings.data_roots)
 
 
-def _links(client: MlflowClient, settings: Settings, version: Version) -> ruling.Links:
+def _links(client: MlflowClient, settings: Settings, version: Version) -> Links:
     from flows.adapters.model_card import card_url
 
     page = settings.mlflow_ui_url
     version_page = f"{page.rstrip('/')}/#/models/{version.model}/versions/{version.number}" if page else None
     experiment_page = runs.experiment_url(client, page, version.run_id)
-    return ruling.Links(version_page, card_url(client, settings, version), experiment_page)
+    return Links(version_page, card_url(client, settings, version), experiment_page)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from factory.settings import Settings
 from factory.use_cases.metrics import declared
 from flows.adapters import runs
 from flows.adapters.artifacts import reaching
+from flows.adapters.promotion_case import Case
 from flows.adapters.registry import Version
-from flows.adapters.ruling import Case
 from flows.core.evidence import Evidence
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import yaml
 from bridge.plain_text import as_line
 from factory.contracts import DatasetRef
 from factory.records.decisions import Decision
+from flows.adapters.promotion_results import recorded
 from flows.adapters.registry import Version
-from flows.adapters.ruling import recorded
 
 SCHEMA = 1
 """Raised by whoever gives a field of the file another meaning."""

@@ -28,8 +28,8 @@ from factory.test_sets.freezing import freeze
 from factory.use_cases.use_case import Gate
 from flows.adapters import registry, title
 from flows.adapters.initiator import Initiator
+from flows.adapters.promotion_case import Case
 from flows.adapters.registry import RegistryError
-from flows.adapters.ruling import Case
 from flows.adapters.title import TitleUnclear
 from flows.core.policy import Approval
 from flows.promotion import give_back, promotion

@@ -1,23 +1,23 @@
-"""What a check for drift leaves in the history, and how it is told.
+"""What a check for drift leaves in the history, and how it is told there.
 
 Owns the translation of a finding into the history's entry. The history itself is `factory.records.drift_checks`; what
-counts as drift is `flows.core.drift_check`.
+counts as drift is `flows.core.drift_check`, what moved over the checks `flows.core.drift_history`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict
+from datetime import UTC, datetime
 
 from factory.contracts import ColumnDrift, LiveQuality, Trend, told_trend
 from factory.records.drift_checks import DriftCheck
 from factory.use_cases import clock_of
 from flows.adapters.drift_report import Report
 from flows.adapters.windows import Windows
-from flows.core import drift
+from flows.core import drift, drift_history
 from flows.core.drift_check import Finding
-from flows.core.trend import Week, find_trends
+from flows.core.drift_history import PastCheck
 
 
 def describe(
@@ -43,14 +43,9 @@ def describe(
 
 def with_trends(finding: Finding, windows: Windows, earlier: Sequence[DriftCheck]) -> Finding:
     """The finding with what moved slowly from the earlier checks, the oldest first, to this one."""
-    weeks = []
-    for check in earlier:
-        mine = check.model_version == windows.version.number
-        # of another model's predictions a check says nothing
-        shares = {kind: found for kind, found in check.shares.items() if mine or kind != drift.PREDICTION}
-        weeks.append(Week((check.until - windows.until) / timedelta(days=1), check.samples, shares))
-    weeks.append(Week(0.0, len(windows.current.rows), finding.slices.shares))
-    return replace(finding, trends=find_trends(weeks))
+    past = [PastCheck(check.until, check.model_version, check.samples, check.shares) for check in earlier]
+    rows = len(windows.current.rows)
+    return drift_history.with_trends(finding, past, until=windows.until, version=windows.version.number, rows=rows)
 
 
 def tell_trends(model: str, finding: Finding) -> list[str]:
@@ -61,15 +56,12 @@ def tell_trends(model: str, finding: Finding) -> list[str]:
 
 def explain(check: DriftCheck, finding: Finding, threshold: float) -> str:
     """The check in a sentence, with its numbers."""
-    drifted = finding.drifted()
-    columns = f" ({', '.join(drifted)})" if drifted else ""
-    slices = finding.slices.drifted()
-    among = f"; drifted slices: {', '.join(slices)}" if slices else ""
-    slowly = "".join(f"; slowly {told}" for told in tell_trends(check.model, finding))
-    relation = "above" if check.drift_score > threshold else "not above"
-    return (
-        f"{check.level} over {check.samples:,} predictions of version {check.model_version}: "
-        f"drift score {check.drift_score:.2f}{columns} is {relation} {threshold:.2f}{among}{slowly}"
+    return drift_history.tell(
+        finding,
+        version=check.model_version,
+        samples=check.samples,
+        threshold=threshold,
+        slowly=tell_trends(check.model, finding),
     )
 
 
