@@ -20,7 +20,7 @@ from rich.text import Text
 from sqlalchemy import Connection, func, select
 
 from bridge.plain_text import as_line, as_lines
-from factory import shown_settings, shown_tables, use_cases
+from factory import shown_series, shown_settings, shown_tables, use_cases
 from factory.account import account
 from factory.catalogue.corrections import change, merge_class, read_corrections, remove
 from factory.catalogue.corrections import relabel as set_label
@@ -127,6 +127,20 @@ def load_table(
 ) -> None:
     """A CSV or Parquet file with the states and outcomes of a use case's entities; found by the columns' names."""
     shown_tables.load(path, use_case, (id_column, outcome, changed_at, known_at), source, append=append)
+
+
+@loading.command("candles")
+def load_candles(
+    path: Path,
+    symbol: Annotated[str, typer.Option("--symbol", help="What is traded, such as BTC/USDT.")],
+    use_case: Annotated[
+        str, typer.Option("--use-case", help="Whose series.", callback=shown_settings.known)
+    ] = "market",
+    source: Annotated[str | None, typer.Option(help="Name of the source; else the file's whole path.")] = None,
+    append: AppendOption = False,
+) -> None:
+    """A CSV or Parquet file of daily candles: timestamp (milliseconds), open, high, low, close, volume."""
+    shown_series.load_candles(path, use_case, symbol, source, append=append)
 
 
 @loading.command("simulated")

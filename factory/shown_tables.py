@@ -11,14 +11,14 @@ import typer
 from sqlalchemy import Connection, func, select
 
 from bridge.plain_text import as_line
-from factory import use_cases
+from factory import shown_series, use_cases
 from factory.catalogue.database import open_catalogue
 from factory.catalogue.entities import CHANGED_AT, KNOWN_AT, ORIGIN, is_empty, load_entities, tables_of
 from factory.errors import SourceUnreadable
 from factory.settings import Settings, read_settings
 from factory.snapshots.cutting import clock_for, last_cut_week
 from factory.sources.tables import Rows, TableMapping, dated, read_sample, read_table
-from factory.use_cases.sources import Entities
+from factory.use_cases.sources import Entities, Series
 from factory.use_cases.tasks import Regression
 from factory.use_cases.use_case import UseCase
 
@@ -27,6 +27,8 @@ def load(path: Path, use_case: str, columns: tuple[str | None, ...], origin: str
     """Load the file; `columns` are those of id, outcome and both moments, found by their names where they are None."""
     source, (key, outcome, changed_at, known_at) = _source(use_case), columns
     declared = use_cases.get(use_case)
+    if isinstance(source, Series):
+        raise SourceUnreadable(f"{use_case} is a series of bars: python -m factory load candles {path} --symbol SYMBOL")
     if not source.outcomes and (outcome or known_at):
         raise SourceUnreadable(f"{use_case} has no outcomes: what it learns stands in the columns, name no others")
     wanted = (outcome or declared.outcome) if source.outcomes else None
@@ -37,6 +39,9 @@ def load(path: Path, use_case: str, columns: tuple[str | None, ...], origin: str
 def load_sample(use_case: str, *, append: bool) -> None:
     """Load the data set that the use case declares."""
     source = _source(use_case)
+    if isinstance(source, Series):
+        shown_series.load_sample(use_case, append=append)
+        return
     declared = use_cases.get(use_case)
     rows = read_sample(source, declared.outcome or None, _say, numbers=_numbers(declared))
     _append(use_case, rows, source.sample.origin if source.sample else use_case, append=append)

@@ -204,7 +204,7 @@ def decide(
         theirs = predict.fn(settings, case, rival, rows) if rival else None
         near = _near_rows(client, settings, challenger, judged)
         logic = logic_of(case.declared)
-        evidence = logic.gather(rows, answers.rows, theirs.rows if theirs else None, gate=case.gate, near=near)
+        gathered = logic.gather(rows, answers.rows, theirs.rows if theirs else None, gate=case.gate, near=near)
         classes = answers.classes | (theirs.classes if theirs else frozenset())
         report = exam.look(
             connection,
@@ -215,6 +215,8 @@ def decide(
             look_id=f"{challenger.run_id} beside {rival.run_id if rival else title.NOBODY}",
             kind="judgement",
         )
+        candidates = case.declared.model.candidates or case.declared.candidates
+        evidence = logic.discount(gathered, report.looks, len(candidates), case.gate)
         verdict = promotion_case.judge(case, judged, champion, evidence, costs, overlap)
         links = _links(client, settings, judged)
         result = promotion_results.verdict_result(case, judged, champion, verdict, evidence, costs, links, report)

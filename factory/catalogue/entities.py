@@ -17,8 +17,9 @@ from factory.catalogue.loading import CATALOGUE_LOCK, Loaded, account_of_load
 from factory.catalogue.schema import Id, Moment
 from factory.errors import CatalogueEmpty, EntityConflict, ForeignProducts, SourceUnreadable
 from factory.lineage.steps import Account, step
+from factory.series.measures import RISES, SYMBOL, derive
 from factory.snapshots.weeks import aware
-from factory.use_cases.sources import Entities
+from factory.use_cases.sources import Entities, Series
 
 CHANGED_AT, KNOWN_AT, OUTCOME, ORIGIN = "changed_at", "known_at", "outcome", "source"
 _WRITE_ROWS = 2_000
@@ -28,7 +29,7 @@ _WRITE_ROWS = 2_000
 def tables_of(source: Entities) -> tuple[Table, Table | None]:
     """The table of states and that of outcomes, as the source declares them; None where it declares no outcomes."""
     metadata = MetaData()
-    declared = [Column(each.name, Float if each.kind == "number" else Text) for each in source.columns]
+    declared = [Column(each.name, Float if each.kind == "number" else Text) for each in source.stored]
     states = Table(
         source.table,
         metadata,
@@ -100,12 +101,15 @@ def read_states(connection: Connection, source: Entities, as_of: datetime) -> pd
     """One row an entity, by its id: key, changed_at, the declared columns and `outcome`, as all was known at `as_of`.
 
     An outcome counts once it is known. An entity that has one is shown as it was `label_delay_days` before that: what
-    was written of it later may follow from the outcome. Raises CatalogueEmpty.
+    was written of it later may follow from the outcome. Of a series each bar is shown with what is derived of those
+    that were over by then. Raises CatalogueEmpty.
     """
     if is_empty(connection, source):
         raise CatalogueEmpty(
             f"table {source.table!r} holds nothing: load a file (`python -m factory load table`), or the sample"
         )
+    if isinstance(source, Series):
+        return _by_id(_read_series(connection, source, as_of), source)
     states, outcomes = tables_of(source)
     key, moment = source.key, aware(as_of)
     rows = _frame(connection, states, states.c[CHANGED_AT] <= moment).sort_values([key, CHANGED_AT])
@@ -124,6 +128,9 @@ def read_outcomes(connection: Connection, source: Entities, as_of: datetime | No
     """The last outcome of each entity that has one, by its id: of those that were known at `as_of`, else of all."""
     if is_empty(connection, source):
         return pd.Series(dtype=object)
+    if isinstance(source, Series):
+        told = _read_series(connection, source, as_of).set_index(source.key)[OUTCOME]
+        return told[told.notna()]
     _, outcomes = tables_of(source)
     if outcomes is None:
         return pd.Series(dtype=object)
@@ -138,6 +145,14 @@ def read_keys(connection: Connection, source: Entities) -> set[str]:
         return set()
     states, _ = tables_of(source)
     return set(connection.scalars(select(states.c[source.key]).distinct()))
+
+
+def _read_series(connection: Connection, source: Series, as_of: datetime | None) -> pd.DataFrame:
+    """The bars that were over by then, else all, with what is derived of them and what became of each."""
+    states, _ = tables_of(source)
+    over = () if as_of is None else (states.c[CHANGED_AT] <= aware(as_of),)
+    bars = _frame(connection, states, *over).sort_values([SYMBOL, CHANGED_AT])
+    return derive(bars, source).rename(columns={RISES: OUTCOME})
 
 
 def _by_id(rows: pd.DataFrame, source: Entities) -> pd.DataFrame:

@@ -51,7 +51,7 @@ def find_entity_faults(dataset: DatasetRef, before: DatasetRef | None) -> tuple[
     faults = [
         *_columns(rows, source),
         *_order(rows),
-        *(_outcomes(rows, use_case, earlier) if source.outcomes else ()),
+        *(_outcomes(rows, use_case, earlier) if source.has_outcomes else ()),
         *(fault for rule in source.rules for fault in _rule(rows, rule)),
         *_sides(rows, dataset),
     ]

@@ -82,10 +82,11 @@ class EntityRows:
         rows = self.known_at(connection, as_of)
         inside = self.on_test_side(rows, as_of) & self.can_be_learned(rows)
         if self.rolling and not inside.any():
-            span = self.span(self.rolling, as_of)
+            span, table = self.span(self.rolling, as_of), self.source.outcomes
+            remedy = f"load the outcomes into table {table!r}" if table else f"load newer rows of {self.source.table!r}"
             raise CatalogueEmpty(
                 f"no outcome of {self.clock.words(span.first)} to {self.clock.words(span.last)} is known, which the "
-                f"test set is made of: load the outcomes into table {self.source.outcomes!r}, and cut again"
+                f"test set is made of: {remedy}, and cut again"
             )
         _hand_over(rows[inside], self.test_schema, take)
 
@@ -107,7 +108,7 @@ class EntityRows:
 
     def can_be_learned(self, rows: pd.DataFrame) -> pd.Series:
         """Which rows have their outcome by now; all where the source has no outcomes."""
-        return rows[TARGET].notna() if self.source.outcomes else pd.Series(data=True, index=rows.index)
+        return rows[TARGET].notna() if self.source.has_outcomes else pd.Series(data=True, index=rows.index)
 
     def on_test_side(self, rows: pd.DataFrame, as_of: datetime) -> pd.Series:
         """Which rows a test set of that moment may hold: the groups of a share for good, or the newest periods."""

@@ -141,7 +141,7 @@ def compare(connection: Connection, use_case: str, version: str, test: FileRef) 
         frozen = read_frame(test, [ENTITY_ID, TARGET]).to_numpy().tolist()
         there, outcomes = read_keys(connection, source), read_outcomes(connection, source).to_dict()
         for name, outcome in frozen:
-            then, today = (outcome, outcomes.get(name)) if source.outcomes else ("", "")
+            then, today = (outcome, outcomes.get(name)) if source.has_outcomes else ("", "")
             _count(found, (name, None, None, then), (name, None, None, today) if name in there else None)
         return found
     for batch in read_batches(test, COLUMNS):

@@ -38,6 +38,26 @@ class Column:
         return not self.sensitive if self.feature is None else self.feature
 
 
+Measure = Literal["return", "volatility", "trend", "range", "place", "volume", "next return"]
+"""What can be told of a bar by those before it and itself; only "next return" looks ahead, and is no feature.
+
+`factory.series.measures` says how each is computed.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Derived(Column):
+    """A number that is not stored but computed of a series: a `measure` over so many `bars`, the row's own the last."""
+
+    measure: Measure = "return"
+    bars: int = 1
+
+    @property
+    def is_feature(self) -> bool:
+        """Whether models learn from it: what looks ahead never is."""
+        return self.measure != "next return" and self.feature is not False
+
+
 @dataclass(frozen=True, slots=True)
 class Product:
     """A rule among columns: `whole` is the product of `factors`, give or take the share `within` (0 to 1) of it.

@@ -47,6 +47,12 @@ LOG_LOSS = Metric("log_loss", "Log loss", higher_is_better=False, headline=False
 BINARY = (AUC, AVERAGE_PRECISION, BRIER, LOG_LOSS)
 """Of the probability of the positive class; all but the last 0 to 1, the first decides."""
 
+SHARPE = Metric("sharpe", "Sharpe ratio after costs", digits=2, proper=True)
+EXCESS_RETURN = Metric("excess_return", "Yearly return over holding", headline=False)
+DIRECTION = (*BINARY, SHARPE, EXCESS_RETURN)
+"""Of the direction of a price: those of a probability, and what following it would have brought after fees and
+slippage, a year each: mean return over its standard deviation, and what the mean has over buying and holding."""
+
 R2 = Metric("r2", "R²", proper=True)
 MAE = Metric("mae", "Mean absolute error", higher_is_better=False, short="MAE")
 RMSE = Metric("rmse", "Root mean squared error", higher_is_better=False, headline=False, short="RMSE")
@@ -67,7 +73,7 @@ NEIGHBOURS = (PRECISION_AT_K, RECALL_AT_K)
 """Each 0 to 1: the share of the nearest that is relevant (decides), and that of an exact search's nearest that is
 found."""
 
-_ALL = (*MULTICLASS, *BINARY, *REGRESSION, *CLUSTERS, *NEIGHBOURS)
+_ALL = (*MULTICLASS, *DIRECTION, *REGRESSION, *CLUSTERS, *NEIGHBOURS)
 
 
 def declared(names: Collection[str]) -> tuple[Metric, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from factory.use_cases.columns import Column, Product
+from factory.use_cases.columns import Column, Derived, Product
 
 TAKEN = frozenset(
     {
@@ -104,6 +104,16 @@ class Entities:
         return self.table
 
     @property
+    def stored(self) -> tuple[Column, ...]:
+        """The columns of the table: those that are declared."""
+        return self.columns
+
+    @property
+    def has_outcomes(self) -> bool:
+        """Whether something becomes of its rows that is known later."""
+        return bool(self.outcomes)
+
+    @property
     def features(self) -> tuple[Column, ...]:
         """The columns that models learn from."""
         return tuple(column for column in self.columns if column.is_feature)
@@ -112,3 +122,35 @@ class Entities:
     def sensitive(self) -> tuple[Column, ...]:
         """The columns by whose values models are compared for fairness."""
         return tuple(column for column in self.columns if column.sensitive)
+
+
+BARS = (
+    Column("symbol", "category"),
+    *(Column(name, "number", least=0) for name in ("open", "high", "low", "close", "volume")),
+)
+"""What is stored of a bar: its symbol, four prices in one currency, and what was traded in it, in any one unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series(Entities):
+    """Bars of a day, one after another: a snapshot shows each by what it and those before it tell.
+
+    `table` holds BARS; `key` names a bar by its symbol and day. The declared columns are computed of the bars when a
+    snapshot is cut. What becomes of a bar is whether the next one closes higher, yes or no: next is the one that
+    follows, over however many days on which nothing was traded. The first bars of a symbol, whose past is too short for
+    a column, are shown by none. A `sample` gives candles, as `factory.series.bars` takes them, with their `symbol`.
+    """
+
+    columns: tuple[Derived, ...] = ()
+    longest_gap_days: int = 7
+    """So many days may lie between a bar and the next one, or the end of the period that is cut."""
+
+    @property
+    def stored(self) -> tuple[Column, ...]:
+        """BARS."""
+        return BARS
+
+    @property
+    def has_outcomes(self) -> bool:
+        """Each bar but the last has one."""
+        return True

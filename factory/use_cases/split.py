@@ -38,6 +38,9 @@ class Chronological:
     test_periods: int
     embargo_periods: int = 0
     outcome_periods: int = 0
+    block_periods: int = 0
+    """Rows of so many periods that follow each other are one observation, where they follow from each other; else those
+    of one group are."""
 
     def __post_init__(self) -> None:
         if self.test_periods < 1 or self.outcome_periods < 0:

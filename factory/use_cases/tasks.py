@@ -47,6 +47,26 @@ class Binary:
 
 
 @dataclass(frozen=True, slots=True)
+class Direction(Binary):
+    """The probability that a price rises, judged by what following it would bring besides.
+
+    Column `gains` tells what a row that is followed wins, as a share; `fee` and `slippage` (shares, too) are paid on
+    each change between being in the market and out of it.
+    """
+
+    metrics: ClassVar[tuple[Metric, ...]] = metrics.DIRECTION
+
+    gains: str = ""
+    fee: float = 0.0
+    slippage: float = 0.0
+
+    @property
+    def cost(self) -> float:
+        """The share that a change costs."""
+        return self.fee + self.slippage
+
+
+@dataclass(frozen=True, slots=True)
 class Regression:
     """The target as a number: what becomes of an entity, or one of its own columns, which is no feature then."""
 
@@ -92,4 +112,4 @@ class Neighbours:
     relevant_by: str
 
 
-Task: TypeAlias = Multiclass | Binary | Regression | Clusters | Neighbours
+Task: TypeAlias = Multiclass | Binary | Direction | Regression | Clusters | Neighbours

@@ -143,7 +143,7 @@ def _known(rows: pd.DataFrame, declared: Declared) -> pd.DataFrame:
     """The entities of which it is known what the model is to tell, all where that is told of none; as declared."""
     told = _with_target(rows, declared)
     known = (told[told[TARGET].notna()] if declared.model.task.target else told).reset_index(drop=True)
-    periods = [PERIOD] if PERIOD in known.columns else []
+    periods = [MOMENT, PERIOD] if PERIOD in known.columns else []
     return known[[ENTITY_ID, TARGET, GROUP, *periods, *_declared_columns(declared)]]
 
 

@@ -14,6 +14,7 @@ from flows.core.bootstrap import Estimate
 from flows.core.evaluation import (
     ClassesEvaluation,
     ClustersEvaluation,
+    DirectionEvaluation,
     Evaluation,
     NeighboursEvaluation,
     ProbabilityEvaluation,
@@ -43,6 +44,8 @@ def draw(found: Evaluation, train: pd.Series, test: pd.Series, folder: Path) -> 
             draw_deciles(found.deciles, folder / "deciles.png")
             if len(found.groups):
                 draw_groups(found.groups, folder / "groups.png")
+            if isinstance(found, DirectionEvaluation):
+                draw_backtest(found.backtest, folder / "backtest.png")
         case RegressionEvaluation():
             draw_numbers(found.points, found.tenths, found.estimates[R2.name], folder / "predicted.png")
         case ClustersEvaluation():
@@ -154,6 +157,27 @@ def draw_deciles(table: pd.DataFrame, path: Path) -> None:
     axes.set(xlabel="tenth of the test rows, the likeliest first", ylabel="share", title="Frozen test set: by tenths")
     axes.set_xticks(table["decile"])
     axes.legend()
+    figure.savefig(path)
+
+
+def draw_backtest(table: pd.DataFrame, path: Path) -> None:
+    """Write what one unit becomes by following and by holding, and both drawdowns, to `path`; a row a moment."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
+
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    worth, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    for name, title, style in (("followed", "following this model", "-"), ("held", "buying and holding", "--")):
+        colour = "grey" if name == "held" else "C0"
+        worth.plot(table["moment"], table[name], style, color=colour, linewidth=1.3, label=title)
+        below.plot(table["moment"], table[f"{name}_drawdown"], style, color=colour, linewidth=1)
+    below.fill_between(table["moment"], table["followed_drawdown"], 0, color="C0", alpha=0.2)
+    worth.set(ylabel="what one unit became", title="Test set: after fees and slippage, beside buying and holding")
+    worth.legend(loc="upper left")
+    worth.grid(alpha=0.3)
+    below.set(ylabel="below its highest")
+    below.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    below.grid(alpha=0.3)
     figure.savefig(path)
 
 

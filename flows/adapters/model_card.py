@@ -5,7 +5,7 @@ Owns what stands on the card and how it looks (model_card.html.jinja). Measures 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,6 +83,7 @@ def draw_card(
         deciles=evidence.deciles.to_dict("records"),
         parts=evidence.parts.to_dict("records"),
         curve=_curve(evidence.curve),
+        backtest=_backtest(evidence.backtest),
         limits=[*case.declared.use_case.limits, *_found_limits(evidence, run.data.metrics, result)],
         data=list(_data(case, version, result)),
         lineage=list(_lineage(client, settings, case, version, run.data.tags)),
@@ -180,6 +181,53 @@ def _curve(curve: pd.DataFrame) -> list[dict[str, Any]]:
         }
         for row in curve.to_dict("records")
     ]
+
+
+def _backtest(table: pd.DataFrame) -> dict[str, Any] | None:
+    """The two charts of a backtest: what a unit became, and how far it fell from its highest; None without one."""
+    if table.empty:
+        return None
+    changes = table["position"].diff().fillna(table["position"]).ne(0)
+    return {
+        "charts": [
+            _chart(table[["followed", "held"]], "What one unit became", 150, 1.0, lambda line: f"{line.iloc[-1]:.2f}"),
+            _chart(
+                table[["followed_drawdown", "held_drawdown"]],
+                "Below its highest",
+                70,
+                0.0,
+                lambda line: f"at worst {line.min():.1%}",
+            ),
+        ],
+        "first": f"{table['moment'].min():%d %B %Y}",
+        "last": f"{table['moment'].max():%d %B %Y}",
+        "rows": len(table),
+        "invested": float(table["position"].mean()),
+        "changes": int(changes.sum()),
+    }
+
+
+def _chart(
+    lines: pd.DataFrame, title: str, height: int, zero: float, in_words: Callable[[pd.Series], str]
+) -> dict[str, Any]:
+    """Two lines, mine and that of holding, in a picture 600 wide; `zero` is the level from which both begin."""
+    least, most = min(float(lines.min().min()), zero), max(float(lines.max().max()), zero)
+    scale = (height - 4) / ((most - least) or 1)
+    across = 600 / max(len(lines) - 1, 1)
+
+    def points(line: pd.Series) -> str:
+        return " ".join(f"{place * across:.1f},{2 + (most - value) * scale:.1f}" for place, value in enumerate(line))
+
+    mine, held = (lines.iloc[:, place].reset_index(drop=True) for place in (0, 1))
+    return {
+        "title": title,
+        "height": height,
+        "zero": 2 + (most - zero) * scale,
+        "mine": in_words(mine),
+        "held": in_words(held),
+        "mine_points": points(mine),
+        "held_points": points(held),
+    }
 
 
 def _as_read(shown: object) -> object:

@@ -118,6 +118,13 @@ class TableEvaluation(ProbabilityEvaluation):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class DirectionEvaluation(TableEvaluation):
+    """`backtest` has a row a moment of the test set, as `flows.core.backtest` tells it."""
+
+    backtest: pd.DataFrame
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class RegressionEvaluation(Evaluation):
     """Of numbers: `tenths` has a row a tenth of the truth, `parts` one a part of the rows, `points` one a test row.
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
 from factory.use_cases.use_case import Gate
 from flows.core import calibration, probe
+from flows.core.answers import Numbers
 from flows.core.bootstrap import Estimate, estimate, estimate_classes, estimate_difference
 from flows.core.comparison import compare
 from flows.core.groups import Groups, groups_of
@@ -46,6 +48,10 @@ class Evidence:
     deciles: pd.DataFrame = field(default_factory=pd.DataFrame)
     parts: pd.DataFrame = field(default_factory=pd.DataFrame)
     part_measure: str = ""
+    backtest: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """A row a moment of the test set, as `flows.core.backtest` tells it, where answers are followed for gain."""
+    followed: Numbers = field(default_factory=lambda: np.empty(0))
+    """What following them brought at each moment, as a share."""
 
 
 def gather(

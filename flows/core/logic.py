@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from factory.use_cases.sources import Entities
 from factory.use_cases.split import Chronological
-from factory.use_cases.tasks import Binary, Clusters, Multiclass, Neighbours, Regression, Task
+from factory.use_cases.tasks import Binary, Clusters, Direction, Multiclass, Neighbours, Regression, Task
 from factory.use_cases.use_case import Declared, Gate
 from flows.core.bootstrap import Estimate
 from flows.core.evaluation import Evaluation
@@ -101,6 +101,10 @@ class Logic(Protocol):
     ) -> Evidence:
         """The evidence of a challenger's answers, and of the champion's (`theirs`), to the same test rows."""
 
+    def discount(self, evidence: Evidence, looks: int, candidates: int, gate: Gate) -> Evidence:
+        """The evidence with what so many looks at the test set, of so many candidates each, take off it; mostly as it
+        is."""
+
     def estimate(self, rows: pd.DataFrame) -> Mapping[str, Estimate]:
         """Every metric of predictions (prediction, score) whose truth (`label`) is known by now."""
 
@@ -131,6 +135,10 @@ def _of_entities(task: Task) -> Callable[[Entities, Task, str, Chronological | N
             from flows.core.entities.multiclass import MulticlassLogic
 
             return MulticlassLogic
+        case Direction():
+            from flows.core.entities.direction import DirectionLogic
+
+            return DirectionLogic
         case Binary():
             from flows.core.entities.binary import BinaryLogic
 

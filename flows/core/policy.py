@@ -24,6 +24,8 @@ Rule = Literal[
     "parts",
     "clusters",
     "recall",
+    "costs",
+    "luck",
     "size",
     "latency",
     "memory",

@@ -23,6 +23,7 @@ from factory.use_cases.use_case import Gate
 from flows.core import fairness, table_leakage, tables
 from flows.core.answers import Numbers
 from flows.core.bootstrap import Estimate
+from flows.core.evidence import Evidence
 from flows.core.groups import Groups, join_groups
 from flows.core.leakage import NearDuplicates
 from flows.core.logic import Logic
@@ -33,6 +34,10 @@ from flows.core.table_explanation import TableExplanation, explain, typical_row
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
+
+
+PERIOD = "period"
+"""The column with the number of the period of each row, where the test set rolls on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +89,7 @@ class EntityLogic(Logic):
             told,
             self._features(train),
             accepted=accepted,
-            groups=groups_of_entities(train),
+            groups=self._groups(train),
             use_case=self.use_case,
         )
 
@@ -131,6 +136,9 @@ class EntityLogic(Logic):
             columns=table,
         )
 
+    def discount(self, evidence: Evidence, looks: int, candidates: int, gate: Gate) -> Evidence:  # noqa: ARG002
+        return evidence
+
     def outcomes(self, model: BaseEstimator) -> frozenset[str]:  # noqa: ARG002 - it answers anything
         return frozenset()
 
@@ -145,12 +153,21 @@ class EntityLogic(Logic):
     def _measure(self, model: BaseEstimator, row: pd.DataFrame) -> tuple[str, Callable[[pd.DataFrame], Numbers]]:
         """The number by which the answer to that row is explained: its name, and how it is found for many rows."""
 
+    def _groups(self, rows: pd.DataFrame) -> Groups:
+        """Which rows are one observation: those of a block of time where the split declares blocks, else of a group.
+
+        Blocks are drawn whole (Carlstein, The Use of Subseries Values, 1986): what a row owes to those before it stays.
+        """
+        if self.rolling and self.rolling.block_periods and PERIOD in rows.columns:
+            return join_groups(rows[PERIOD] // self.rolling.block_periods)
+        return join_groups(rows["group"])
+
     def _fold(self, train: pd.DataFrame, truth: Any, *, classes: bool) -> Folded:
         """The rows in folds of groups that bear the same shares of the truth; by time where the test set rolls on."""
-        groups, columns = groups_of_entities(train), self._features(train)
+        groups, columns = self._groups(train), self._features(train)
         if self.rolling is None:
             return Folded(train, truth, groups, columns, group_splits(truth, groups, classes=classes))
-        splits = time_splits(train["period"], embargo=self.rolling.embargo_periods)
+        splits = time_splits(train[PERIOD], embargo=self.rolling.embargo_periods)
         if not splits:
             raise ValueError(
                 f"{train['period'].nunique()} periods to train on are too few to compare candidates by time with "
@@ -191,11 +208,6 @@ class EntityLogic(Logic):
 def near_ids(rows: pd.DataFrame, near: Sequence[int]) -> tuple[str, ...]:
     """The ids of the rows in these places."""
     return tuple(rows["entity_id"].iloc[list(near)].astype(str))
-
-
-def groups_of_entities(rows: pd.DataFrame) -> Groups:
-    """Rows of one `group` are one observation."""
-    return join_groups(rows["group"])
 
 
 def calibration_guard(error: Estimate, gate: Gate) -> tuple[Check, ...]:

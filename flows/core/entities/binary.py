@@ -22,7 +22,7 @@ from flows.core import calibration, fairness, models, tables
 from flows.core.answers import Numbers
 from flows.core.bootstrap import Estimate
 from flows.core.comparison import RESAMPLES, beside
-from flows.core.entities.base import EntityLogic, Folded, calibration_guard, groups_of_entities, near_ids
+from flows.core.entities.base import EntityLogic, Folded, calibration_guard, near_ids
 from flows.core.evaluation import TableEvaluation
 from flows.core.evidence import Evidence
 from flows.core.groups import Groups
@@ -69,7 +69,7 @@ class BinaryLogic(EntityLogic):
         return Score(candidate, decides, answers[:, None], time.perf_counter() - began)
 
     def fit(self, train: pd.DataFrame, choice: Choice) -> BaseEstimator:
-        candidate, groups = cast("TableCandidate", choice.candidate), groups_of_entities(train)
+        candidate, groups = cast("TableCandidate", choice.candidate), self._groups(train)
         return tables.fit(train, self._truth(train["target"]), groups, candidate, self._features(train))
 
     def answer(self, model: BaseEstimator, rows: pd.DataFrame) -> pd.DataFrame:
@@ -86,7 +86,7 @@ class BinaryLogic(EntityLogic):
         return rows["target"].astype(str)
 
     def evaluate(self, model: BaseEstimator, test: pd.DataFrame, near: Sequence[int]) -> TableEvaluation:
-        answers, truth, groups = self.answer(model, test), self._truth(test["target"]), groups_of_entities(test)
+        answers, truth, groups = self.answer(model, test), self._truth(test["target"]), self._groups(test)
         probability = answers["score"].to_numpy()
         return TableEvaluation(
             estimates=binary.estimate(truth, probability, groups=groups),
@@ -109,7 +109,7 @@ class BinaryLogic(EntityLogic):
         gate: Gate,
         near: Collection[str] | None,  # noqa: ARG002 - equal rows are counted, no memory of theirs is judged
     ) -> Evidence:
-        truth, groups = self._truth(rows["target"]), groups_of_entities(rows)
+        truth, groups = self._truth(rows["target"]), self._groups(rows)
         mine = answers["score"].to_numpy()
         rival = None if theirs is None else theirs["score"].to_numpy()
         error = calibration.estimate_error(mine, truth, groups=groups)
@@ -131,7 +131,7 @@ class BinaryLogic(EntityLogic):
         truth = self._truth(rows["label"])
         if len(np.unique(truth)) < 2:
             return {}
-        return binary.estimate(truth, rows["score"].to_numpy(), groups=groups_of_entities(rows))
+        return binary.estimate(truth, rows["score"].to_numpy(), groups=self._groups(rows))
 
     def _measure(self, model: BaseEstimator, row: pd.DataFrame) -> tuple[str, Callable[[pd.DataFrame], Numbers]]:  # noqa: ARG002
         columns = self._known(model)

@@ -22,7 +22,7 @@ from flows.core.answers import Numbers
 from flows.core.bootstrap import Estimate
 from flows.core.clustering import ClusterCandidate
 from flows.core.comparison import RESAMPLES, beside
-from flows.core.entities.base import EntityLogic, Folded, groups_of_entities, near_ids
+from flows.core.entities.base import EntityLogic, Folded, near_ids
 from flows.core.evaluation import ClustersEvaluation
 from flows.core.evidence import Evidence
 from flows.core.policy import Check
@@ -56,7 +56,7 @@ class ClustersLogic(EntityLogic):
 
     def fit(self, train: pd.DataFrame, choice: Choice) -> BaseEstimator:
         candidate = cast("ClusterCandidate", choice.candidate)
-        return clustering.fit(train, groups_of_entities(train), candidate, self._features(train))
+        return clustering.fit(train, self._groups(train), candidate, self._features(train))
 
     def answer(self, model: BaseEstimator, rows: pd.DataFrame) -> pd.DataFrame:
         if rows.empty:
@@ -71,7 +71,7 @@ class ClustersLogic(EntityLogic):
     def evaluate(self, model: BaseEstimator, test: pd.DataFrame, near: Sequence[int]) -> ClustersEvaluation:
         answers, points = self.examine(model, test), self._points(test)
         return ClustersEvaluation(
-            estimates=clusters.estimate(points, *_pair(answers), groups=groups_of_entities(test)),
+            estimates=clusters.estimate(points, *_pair(answers), groups=self._groups(test)),
             reference=self._reference(test, answers),
             near=near_ids(test, near),
             sizes=clusters.sizes(points, answers["prediction"]),
@@ -89,7 +89,7 @@ class ClustersLogic(EntityLogic):
         gate: Gate,
         near: Collection[str] | None,  # noqa: ARG002 - where nothing is told, nothing can be remembered
     ) -> Evidence:
-        points, groups, metric = self._points(rows), groups_of_entities(rows), self.task.metrics[0].name
+        points, groups, metric = self._points(rows), self._groups(rows), self.task.metrics[0].name
         mine, sizes = _pair(answers), clusters.sizes(points, answers["prediction"])
         common: dict[str, Any] = {
             "mine": clusters.estimate(points, *mine, groups=groups),

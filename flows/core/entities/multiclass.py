@@ -18,7 +18,7 @@ from factory.use_cases.use_case import Gate
 from flows.core import bootstrap, calibration, evidence, models, tables
 from flows.core.answers import Numbers
 from flows.core.bootstrap import Estimate
-from flows.core.entities.base import EntityLogic, Folded, calibration_guard, groups_of_entities, near_ids
+from flows.core.entities.base import EntityLogic, Folded, calibration_guard, near_ids
 from flows.core.evaluation import ClassesEvaluation
 from flows.core.evidence import Evidence
 from flows.core.selection import AnyCandidate, Choice, Score, Validation
@@ -48,7 +48,7 @@ class MulticlassLogic(EntityLogic):
         return Score(candidate, found[self.task.metrics[0].name], answers, time.perf_counter() - began)
 
     def fit(self, train: pd.DataFrame, choice: Choice) -> BaseEstimator:
-        candidate, groups = cast("TableCandidate", choice.candidate), groups_of_entities(train)
+        candidate, groups = cast("TableCandidate", choice.candidate), self._groups(train)
         return tables.fit(train, self.classes(train), groups, candidate, self._features(train))
 
     def answer(self, model: BaseEstimator, rows: pd.DataFrame) -> pd.DataFrame:
@@ -65,7 +65,7 @@ class MulticlassLogic(EntityLogic):
         return rows["target"].astype(str)
 
     def evaluate(self, model: BaseEstimator, test: pd.DataFrame, near: Sequence[int]) -> ClassesEvaluation:
-        answers, truth, groups = self.answer(model, test), self.classes(test), groups_of_entities(test)
+        answers, truth, groups = self.answer(model, test), self.classes(test), self._groups(test)
         predicted, sure = answers["prediction"], answers["score"]
         right = truth.to_numpy() == predicted.to_numpy()
         return ClassesEvaluation(
@@ -92,7 +92,7 @@ class MulticlassLogic(EntityLogic):
         return found if error is None else replace(found, guards=calibration_guard(error, gate))
 
     def estimate(self, rows: pd.DataFrame) -> Mapping[str, Estimate]:
-        return bootstrap.estimate(rows["label"], rows["prediction"], groups=groups_of_entities(rows))
+        return bootstrap.estimate(rows["label"], rows["prediction"], groups=self._groups(rows))
 
     def _measure(self, model: BaseEstimator, row: pd.DataFrame) -> tuple[str, Callable[[pd.DataFrame], Numbers]]:
         columns = self._known(model)

@@ -22,7 +22,7 @@ from flows.core import parts, similarity, tables
 from flows.core.answers import Numbers
 from flows.core.bootstrap import Estimate
 from flows.core.comparison import RESAMPLES, beside
-from flows.core.entities.base import EntityLogic, Folded, groups_of_entities, near_ids
+from flows.core.entities.base import EntityLogic, Folded, near_ids
 from flows.core.evaluation import NeighboursEvaluation
 from flows.core.evidence import Evidence
 from flows.core.policy import Check
@@ -83,7 +83,7 @@ class NeighboursLogic(EntityLogic):
         return _as_answers(asked).assign(**lists, wanted=asked.found.wanted)
 
     def evaluate(self, model: BaseEstimator, test: pd.DataFrame, near: Sequence[int]) -> NeighboursEvaluation:
-        answers, groups = self.examine(model, test), groups_of_entities(test)
+        answers, groups = self.examine(model, test), self._groups(test)
         found = _found(answers)
         return NeighboursEvaluation(
             estimates=neighbours.estimate(found, groups=groups),
@@ -102,7 +102,7 @@ class NeighboursLogic(EntityLogic):
         gate: Gate,
         near: Collection[str] | None,  # noqa: ARG002 - to find an equal row is what is asked for
     ) -> Evidence:
-        groups, metric, mine = groups_of_entities(rows), self.task.metrics[0].name, _found(answers)
+        groups, metric, mine = self._groups(rows), self.task.metrics[0].name, _found(answers)
         rival = None if theirs is None else _found(theirs)
         table, own = self._parts(mine, rival, rows), neighbours.estimate(mine, groups=groups)
         common: dict[str, Any] = {"mine": own, "parts": table, "part_measure": PRECISION_AT_K.title}
@@ -143,7 +143,7 @@ class NeighboursLogic(EntityLogic):
         bears = np.isfinite(mine.hits)
         by = pd.DataFrame({self._asked.relevant_by: pd.Series(mine.wanted[bears], dtype=object)})
         rival = None if theirs is None else theirs.hits[bears]
-        groups = np.unique(groups_of_entities(rows)[bears], return_inverse=True)[1]
+        groups = np.unique(self._groups(rows)[bears], return_inverse=True)[1]
         return parts.measure(mine.hits[bears], by, theirs=rival, groups=groups)
 
 

@@ -19,7 +19,7 @@ from flows.core import parts, tables
 from flows.core.answers import Numbers, read_numbers
 from flows.core.bootstrap import Estimate
 from flows.core.comparison import RESAMPLES, beside
-from flows.core.entities.base import EntityLogic, Folded, groups_of_entities, near_ids
+from flows.core.entities.base import EntityLogic, Folded, near_ids
 from flows.core.evaluation import RegressionEvaluation
 from flows.core.evidence import Evidence
 from flows.core.policy import Check
@@ -51,7 +51,7 @@ class RegressionLogic(EntityLogic):
         return Score(candidate, found[self.task.metrics[0].name], answers[:, None], time.perf_counter() - began)
 
     def fit(self, train: pd.DataFrame, choice: Choice) -> BaseEstimator:
-        candidate, groups = cast("TableCandidate", choice.candidate), groups_of_entities(train)
+        candidate, groups = cast("TableCandidate", choice.candidate), self._groups(train)
         return tables.fit(train, _truth(train["target"]), groups, candidate, self._features(train))
 
     def answer(self, model: BaseEstimator, rows: pd.DataFrame) -> pd.DataFrame:
@@ -60,7 +60,7 @@ class RegressionLogic(EntityLogic):
         return pd.DataFrame({"prediction": texts, "score": numbers})
 
     def evaluate(self, model: BaseEstimator, test: pd.DataFrame, near: Sequence[int]) -> RegressionEvaluation:
-        answers, truth, groups = self.answer(model, test), _truth(test["target"]), groups_of_entities(test)
+        answers, truth, groups = self.answer(model, test), _truth(test["target"]), self._groups(test)
         numbers = answers["score"].to_numpy()
         return RegressionEvaluation(
             estimates=regression.estimate(truth, numbers, groups=groups),
@@ -80,7 +80,7 @@ class RegressionLogic(EntityLogic):
         gate: Gate,
         near: Collection[str] | None,  # noqa: ARG002 - equal rows are counted, no memory of theirs is judged
     ) -> Evidence:
-        truth, groups, metric = _truth(rows["target"]), groups_of_entities(rows), self.task.metrics[0].name
+        truth, groups, metric = _truth(rows["target"]), self._groups(rows), self.task.metrics[0].name
         mine, rival = answers["score"].to_numpy(), None if theirs is None else theirs["score"].to_numpy()
         table = parts.measure(
             abs(mine - truth),
@@ -107,7 +107,7 @@ class RegressionLogic(EntityLogic):
         truth = _truth(rows["label"])
         if truth.min() == truth.max():
             return {}
-        return regression.estimate(truth, rows["score"].to_numpy(), groups=groups_of_entities(rows))
+        return regression.estimate(truth, rows["score"].to_numpy(), groups=self._groups(rows))
 
     def _measure(self, model: BaseEstimator, row: pd.DataFrame) -> tuple[str, Callable[[pd.DataFrame], Numbers]]:  # noqa: ARG002
         columns = self._known(model)
