@@ -183,6 +183,20 @@ def cut(
 
 
 @app.command()
+def collect(
+    symbol: Annotated[str, typer.Option("--symbol", help="What is traded, such as BTC/USDT.")],
+    exchange: Annotated[str, typer.Option("--exchange", help="Where, as ccxt names it, such as kraken.")],
+    days: Annotated[int, typer.Option(help="How far back, where there is no bar yet.", min=1, max=MOST)] = 1_825,
+    use_case: Annotated[
+        str, typer.Option("--use-case", help="Whose series.", callback=shown_settings.known)
+    ] = "market",
+    append: AppendOption = False,
+) -> None:
+    """Fetch daily candles of an exchange, from the last one that the catalogue has."""
+    shown_series.collect(use_case, symbol, exchange, days, append=append)
+
+
+@app.command()
 def accept(
     period: Annotated[str | None, _PERIOD] = None,
     use_case: UseCaseOption = "products",

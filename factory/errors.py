@@ -6,6 +6,7 @@
     ├── CatalogueUnwritable     it may not be written, or has no room left
     ├── CatalogueNewer          a later version of the factory made its tables
     ├── CatalogueEmpty          there is nothing to cut
+    ├── ExchangeAway            an exchange does not answer, or is too busy
     ├── SourceUnreadable        a file or folder is not what it should be
     ├── ProductConflict         a product comes twice, and differently
     ├── EntityConflict          an entity of a table is said to be two things at one moment
@@ -54,6 +55,10 @@ class CatalogueNewer(FactoryError):
 
 class CatalogueEmpty(FactoryError):
     """The catalogue holds no product that could be cut."""
+
+
+class ExchangeAway(FactoryError):
+    """An exchange did not answer, or said for too long that it is busy."""
 
 
 class SourceUnreadable(FactoryError):

@@ -17,7 +17,9 @@ from factory import use_cases
 from factory.catalogue.database import open_catalogue
 from factory.catalogue.entities import load_entities
 from factory.errors import SourceUnreadable
+from factory.series import collecting
 from factory.series.bars import read_bars
+from factory.series.exchange import connect
 from factory.series.files import read_candles
 from factory.series.measures import SYMBOL
 from factory.settings import read_settings
@@ -37,6 +39,17 @@ def load_sample(use_case: str, *, append: bool) -> None:
         raise SourceUnreadable(f"{source.table!r} has no sample: load candles (python -m factory load candles)")
     for symbol, candles in import_module(sample.module).read(sample.name).groupby(SYMBOL):
         _append(source, candles, symbol, sample.origin, append=append)
+
+
+def collect(use_case: str, symbol: str, exchange: str, days: int, *, append: bool) -> None:
+    """Fetch a market's candles of an exchange."""
+    source, engine = series_of(use_case), open_catalogue(read_settings().database_url)
+    asked = connect(exchange, _say)
+    found = collecting.collect(
+        engine, source, asked, symbol, days=days, now=datetime.now(UTC), tell=_say, append=append
+    )
+    last = "none" if found.last is None else f"{found.last:%Y-%m-%d}"
+    _say(f"{exchange} {symbol}: {found.new:,} new bars in {source.table!r}, the last one of {last}")
 
 
 def series_of(use_case: str) -> Series:
