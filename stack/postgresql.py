@@ -41,14 +41,15 @@ _WITHOUT_LOCALES = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin"
 def start_postgresql(home: Home, password: str) -> str:
     """The address of the stack's server, which runs from here on until `stop_postgresql`.
 
-    Raises StackError when it does not start.
+    One that was killed is found at its old address again. Raises StackError when it does not start.
     """
     if postgresql_process(home) is None:
-        folder = _folder(home)
+        folder, socket_folder = _folder(home), _noted_socket_folder(home)
         as_owner = _not_as_root()
         for each in (home.logs, folder):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
         _take_over(folder)
+        _await_backends(home)
         _forget_stranger(home)
         home.open_log(LOG).close()
         if not (folder / "PG_VERSION").exists():
@@ -57,7 +58,7 @@ def start_postgresql(home: Home, password: str) -> str:
         (folder / "pg_hba.conf").write_text(_WHO_MAY)
         statement = f"ALTER ROLE postgres PASSWORD '{password}'\n"
         _run(home, [*as_owner, "postgres", "--single", "-D", ".", "postgres"], statement)
-        options = _options(_socket_folder(folder))
+        options = _options(socket_folder or _socket_folder(folder))
         _run(home, [*as_owner, "pg_ctl", "-D", ".", "-w", "-t", str(START_SECONDS), "-o", options, "start"])
     return _address(home, password)
 
@@ -72,7 +73,7 @@ def stop_postgresql(home: Home) -> None:
     """Stop the server if it runs: fast shutdown, then at once if it takes longer than STOP_SECONDS."""
     import psutil
 
-    noted, process = _noted(home), postgresql_process(home)
+    socket_folder, process = _noted_socket_folder(home), postgresql_process(home)
     if process is not None:
         for sent in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
             with suppress(psutil.NoSuchProcess):
@@ -80,8 +81,8 @@ def stop_postgresql(home: Home) -> None:
             with suppress(psutil.TimeoutExpired):
                 process.wait(STOP_SECONDS)
                 break
-    if len(noted) > 4 and Path(noted[4]).name.startswith(_SOCKET_FOLDERS):
-        shutil.rmtree(noted[4], ignore_errors=True)
+    if socket_folder:
+        shutil.rmtree(socket_folder, ignore_errors=True)
 
 
 def _folder(home: Home) -> Path:
@@ -93,6 +94,25 @@ def _noted(home: Home) -> list[str]:
     with suppress(FileNotFoundError):
         return (_folder(home) / "postmaster.pid").read_text().splitlines()
     return []
+
+
+def _noted_socket_folder(home: Home) -> Path | None:
+    """The private one of a server that runs, or was killed; None where it has none, or it is there no more."""
+    with suppress(IndexError, FileNotFoundError):
+        noted = Path(_noted(home)[4])
+        if noted.name.startswith(_SOCKET_FOLDERS) and noted.stat().st_uid == os.geteuid():
+            return noted
+    return None
+
+
+def _await_backends(home: Home) -> None:
+    """Those of a server that was killed end by themselves, and hold its shared memory until they have."""
+    import psutil
+
+    left = [process for process in psutil.process_iter() if _is_server(process, home)]
+    for process in psutil.wait_procs(left, STOP_SECONDS)[1]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _make_cluster(home: Home, as_owner: Sequence[str]) -> None:

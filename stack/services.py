@@ -31,8 +31,8 @@ class Service:
     probe: Callable[[], Probe] | None = None
     """Makes the probe at the moment of the start, so that an earlier start's heartbeats do not count."""
     address: str | None = None
-    restarts: bool = False
-    """Whether it is started again when it ends; without, the whole stack ends with it."""
+    outlived: bool = False
+    """Whether what it started lives on without it, and is left alone when it is started again: flow runs."""
     patience_seconds: float = 300.0
     """Until it is ready, or done: ten times what it needs on two cores, since a disk may be slow."""
 
@@ -73,7 +73,7 @@ def _flows(settings: StackSettings, environment: Mapping[str, str]) -> list[Serv
     if settings.flows == "served":
         serving = (python, "-m", "flows.serving")
         probe = partial(serves, api)
-        return [Service("prefect-flows", serving, environment, after=("prefect-server",), probe=probe, restarts=True)]
+        return [Service("prefect-flows", serving, environment, after=("prefect-server",), probe=probe, outlived=True)]
     worker = ("worker", "start", "--name", "stack", "--pool", WORK_POOL, "--type", "process")
     pool = (python, "-m", "stack.work_pool", WORK_POOL)
     return [
@@ -85,7 +85,7 @@ def _flows(settings: StackSettings, environment: Mapping[str, str]) -> list[Serv
             environment,
             after=("prefect-pool",),
             probe=partial(polls, api, WORK_POOL),
-            restarts=True,
+            outlived=True,
         ),
     ]
 

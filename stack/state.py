@@ -39,12 +39,13 @@ class ProcessRecord(BaseModel):
 
 
 class ServiceState(BaseModel):
-    """`seconds` from its own start until it was ready."""
+    """`seconds` from its own start until it was ready, `restarts` how often it ended unasked and was started again."""
 
     phase: ServicePhase = "waiting"
     is_step: bool = False
     process: ProcessRecord | None = None
     seconds: float | None = None
+    restarts: int = 0
     address: str | None = None
 
 

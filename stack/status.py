@@ -31,6 +31,7 @@ class Row:
     memory_bytes: int = 0
     cpu: float = 0.0
     address: str = ""
+    restarts: int = 0
 
 
 def status_lines(home: Home) -> list[str]:
@@ -63,6 +64,7 @@ def measure(home: Home, state: StackState, seconds: float = MEASURE_SECONDS) -> 
                 pss_bytes(processes),
                 max(0.0, cpu_seconds(processes) - before[name]) / passed,
                 (service.address or "") if service else "",
+                service.restarts if service else 0,
             )
         )
     return rows
@@ -74,7 +76,8 @@ def table_lines(rows: list[Row]) -> list[str]:
     for row in rows:
         memory = megabytes(row.memory_bytes, 0)
         line = f"{row.name:<22}{row.phase:<9}{row.pid or '-':>7}{memory:>11}{row.cpu:>7.1%}  {row.address}"
-        lines.append(line.rstrip())
+        again = f"  started again: {row.restarts}" if row.restarts else ""
+        lines.append((line + again).rstrip())
     memory = megabytes(sum(row.memory_bytes for row in rows), 0)
     lines.append(f"{'together':<38}{memory:>11}{sum(row.cpu for row in rows):>7.1%}")
     return lines

@@ -1,7 +1,8 @@
-"""The process that owns a running stack: starts every service in order, and ends all of them with any of them.
+"""The process that owns a running stack: starts every service in order, and again when one is killed.
 
 Owns the children, the embedded database's life and `stack.json`. A thread a service keeps the order readable: wait
-for what comes before, start, probe until ready, then wait for an end that should not come.
+for what comes before, start, probe until ready, then wait for an end that should not come. A service that does not
+come up, or ends again and again, ends the stack.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -21,7 +23,7 @@ import psutil
 from stack.database import DatabaseUrls, start_databases
 from stack.environment import airflow_command, mlflow_login, shell_exports
 from stack.identity import Identity, load_identity, write_private
-from stack.postgresql import stop_postgresql
+from stack.postgresql import postgresql_process, start_postgresql, stop_postgresql
 from stack.processes import end_processes, find_processes
 from stack.services import Service, all_services
 from stack.settings import CHECKOUT, StackError, StackSettings
@@ -35,7 +37,10 @@ END_SECONDS = 6
 """Then a service is killed. Airflow's scheduler would wait on: a running task asks for its API, which is gone, again
 and again; the next start finds such a task by its missing heartbeat."""
 STEADY_SECONDS = 5
-"""One that ended sooner would end again."""
+"""A service that was ready for so long had come up soundly, and is started again."""
+MORE_STARTS = 3
+"""So often in a row may one that was sound fail to come up again: what it needs may be starting again, too."""
+DATABASE_SECONDS = 0.5
 OWNER_SECONDS = 1.0
 TAIL_LINES = 15
 
@@ -57,6 +62,14 @@ def supervise(settings: StackSettings, owner: ProcessRecord | None) -> int:
         return Supervisor(settings, owner).run()
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A service that ended unasked: its exit code, and whether it had come up soundly before."""
+
+    code: int
+    steady: bool
+
+
 class Supervisor:
     """One run of the stack."""
 
@@ -70,6 +83,7 @@ class Supervisor:
         self._lock = threading.Lock()
         self._ready: dict[str, threading.Event] = {}
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._keeper: threading.Thread | None = None
         self._state = StackState(
             supervisor=ProcessRecord.of(os.getpid()),
             owner=owner,
@@ -103,6 +117,9 @@ class Supervisor:
             self._ready[service.name] = threading.Event()
             self._state.services[service.name] = ServiceState(is_step=service.is_step, address=service.address)
         self._note()
+        if self._settings.database == "embedded":
+            self._keeper = threading.Thread(target=self._keep_database, name="postgresql", daemon=True)
+            self._keeper.start()
         for service in services:
             threading.Thread(target=self._run_service, args=(service,), name=service.name, daemon=True).start()
 
@@ -124,24 +141,29 @@ class Supervisor:
     def _run_service(self, service: Service) -> None:
         for name in service.after:
             self._ready[name].wait()
-        while self._run_once(service):
-            print(f"{service.name} is started again", flush=True)
+        starts = 0
+        while ended := self._run_once(service):
+            starts = MORE_STARTS if ended.steady else starts - 1
+            if service.is_step or starts < 0:
+                self._fail_service(service, f"ended with exit code {ended.code}")
+                return
+            self._start_again(service, ended)
 
-    def _run_once(self, service: Service) -> bool:
-        """From its start to its end; gives whether it is to be started again."""
+    def _run_once(self, service: Service) -> Ended | None:
+        """From its start to its end; None where that is no matter of its own: it is done, or the stack ends."""
         started = time.monotonic()
         probe = service.probe() if service.probe else None
         try:
             child = self._spawn(service)
         except OSError as error:
             self._fail_service(service, f"cannot be started: {error}")
-            return False
+            return None
         if child is None:
-            return False
+            return None
         while probe and child.poll() is None and not probe():
             if time.monotonic() - started > service.patience_seconds:
                 self._fail_service(service, f"was not ready within {service.patience_seconds:g} s")
-                return False
+                return None
             time.sleep(PROBE_SECONDS)
         came_up = probe is not None and child.returncode is None
         if came_up:
@@ -151,14 +173,34 @@ class Supervisor:
             code = child.wait(service.patience_seconds if service.is_step else None)
         except subprocess.TimeoutExpired:
             self._fail_service(service, f"was not done within {service.patience_seconds:g} s")
-            return False
+            return None
         if service.is_step and code == 0:
             self._mark_ready(service, time.monotonic() - started)
-        elif not (service.restarts and came_up and time.monotonic() - began > STEADY_SECONDS):
-            self._fail_service(service, f"ended with exit code {code}")
-        else:
-            return not self._stop.is_set()
-        return False
+            return None
+        if self._stop.is_set():
+            return None
+        return Ended(code, steady=came_up and time.monotonic() - began > STEADY_SECONDS)
+
+    def _start_again(self, service: Service, ended: Ended) -> None:
+        """Make room for the next: what a killed service started may hold its port."""
+        print(f"{service.name} ended with exit code {ended.code} and is started again", flush=True)
+        group = self._children[service.name].pid
+        if not service.outlived and not psutil.pid_exists(group):  # else a stranger has its id by now
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
+        with self._lock:
+            self._state.services[service.name].restarts += 1
+
+    def _keep_database(self) -> None:
+        """Start the embedded server again when it is killed; the services connect to it anew."""
+        password = load_identity(self._home).database_password
+        while not self._stop.wait(DATABASE_SECONDS):
+            if postgresql_process(self._home) is None:
+                print("postgresql ended and is started again", flush=True)
+                try:
+                    start_postgresql(self._home, password)
+                except StackError as error:
+                    self._fail(str(error))
 
     def _spawn(self, service: Service) -> subprocess.Popen[bytes] | None:
         """Start the process in a session of its own; None once the stack is ending, so that nothing is born late."""
@@ -239,6 +281,8 @@ class Supervisor:
             with suppress(OSError):
                 print(f"{name} {how} after {time.monotonic() - began:.1f} s", flush=True)
         end_processes(find_processes(self._home, self._state), patience_seconds=1)
+        if self._keeper:
+            self._keeper.join()  # it may be starting the server again
         stop_postgresql(self._home)
         if self._state.error:
             self._state.phase = "failed"

@@ -69,6 +69,20 @@ def test_the_embedded_server_serves_from_a_deep_folder_and_ends_without_a_trace(
     assert not socket_folder.exists()
 
 
+def test_an_embedded_server_that_was_killed_is_found_at_its_old_address_with_all_that_it_had_promised(embedded):
+    urls = start_databases(embedded)
+    with create_engine(urls.catalogue, isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(text("CREATE TABLE kept AS SELECT 1 AS one"))
+    server = postgresql_process(embedded.home)
+    server.kill()
+    server.wait()
+
+    assert start_databases(embedded) == urls
+
+    with create_engine(urls.catalogue).connect() as connection:
+        assert connection.scalar(text("SELECT one FROM kept")) == 1
+
+
 def test_the_embedded_server_lets_in_nobody_without_its_password(embedded):
     """Nor does one that an earlier stack made, which trusted everybody."""
     start_databases(embedded)

@@ -1,7 +1,6 @@
 """The supervisor with small real processes: order, failure, and that nothing ever stays behind."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from stack.processes import find_processes
 from stack.settings import StackError, StackSettings, free_ports, read_stack_settings
 from stack.state import ProcessRecord, read_state, write_state
 from stack.status import status_lines
+from stack.supervisor import MORE_STARTS
 
 TINY_STACK = Path(__file__).with_name("tiny_stack.py")
 PATIENCE_SECONDS = 60
@@ -151,19 +151,50 @@ def test_what_a_log_says_of_a_failure_steers_no_terminal(settings):
     assert "\\x1b]0;owned\\x07" in "\n".join(status_lines(settings.home))
 
 
-def test_a_service_whose_work_outlives_it_is_started_again(settings):
-    supervisor = begin(settings, "revives")
+def test_a_service_that_is_killed_is_started_again_without_what_it_had_started(settings):
+    supervisor = begin(settings)
     state = follow(settings.home, supervisor, lambda *_: None)
-    first = state.services["last"].process
+    first = state.services["family"].process
+    wait_until(lambda: first.process().children())
+    [child] = first.process().children()
 
     def again():
-        return read_state(settings.home).services["last"].process
+        return read_state(settings.home).services["family"]
 
-    os.kill(first.pid, signal.SIGKILL)
-    wait_until(lambda: again() != first and again().process() is not None)
+    first.process().kill()
+    wait_until(lambda: again().process != first and again().phase == "ready")
+    psutil.wait_procs([child], PATIENCE_SECONDS)
 
+    assert not child.is_running()
     assert running(settings.home).phase == "ready"
+    assert again().restarts == 1
+    assert any(line.startswith("family") and "started again: 1" in line for line in status_lines(settings.home))
     assert stop(settings.home) == 0
+
+
+def test_what_a_service_started_is_left_alone_where_it_lives_on_by_itself(settings):
+    supervisor = begin(settings, "outlived")
+    state = follow(settings.home, supervisor, lambda *_: None)
+    first = state.services["last"].process
+    wait_until(lambda: first.process().children())
+    [child] = first.process().children()
+
+    first.process().kill()
+    wait_until(lambda: read_state(settings.home).services["last"].restarts == 1)
+
+    assert child.is_running()
+    stop(settings.home)
+    assert find_processes(settings.home, None) == []
+
+
+def test_one_that_ends_again_and_again_ends_the_stack(settings):
+    supervisor = begin(settings, "sickens")
+    state = follow(settings.home, supervisor, lambda *_: None)
+    state.services["last"].process.process().kill()
+
+    assert supervisor.wait(PATIENCE_SECONDS) == 1
+    assert read_state(settings.home).services["last"].restarts == MORE_STARTS + 1
+    assert "there is no room any more" in "\n".join(status_lines(settings.home))
 
 
 def test_stop_finds_the_orphans_of_a_supervisor_that_was_killed(settings):
