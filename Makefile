@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the others.
 .DEFAULT_GOAL := help
-.PHONY: help python installed install install-test demo up down shell status logs test test-all test-backfill test-browser test-docs test-busy test-faults test-matrix test-model test-sqlite test-wheel bench-control-page bench-cycle bench-dataset bench-drift bench-gate bench-numbers bench-tables bench-task-end bench-training bench-waits pictures lint env lock wheel clean
+.PHONY: help python installed install install-test demo up down shell status logs test test-all test-backfill test-browser test-docs test-busy test-faults test-kills test-matrix test-model test-sqlite test-wheel bench-control-page bench-cycle bench-dataset bench-drift bench-gate bench-numbers bench-tables bench-task-end bench-training bench-waits pictures lint env lock wheel clean
 
 PYTHON ?= python3
 export PYTHON
@@ -60,7 +60,7 @@ installed:
 test: install-test ## every test but the long ones, in lanes side by side (LANES="contract faults": these)
 	@exec $(ML)/python -m tests.suite $$LANES
 
-test-all: test test-backfill test-docs test-sqlite test-wheel test-model test-faults test-browser test-matrix ## every test there is
+test-all: test test-backfill test-docs test-sqlite test-wheel test-model test-faults test-kills test-browser test-matrix ## every test there is
 
 test-busy: install-test ## the tests three times, beside a busy loop on every core (TIMES=3)
 	@exec $(ML)/python -m tests.suite --busy "$${TIMES:-3}" $$LANES
@@ -70,6 +70,9 @@ test-docs: install-test ## every command of README.md and docs/ as it is written
 
 test-backfill: install-test ## three weeks by `airflow backfill`, beside the same weeks run in time (10 minutes)
 	$(ML)/python -m pytest tests/e2e/test_backfill.py
+
+test-kills: install-test ## every use case side by side while the stack's services are killed in turn (25 minutes)
+	$(ML)/python -m pytest tests/e2e/test_killed_services.py
 
 test-sqlite: install-test ## a week through the whole stack without PostgreSQL
 	$(ML)/python -m pytest tests/e2e/test_sqlite.py

@@ -85,6 +85,12 @@ def blocks() -> list[Block]:
     return found
 
 
+def shown_in(page: str, language: str) -> str:
+    """The one block of that language on the page; raises ValueError where there is not one."""
+    [found] = re.findall(rf"^```{language}\n(.*?)^```$", (CHECKOUT / page).read_text(), re.DOTALL | re.MULTILINE)
+    return str(found)
+
+
 def _commands(text: str) -> list[str]:
     lines = text.replace("\\\n", " ").splitlines()
     if any(line.startswith(PROMPT) for line in lines):

@@ -40,6 +40,7 @@ OWN_TARGETS = {
     "browser": "test-browser",
     "e2e/test_backfill.py": "test-backfill",
     "e2e/test_documented_commands.py": "test-docs",
+    "e2e/test_killed_services.py": "test-kills",
     "e2e/test_sqlite.py": "test-sqlite",
     "model": "test-model",
     "wheel": "test-wheel",

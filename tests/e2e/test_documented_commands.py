@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.documented import CHECKOUT, Block, blocks
+from tests.documented import CHECKOUT, Block, blocks, shown_in
 from tests.e2e.live_stack import Stack, live_stack
 
 COMMAND_SECONDS = 600
@@ -19,12 +19,18 @@ BLOCKS = [block for block in blocks() if block.to_run]
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack on which two weeks have succeeded, so that there are a champion and one before; a third is cut."""
+    """A stack on which two weeks have succeeded, so that there are a champion and one before; a third is cut.
+
+    Customers have their first week, and a champion.
+    """
     with live_stack(tmp_path_factory.mktemp("a documented stack"), "embedded") as running:
         running.load_sample()
         for week in (1, 2):
             assert running.ended(running.trigger_week(week)).state == "success"
         running.command("python", "-m", "factory", "cut", "--week", "3")
+        running.command("python", "-m", "factory", "load", "sample", "--use-case", "churn")
+        running.command("python", "-m", "factory", "cut", "--use-case", "churn", "--week", "1")
+        running.command("python", "-m", "flows.pipeline_flow", "--use-case", "churn", "--week", "1")
         yield running
 
 
@@ -35,6 +41,7 @@ def folder(stack: Stack, tmp_path: Path) -> Path:
         if entry.name != ".stack":
             (tmp_path / entry.name).symlink_to(entry)
     (tmp_path / ".stack").symlink_to(stack.home.path)
+    (tmp_path / "my.toml").write_text(shown_in("docs/how-to/check-data.md", "toml"))
     for name in ("FOLDER", "path/to/folder"):
         rakuten = tmp_path / name
         rakuten.mkdir(parents=True)
@@ -73,9 +80,10 @@ def scripts(block: Block, folder: Path) -> list[str]:
     """The block, or its lines one by one where each is meant for an empty catalogue."""
     if not any("factory load" in command for command in block.to_run):
         return ["\n".join(block.to_run)]
-    header = "" if block.page == "README.md" else "id,title,c2,category\n"
-    row = "1,A table,shop,7,x,y,10\n" if block.page == "README.md" else "1,A table,shop,10\n"
-    (folder / "offers.csv").write_text(f"{header}{row}{row.replace('1,A table', '2,A chair')}")
+    header = "" if block.page == "README.md" else "id,title,c2,category,listed\n"
+    row = "1,A table,shop,7,x,y,10\n" if block.page == "README.md" else "1,A table,shop,10,2026-01-31\n"
+    for name in ("offers.csv", "more.csv"):
+        (folder / name).write_text(f"{header}{row}{row.replace('1,A table', '2,A chair')}")
     return [
         f"export DATABASE_URL=sqlite:///{folder}/{number}.sqlite\n{command}"
         for number, command in enumerate(block.to_run)
