@@ -143,6 +143,16 @@ def load_candles(
     shown_series.load_candles(path, use_case, symbol, source, append=append)
 
 
+@loading.command("folder")
+def load_folder(
+    folder: Path,
+    use_case: Annotated[str, typer.Option("--use-case", help="Whose tables.", callback=shown_settings.known)],
+    append: AppendOption = False,
+) -> None:
+    """Several files in a layout that the use case knows: for deals the Maven CRM files in FOLDER."""
+    shown_tables.load_folder(folder, use_case, append=append)
+
+
 @loading.command("simulated")
 def load_simulated(
     rows: Annotated[int, typer.Option(help="Size of the whole catalogue.")] = simulation.PUBLISHED_ROWS,

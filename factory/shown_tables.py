@@ -13,11 +13,12 @@ from sqlalchemy import Connection, func, select
 from bridge.plain_text import as_line
 from factory import shown_series, use_cases
 from factory.catalogue.database import open_catalogue
-from factory.catalogue.entities import CHANGED_AT, KNOWN_AT, ORIGIN, is_empty, load_entities, tables_of
+from factory.catalogue.entities import KNOWN_AT, ORIGIN, is_empty, load_entities, tables_of
+from factory.catalogue.histories import CHANGED_AT
 from factory.errors import SourceUnreadable
 from factory.settings import Settings, read_settings
 from factory.snapshots.cutting import clock_for, last_cut_week
-from factory.sources.tables import Rows, TableMapping, dated, read_sample, read_table
+from factory.sources.tables import Rows, TableMapping, dated, read_folder, read_sample, read_table
 from factory.use_cases.sources import Entities, Series
 from factory.use_cases.tasks import Regression
 from factory.use_cases.use_case import UseCase
@@ -47,6 +48,11 @@ def load_sample(use_case: str, *, append: bool) -> None:
     _append(use_case, rows, source.sample.origin if source.sample else use_case, append=append)
 
 
+def load_folder(folder: Path, use_case: str, *, append: bool) -> None:
+    """Load the files of the folder, in the layout that the use case knows."""
+    _append(use_case, read_folder(folder, _source(use_case), _say), str(folder.resolve()), append=append)
+
+
 def _numbers(declared: UseCase) -> bool:
     """Whether outcomes are numbers."""
     learners = (model.task for model in declared.models if model.task.target == declared.outcome)
@@ -64,7 +70,7 @@ def _append(use_case: str, rows: Rows, name: str, *, append: bool) -> None:
     source, settings = _source(use_case), read_settings()
     rows = _dated(rows, source, settings, use_case)
     engine = open_catalogue(settings.database_url)
-    loaded = load_entities(engine, source, rows.states, rows.outcomes, origin=name, append=append)
+    loaded = load_entities(engine, source, rows.states, rows.outcomes, origin=name, append=append, lookups=rows.lookups)
     _say(f"{name}: {loaded.new:,} rows loaded into {source.table!r}, {loaded.known:,} were there already")
 
 

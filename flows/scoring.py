@@ -156,7 +156,7 @@ def predict_arrivals(settings: Settings, declared: Declared, champion: Version, 
         use_case=dataset.use_case,
     )
     if isinstance(source := declared.source, Entities):
-        scored = arrivals[["entity_id", *(column.name for column in source.features)]]
+        scored = arrivals[["entity_id", *(column.name for column in source.logged)]]
         return answers.assign(model=declared.name, snapshot=dataset.sha256).join(scored)
     from factory.catalogue.database import open_catalogue
     from factory.catalogue.origins import read_origins
@@ -180,7 +180,7 @@ def append_predictions(settings: Settings, declared: Declared, predictions: pd.D
 
     source, engine = declared.source, open_catalogue(settings.database_url)
     if isinstance(source, Entities):
-        details = [*(column.name for column in source.features), *logic_of(declared).details]
+        details = [*(column.name for column in source.logged), *logic_of(declared).details]
         entity_predictions.append(engine, predictions, details)
     else:
         append(engine, predictions)

@@ -14,7 +14,8 @@ from sklearn.pipeline import Pipeline
 from sqlalchemy import select
 
 from factory.catalogue.database import open_catalogue
-from factory.catalogue.entities import CHANGED_AT, KNOWN_AT, load_entities
+from factory.catalogue.entities import KNOWN_AT, load_entities
+from factory.catalogue.histories import CHANGED_AT
 from factory.catalogue.schema import predictions
 from factory.contracts import DatasetRef, PromotionResult, TrainingResult
 from factory.quality.checking import check_week

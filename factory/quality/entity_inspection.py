@@ -40,7 +40,7 @@ class EntityProfile:
         """What a person reads of it, beside the classes."""
         lacking = [(f"{name} missing", f"{share:.1%}") for name, share in self.missing.items() if 0 < share < 1]
         absent = ", ".join(name for name, share in self.missing.items() if share == 1)
-        return [*lacking, *([("Columns that the source lacks", absent)] if absent else [])]
+        return [*lacking, *([("Columns without a value", absent)] if absent else [])]
 
 
 def find_entity_faults(dataset: DatasetRef, before: DatasetRef | None) -> tuple[list[Fault], EntityProfile]:

@@ -15,10 +15,11 @@ from sqlalchemy import Engine, RowMapping, func, select
 
 from factory.catalogue.database import transaction, upsert
 from factory.catalogue.entities import read_outcomes
+from factory.catalogue.histories import group_keys
 from factory.catalogue.schema import predictions
 from factory.errors import InferenceLogInvalid
-from factory.grouping.keys import key_of
 from factory.records.predictions import MOST_ROWS, Window, draw_ids, within
+from factory.use_cases import clock_of
 from factory.use_cases.sources import Entities
 
 KNOWN = ("prediction_id", "entity_id", "prediction", "score", "model_version", "timestamp")
@@ -90,10 +91,10 @@ def read_window(
         for start in range(0, len(ids), _WRITE_ROWS):
             drawn = predictions.c.prediction_id.in_(ids[start : start + _WRITE_ROWS])
             rows += connection.execute(select(predictions).where(drawn)).mappings().all()
-        outcomes = read_outcomes(connection, source, until)
+        outcomes = read_outcomes(connection, source, until, clock_of(model))
     frame = pd.DataFrame([dict(row) for row in rows], columns=[column.name for column in predictions.columns])
-    details = pd.DataFrame([row["details"] for row in rows], columns=[column.name for column in source.features])
-    for column in source.features:
+    details = pd.DataFrame([row["details"] for row in rows], columns=[column.name for column in source.logged])
+    for column in source.logged:
         kind = float if column.kind == "number" else object
         details[column.name] = details[column.name].astype(kind)
     found = frame[list(KNOWN)].copy()
@@ -101,7 +102,7 @@ def read_window(
     found = found.assign(
         score=found["score"].astype(float),
         label=found["entity_id"].map(outcomes).astype(object),
-        group=[key_of(name) for name in found["entity_id"]],
+        group=group_keys(found.join(details[[source.group.column]]) if source.group else found, source),
     )
     whole = pd.concat([found, details], axis=1)
     if labelled:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 
-from factory.catalogue.entities import CHANGED_AT
+from factory.catalogue.histories import CHANGED_AT
 from factory.errors import SourceUnreadable
 from factory.series.measures import SYMBOL
 from factory.use_cases.sources import BARS, Series

@@ -15,7 +15,8 @@ import pandas as pd
 import pyarrow as pa
 from sqlalchemy import Connection
 
-from factory.catalogue.entities import CHANGED_AT, OUTCOME, is_empty, read_states
+from factory.catalogue.entities import is_empty, read_states
+from factory.catalogue.histories import CHANGED_AT, OUTCOME, group_keys, group_members
 from factory.catalogue.reading import BATCH_ROWS, Take
 from factory.contracts import DatasetRef, FileRef, TestSpan
 from factory.errors import CatalogueEmpty
@@ -101,10 +102,10 @@ class EntityRows:
 
     def known_at(self, connection: Connection, as_of: datetime) -> pd.DataFrame:
         """Every entity as it was known, with the columns of a test set, by id."""
-        found = read_states(connection, self.source, as_of)
+        found = read_states(connection, self.source, as_of, self.clock)
         names = {self.source.key: ENTITY_ID, CHANGED_AT: MOMENT, OUTCOME: TARGET}
         rows = found.rename(columns=names)
-        return rows.assign(**{GROUP: [key_of(names[0]) for names in self._members(rows)]})
+        return rows.assign(**{GROUP: group_keys(rows, self.source)})
 
     def can_be_learned(self, rows: pd.DataFrame) -> pd.Series:
         """Which rows have their outcome by now; all where the source has no outcomes."""
@@ -123,17 +124,9 @@ class EntityRows:
             return rows[MOMENT] < self.clock.end(self.span(self.rolling, as_of).trainable)
         return ~self._members_on_test_side(rows).groupby(level=0).any()
 
-    def _members(self, rows: pd.DataFrame) -> list[list[str]]:
-        """What each row is grouped by, the group first; itself where the source declares nothing, or it is missing."""
-        group = self.source.group
-        if group is None:
-            return [[name] for name in rows[ENTITY_ID]]
-        held = zip(rows[ENTITY_ID], rows[group.column], strict=True)
-        return [[name] if pd.isna(value) else group.members(value) for name, value in held]
-
     def _members_on_test_side(self, rows: pd.DataFrame) -> pd.Series:
         """Which side each member of a row's group stands on, under the row's label."""
-        members = pd.Series(self._members(rows), index=rows.index, dtype=object).explode()
+        members = pd.Series(group_members(rows, self.source), index=rows.index, dtype=object).explode()
         keys = np.array([key_of(name) for name in members], dtype=np.int64)
         side = on_test_side(keys, seed=self.plan.seed, test_share=self.plan.test_share)
         return pd.Series(side, index=members.index)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 
 import pandas as pd
 
@@ -16,6 +16,11 @@ from factory.errors import SourceUnreadable
 from factory.sources.lines import shown
 
 _WRITTEN = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?", re.ASCII)
+
+
+def evening_of(day: date) -> datetime:
+    """The last second of the day, in UTC: what is told of a day alone is known by then, and not before."""
+    return datetime.combine(day, time(23, 59, 59), UTC)
 
 
 @dataclass(slots=True)

@@ -7,15 +7,16 @@ their names, whatever their case and underscores. Knows nothing of the catalogue
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
 
-from factory.catalogue.entities import CHANGED_AT, KNOWN_AT, OUTCOME
+from factory.catalogue.entities import KNOWN_AT
+from factory.catalogue.histories import CHANGED_AT, OUTCOME
 from factory.errors import SourceUnreadable
 from factory.settings import WeekPlan
 from factory.snapshots.weeks import arrival_week, start_of
@@ -51,6 +52,8 @@ class Rows:
 
     states: pd.DataFrame
     outcomes: pd.DataFrame
+    lookups: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    """States of the tables in which columns are looked up, by their names."""
 
 
 def read_table(path: Path, source: Entities, mapping: TableMapping, told: Callable[[str], None]) -> Rows:
@@ -69,9 +72,23 @@ def read_sample(source: Entities, outcome: str | None, told: Callable[[str], Non
     sample = source.sample
     if sample is None:
         raise SourceUnreadable(f"{source.table!r} has no sample: load a file (python -m factory load table)")
-    frame: pd.DataFrame = import_module(sample.module).read(sample.name)
+    frame: pd.DataFrame | Rows = import_module(sample.module).read(sample.name)
+    if isinstance(frame, Rows):
+        return frame
     mapping = TableMapping(sample.key or source.key, outcome, numbers=numbers)
     return _rows(frame, source, mapping, sample.origin, told)
+
+
+def read_folder(folder: Path, source: Entities, told: Callable[[str], None]) -> Rows:
+    """The files of a folder in the layout that the source's own module reads; raises SourceUnreadable."""
+    if not source.folder:
+        raise SourceUnreadable(
+            f"{source.table!r} has no layout of several files: load one (python -m factory load table)"
+        )
+    if not folder.is_dir():
+        raise SourceUnreadable(f"{folder}: there is no such folder")
+    read: Rows = import_module(source.folder).read_folder(folder, told)
+    return read
 
 
 def dated(rows: Rows, source: Entities, plan: WeekPlan, joining: datetime | None) -> Rows:
@@ -98,7 +115,7 @@ def dated(rows: Rows, source: Entities, plan: WeekPlan, joining: datetime | None
     if KNOWN_AT not in outcomes:
         since = states.drop_duplicates(source.key, keep="last").set_index(source.key)[CHANGED_AT]
         outcomes = outcomes.assign(**{KNOWN_AT: outcomes[source.key].map(since) + delay})
-    return Rows(states, outcomes)
+    return Rows(states, outcomes, rows.lookups)
 
 
 def _rows(
@@ -109,7 +126,7 @@ def _rows(
         raise SourceUnreadable(
             f"{origin} has no column {', '.join(map(repr, missing))}; there are: {', '.join(map(str, frame.columns))}"
         )
-    frame = frame.map(_missing_as_none)
+    frame = frame.map(missing_as_none)
     keys = frame[mapping.key]
     if keys.isna().any():
         place = frame.index[keys.isna()][0]
@@ -120,7 +137,7 @@ def _rows(
     found = _columns_of(frame, source, mapping)
     states = pd.DataFrame({source.key: keys.map(str.strip)})
     for column, name in found.items():
-        states[column.name] = _typed(column, frame[name], origin)
+        states[column.name] = typed(column, frame[name], origin)
     if mapping.changed_at:
         states[CHANGED_AT] = (
             MomentColumn(origin, mapping.changed_at, "row").read(frame[mapping.changed_at], frame.index).to_numpy()
@@ -148,7 +165,7 @@ def _once(frame: pd.DataFrame, key: str, told: Callable[[str], None]) -> pd.Data
 def _columns_of(frame: pd.DataFrame, source: Entities, mapping: TableMapping) -> dict[Column, str]:
     """The declared columns that the file has, with its own name of each: the column's before its other ones."""
     by_name = {_plain(name): str(name) for name in frame.columns if name not in mapping.columns()}
-    named = {column: [_plain(name) for name in (column.name, *column.also)] for column in source.columns}
+    named = {column: [_plain(name) for name in (column.name, *column.also)] for column in source.stored}
     return {
         column: next(by_name[name] for name in names if name in by_name)
         for column, names in named.items()
@@ -179,7 +196,7 @@ def _tell(
     told: Callable[[str], None],
 ) -> None:
     left = [name for name in frame.columns if name not in taken and name not in mapping.columns()]
-    told(f"{len(taken)} of the {len(source.columns)} declared columns are there")
+    told(f"{len(taken)} of the {len(source.stored)} declared columns are there")
     if left:
         told(f"not declared, and left out: {', '.join(map(str, left))}")
     for name in taken:
@@ -187,7 +204,8 @@ def _tell(
             told(f"missing in {name}: {missing:,}")
 
 
-def _typed(column: Column, values: pd.Series, origin: str) -> pd.Series:
+def typed(column: Column, values: pd.Series, origin: str) -> pd.Series:
+    """The values as the column declares them; raises SourceUnreadable naming the first that is no number."""
     if column.kind == "number":
         numbers = pd.to_numeric(values, errors="coerce")
         if (wrong := numbers.isna() & values.notna()).any():
@@ -199,7 +217,8 @@ def _typed(column: Column, values: pd.Series, origin: str) -> pd.Series:
     return values.map(_flag if column.kind == "flag" else _stripped)
 
 
-def _missing_as_none(value: object) -> object:
+def missing_as_none(value: object) -> object:
+    """The value as text; None for the usual spellings of a missing one."""
     if value is None or (isinstance(value, str) and value.strip().casefold() in _NULLS):
         return None
     return value if isinstance(value, str) else str(value)

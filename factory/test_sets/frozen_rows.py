@@ -136,10 +136,10 @@ def compare(connection: Connection, use_case: str, version: str, test: FileRef) 
     A product that the catalogue holds is there, whether a week holds it yet or not. What an entity of a table is like
     changes by nature: it differs where it is gone, or where its outcome is another one. Raises SnapshotCorrupt.
     """
-    found, source = Difference(version), use_cases.get(use_case).source
+    found, source, clock = Difference(version), use_cases.get(use_case).source, use_cases.clock_of(use_case)
     if isinstance(source, Entities):
         frozen = read_frame(test, [ENTITY_ID, TARGET]).to_numpy().tolist()
-        there, outcomes = read_keys(connection, source), read_outcomes(connection, source).to_dict()
+        there, outcomes = read_keys(connection, source, clock), read_outcomes(connection, source, clock=clock).to_dict()
         for name, outcome in frozen:
             then, today = (outcome, outcomes.get(name)) if source.has_outcomes else ("", "")
             _count(found, (name, None, None, then), (name, None, None, today) if name in there else None)

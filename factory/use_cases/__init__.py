@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from factory.use_cases import own
 from factory.use_cases.churn import CHURN
 from factory.use_cases.clock import WEEKS, Clock
+from factory.use_cases.deals import DEALS
 from factory.use_cases.market import MARKET
 from factory.use_cases.products import PRODUCTS
 from factory.use_cases.songs import SONGS
 from factory.use_cases.use_case import Declared, UseCase
 
-ALL: tuple[UseCase, ...] = (PRODUCTS, CHURN, MARKET, SONGS)
+ALL: tuple[UseCase, ...] = (PRODUCTS, CHURN, DEALS, MARKET, SONGS)
 """As the package declares them; what holds in this process is what `current` and `get` give."""
 
 

@@ -31,6 +31,8 @@ class Column:
     """The whole that a number is a part of: models see the sum of its parts beside them."""
     also: tuple[str, ...] = ()
     """Other names under which a file may have it."""
+    since: str = ""
+    """The days from the moment in the column of that name, or `changed_at`, to the moment at which a row is shown."""
 
     @property
     def is_feature(self) -> bool:

@@ -38,6 +38,8 @@ class Arrivals:
 class Sample:
     """Rows to begin with: what the function `read` of a module gives, asked for `name`, as a file would hold them.
 
+    One that has several tables, or their history, gives them as the catalogue takes them (`factory.sources.tables`).
+
     `key` is their column of the id, the source's own where nothing is said. `simulated` says that they are not real.
     """
 
@@ -69,6 +71,33 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Lookup:
+    """Another table with history, some of whose columns stand beside an entity's, as they were at the same moment.
+
+    A row of it is found by its `key`, which the entity's own column of that name bears; `columns` are names of columns
+    that the source declares. Without a row of that key they have no value.
+    """
+
+    table: str
+    key: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EveryPeriod:
+    """An entity is asked about anew at the end of every period in which it still waits.
+
+    It waits as long as its `column` has one of the values `waiting`, and the answer is yes where that `becomes` the
+    value named here within the next `within` periods, else no. Each of its periods is a row with an id of its own.
+    """
+
+    column: str
+    waiting: tuple[str, ...]
+    becomes: str
+    within: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Entities:
     """A table with the history of its entities: a snapshot shows each as it was at its moment.
 
@@ -92,11 +121,23 @@ class Entities:
     """What makes rows one observation; where nothing is said each is for itself."""
     first_counts: bool = False
     """Whether a file may name an entity again, of which the first row counts; else that is an error."""
+    folder: str = ""
+    """The module that reads a folder of files in a layout of its own, with a function `read_folder`."""
+    lookups: tuple[Lookup, ...] = ()
+    asked: EveryPeriod | None = None
+    """Where what becomes of an entity is read off its own history, period by period, in the place of `outcomes`."""
 
     def __post_init__(self) -> None:
         if taken := sorted({column.name for column in self.columns} & TAKEN):
             names = ", ".join(taken)
             raise ValueError(f"columns of table {self.table!r} need other names than {names}: these are taken")
+        declared = {column.name for column in self.columns}
+        looked_up = [name for lookup in self.lookups for name in lookup.columns]
+        named = [*looked_up, *(each.key for each in self.lookups), *([self.asked.column] if self.asked else [])]
+        if unknown := sorted({*named, *([self.group.column] if self.group else [])} - declared):
+            raise ValueError(f"{self.table} names {', '.join(unknown)}, which is no column that it declares")
+        if self.asked and self.outcomes:
+            raise ValueError(f"{self.table}: outcomes are read off its own history, or stand in a table, not both")
 
     @property
     def noun(self) -> str:
@@ -104,14 +145,21 @@ class Entities:
         return self.table
 
     @property
-    def stored(self) -> tuple[Column, ...]:
-        """The columns of the table: those that are declared."""
-        return self.columns
+    def has_outcomes(self) -> bool:
+        """Whether it becomes known later what an entity came to."""
+        return bool(self.outcomes or self.asked)
 
     @property
-    def has_outcomes(self) -> bool:
-        """Whether something becomes of its rows that is known later."""
-        return bool(self.outcomes)
+    def stored(self) -> tuple[Column, ...]:
+        """The columns of its own table: those that are neither looked up in another one nor counted off."""
+        elsewhere = {name for lookup in self.lookups for name in lookup.columns}
+        return tuple(column for column in self.columns if not column.since and column.name not in elsewhere)
+
+    @property
+    def logged(self) -> tuple[Column, ...]:
+        """What is kept of a row that is scored: its features, and the group where that is another column."""
+        group = self.group.column if self.group else ""
+        return tuple(column for column in self.columns if column.is_feature or column.name == group)
 
     @property
     def features(self) -> tuple[Column, ...]:

@@ -157,6 +157,8 @@ class UseCase:
             object.__setattr__(self, "schedule", self.clock.cron)
         if self.rolling and not isinstance(self.source, Entities):
             raise ValueError(f"{self.name}: texts bear no moment by which a test set could roll on; freeze a share")
+        if isinstance(self.source, Entities) and self.source.asked and isinstance(self.clock, Week):
+            raise ValueError(f"{self.name}: every month or day can be asked about; where weeks begin a setting says")
         columns = {column.name for column in self.source.columns} if isinstance(self.source, Entities) else set()
         for model in self.models:
             if strange := sorted(set(model.features) - columns):

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 CLOCK = Month(first=date(2016, 10, 1))
 SOURCE = Entities(
-    table="opportunities",
-    key="opportunity_month",
-    outcomes="opportunity_outcomes",
+    table="contracts",
+    key="contract_month",
+    outcomes="contract_outcomes",
     label_delay_days=0,
     columns=(Column("value", "number"), Column("age", "number")),
     drift_columns=("value", "age"),
@@ -43,13 +43,13 @@ SOURCE = Entities(
 A_MONTH, MONTHS = 120, 10
 
 
-def deals() -> UseCase:
+def renewals() -> UseCase:
     return UseCase(
-        name="deals",
-        title="Opportunities that will be won",
-        dag_id="monthly_deals",
+        name="renewals",
+        title="Contracts that will be renewed",
+        dag_id="monthly_renewals",
         source=SOURCE,
-        models=(Model("deals", use_cases.get_model("churn").model.task, Gate(floor=0.6, margin=-0.5)),),
+        models=(Model("renewals", use_cases.get_model("churn").model.task, Gate(floor=0.6, margin=-0.5)),),
         clock=CLOCK,
         split=Chronological(test_periods=2, embargo_periods=1, outcome_periods=1),
     )
@@ -57,8 +57,8 @@ def deals() -> UseCase:
 
 @pytest.fixture
 def months(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """The use case with ten months of opportunities, each month's won or lost by the end of the next."""
-    monkeypatch.setattr(use_cases, "ALL", (*use_cases.ALL, deals()))
+    """The use case with ten months of contracts, each month's won or lost by the end of the next."""
+    monkeypatch.setattr(use_cases, "ALL", (*use_cases.ALL, renewals()))
     random = np.random.default_rng(5)
     frames = []
     for month in range(1, MONTHS + 1):
@@ -77,39 +77,39 @@ def months(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
         SOURCE,
         rows[[SOURCE.key, "changed_at", "value", "age"]],
         rows[[SOURCE.key, "known_at", "outcome"]],
-        origin="opportunities",
+        origin="contracts",
     )
     return home
 
 
 def cut(home: Home, month: str) -> None:
     as_of = CLOCK.end(CLOCK.parse(month)) + timedelta(hours=7)
-    check_week(home.settings, cut_week(home.settings, "deals", as_of=as_of))
+    check_week(home.settings, cut_week(home.settings, "renewals", as_of=as_of))
 
 
 def train(home: Home, month: str) -> TrainingResult:
     trained = TrainingResult.model_validate(
-        training_pipeline(use_case="deals", period=month, candidates=["logistic-table"], auto_promote_threshold=None)
+        training_pipeline(use_case="renewals", period=month, candidates=["logistic-table"], auto_promote_threshold=None)
     )
     for name, value in SERVING_COSTS.items():  # as if measured: another process knows nothing of this use case
-        home.client.set_model_version_tag("deals", trained.model_version, name, value)
+        home.client.set_model_version_tag("renewals", trained.model_version, name, value)
     return trained
 
 
 def test_without_a_month_nothing_is_trained_on(months: Home) -> None:
-    with pytest.raises(WeekUnknown, match=r"no month of deals was cut yet.*cut --month 2017-06 --use-case deals"):
-        training_pipeline(use_case="deals")
+    with pytest.raises(WeekUnknown, match=r"no month of renewals was cut yet.*cut --month 2017-06 --use-case renewals"):
+        training_pipeline(use_case="renewals")
 
 
 def test_champion_and_challenger_meet_on_the_challenger_s_span_and_never_on_rows_that_one_knows(months: Home) -> None:
     cut(months, "2017-05")
     first = train(months, "2017-05")
-    made = PromotionResult.model_validate(promotion(use_case="deals"))
+    made = PromotionResult.model_validate(promotion(use_case="renewals"))
 
     cut(months, "2017-06")
-    scored = ScoreResult.model_validate(score(use_case="deals", period="2017-06"))
+    scored = ScoreResult.model_validate(score(use_case="renewals", period="2017-06"))
     second = train(months, "2017-06")
-    followed = PromotionResult.model_validate(promotion(use_case="deals"))
+    followed = PromotionResult.model_validate(promotion(use_case="renewals"))
 
     assert made.promoted, made.reason
     assert (first.test_version, second.test_version) == ("2017-05", "2017-06")
@@ -131,7 +131,7 @@ def test_champion_and_challenger_meet_on_the_challenger_s_span_and_never_on_rows
     )
 
     third = train(months, "2017-05")
-    refused = PromotionResult.model_validate(promotion(use_case="deals", model_version=third.model_version))
+    refused = PromotionResult.model_validate(promotion(use_case="renewals", model_version=third.model_version))
 
     assert (refused.promoted, refused.rule, refused.champion_version) == (False, "overlap", second.model_version)
     assert refused.previous_champion_metrics is None
@@ -142,6 +142,6 @@ def test_champion_and_challenger_meet_on_the_challenger_s_span_and_never_on_rows
     assert "tested on 2017-04 to 2017-05, trained on rows up to 2017-02" in card
     assert "2017-06, as of 01 July 2017" in card
     run = months.client.get_run(second.run_id)
-    assert run.info.run_name == "deals 2017-06"
-    answers = read_frame(cut_week(months.settings, "deals", as_of=CLOCK.end(9)).test)
+    assert run.info.run_name == "renewals 2017-06"
+    answers = read_frame(cut_week(months.settings, "renewals", as_of=CLOCK.end(9)).test)
     assert {CLOCK.written(CLOCK.number(moment)) for moment in answers["moment"]} == {"2017-04", "2017-05"}

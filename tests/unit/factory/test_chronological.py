@@ -33,9 +33,9 @@ NAMES = 12
 MONTHS = Month(first=date(2016, 10, 1))
 DAYS = Day(first=date(2016, 10, 1))
 SOURCE = Entities(
-    table="opportunities",
-    key="opportunity_month",
-    outcomes="opportunity_outcomes",
+    table="contracts",
+    key="contract_month",
+    outcomes="contract_outcomes",
     label_delay_days=0,
     columns=(Column("value", "number", nullable=True),),
 )
@@ -46,8 +46,8 @@ def declare(clock: Clock, split: Chronological = SPLIT) -> UseCase:
     churn = use_cases.get("churn")
     return replace(
         churn,
-        name="deals",
-        models=(replace(churn.models[0], name="deals"),),
+        name="renewals",
+        models=(replace(churn.models[0], name="renewals"),),
         source=SOURCE,
         clock=clock,
         split=split,
@@ -89,7 +89,7 @@ def load_periods(settings: Settings, clock: Clock, first: int, last: int, *, ori
 
 
 def cut(settings: Settings, clock: Clock, period: int, *, late: timedelta = timedelta()) -> DatasetRef:
-    return check_week(settings, cut_week(settings, "deals", as_of=clock.end(period) + late))
+    return check_week(settings, cut_week(settings, "renewals", as_of=clock.end(period) + late))
 
 
 def periods(rows: pd.DataFrame, clock: Clock) -> set[int]:
@@ -151,7 +151,7 @@ def test_a_period_that_is_cut_late_is_the_file_that_would_have_been_cut_in_time(
     with engine_of(settings).begin() as connection:
         connection.exec_driver_sql("DELETE FROM data_loads")
     again = cut(late, clock, 12, late=timedelta(hours=7))
-    eighth = check_week(late, cut_week(late, "deals", as_of=clock.end(12) + timedelta(days=3), week=8))
+    eighth = check_week(late, cut_week(late, "renewals", as_of=clock.end(12) + timedelta(days=3), week=8))
 
     assert again.week == 12
     assert (eighth.sha256, eighth.test.sha256) == (in_time.sha256, in_time.test.sha256)
@@ -175,14 +175,14 @@ def test_each_period_keeps_its_own_test_set_and_looks_at_shared_rows_count(setti
 
     with engine_of(settings).begin() as connection:
         assert frozen_tests.beside_the_newest(connection, eighth) == eighth
-        known = [each.version for each in frozen_tests.all_known(connection, "deals")]
+        known = [each.version for each in frozen_tests.all_known(connection, "renewals")]
         tests = (eighth.test, ninth.test, tenth.test)
-        looks = [frozen_tests.look(connection, "deals", test, look_id="a", kind="training") for test in tests]
+        looks = [frozen_tests.look(connection, "renewals", test, look_id="a", kind="training") for test in tests]
     assert known == [clock.written(period) for period in (8, 9, 10)]
     # the tenth shares a period with the ninth alone
     assert looks == [1, 2, 2]
     with pytest.raises(NothingToFreeze, match=f"rolls on: every {clock.noun} that is cut has its own"):
-        freeze(settings, "deals", "somebody")
+        freeze(settings, "renewals", "somebody")
 
 
 def test_a_period_writes_its_test_set_by_lineage(settings: Settings, clock: Clock) -> None:
@@ -191,7 +191,7 @@ def test_a_period_writes_its_test_set_by_lineage(settings: Settings, clock: Cloc
 
     ninth = cut(settings, clock, 9)
 
-    assert _account_of_cut(ninth, settings, "deals").outputs == (of_file(ninth), of_file(ninth.test))
+    assert _account_of_cut(ninth, settings, "renewals").outputs == (of_file(ninth), of_file(ninth.test))
 
 
 def test_too_few_periods_are_told_with_how_many_are_needed(settings: Settings, clock: Clock) -> None:
@@ -206,7 +206,7 @@ def test_too_few_periods_are_told_with_how_many_are_needed(settings: Settings, c
 def test_a_test_set_without_an_outcome_is_told(settings: Settings, clock: Clock) -> None:
     load_periods(settings, clock, 1, 3)
 
-    said = f"no outcome of {clock.written(6)} to {clock.written(7)} is known.*'opportunity_outcomes'"
+    said = f"no outcome of {clock.written(6)} to {clock.written(7)} is known.*'contract_outcomes'"
     with pytest.raises(CatalogueEmpty, match=said):
         cut(settings, clock, 8)
 
@@ -215,7 +215,7 @@ def test_a_period_that_is_not_over_is_not_cut(settings: Settings, clock: Clock) 
     load_periods(settings, clock, 1, 8)
 
     with pytest.raises(ValueError, match=f"{clock.written(8)} is not over"):
-        cut_week(settings, "deals", as_of=clock.end(8) - timedelta(seconds=1), week=8)
+        cut_week(settings, "renewals", as_of=clock.end(8) - timedelta(seconds=1), week=8)
 
 
 def test_periods_are_named_as_people_write_them_and_concern_no_other_use_case(settings: Settings, clock: Clock) -> None:
@@ -223,10 +223,10 @@ def test_periods_are_named_as_people_write_them_and_concern_no_other_use_case(se
     eighth, ninth = cut(settings, clock, 8), cut(settings, clock, 9)
 
     with engine_of(settings).connect() as connection:
-        names = [entry.batch_name for entry in ledger.read_entries(connection, "deals")]
-    assert names == [f"deals/{clock.noun}-{clock.written(period)}/r1" for period in (8, 9)]
-    assert f"/deals/{clock.noun}={clock.written(8)}/" in eighth.uri
-    assert newest_week(settings, "deals") == ninth
+        names = [entry.batch_name for entry in ledger.read_entries(connection, "renewals")]
+    assert names == [f"renewals/{clock.noun}-{clock.written(period)}/r1" for period in (8, 9)]
+    assert f"/renewals/{clock.noun}={clock.written(8)}/" in eighth.uri
+    assert newest_week(settings, "renewals") == ninth
     assert joining_moment(settings) == settings.weeks.epoch
 
 

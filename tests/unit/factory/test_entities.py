@@ -17,7 +17,7 @@ from factory.settings import Settings
 from factory.snapshots.cutting import cut_week
 from factory.snapshots.store import read_frame
 from factory.snapshots.weeks import start_of
-from factory.sources.tables import TableMapping, dated, read_table
+from factory.sources.tables import Rows, TableMapping, dated, read_table
 from factory.test_sets.freezing import freeze
 from factory.test_sets.frozen_rows import compare
 from factory.use_cases import get
@@ -287,7 +287,7 @@ def test_a_file_that_says_something_else_is_refused(tmp_path: Path, rows: str, s
 def test_rows_without_moments_join_week_by_week_and_outcomes_follow_after_the_delay(settings: Settings) -> None:
     states = pd.DataFrame({"customer_id": [f"c{number}" for number in range(2_000)]})
     rows = dated(
-        type("Rows", (), {"states": states, "outcomes": states.assign(outcome="no")})(),  # type: ignore[arg-type]
+        Rows(states, states.assign(outcome="no")),
         SOURCE,
         settings.weeks,
         None,
