@@ -13,7 +13,8 @@ from datetime import datetime
 import pandas as pd
 from sqlalchemy import Engine, func, select
 
-from factory.catalogue.entities import CHANGED_AT, is_empty, load_entities, tables_of
+from factory.catalogue.entities import is_empty, load_entities, tables_of
+from factory.catalogue.histories import CHANGED_AT
 from factory.series.bars import DAY_MS, TIMESTAMP, read_bars
 from factory.series.exchange import PAGE, Exchange
 from factory.series.measures import SYMBOL
