@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the others.
 .DEFAULT_GOAL := help
-.PHONY: help python installed install install-test demo up down shell status logs test test-all test-backfill test-browser test-docs test-busy test-faults test-kills test-matrix test-model test-sqlite test-wheel bench-control-page bench-cycle bench-dataset bench-drift bench-gate bench-numbers bench-tables bench-task-end bench-training bench-waits pictures lint env lock wheel clean
+.PHONY: help python installed install install-test demo up down shell status logs test test-all test-backfill test-browser test-docs test-busy test-faults test-flows test-identity test-kills test-many test-matrix test-model test-s3 test-sqlite test-use-cases test-wheel bench-control-page bench-cycle bench-dataset bench-drift bench-gate bench-numbers bench-tables bench-task-end bench-training bench-waits pictures lint env lock wheel clean
 
 PYTHON ?= python3
 export PYTHON
@@ -60,22 +60,39 @@ installed:
 test: install-test ## every test but the long ones, in lanes side by side (LANES="contract faults": these)
 	@exec $(ML)/python -m tests.suite $$LANES
 
-test-all: test test-backfill test-docs test-sqlite test-wheel test-model test-faults test-kills test-browser test-matrix ## every test there is
+test-all: test test-flows test-use-cases test-backfill test-docs test-sqlite test-s3 test-many test-identity test-wheel test-model test-faults test-kills test-browser test-matrix ## every test there is
 
 test-busy: install-test ## the tests three times, beside a busy loop on every core (TIMES=3)
 	@exec $(ML)/python -m tests.suite --busy "$${TIMES:-3}" $$LANES
 
-test-docs: install-test ## every command of README.md and docs/ as it is written, on a stack after two weeks (5 minutes)
-	$(ML)/python -m pytest tests/e2e/test_documented_commands.py
+test-flows: install-test ## flows one by one on a real Prefect: what they write, refuse, tell and survive; how they are deployed and served (8 minutes)
+	$(ML)/python -m pytest tests/prefect/test_announcements.py tests/prefect/test_deployments.py tests/prefect/test_explanation.py \
+		tests/prefect/test_killed_runs.py tests/prefect/test_lineage.py tests/prefect/test_promotion_commits.py \
+		tests/prefect/test_scoring_and_monitoring.py tests/prefect/test_serving.py tests/prefect/test_training.py
 
-test-backfill: install-test ## three weeks by `airflow backfill`, beside the same weeks run in time (10 minutes)
-	$(ML)/python -m pytest tests/e2e/test_backfill.py
+test-use-cases: install-test ## periods of every other kind of use case through a real Prefect (5 minutes)
+	$(ML)/python -m pytest tests/prefect/use_cases
+
+test-docs: install-test ## every command of README.md and docs/ as it is written, on a stack after two weeks (7 minutes)
+	$(ML)/python -m pytest tests/e2e/test_documented_commands.py tests/prefect/test_how_to_add_a_use_case.py
+
+test-backfill: install-test ## three weeks by `airflow backfill`, beside the same weeks run in time (12 minutes)
+	$(ML)/python -m pytest tests/e2e/test_backfill.py tests/prefect/test_late_weeks.py
 
 test-kills: install-test ## every use case side by side while the stack's services are killed in turn (25 minutes)
 	$(ML)/python -m pytest tests/e2e/test_killed_services.py
 
-test-sqlite: install-test ## a week through the whole stack without PostgreSQL
-	$(ML)/python -m pytest tests/e2e/test_sqlite.py
+test-s3: install-test ## a week whose files lie in a store that speaks S3
+	$(ML)/python -m pytest tests/prefect/test_week_on_s3.py
+
+test-identity: install-test ## whose run it is when people clear, fail and change tasks and DAGs in a real Airflow (6 minutes)
+	$(AIRFLOW)/python -m pytest tests/airflow/test_identity_in_airflow.py
+
+test-many: install-test ## five hundred mapped members at once, on a Prefect with SQLite
+	$(AIRFLOW)/python -m pytest tests/airflow/test_many_members.py
+
+test-sqlite: install-test ## a week through the whole stack without PostgreSQL, served and by a worker
+	$(ML)/python -m pytest tests/e2e/test_sqlite.py tests/prefect/test_worker.py
 
 $(BROWSER)/pytest: requirements/browser.txt
 	@"$$PYTHON" stack/install.py tools

@@ -25,9 +25,8 @@ class Lane:
 LANES = (
     Lane("week", ML, ("e2e/test_weekly_loop.py",), shares=False),
     Lane("flows", ML, ("prefect",)),
-    Lane("ending", AIRFLOW, tuple(f"airflow/test_{name}_in_airflow.py" for name in ("ending", "watching", "identity"))),
+    Lane("ending", AIRFLOW, ("airflow/test_ending_in_airflow.py", "airflow/test_watching_in_airflow.py")),
     Lane("airflow", AIRFLOW, ("airflow",), workers=2),
-    Lane("serving", ML, ("prefect/test_deployments.py", "prefect/test_serving.py")),
     Lane("models", ML, ("unit/factory", "unit/flows", "unit/stack", "unit/docker", "unit/suite", "unit/isolation")),
     Lane("contract", AIRFLOW, ("contract",)),
     Lane("approval", AIRFLOW, ("airflow/test_approval_in_airflow.py", "airflow/test_secrets_in_airflow.py")),
@@ -37,12 +36,28 @@ LANES = (
 """The longest first."""
 
 OWN_TARGETS = {
+    "airflow/test_identity_in_airflow.py": "test-identity",
+    "airflow/test_many_members.py": "test-many",
     "browser": "test-browser",
     "e2e/test_backfill.py": "test-backfill",
     "e2e/test_documented_commands.py": "test-docs",
     "e2e/test_killed_services.py": "test-kills",
     "e2e/test_sqlite.py": "test-sqlite",
     "model": "test-model",
+    "prefect/test_announcements.py": "test-flows",
+    "prefect/test_deployments.py": "test-flows",
+    "prefect/test_explanation.py": "test-flows",
+    "prefect/test_how_to_add_a_use_case.py": "test-docs",
+    "prefect/test_killed_runs.py": "test-flows",
+    "prefect/test_late_weeks.py": "test-backfill",
+    "prefect/test_lineage.py": "test-flows",
+    "prefect/test_promotion_commits.py": "test-flows",
+    "prefect/test_scoring_and_monitoring.py": "test-flows",
+    "prefect/test_serving.py": "test-flows",
+    "prefect/test_training.py": "test-flows",
+    "prefect/test_week_on_s3.py": "test-s3",
+    "prefect/test_worker.py": "test-sqlite",
+    "prefect/use_cases": "test-use-cases",
     "wheel": "test-wheel",
 }
 """Long by nature, with the target of the Makefile that runs it; `make test-all` runs each.
@@ -57,9 +72,13 @@ def files_of(lane: Lane) -> list[Path]:
 
 
 def named_by_others(lane: Lane) -> tuple[str, ...]:
-    """The files that other lanes, or targets of their own, name."""
+    """What other lanes, or targets of their own, name below this lane's folders."""
     named = (path for other in LANES if other is not lane for path in other.paths)
-    return tuple(path for path in (*named, *OWN_TARGETS) if path.endswith(".py") and path not in lane.paths)
+    return tuple(
+        path
+        for path in (*named, *OWN_TARGETS)
+        if path not in lane.paths and any(path.startswith(f"{folder}/") for folder in lane.paths)
+    )
 
 
 def _files(*paths: str) -> list[Path]:

@@ -87,6 +87,8 @@ class LivePrefect:
             "PREFECT_SERVER_SERVICES_CLEANUP_RECONCILER_LOOP_SECONDS": "600",
             "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_LOOP_SECONDS": "600",
             "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "600",
+            # no test here has an automation, and each event would be held against all: a fifth of the server's work
+            "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
         }
 
     def start(self) -> None:

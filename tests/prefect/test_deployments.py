@@ -1,8 +1,7 @@
-"""The deployments of prefect.yaml: made from a clean checkout, run by a worker, their results read over REST."""
+"""The deployments of prefect.yaml: made from a clean checkout, renewed without a word against what people decided."""
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from factory import contracts
 from flows import deploying, silent_runs
 from tests.called import called
 
 if TYPE_CHECKING:
-    from tests.prefect.conftest import Home, Prefect
+    from tests.prefect.conftest import Prefect
 
 CHECKOUT = Path(__file__).parents[2]
 DECLARED = CHECKOUT / "prefect.yaml"
@@ -203,35 +201,3 @@ def test_what_was_switched_on_in_prefect_stays_on(prefect: Prefect, start_up: Ca
     prefect.request("PATCH", f"deployments/{entry['id']}/schedules/{daily['id']}", {"active": True})
     start_up(MONITOR_SCHEDULE_ACTIVE="false")
     assert schedules(prefect) == [(True, "0 9 * * *", "UTC")]
-
-
-def test_a_worker_runs_a_deployment_against_a_tracking_server_and_its_result_crosses_as_json(
-    home: Home,
-    prefect: Prefect,
-    start_up: Callable[..., str],
-    start: Start,
-    tracking_server: str,
-    command: Callable[[str], str],
-    tmp_path: Path,
-) -> None:
-    remove_deployments(prefect)
-    start_up(MONITOR_SCHEDULE_ACTIVE="false")
-    home.cut(1)
-    start(
-        [command("prefect"), "worker", "start", "--pool", "models", "--type", "process", "--install-policy", "never"],
-        tmp_path / "worker.log",
-        MLFLOW_TRACKING_URI=tracking_server,
-        PREFECT_WORKER_QUERY_SECONDS="1",
-        PATH=f"{Path(command('python')).parent}:{os.environ['PATH']}",
-    )
-
-    for deployment, parameters in (
-        (contracts.training("products"), {"week": 1, "max_features": 800, "auto_promote_threshold": None}),
-        (contracts.promotion("products"), {"threshold": 0.1}),
-    ):
-        run = prefect.ended(prefect.begin(deployment.name, parameters))
-        assert run["state_type"] == "COMPLETED", (run["state"], (tmp_path / "worker.log").read_text()[-3000:])
-        (artifact,) = prefect.results(run["id"])
-        result = deployment.decode(artifact["data"])
-    assert isinstance(result, contracts.PromotionResult)
-    assert (result.promoted, result.champion_version) == (True, "1")

@@ -52,7 +52,7 @@ def make_database(server: str, template: str = "template1") -> str:
     address, name = make_url(server).set(drivername="postgresql+psycopg2"), f"catalogue_{uuid4().hex}"
     engine = create_engine(address, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"))
     return address.set(database=name).render_as_string(hide_password=False)
 
 

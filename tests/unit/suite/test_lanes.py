@@ -37,7 +37,7 @@ def test_a_target_of_its_own_plays_what_it_is_named_for(path: str, target: str) 
 
 
 def test_every_target_is_played_by_test_all_and_told_by_the_page() -> None:
-    targets = set(re.findall(r"^(test(?:-\w+)?):", MAKEFILE, re.MULTILINE)) - PLAYED_ANEW
+    targets = set(re.findall(r"^(test[\w-]*):", MAKEFILE, re.MULTILINE)) - PLAYED_ANEW
     [played] = re.findall(r"^test-all: (.*?) ##", MAKEFILE, re.MULTILINE)
     assert set(played.split()) == targets | {"test"}
     assert set(OWN_TARGETS.values()) <= targets
