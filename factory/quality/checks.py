@@ -18,12 +18,13 @@ import pyarrow.compute as pc
 from factory.grouping.keys import contains, key_of
 from factory.quality.findings import Fault, Mask, Offenders, Severity, some
 from factory.snapshots.known_rows import Frozen, SortedIds
+from factory.snapshots.names import OF_TABLES
 from factory.test_sets.frozen_rows import cover
 
 PART_ROWS = 1_000_000
 """Keys of so many rows are sorted at once."""
 SIDES = ("train", "test", "held_out")
-NEVER_NULL = ("productid", "designation", "created_at", "text_key", "group", "side", "arrived")
+NEVER_NULL = ("entity_id", "designation", "moment", "text_key", "group", "side", "arrived")
 MOST_UNLABELLED = 0.5
 """Share of the rows; beyond it a person should say that labels are meant to be missing."""
 _EMPTY_TEXT = key_of("")
@@ -40,9 +41,9 @@ class Columns:
 
         rules: dict[str, list[Any]] = {"side": [pandera.Check.isin(SIDES, error="side")]}
         if known_classes is not None:
-            rules["prdtypecode"] = [pandera.Check.isin(sorted(known_classes), error="class")]
+            rules["target"] = [pandera.Check.isin(sorted(known_classes), error="class")]
         columns = {name: pandera.Column(nullable=False, checks=rules.get(name)) for name in NEVER_NULL}
-        columns["prdtypecode"] = pandera.Column(nullable=True, checks=rules.get("prdtypecode"))
+        columns["target"] = pandera.Column(nullable=True, checks=rules.get("target"))
         self._schema = pandera.DataFrameSchema(columns)
         self._found: dict[tuple[str, str], Offenders] = {}
         self._values: dict[str, set[object]] = {"side": set(), "class": set()}
@@ -52,7 +53,7 @@ class Columns:
         import pandera.errors
 
         try:
-            self._schema.validate(batch.select([*NEVER_NULL, "prdtypecode"]).to_pandas(), lazy=True)
+            self._schema.validate(batch.select([*NEVER_NULL, "target"]).to_pandas(), lazy=True)
         except pandera.errors.SchemaErrors as error:
             for (column, check), cases in error.failure_cases.groupby(["column", "check"]):
                 mask = np.zeros(batch.num_rows, dtype=bool)
@@ -65,8 +66,9 @@ class Columns:
         """One finding a column and rule."""
         for (column, check), found in self._found.items():
             if check == "not_nullable":
-                said = f"{found.rows} rows have no {column} (such as {found.named()})"
-                yield Fault(f"no {column}", said, "broken", found)
+                name = OF_TABLES.get(column, column)
+                said = f"{found.rows} rows have no {name} (such as {found.named()})"
+                yield Fault(f"no {name}", said, "broken", found)
             elif check == "side":
                 yield Fault("sides", f"unknown sides of the split: {some(self._values['side'])}", "broken", found)
             else:
@@ -85,7 +87,7 @@ class Labels:
     def see(self, batch: pa.RecordBatch) -> None:
         """Look at the rows without label."""
         self._rows += batch.num_rows
-        without = np.array(batch.column("prdtypecode").is_null())
+        without = np.array(batch.column("target").is_null())
         held_out = np.array(pc.fill_null(pc.equal(batch.column("side"), "held_out"), fill_value=False))
         self._lost.add(batch, without & ~held_out)
         self._without.add(batch, without & held_out)
@@ -93,8 +95,9 @@ class Labels:
     def faults(self) -> Iterator[Fault]:
         """Labels that are lost, and products that never had one."""
         if rows := self._lost.rows:
-            said = f"{rows} rows have no prdtypecode (such as {self._lost.named()})"
-            yield Fault("no prdtypecode", said, "broken", self._lost)
+            label = OF_TABLES["target"]
+            said = f"{rows} rows have no {label} (such as {self._lost.named()})"
+            yield Fault(f"no {label}", said, "broken", self._lost)
         if rows := self._without.rows:
             share = rows / self._rows
             said = f"{rows} products have no label ({share:.2%}): they are scored and not trained on"
@@ -111,7 +114,7 @@ class Order:
 
     def see(self, batch: pa.RecordBatch) -> None:
         """Compare every id with the one before it."""
-        ids = [(name or "").encode() for name in batch.column("productid").to_pylist()]
+        ids = [(name or "").encode() for name in batch.column("entity_id").to_pylist()]
         before = [self._last, *ids[:-1]]
         self._last = ids[-1] if ids else self._last
         pairs = list(zip(ids, before, strict=True))
@@ -143,7 +146,7 @@ class Leaks:
         if not train.num_rows:
             return
         texts, groups = (np.array(pc.fill_null(train.column(name), 0)) for name in ("text_key", "group"))
-        self._found["products"].add(train, self._tested.among(pc.fill_null(train.column("productid"), "")))
+        self._found["products"].add(train, self._tested.among(pc.fill_null(train.column("entity_id"), "")))
         self._found["groups"].add(train, self._frozen.groups.among(groups) & (groups != _EMPTY_TEXT))
         self._found["texts"].add(train, self._frozen.texts.among(texts) & (texts != _EMPTY_TEXT))
 
@@ -169,7 +172,7 @@ class Classes:
 
     def see(self, batch: pa.RecordBatch) -> None:
         """Count the rows by class."""
-        labels = batch.column("prdtypecode")
+        labels = batch.column("target")
         self.rows.update(counted(labels))
         self._train.update(counted(labels.filter(pc.equal(batch.column("side"), "train"))))
 
@@ -194,7 +197,7 @@ class Untested:
 
     def see(self, batch: pa.RecordBatch) -> None:
         """Count the rows to train on and those held out by class."""
-        labels, sides = batch.column("prdtypecode"), batch.column("side")
+        labels, sides = batch.column("target"), batch.column("side")
         self._train.update(counted(labels.filter(pc.equal(sides, "train"))))
         self._held_out.update(counted(labels.filter(pc.equal(sides, "held_out"))))
 
@@ -218,7 +221,7 @@ class Conflicts:
 
     def see(self, batch: pa.RecordBatch) -> None:
         """Remember each text's key and label."""
-        labels = batch.column("prdtypecode").dictionary_encode()
+        labels = batch.column("target").dictionary_encode()
         numbers = np.array(
             [self._numbers.setdefault(name, len(self._numbers)) for name in labels.dictionary.to_pylist()]
         )
@@ -299,7 +302,7 @@ def counted(labels: pa.Array) -> dict[str, int]:
 
 def _labelled(names: list[str]) -> Mask:
     wanted = pa.array(names, pa.string())
-    return lambda batch: np.array(pc.is_in(batch.column("prdtypecode"), wanted))
+    return lambda batch: np.array(pc.is_in(batch.column("target"), wanted))
 
 
 def _keys(batch: pa.RecordBatch) -> np.ndarray:

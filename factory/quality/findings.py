@@ -12,19 +12,21 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from factory.snapshots.names import OF_TABLES
+
 Severity = Literal["broken", "doubtful", "noted"]
 """Broken weeks nobody can accept; a doubtful one a person may; what is noted stands in the report alone."""
 Mask: TypeAlias = "Callable[[pa.RecordBatch], np.ndarray]"
 
 LISTED_ROWS = 1_000
 """So many of a fault's rows are kept."""
-SHOWN = ("productid", "designation", "description", "prdtypecode")
-"""What is shown of a product."""
+SHOWN = {name: OF_TABLES.get(name, name) for name in ("entity_id", "designation", "description", "target")}
+"""What is shown of a product, under the names of the table in which it is mended, by those in the snapshot."""
 
 
 @dataclass(slots=True)
 class Offenders:
-    """How many rows a fault has, and the first of them: the columns SHOWN, where there are such, else all."""
+    """How many rows a fault has, and the first of them: the columns SHOWN of a product, else all."""
 
     rows: int = 0
     listed: list[pa.RecordBatch] = field(default_factory=list)
@@ -36,8 +38,9 @@ class Offenders:
         self.rows += count
         room = LISTED_ROWS - sum(part.num_rows for part in self.listed)
         if room > 0:
-            names = [name for name in SHOWN if name in batch.schema.names] or batch.schema.names
-            self.listed.append(batch.select(names).filter(pa.array(mask)).slice(0, room))
+            names = SHOWN if SHOWN.keys() <= set(batch.schema.names) else {name: name for name in batch.schema.names}
+            shown = batch.select(list(names)).rename_columns(list(names.values()))
+            self.listed.append(shown.filter(pa.array(mask)).slice(0, room))
 
     def records(self) -> list[dict[str, Any]]:
         """The listed rows."""

@@ -117,7 +117,7 @@ def _misshapen(ref: FileRef, wanted: pa.Schema, what: str) -> Iterator[Fault]:
 
 def _classes_of(ref: FileRef) -> Counter[str]:
     classes: Counter[str] = Counter()
-    for batch in read_batches(ref, ["prdtypecode"]):
+    for batch in read_batches(ref, ["target"]):
         classes.update(counted(batch.column(0)))
     return classes
 

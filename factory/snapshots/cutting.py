@@ -10,6 +10,7 @@ nothing refers to; what `data_loads` calls cut is complete.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
@@ -60,6 +61,10 @@ class Rows(Protocol):
     @property
     def test_schema(self) -> pa.Schema:
         """The columns of a test set."""
+
+    @property
+    def names_in_files(self) -> tuple[Mapping[str, str], ...]:
+        """What files called columns, by what they are called today: those of today first, then those of before."""
 
     def share(self, week: int) -> float:
         """The share of all rows (0 to 1) that the week is meant to hold; raises ValueError for a week below 1."""
@@ -179,13 +184,14 @@ def _cut(
     week: int,
     revision: int,
     test: FrozenTest,
+    names: Mapping[str, str] | None = None,
 ) -> DatasetRef:
     folder = snapshot_folder(settings, use_case)
     others = ledger.read_entries(connection, use_case)
     before = ledger.newest([entry for entry in others if entry.week < week], "accepted")
     rows = rows_of(settings, use_case).of_week(week, as_of, test.file, before)
     clock = clock_for(settings, use_case)
-    with writing(f"{folder}/{clock.noun}={clock.key(week)}", f"r{revision}", rows.schema) as writer:
+    with writing(f"{folder}/{clock.noun}={clock.key(week)}", f"r{revision}", rows.schema, names=names) as writer:
         rows.read(connection, writer.write)
     return DatasetRef(
         **writer.ref.model_dump(),
@@ -219,8 +225,13 @@ def _is_restored(connection: Connection, settings: Settings, standing: DatasetRe
         if deciding and deciding.file.sha256 != own.file.sha256 and not is_there(own.file):
             return False
         test = _restored(connection, settings, use_case, own)
-    again = _cut(connection, settings, use_case, standing.as_of, standing.week, standing.revision, test)
-    return (again.sha256, again.test.sha256) == (standing.sha256, standing.test.sha256)
+    for names in rows_of(settings, use_case).names_in_files:
+        again = _cut(
+            connection, settings, use_case, standing.as_of, standing.week, standing.revision, test, names=names
+        )
+        if (again.sha256, again.test.sha256) == (standing.sha256, standing.test.sha256):
+            return True
+    return False
 
 
 def _test_beside(
@@ -253,9 +264,9 @@ def _restored(connection: Connection, settings: Settings, use_case: str, test: F
     if test.version == frozen_tests.FIRST:
         cut = [entry.dataset for entry in ledger.read_entries(connection, use_case) if entry.dataset]
         first = next(each for each in cut if each.test.sha256 == test.file.sha256)
-        again = _write_test(connection, settings, use_case, first.as_of)
-        if again.sha256 == test.file.sha256:
-            return test
+        for names in rows_of(settings, use_case).names_in_files:
+            if _write_test(connection, settings, use_case, first.as_of, names=names).sha256 == test.file.sha256:
+                return test
     raise SnapshotCorrupt(
         f"the frozen test set {test.file.uri} is lost, and the catalogue has changed since it was cut: restore "
         "the file from a copy; models are compared on it alone"
@@ -263,9 +274,15 @@ def _restored(connection: Connection, settings: Settings, use_case: str, test: F
 
 
 def _write_test(
-    connection: Connection, settings: Settings, use_case: str, as_of: datetime, version: str = frozen_tests.FIRST
+    connection: Connection,
+    settings: Settings,
+    use_case: str,
+    as_of: datetime,
+    version: str = frozen_tests.FIRST,
+    names: Mapping[str, str] | None = None,
 ) -> FileRef:
     rows = rows_of(settings, use_case)
-    with writing(f"{snapshot_folder(settings, use_case)}/test", version, rows.test_schema) as writer:
+    folder = f"{snapshot_folder(settings, use_case)}/test"
+    with writing(folder, version, rows.test_schema, names=names) as writer:
         rows.read_test(connection, writer.write, as_of)
     return writer.ref

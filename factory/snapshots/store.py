@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from hashlib import sha256
@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from factory.contracts import FileRef
 from factory.errors import SnapshotCorrupt
+from factory.snapshots.names import NEUTRAL, OF_TABLES
 from factory.storage.private_files import make_file, make_folder
 from factory.storage.stores import explained, has_folders, identity, on_disk, open_store
 
@@ -32,7 +33,7 @@ _verified: dict[str, tuple[object, ...]] = {}
 _PARQUET: dict[str, Any] = {
     "compression": "zstd",
     "compression_level": 1,
-    "use_dictionary": ["prdtypecode", "side"],  # the other columns hold a value once: a dictionary is wasted work
+    "use_dictionary": ["prdtypecode", "side"],  # the class bears that name where a file of before is written again
     "write_statistics": False,  # every reader wants every row
 }
 
@@ -68,11 +69,14 @@ def write_batches(folder_uri: str, stem: str, schema: pa.Schema, batches: Iterab
 
 
 @contextmanager
-def writing(folder_uri: str, stem: str, schema: pa.Schema) -> Iterator[Writer]:
+def writing(
+    folder_uri: str, stem: str, schema: pa.Schema, *, names: Mapping[str, str] | None = None
+) -> Iterator[Writer]:
     """A writer of `<folder_uri>/<stem>-<checksum>.parquet`, published by one rename after the last byte.
 
     The same rows in the same order give the same bytes, whatever their batches were. The checksum in the name means
-    that a published file is never replaced by another. At most three times ROW_GROUP_ROWS rows are held in memory.
+    that a published file is never replaced by another. `names` are what the file calls columns, where that is not what
+    the schema calls them. At most three times ROW_GROUP_ROWS rows are held in memory.
     Only one process may write one stem at a time: what an interrupted one left behind is removed. Raises
     SnapshotStoreUnusable.
     """
@@ -92,7 +96,8 @@ def writing(folder_uri: str, stem: str, schema: pa.Schema) -> Iterator[Writer]:
                 hashing = _Hashing(sink)
                 # few large writes: each waits until the thread that makes the rows lets go of the interpreter
                 with pa.BufferedOutputStream(pa.PythonFile(hashing, "w"), _WRITE_BYTES) as buffered:
-                    with pq.ParquetWriter(buffered, schema, **_PARQUET) as parquet, Writer(parquet, schema) as writer:
+                    filed = _renamed(schema, names or {})
+                    with pq.ParquetWriter(buffered, filed, **_PARQUET) as parquet, Writer(parquet, filed) as writer:
                         yield writer
                     buffered.flush()
                 sink.flush()
@@ -126,7 +131,7 @@ class Writer:
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Take the rows."""
-        self._waiting.append(batch)
+        self._waiting.append(batch.rename_columns(self._schema.names))
         self._held_rows += batch.num_rows
         self.rows += batch.num_rows
         if self._held_rows < ROW_GROUP_ROWS:
@@ -197,21 +202,27 @@ def read_frame(ref: FileRef, columns: Sequence[str] | None = None) -> pd.DataFra
     Raises SnapshotCorrupt when it is missing or altered, SnapshotStoreUnusable when its store cannot be reached.
     """
     with _opened(ref) as file:
-        return pq.read_table(file, columns=list(columns) if columns is not None else None).to_pandas()
+        own, today = _names_in(pq.read_schema(file))
+        table = pq.read_table(file, columns=None if columns is None else [own.get(name, name) for name in columns])
+        return table.rename_columns(_renamed(table.schema, today).names).to_pandas()
 
 
 def read_batches(ref: FileRef, columns: Sequence[str] | None = None) -> Generator[pa.RecordBatch, None, None]:
     """The file's rows in batches of at most ROW_GROUP_ROWS, after its checksum was verified; raises as read_frame."""
-    wanted = list(columns) if columns is not None else None
     with _opened(ref) as file, pq.ParquetFile(file) as parquet:
+        own, today = _names_in(parquet.schema_arrow)
+        wanted = None if columns is None else [own.get(name, name) for name in columns]
         for group in range(parquet.num_row_groups):  # asked for all at once Arrow keeps every byte until the end
-            yield from parquet.iter_batches(ROW_GROUP_ROWS, row_groups=[group], columns=wanted)
+            for batch in parquet.iter_batches(ROW_GROUP_ROWS, row_groups=[group], columns=wanted):
+                yield batch.rename_columns(_renamed(batch.schema, today).names)
 
 
 def read_schema(ref: FileRef) -> pa.Schema:
-    """The file's columns; raises as read_frame."""
+    """The file's columns, under the names of today; raises as read_frame."""
     with _opened(ref) as file:
-        return pq.read_schema(file)
+        found = pq.read_schema(file)
+        _, today = _names_in(found)
+        return _renamed(found, today)
 
 
 def read_shape(uri: str) -> tuple[pa.Schema, int]:
@@ -222,6 +233,15 @@ def read_shape(uri: str) -> tuple[pa.Schema, int]:
     filesystem, path = open_store(uri)
     with explained(uri), filesystem.open(path, "rb") as file:
         return pq.read_schema(file), int(filesystem.size(path))
+
+
+def _names_in(schema: pa.Schema) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """A file's own names of columns by those of today, and the other way round; empty where they are the same."""
+    return ({}, {}) if "entity_id" in schema.names else (OF_TABLES, NEUTRAL)
+
+
+def _renamed(schema: pa.Schema, names: Mapping[str, str]) -> pa.Schema:
+    return pa.schema([field.with_name(names.get(field.name, field.name)) for field in schema])
 
 
 @contextmanager

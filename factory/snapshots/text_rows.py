@@ -7,6 +7,7 @@ set. Knows nothing of files, of the ledger or of the order in which things are w
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +24,7 @@ from factory.errors import CatalogueEmpty
 from factory.grouping.joined_groups import JoinedGroups, join_groups
 from factory.settings import WeekPlan
 from factory.snapshots.known_rows import Frozen, SortedIds, frozen_keys
+from factory.snapshots.names import OF_TABLES
 from factory.snapshots.weeks import aware, on_test_side, share_of, threshold
 from factory.test_sets.held_out import KEYS, TEST_SCHEMA, TEXTS, held_out, shaped
 from factory.use_cases.clock import Clock
@@ -34,8 +36,8 @@ WEEK_SCHEMA = pa.schema(
     [
         *TEXTS,
         ("imageid", pa.string()),
-        ("created_at", pa.timestamp("us", tz="UTC")),
-        ("prdtypecode", pa.string()),
+        ("moment", pa.timestamp("us", tz="UTC")),
+        ("target", pa.string()),
         *KEYS,
         ("side", pa.string()),
         ("arrived", pa.bool_()),
@@ -50,6 +52,11 @@ class TextRows:
     plan: WeekPlan
     clock: Clock
     test_schema: pa.Schema = TEST_SCHEMA
+
+    @property
+    def names_in_files(self) -> tuple[Mapping[str, str], ...]:
+        """As today, and those of the tables, which files of earlier versions bear."""
+        return ({}, OF_TABLES)
 
     def share(self, week: int) -> float:
         """The share of the stock (0 to 1) that the week holds; raises ValueError for a week below 1."""

@@ -185,8 +185,8 @@ class _Chosen:
             chosen = shaped(batch, {"text_key": texts, "group": groups}, TEST_SCHEMA).filter(keep)
             if chosen.num_rows:
                 self.rows += chosen.num_rows
-                self.stay += int(there.among(chosen.column("productid")).sum())
-                self.classes.update(pc.unique(chosen.column("prdtypecode")).to_pylist())
+                self.stay += int(there.among(chosen.column("entity_id")).sum())
+                self.classes.update(pc.unique(chosen.column("target")).to_pylist())
                 take(chosen)
 
         with closing(SortedIds(self.held.before)) as there:

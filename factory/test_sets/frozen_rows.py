@@ -23,8 +23,8 @@ from factory.snapshots.entity_rows import ENTITY_ID, TARGET
 from factory.snapshots.store import read_batches, read_frame
 from factory.use_cases.sources import Entities
 
-COLUMNS = ("productid", "designation", "description", "prdtypecode")
-LABEL = COLUMNS.index("prdtypecode")
+COLUMNS = (ENTITY_ID, "designation", "description", TARGET)
+LABEL = COLUMNS.index(TARGET)
 CHUNK = 500
 """Ids in one statement; SQLite takes no more than some thousand values."""
 NAMED = 3
@@ -167,7 +167,7 @@ def cover(version: str, *, trained: Mapping[str, int] | Collection[str], tested:
 
 
 def _standing(connection: Connection, ids: list[str]) -> dict[str, Values]:
-    columns = [labels.c.prdtypecode if name == "prdtypecode" else products.c[name] for name in COLUMNS]
+    columns = (products.c.productid, products.c.designation, products.c.description, labels.c.prdtypecode)
     query = select(*columns).select_from(products.outerjoin(labels)).where(products.c.productid.in_(ids))
     return {row[0]: tuple(row) for row in connection.execute(query)}
 

@@ -14,11 +14,12 @@ import pyarrow as pa
 from factory.grouping.keys import Keys
 from factory.settings import Settings, WeekPlan
 from factory.snapshots.known_rows import Frozen
+from factory.snapshots.names import OF_TABLES
 from factory.snapshots.weeks import on_test_side
 
-TEXTS = [("productid", pa.string()), ("designation", pa.string()), ("description", pa.string())]
+TEXTS = [("entity_id", pa.string()), ("designation", pa.string()), ("description", pa.string())]
 KEYS = [("text_key", pa.int64()), ("group", pa.int64())]
-TEST_SCHEMA = pa.schema([*TEXTS, ("prdtypecode", pa.string()), *KEYS])
+TEST_SCHEMA = pa.schema([*TEXTS, ("target", pa.string()), *KEYS])
 
 
 def snapshot_folder(settings: Settings, use_case: str) -> str:
@@ -38,6 +39,6 @@ def held_out(texts: Keys, groups: Keys, frozen: Frozen, plan: WeekPlan) -> np.nd
 
 
 def shaped(batch: pa.RecordBatch, made: dict[str, Any], schema: pa.Schema) -> pa.RecordBatch:
-    """The schema's columns, those that were `made` and else the batch's own."""
-    columns = [made[name] if name in made else batch.column(name) for name in schema.names]
+    """The schema's columns, those that were `made` and else the batch's own, which is of the catalogue's tables."""
+    columns = [made[name] if name in made else batch.column(OF_TABLES.get(name, name)) for name in schema.names]
     return pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=schema)

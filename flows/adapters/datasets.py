@@ -32,7 +32,7 @@ from flows.adapters.lineage import steps_of_this_run
 
 FIRST_WEEK = 1
 PERIOD = "period"
-TEST_COLUMNS = ("productid", "designation", "description", "prdtypecode", "group")
+TEST_COLUMNS = (ENTITY_ID, "designation", "description", TARGET, GROUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +122,9 @@ def read_sides(settings: Settings, dataset: DatasetRef, declared: Declared) -> S
     if isinstance(declared.source, Entities):
         rows, test = (_with_period(settings, dataset, read_frame(ref)) for ref in (dataset, dataset.test))
         return Sides(_known(rows[rows[SIDE] == "train"], declared), _known(test, declared))
-    rows, test = read_frame(dataset, columns=[*TEST_COLUMNS, "side"]), _labelled(_read_test(dataset.test))
+    rows, test = read_frame(dataset, columns=[*TEST_COLUMNS, SIDE]), _labelled(_read_test(dataset.test))
     origins = read_origins(open_catalogue(settings.database_url), test["entity_id"].tolist())
-    return Sides(train=_labelled(rows[rows["side"] == "train"]), test=test.assign(source=origins))
+    return Sides(train=_labelled(rows[rows[SIDE] == "train"]), test=test.assign(source=origins))
 
 
 def read_test(settings: Settings, dataset: DatasetRef, declared: Declared) -> pd.DataFrame:
@@ -179,14 +179,12 @@ def read_unscored(settings: Settings, dataset: DatasetRef, declared: Declared) -
         waits = bool(outcome) and declared.model.task.target == outcome
         waiting = rows[rows[TARGET].isna() if waits else rows[ARRIVED]].reset_index(drop=True)
         return waiting[[ENTITY_ID, GROUP, *_declared_columns(declared)]]
-    columns = ["productid", "designation", "description", "group", "arrived", "prdtypecode"]
-    rows = read_frame(admit(settings, dataset), columns=columns)
-    waiting = rows["prdtypecode"].isna() & ~rows["arrived"]
+    rows = read_frame(admit(settings, dataset), columns=[*TEST_COLUMNS, ARRIVED])
+    waiting = rows[TARGET].isna() & ~rows[ARRIVED]
     engine = open_catalogue(settings.database_url)
-    scored = read_scored(engine, dataset.use_case, dataset.as_of, set(rows.loc[waiting, "productid"]))
-    new = rows[rows["arrived"] | (waiting & ~rows["productid"].isin(scored))].reset_index(drop=True)
-    texts = new.assign(text=product_text(new["designation"], new["description"]), entity_id=new["productid"])
-    return texts[["entity_id", "text", "group"]]
+    scored = read_scored(engine, dataset.use_case, dataset.as_of, set(rows.loc[waiting, ENTITY_ID]))
+    new = rows[rows[ARRIVED] | (waiting & ~rows[ENTITY_ID].isin(scored))].reset_index(drop=True)
+    return new.assign(text=product_text(new["designation"], new["description"]))[[ENTITY_ID, "text", GROUP]]
 
 
 def read_entity(settings: Settings, use_case: str, entity_id: str) -> pd.DataFrame:
@@ -216,10 +214,9 @@ def _recorded(settings: Settings, use_case: str) -> set[str]:
 
 
 def _labelled(rows: pd.DataFrame) -> pd.DataFrame:
-    known = rows[rows["prdtypecode"].notna()].reset_index(drop=True)
+    known = rows[rows[TARGET].notna()].reset_index(drop=True)
     texts = known.assign(
         text=product_text(known["designation"], known["description"]),
         described=known["description"].fillna("").str.strip() != "",
     )
-    neutral = texts.rename(columns={"productid": "entity_id", "prdtypecode": "target"})
-    return neutral[["entity_id", "text", "target", "group", "described"]].astype({"target": str})
+    return texts[[ENTITY_ID, "text", TARGET, GROUP, "described"]].astype({TARGET: str})

@@ -354,11 +354,11 @@ def test_a_catalogue_that_moved_on_stops_the_gate_until_a_new_set_is_frozen_whic
     assert (first["test_looks"], first["test_remarks"]) == (3, [])  # two trainings, and this judgement
     engine = open_catalogue(veteran.settings.database_url)
     old = read_frame(veteran.cut(1).test)
-    relabel(engine, old["productid"][:5].tolist(), "XI", "Anna")
+    relabel(engine, old["entity_id"][:5].tolist(), "XI", "Anna")
     told = promotion(model_version=WEAK, threshold=0.1, rehearsal=True)
     assert told["test_looks"] == 3  # the same model beside nobody: nothing that was not seen before
     assert f"of the {len(old):,} rows of test set v1" in told["test_remarks"][0]
-    merge_class(engine, old["prdtypecode"].mode()[0], "merged", "Anna")
+    merge_class(engine, old["target"].mode()[0], "merged", "Anna")
 
     with pytest.raises(TestSetOutdated, match=r"are 'merged'.*factory freeze --use-case products"):
         promotion(model_version=STRONG, threshold=0.1)

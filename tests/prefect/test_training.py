@@ -67,7 +67,7 @@ def test_a_week_becomes_a_challenger_and_its_result_is_readable_over_rest(home: 
 
 def test_after_a_freeze_a_training_on_an_earlier_week_is_measured_on_the_new_set(home: Home) -> None:
     week = home.cut(1)
-    tested = read_frame(week.test)["productid"].tolist()
+    tested = read_frame(week.test)["entity_id"].tolist()
     corrections.relabel(open_catalogue(home.settings.database_url), tested[:9], "unheard of", "Anna")
     made = freeze(home.settings, "products", "Anna")
     corrections.remove(open_catalogue(home.settings.database_url), tested[9:10], "Anna")

@@ -78,7 +78,7 @@ def test_every_finding_stands_in_one_error_and_in_data_loads(
     good: DatasetRef, cut: Cut, settings: Settings, engine: Engine
 ) -> None:
     check_week(settings, good)
-    gone = read_frame(good)["productid"].iloc[0]
+    gone = read_frame(good)["entity_id"].iloc[0]
     with engine.begin() as connection:
         connection.execute(delete(labels).where(labels.c.productid == gone))
         connection.execute(delete(products).where(products.c.productid == gone))
@@ -143,12 +143,12 @@ def test_a_catalogue_too_small_to_split_is_rejected(stock: Stock, batch: Batch, 
 @pytest.mark.parametrize(
     ("change", "finding"),
     [
-        (lambda frame: pd.concat([frame[:2], frame]).sort_values("productid"), "2 products stand there twice"),
+        (lambda frame: pd.concat([frame[:2], frame]).sort_values("entity_id"), "2 products stand there twice"),
         (lambda frame: pd.concat([frame, frame[:2]]), "1 products stand after one of a higher id"),
         (lambda frame: frame.assign(side="left"), "unknown sides of the split: 'left'"),
         (lambda frame: frame.assign(side="held_out"), "no row may be trained on"),
         (lambda frame: frame.assign(side="train"), "products stand on both sides"),
-        (lambda frame: frame.assign(side="train", productid=frame["productid"] + "x"), "texts stand on both sides"),
+        (lambda frame: frame.assign(side="train", entity_id=frame["entity_id"] + "x"), "texts stand on both sides"),
     ],
 )
 def test_what_a_broken_cut_would_leave_is_found(
@@ -161,13 +161,13 @@ def test_what_a_broken_cut_would_leave_is_found(
 def test_a_snapshot_with_other_columns_is_found(good: DatasetRef, altered: Callable[..., DatasetRef]) -> None:
     schema = WEEK_SCHEMA.remove(WEEK_SCHEMA.get_field_index("arrived"))
     broken = inspect_week(altered(good, lambda frame: frame.drop(columns="arrived"), schema), None).sentences("broken")
-    assert broken[0].startswith("the week lacks the columns arrived bool; there are productid string, designation")
+    assert broken[0].startswith("the week lacks the columns arrived bool; there are entity_id string, designation")
 
 
 def test_a_rejected_week_shows_its_first_rows_and_where_the_others_are(
     good: DatasetRef, cut: Cut, settings: Settings, engine: Engine
 ) -> None:
-    ids = read_frame(good)["productid"].tolist()
+    ids = read_frame(good)["entity_id"].tolist()
     with engine.begin() as connection:
         connection.execute(update(labels).where(labels.c.productid.in_(ids[:40])).values(prdtypecode=None))
     with pytest.raises(WeekRejected) as caught:
@@ -182,7 +182,7 @@ def test_a_rejected_week_shows_its_first_rows_and_where_the_others_are(
     with engine.begin() as connection:
         connection.execute(update(labels).where(labels.c.prdtypecode.is_(None)).values(prdtypecode="tools"))
     mended = check_week(settings, cut(2))
-    assert (mended.revision, read_frame(mended)["prdtypecode"].isna().any()) == (2, False)
+    assert (mended.revision, read_frame(mended)["target"].isna().any()) == (2, False)
 
 
 @pytest.mark.parametrize("part_rows", [checks.PART_ROWS, 7])
@@ -265,7 +265,7 @@ def test_a_report_cannot_be_made_to_run_what_a_product_says(
 
 
 def test_the_file_of_findings_holds_no_formula(good: DatasetRef, cut: Cut, settings: Settings, engine: Engine) -> None:
-    first = read_frame(good)["productid"].iloc[0]
+    first = read_frame(good)["entity_id"].iloc[0]
     with engine.begin() as connection:
         connection.execute(update(products).where(products.c.productid == first).values(designation='=CMD("x")'))
         connection.execute(update(labels).where(labels.c.productid == first).values(prdtypecode=None))

@@ -47,7 +47,7 @@ def newest(engine: Engine) -> FrozenTest:
 
 def ids(dataset: DatasetRef, side: str | None = None) -> list[str]:
     frame = read_frame(dataset.test) if side is None else read_frame(dataset).query("side == @side")
-    return frame["productid"].tolist()
+    return frame["entity_id"].tolist()
 
 
 def files(settings: Settings) -> Iterator[str]:
@@ -68,12 +68,12 @@ def test_a_catalogue_that_did_not_change_differs_in_nothing_and_gives_nothing_to
 def test_each_row_that_was_relabelled_deleted_lost_or_rewritten_is_told_apart(
     first: DatasetRef, engine: Engine
 ) -> None:
-    frame = read_frame(first.test).set_index("productid")
+    frame = read_frame(first.test).set_index("entity_id")
     here = set(ids(first, "test"))
     later = [name for name in frame.index if name not in here]
     assert later, "products that no week holds yet stand in the test set, and are not missed"
-    toys = frame.index[frame["prdtypecode"] == "toys"].tolist()
-    others = frame.index[frame["prdtypecode"] != "toys"].tolist()
+    toys = frame.index[frame["target"] == "toys"].tolist()
+    others = frame.index[frame["target"] != "toys"].tolist()
     corrections.relabel(engine, toys[:7], "games", "ann")
     corrections.remove(engine, others[:3], "ann")
     corrections.change(engine, others[3], {"designation": "another thing"}, "ann")
@@ -126,7 +126,7 @@ def test_held_out_rows_and_a_later_class_come_in_and_no_row_that_was_trained_on(
     second = check_week(settings, cut(20), overrule=True)
     waiting = set(ids(second, "held_out"))
     assert waiting
-    assert "late" not in set(read_frame(second.test)["prdtypecode"])
+    assert "late" not in set(read_frame(second.test)["target"])
     report = (read_beside(second, ".quality.json") or b"").decode()
     assert "1 of 4 classes have no row in test set v1 ('late'; " in report
     assert "held-out rows of them would come in with a new one" in report
@@ -136,15 +136,15 @@ def test_held_out_rows_and_a_later_class_come_in_and_no_row_that_was_trained_on(
     assert made.test is not None
     assert (made.test.version, made.test.frozen_by, made.test) == ("v2", "ann", newest(engine))
     frozen = read_frame(made.test.file)
-    assert waiting <= set(frozen["productid"])
-    assert "late" in set(frozen["prdtypecode"])
-    assert (made.gone, made.came) == (4, len(set(frozen["productid"]) - set(ids(first))))
+    assert waiting <= set(frozen["entity_id"])
+    assert "late" in set(frozen["target"])
+    assert (made.gone, made.came) == (4, len(set(frozen["entity_id"]) - set(ids(first))))
     for week in (first, second):
         assert count_trained(week, made.test.file) == 0
-        assert not set(frozen["productid"]) & set(ids(week, "train"))
+        assert not set(frozen["entity_id"]) & set(ids(week, "train"))
     third = check_week(settings, cut(21))
     assert (third.test, third.test_version) == (made.test.file, "v2")
-    assert set(ids(third, "test")) == set(read_frame(third)["productid"]) & set(frozen["productid"])
+    assert set(ids(third, "test")) == set(read_frame(third)["entity_id"]) & set(frozen["entity_id"])
     assert cut(20) == second, "a week that stands stays as it was cut"
 
 
@@ -157,7 +157,7 @@ def test_a_row_whose_text_was_trained_on_stays_out(first: DatasetRef, engine: En
     )
     made = freeze(settings, "products", "ann")
     assert made.test is not None
-    assert (made.refused, made.gone, tested in set(read_frame(made.test.file)["productid"])) == (1, 1, False)
+    assert (made.refused, made.gone, tested in set(read_frame(made.test.file)["entity_id"])) == (1, 1, False)
 
 
 def test_another_plan_lets_no_row_of_training_in(first: DatasetRef, settings: Settings) -> None:

@@ -89,7 +89,7 @@ def test_what_was_written_is_described(
     assert "designation" in {column["name"] for column in rows["facets"]["schema"]["fields"]}
     [week, _] = Events.of_file(file).last("cut/products")["outputs"]
     assert week["facets"]["version"]["datasetVersion"] == dataset.sha256
-    assert {"productid", "side"} <= {column["name"] for column in week["facets"]["schema"]["fields"]}
+    assert {"entity_id", "side"} <= {column["name"] for column in week["facets"]["schema"]["fields"]}
     size = Path(dataset.uri.removeprefix("file://")).stat().st_size
     statistics = week["outputFacets"]["outputStatistics"]
     assert (statistics["rowCount"], statistics["size"]) == (dataset.rows, size)

@@ -144,7 +144,7 @@ def test_a_catalogue_of_an_earlier_version_gets_its_keys_when_it_is_cut(
     with engine.begin() as connection:  # what a migration makes of products that were loaded before there were keys
         connection.execute(update(products).values(text_key=None, text_cleaning=None))
     frame = read_frame(cut(30))
-    first = frame.set_index("productid").loc["00001"]
+    first = frame.set_index("entity_id").loc["00001"]
     assert first["text_key"] == key_of(group_of(first["designation"]))
 
 
@@ -154,7 +154,7 @@ def test_a_test_set_of_an_earlier_version_still_holds_its_rows_out(
     stock(goods(200))
     test = cut(1).test
     schema = pa.schema([*((name, pa.string()) for name in ("productid", "designation", "description", "group"))])
-    old = read_frame(test)[["productid", "designation", "description"]].fillna("")
+    old = read_frame(test).rename(columns={"entity_id": "productid"})[schema.names[:3]].fillna("")
     old["group"] = [group_of(f"{row.designation} {row.description}") for row in old.itertuples()]
     old["description"] = None
     file = write_batches(

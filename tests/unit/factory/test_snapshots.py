@@ -27,14 +27,14 @@ from factory.snapshots.store import (
 )
 from tests.live_s3 import BUCKET, live_s3
 
-SCHEMA = pa.schema([("productid", pa.string()), ("number", pa.int64())])
+SCHEMA = pa.schema([("entity_id", pa.string()), ("number", pa.int64())])
 
 
 def rows(count: int, batch_rows: int = 3) -> Iterator[pa.RecordBatch]:
     numbers = list(range(count))
     for start in range(0, count, batch_rows):
         some = numbers[start : start + batch_rows]
-        yield pa.RecordBatch.from_pydict({"productid": [f"{n:03d}" for n in some], "number": some}, schema=SCHEMA)
+        yield pa.RecordBatch.from_pydict({"entity_id": [f"{n:03d}" for n in some], "number": some}, schema=SCHEMA)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_memory_is_bounded_by_row_groups(folder: str, monkeypatch: pytest.Monkey
 
 def test_an_empty_snapshot_still_has_its_columns(folder: str) -> None:
     frame = read_frame(write_batches(folder, "r1", SCHEMA, rows(0)))
-    assert frame.columns.tolist() == ["productid", "number"]
+    assert frame.columns.tolist() == ["entity_id", "number"]
     assert frame.empty
 
 

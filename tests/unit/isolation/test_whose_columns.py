@@ -32,13 +32,14 @@ OF_TEXTS = {
     "factory/records/predictions.py": "the table inference_log",
     "factory/records/scored_before.py": "the table inference_log",
     "factory/snapshots/known_rows.py": "snapshots of before a text's key was kept",
-    "factory/snapshots/store.py": "how a snapshot of texts is packed: other settings would be another file",
+    "factory/snapshots/names.py": "what snapshots call what the tables call otherwise",
+    "factory/snapshots/store.py": "how a snapshot of texts was packed: other settings would be another file",
     "factory/snapshots/text_rows.py": "the rows of a week of texts",
     "factory/sources": "files of products, the sample and the simulation",
     "factory/test_sets": "frozen test sets of texts",
     "factory/text.py": "what a product's text is",
     "factory/use_cases/products.py": "the declaration",
-    "flows/adapters/datasets.py": "where a snapshot's columns get their neutral names",
+    "flows/adapters/datasets.py": "where a product's text is made of its columns",
     "flows/core/evaluation.py": "the table of a text model's worst errors, as people know it",
 }
 

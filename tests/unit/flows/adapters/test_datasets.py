@@ -15,9 +15,11 @@ from factory.quality import checking
 from factory.records import predictions
 from factory.settings import read_settings
 from factory.snapshots import cutting, weeks
+from factory.snapshots.store import read_batches, read_schema, write_batches
 from factory.sources.readers import COLUMNS
 from factory.use_cases import get_model
 from flows.adapters import datasets
+from tests.earlier_snapshots import restore
 
 SETTINGS: Any = object()
 
@@ -76,3 +78,22 @@ def test_a_product_without_label_is_scored_once_although_it_came_before_there_wa
     assert unscored(2) == ["040", "041", "100", "101"]
     append(200, 3, ["k1"])
     assert unscored(3) == ["200"]
+
+
+def test_a_snapshot_of_an_earlier_version_gives_the_rows_that_one_of_today_gives(tmp_path: Path) -> None:
+    settings, declared = restore(tmp_path), get_model("products")
+    earlier = cutting.find_week(settings, "products", 1)
+    assert earlier is not None
+    files = [
+        write_batches(f"{settings.snapshot_uri}/today", stem, read_schema(ref), read_batches(ref))
+        for stem, ref in (("week", earlier), ("test", earlier.test))
+    ]
+    today = earlier.model_copy(update={**files[0].model_dump(), "test": files[1]})
+    assert earlier.sha256 != today.sha256
+
+    for read in (datasets.read_test, datasets.read_unscored):
+        pd.testing.assert_frame_equal(*(read(settings, each, declared) for each in (earlier, today)))
+    sides = [datasets.read_sides(settings, each, declared) for each in (earlier, today)]
+    pd.testing.assert_frame_equal(sides[0].train, sides[1].train)
+    pd.testing.assert_frame_equal(sides[0].test, sides[1].test)
+    assert len(sides[0].train) == earlier.train_rows
