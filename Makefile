@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the others.
 .DEFAULT_GOAL := help
-.PHONY: help python installed install install-test demo up down shell status logs test test-all test-backfill test-browser test-docs test-busy test-faults test-flows test-identity test-kills test-many test-matrix test-model test-s3 test-sqlite test-use-cases test-wheel bench-control-page bench-cycle bench-dataset bench-drift bench-gate bench-numbers bench-tables bench-task-end bench-training bench-waits pictures lint env lock wheel clean
+.PHONY: help python installed install install-test demo up down shell status logs test test-all test-backfill test-browser test-docs test-busy test-faults test-flows test-identity test-kills test-many test-matrix test-model test-s3 test-sqlite test-use-cases test-wheel bench-control-page bench-cycle bench-dataset bench-drift bench-gate bench-numbers bench-songs bench-tables bench-task-end bench-training bench-waits pictures lint env lock wheel clean
 
 PYTHON ?= python3
 export PYTHON
@@ -136,6 +136,9 @@ bench-gate: install-test ## how often the promotion's gate errs, beside the text
 
 bench-numbers: install-test ## a training of products in every digit, to compare before and after a change (2 minutes; PRICERUNNER=file: its offers too)
 	@exec $(ML)/python -m benchmarks.numbers $(if $(PRICERUNNER),--offers "$$PRICERUNNER")
+
+bench-songs: install-test ## the five models of songs alone, one after another and side by side (5 minutes)
+	@exec $(ML)/python -m benchmarks.songs
 
 bench-tables: install-test ## the candidates for tables in five folds, beside the common recipes (1 minute; TELCO=file: the Telco layout too)
 	@exec $(ML)/python -m benchmarks.tables $(if $(TELCO),--telco "$$TELCO")

@@ -22,6 +22,7 @@ from factory import use_cases
 from factory.catalogue.database import open_catalogue
 from factory.contracts import (
     AtLeastOne,
+    AtLeastTwo,
     CandidateScore,
     Count,
     DatasetRef,
@@ -83,6 +84,7 @@ def training_pipeline(
     search_seconds: Positive | None = None,
     period: Period | None = None,
     model: str | None = None,
+    n_clusters: AtLeastTwo | None = None,
 ) -> dict[str, Any]:
     """Train the best candidate on a week's snapshot and register it as challenger.
 
@@ -104,6 +106,7 @@ def training_pipeline(
         search_seconds: The search ends after so many seconds.
         period: The same as week_number, as the use case's clock writes it: 3, 2017-06 or 2017-06-12.
         model: Which of the use case's models; may be left out where it has one.
+        n_clusters: So many clusters, in a clustering whose number is not chosen.
     """
     settings = read_settings()
     log = get_run_logger()
@@ -120,13 +123,15 @@ def training_pipeline(
     sides = read_sides(settings, chosen, declared)
     refuse_leaks(settings, declared, sides)
     near_duplicates = find_near_duplicates.submit(declared, sides)
-    fixed = {name: value for name, value in (("max_features", max_features), ("C", C)) if value is not None}
+    given = {"max_features": max_features, "C": C, "n_clusters": n_clusters}
+    fixed = {name: value for name, value in given.items() if value is not None}
     if fixed and candidates:
         raise ValueError(f"{', '.join(fixed)} fix one model and candidates name others: give one of them")
     if fixed:
         choice = Choice(logic.recipe(fixed))
     else:
-        choice = choose_candidate(declared, sides.train, entrants, search_trials, search_seconds)
+        tried = entrants if candidates else selection.worth_trying(entrants, len(sides.train))
+        choice = choose_candidate(declared, sides.train, tried, search_trials, search_seconds)
     near = near_duplicates.result()
     report = look_at_test_set(settings, declared, frozen, sides, str(flow_run.get_id()))
     flow_run_page = flow_run_url(settings.prefect_ui_url)

@@ -26,8 +26,21 @@ from factory.use_cases import clock_of
 from factory.use_cases.use_case import Declared, UseCase
 from flows.adapters.retries import NETWORK
 
-KEPT_PARAMETERS = ("max_features", "C")
+KEPT_PARAMETERS = ("max_features", "C", "n_clusters")
 """What a person fixed for the champion is fixed for its successor."""
+
+
+class PartFailed(RuntimeError):
+    """A training, or the promotion that follows it, ended otherwise than well: which `part`, the state's name and
+    message."""
+
+    def __init__(self, part: str, state: str, message: str) -> None:
+        super().__init__(part, state, message)
+        self.part, self.message = part, message
+
+    def __str__(self) -> str:
+        part, state, message = self.args
+        return f"{part} ended as {state}: {message}"
 
 
 class RetrainingFailed(RuntimeError):
@@ -74,9 +87,11 @@ def retrain(settings: Settings, declared: Declared, *, until: datetime | None, c
             **plan.fixed,
         )
         try:
-            outcome = _train_and_decide(params)
-        except RetrainingFailed as error:
-            raise RetrainingFailed(f"{cause}; {error}") from error
+            trained, decision = train_and_decide(params)
+        except PartFailed as error:
+            raise RetrainingFailed(f"{cause}; retraining failed: {error}") from error
+        period = clock_of(params.use_case).words(trained.week_number)
+        outcome = Outcome(f"retrained on {period}: {verdict_on(trained, decision)}", trained, decision)
         if until is not None:
             settle(settings, declared, until, claimed_by=mine, done=True, outcome=outcome.said)
         return outcome
@@ -131,13 +146,14 @@ def _given_back(settings: Settings, declared: Declared, until: datetime, claimed
     try:
         yield
     except BaseException as error:  # Ctrl-C and a cancelled run included, and raised again
-        said = str(error) if isinstance(error, RetrainingFailed) else f"{type(error).__name__}: {error}"
+        said = str(error) if isinstance(error, RetrainingFailed | PartFailed) else f"{type(error).__name__}: {error}"
         # not as a task: a flow run that is cancelled starts none any more
         settle.fn(settings, declared, until, claimed_by=claimed_by, done=False, outcome=said)
         raise
 
 
-def _train_and_decide(params: TrainingParams) -> Outcome:
+def train_and_decide(params: TrainingParams) -> tuple[TrainingResult, PromotionResult]:
+    """Train as asked and decide the promotion of what came of it; raises PartFailed."""
     from flows.pipeline_flow import training_pipeline
     from flows.promotion import promotion
 
@@ -148,16 +164,19 @@ def _train_and_decide(params: TrainingParams) -> Outcome:
     )
     state = promotion(**asked.model_dump(exclude_unset=True), return_state=True)
     decision = PromotionResult.model_validate(_result_of(f"promotion of version {trained.model_version}", state))
+    return trained, decision
+
+
+def verdict_on(trained: TrainingResult, decision: PromotionResult) -> str:
+    """What was decided on the version, and why; and what a person has to know of its commits."""
     verdict = "promoted" if decision.promoted else "not promoted"
-    period, version = clock_of(params.use_case).words(trained.week_number), trained.model_version
-    said = f"retrained on {period}: version {version} {verdict}, {decision.reason}"
     missing = f"; commits are missing: {decision.commit_problem}" if decision.commit_problem else ""
-    return Outcome(said + missing, trained, decision)
+    return f"version {trained.model_version} {verdict}, {decision.reason}{missing}"
 
 
 def _result_of(part: str, state: State[dict[str, Any]]) -> dict[str, Any]:
     if not state.is_completed():
-        raise RetrainingFailed(f"retraining failed: {part} ended as {state.name}: {state.message}")
+        raise PartFailed(part, str(state.name), str(state.message))
     result: dict[str, Any] = state.result()
     return result
 

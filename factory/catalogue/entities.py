@@ -108,18 +108,22 @@ def load_entities(
     origin: str,
     append: bool = False,
     lookups: Mapping[str, pd.DataFrame] = MappingProxyType({}),
+    empty_first: bool = False,
 ) -> Loaded:
     """Append states (key, changed_at and declared columns) and outcomes (key, known_at, outcome), all or none.
 
     With them states of the tables in which columns are looked up, by their names. What stands already is left as it is
     and counted. `origin` names where rows come from: a table takes more of its own origin, another's only with
-    `append`. Raises ForeignProducts, SourceUnreadable for no rows, and EntityConflict where one entity has two states
-    of one moment, or two outcomes.
+    `append`. With `empty_first` they take the place of all that stood there; snapshots stay. Raises ForeignProducts,
+    SourceUnreadable for no rows, and EntityConflict where one entity has two states of one moment, or two outcomes.
     """
     if states.empty:
         raise SourceUnreadable(f"{origin} holds no rows")
     with exclusive(engine, CATALOGUE_LOCK) as connection:
         _prepare(connection, source)
+        if empty_first:
+            for table in all_tables_of(source):
+                connection.execute(table.delete())
         _claim(connection, source, origin, append=append)
         kept, results = tables_of(source)
         new = _append(connection, kept, states.assign(**{ORIGIN: origin}), [source.key, CHANGED_AT])

@@ -6,7 +6,18 @@ champion is declared with what it takes, for all who start it. Everything is imp
 earlier version left waiting has stored its result's model as `factory.contracts:<name>`.
 """
 
-from factory.contracts.base import AtLeastOne, Candidate, Count, Names, Params, Period, Positive, Share, WeekNumber
+from factory.contracts.base import (
+    AtLeastOne,
+    AtLeastTwo,
+    Candidate,
+    Count,
+    Names,
+    Params,
+    Period,
+    Positive,
+    Share,
+    WeekNumber,
+)
 from factory.contracts.datasets import DatasetRef, FileRef, TestSpan
 from factory.contracts.deployments import may_promote, monitor, params_of, promotion, score, training
 from factory.contracts.models import ModelsResult
@@ -26,6 +37,7 @@ from factory.contracts.trainings import CandidateScore, TrainingParams, Training
 
 __all__ = [
     "AtLeastOne",
+    "AtLeastTwo",
     "Candidate",
     "CandidateScore",
     "ColumnDrift",

@@ -19,9 +19,11 @@ Period: TypeAlias = Annotated[
 """A period as its use case's clock writes it: 3, 2017-06 or 2017-06-12."""
 Count: TypeAlias = Annotated[int, Field(ge=0)]
 AtLeastOne: TypeAlias = Annotated[int, Field(ge=1)]
+AtLeastTwo: TypeAlias = Annotated[int, Field(ge=2)]
 Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
-Candidate: TypeAlias = Annotated[str, Field(examples=[name for task in get_args(Task) for name in task.candidates])]
+_CANDIDATES = dict.fromkeys(name for task in get_args(Task) for name in task.candidates)
+Candidate: TypeAlias = Annotated[str, Field(examples=list(_CANDIDATES))]
 """The name of one that a training may compare; `Params.offers` says which a use case has."""
 Names: TypeAlias = Annotated[list[Candidate], Field(min_length=1)]
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from factory import use_cases
 from factory.contracts.base import (
     AtLeastOne,
+    AtLeastTwo,
     Count,
     Measured,
     Names,
@@ -32,9 +33,10 @@ class TrainingParams(Params):
 
     `week_number` is the number of a period, `period` the same as the use case's clock writes it.
 
-    `max_features` or `C` fix a logistic regression with these settings; without them the `candidates` (all, when none
-    are named) are compared on the training rows. `search_trials` other settings of the best one are tried, for at most
-    `search_seconds`. Of a use case with several models `model` names the one that is trained.
+    `max_features` or `C` fix a logistic regression with these settings, `n_clusters` so many clusters; without them the
+    `candidates` (all, when none are named) are compared on the training rows. `search_trials` other settings of the
+    best one are tried, for at most `search_seconds`. Of a use case with several models `model` names the one that is
+    trained.
     """
 
     without_promotion: ClassVar[Mapping[str, Any] | None] = MappingProxyType({"auto_promote_threshold": None})
@@ -48,6 +50,7 @@ class TrainingParams(Params):
     period: Period | None = None
     max_features: AtLeastOne | None = None
     C: Positive | None = None
+    n_clusters: AtLeastTwo | None = None
     auto_promote_threshold: Share | None = 0.75
     candidates: Names | None = None
     search_trials: Count = 0

@@ -61,6 +61,7 @@ SONGS = UseCase(
             title="clusters",
             task=Clusters(most=8),
             features=("energy", *SOUND),
+            candidates=("k-means-table",),  # a mixture's clusters lie within each other: by silhouette it never wins
             gate=Gate(floor=0.05, smallest_cluster=0.02),
         ),
         Model(

@@ -38,7 +38,7 @@ class Binary:
 
     metrics: ClassVar[tuple[Metric, ...]] = metrics.BINARY
     by_class: ClassVar[bool] = False
-    candidates: ClassVar[tuple[str, ...]] = ("logistic-table", "boosting-table")
+    candidates: ClassVar[tuple[str, ...]] = ("logistic-table", "boosting-table", "boosting-large-table")
     of_classes: ClassVar[bool] = True
     few_answers: ClassVar[bool] = True
 
@@ -72,7 +72,7 @@ class Regression:
 
     metrics: ClassVar[tuple[Metric, ...]] = metrics.REGRESSION
     by_class: ClassVar[bool] = False
-    candidates: ClassVar[tuple[str, ...]] = ("ridge-table", "boosting-regression")
+    candidates: ClassVar[tuple[str, ...]] = ("ridge-table", "boosting-regression", "boosting-large-regression")
     of_classes: ClassVar[bool] = False
     few_answers: ClassVar[bool] = False
 

@@ -72,8 +72,8 @@ def _tell(
     from bridge.notifications import discord, through_apprise
     from bridge.notifications.message import compose
 
-    use_case = flow_run.parameters.get("use_case", "products")
-    title = f"{flow.name}/{use_case}: {flow_run.name}"
+    use_case = flow_run.parameters.get("use_case")
+    title = f"{flow.name}/{use_case}: {flow_run.name}" if use_case else f"{flow.name}: {flow_run.name}"
     message = compose(title, results=results, failure=failure, links=_links(read_settings(), flow_run, results))
     webhook_url, services = os.environ.get(DISCORD), os.environ.get(APPRISE)
     deliveries = [discord.send(message, webhook_url)] if webhook_url or not services else []

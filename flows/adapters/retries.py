@@ -16,6 +16,8 @@ from prefect.tasks import exponential_backoff
 from factory.errors import FactoryError
 
 FIRST_DELAY_SECONDS = 2.0
+DATABASE_DELAY_SECONDS = 30.0
+"""A database that is begun anew, or changes places with its copy, is away for so long."""
 TOO_MANY_REQUESTS = 429
 SERVER_ERROR = 500
 FINAL = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError)
@@ -69,3 +71,11 @@ NETWORK: RetrySettings = {
     "cache_policy": NO_CACHE,  # the default hashes every frame that a task is given
 }
 """For tasks that talk to the registry, the snapshots' storage or the database: 2, 4 and 8 s, with jitter."""
+
+DATABASE: RetrySettings = {
+    **NETWORK,
+    "retries": 2,
+    "retry_delay_seconds": DATABASE_DELAY_SECONDS,
+    "retry_jitter_factor": 0.0,
+}
+"""For tasks that talk to the database above all: twice, after 30 s each."""

@@ -101,6 +101,12 @@ class Choice:
     failures: Mapping[str, str] = field(default_factory=dict)
 
 
+def worth_trying(candidates: Sequence[AnyCandidate], rows: int) -> tuple[AnyCandidate, ...]:
+    """Those that so many training rows are enough for; all where they are enough for none."""
+    large_enough = tuple(each for each in candidates if getattr(each, "least_rows", 0) <= rows)
+    return large_enough or tuple(candidates)
+
+
 def make_folds(
     codes: Codes,
     groups: Sequence[str] | pd.Series | Groups,

@@ -74,6 +74,8 @@ class TableCandidate:
     learner: Callable[..., BaseEstimator]
     settings: Mapping[str, Any] = field(default_factory=dict)
     ranges: Mapping[str, Range] = field(default_factory=dict)
+    least_rows: int = 0
+    """Of fewer training rows it would learn by heart, and take long: it is not tried unless it is asked for."""
 
     def altered(self, **settings: Any) -> TableCandidate:
         """The same candidate with other settings."""
@@ -107,6 +109,15 @@ def _boosting_regressor(**settings: Any) -> BaseEstimator:
 _BOOSTING = {"learning_rate": 0.05, "max_iter": 200, "max_leaf_nodes": 8, "l2_regularization": 1.0}
 _BOOSTING_RANGES = {"learning_rate": Range(0.02, 0.2), "l2_regularization": Range(0.1, 100)}
 
+_LARGE_BOOSTING = {
+    "learning_rate": 0.05,
+    "max_iter": 400,
+    "max_leaf_nodes": 31,
+    "l2_regularization": 5.0,
+    "max_features": 0.5,
+}
+LARGE_ROWS = 10_000
+
 BINARY_CANDIDATES = (
     TableCandidate(
         "logistic-table",
@@ -125,6 +136,16 @@ BINARY_CANDIDATES = (
         _boosting_classifier,
         _BOOSTING,
         _BOOSTING_RANGES,
+    ),
+    TableCandidate(
+        "boosting-large-table",
+        "Gradient boosting of 400 larger trees, each split by half of the columns",
+        "binary",
+        tree_features,
+        _boosting_classifier,
+        _LARGE_BOOSTING,
+        _BOOSTING_RANGES,
+        LARGE_ROWS,
     ),
 )
 """The simple one first: of candidates that are as good, the first is taken."""
@@ -150,6 +171,16 @@ REGRESSION_CANDIDATES = (
         _boosting_regressor,
         _BOOSTING,
         _BOOSTING_RANGES,
+    ),
+    TableCandidate(
+        "boosting-large-regression",
+        "Gradient boosting of 400 larger trees, each split by half of the columns",
+        "regression",
+        tree_features,
+        _boosting_regressor,
+        _LARGE_BOOSTING,
+        _BOOSTING_RANGES,
+        LARGE_ROWS,
     ),
 )
 

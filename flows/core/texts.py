@@ -40,6 +40,8 @@ class TextLogic:
         return candidates.find(names)
 
     def recipe(self, settings: Mapping[str, Any]) -> Candidate:
+        if strange := sorted(set(settings) - {"max_features", "C"}):
+            raise ValueError(f"{', '.join(strange)} fix another kind of model: name candidates instead")
         return candidates.recipe(settings.get("max_features"), settings.get("C"))
 
     def refuse_leaks(self, train: pd.DataFrame, test: pd.DataFrame, accepted: Collection[str]) -> None:

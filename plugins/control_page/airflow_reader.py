@@ -6,16 +6,18 @@ Reads only. Blocks; call it in a thread.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from time import monotonic
 from typing import Any
 from uuid import UUID
 
+from pydantic import ValidationError
 from sqlalchemy import select
 
 from bridge.in_airflow.links import FLOW_RUN_ID_KEY
+from factory.contracts import ModelsResult
 from plugins.control_page.airflow_internals import (
     DagModel,
     DagRun,
@@ -26,6 +28,7 @@ from plugins.control_page.airflow_internals import (
 )
 
 OWNERS_SECONDS = 30
+OUTCOME_TASK, RESULT_KEY = "outcome", "return_value"
 OPERATORS = frozenset({"RunPrefectDeployment"})
 
 
@@ -40,6 +43,8 @@ class LastDagRun:
     ended: datetime | None
     next_due: datetime | None
     paused: bool
+    failed_models: Mapping[str, str] = field(default_factory=dict)
+    """In which task a model failed, and why, where the run was a success for others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +101,22 @@ def last_dag_runs(dag_ids: Iterable[str]) -> list[LastDagRun]:
                     ended=run.end_date if run else None,
                     next_due=due,
                     paused=bool(dag.is_paused),
+                    failed_models=_failed_models(dag_id, run.run_id) if run else {},
                 )
             )
     return found
+
+
+def _failed_models(dag_id: str, run_id: str) -> dict[str, str]:
+    """What the task `outcome` of a run with several models has told; nothing where there is no such, or not yet."""
+    pushed = XComModel.get_many(run_id=run_id, key=RESULT_KEY, dag_ids=dag_id, task_ids=OUTCOME_TASK, limit=1)
+    with create_session() as session:
+        found = session.scalars(pushed).first()
+        told = XComModel.deserialize_value(found) if found is not None else None
+    try:
+        return ModelsResult.model_validate(told).failed
+    except ValidationError:  # any task may bear that name, and push anything
+        return {}
 
 
 def task_facts(dag_id: str, run_id: str, task_id: str, map_index: int) -> TaskFacts | None:

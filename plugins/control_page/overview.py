@@ -21,7 +21,14 @@ from plugins.control_page.run_views import RunView, Tone, ago
 from plugins.control_page.stuck import StuckRuns
 
 SPARK_WIDTH, SPARK_HEIGHT = 120, 28
-_AIRFLOW_TONES: dict[str, Tone] = {"success": "good", "failed": "bad", "running": "busy", "queued": "waiting"}
+PARTIAL_SUCCESS = "partial success"
+_AIRFLOW_TONES: dict[str, Tone] = {
+    "success": "good",
+    PARTIAL_SUCCESS: "warn",
+    "failed": "bad",
+    "running": "busy",
+    "queued": "waiting",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,7 @@ class ModelRow:
     title: str
     week: Entry | None
     airflow: LastDagRun | None
+    airflow_state: str
     airflow_tone: Tone
     prefect: RunView | None
     champion: ModelView | None
@@ -95,13 +103,21 @@ def model_row(
         title=declared.title,
         week=next((each for each in reversed(facts.weeks) if each.total_rows is not None), None),
         airflow=newest if newest and newest.run_id else None,
-        airflow_tone=_AIRFLOW_TONES.get(newest.state or "", "muted") if newest else "muted",
+        airflow_state=_state_of(newest),
+        airflow_tone=_AIRFLOW_TONES.get(_state_of(newest), "muted"),
         prefect=runs[0] if runs else None,
         champion=champion_of(facts.decisions),
         challenger=challenger_of(facts.decisions),
         drift=drift_view(facts.checks),
         next_due=min(due, default=None),
     )
+
+
+def _state_of(run: LastDagRun | None) -> str:
+    """How the run stands; one that some of its models failed in is a success for the others alone."""
+    if run is None or run.state is None:
+        return ""
+    return PARTIAL_SUCCESS if run.failed_models and run.state == "success" else run.state
 
 
 def champion_of(decisions: Sequence[Decision]) -> ModelView | None:
@@ -152,9 +168,8 @@ def attention(
     ]
     found += [*_of_stuck(stuck), *_of_failures(troubled)]
     for row in rows:
-        if row.airflow and row.airflow.state == "failed":
-            path = f"/dags/{quote(row.airflow.dag_id, safe='')}/runs/{quote(row.airflow.run_id or '', safe='')}"
-            found.append(Attention("bad", f"The last run of {row.airflow.dag_id} failed in Airflow.", None, path))
+        if row.airflow:
+            found += _of_airflow(row.name, row.airflow)
         last = facts[row.name].weeks[-1] if facts[row.name].weeks else None
         if last and last.status == "rejected":
             said = f": {last.findings[0]}" if last.findings else ""
@@ -166,6 +181,17 @@ def attention(
         if facts[row.name].trouble:
             found.append(Attention("bad", str(facts[row.name].trouble)))
     return list(dict.fromkeys(found))
+
+
+def _of_airflow(model: str, run: LastDagRun) -> list[Attention]:
+    """That the run failed, or that the model did in a run that was a success for others."""
+    path = f"/dags/{quote(run.dag_id, safe='')}/runs/{quote(run.run_id or '', safe='')}"
+    if run.state == "failed":
+        return [Attention("bad", f"The last run of {run.dag_id} failed in Airflow.", None, path)]
+    if why := run.failed_models.get(model):
+        words = f"{model} failed in the last run of {run.dag_id}; its other models got through."
+        return [Attention("warn", words, None, path, why)]
+    return []
 
 
 def _last_heard(workers: Sequence[Worker]) -> str:

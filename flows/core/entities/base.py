@@ -76,7 +76,7 @@ class EntityLogic(Logic):
     rolling: Chronological | None = None
 
     def recipe(self, settings: Mapping[str, Any]) -> AnyCandidate:
-        raise ValueError(f"{', '.join(settings)} fix a model of texts: name candidates instead")
+        raise ValueError(f"{', '.join(settings)} fix another kind of model: name candidates instead")
 
     def refuse_leaks(self, train: pd.DataFrame, test: pd.DataFrame, accepted: Collection[str]) -> None:
         told = self._told(train)

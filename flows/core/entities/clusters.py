@@ -36,12 +36,22 @@ REPLICAS = "replicas"
 """The column of examined answers that holds those of the model's replicas, a list a row."""
 
 
+FIXED = "n_clusters"
+"""The setting by which a caller fixes how many clusters there are."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClustersLogic(EntityLogic):
     """A cluster for each entity."""
 
     def find_candidates(self, names: list[str] | None) -> tuple[ClusterCandidate, ...]:
         return clustering.find(names)
+
+    def recipe(self, settings: Mapping[str, Any]) -> ClusterCandidate:
+        """k-means with so many clusters (`n_clusters`); raises ValueError for other settings."""
+        if set(settings) - {FIXED}:
+            return cast("ClusterCandidate", super(ClustersLogic, self).recipe(settings))
+        return clustering.CANDIDATES[0].altered(clusters=settings[FIXED])
 
     def prepare(self, train: pd.DataFrame, candidates: Sequence[AnyCandidate]) -> Folded:  # noqa: ARG002
         return self._fold(train, np.zeros(len(train)), classes=False)

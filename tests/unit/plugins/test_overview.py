@@ -126,6 +126,20 @@ def test_a_row_takes_the_newest_of_everything_and_the_next_of_both_sides() -> No
     assert row.prefect.name == "newest"
 
 
+def test_a_run_that_some_models_failed_in_is_told_in_yellow_by_model() -> None:
+    ran = LastDagRun(
+        "weekly", "r", "success", NOW, NOW, None, paused=False, failed_models={"products": "train: no space"}
+    )
+    row = model_row(get_model("products"), ModelFacts([], [], []), [ran], [], [])
+    assert (row.airflow_state, row.airflow_tone) == ("partial success", "warn")
+
+    (told,) = attention([row], {"products": ModelFacts([], [], [])}, [], [], {})
+
+    assert (told.tone, told.airflow_path) == ("warn", "/dags/weekly/runs/r")
+    assert told.words == "products failed in the last run of weekly; its other models got through."
+    assert told.why == "train: no space"
+
+
 def test_what_needs_attention_is_told_once_each_and_nothing_where_all_is_well() -> None:
     facts = ModelFacts(
         [week(2, "rejected", "half of it is missing")], [], [drift_check(0.6, alarm=True, level="alert")]

@@ -177,7 +177,7 @@ def test_a_column_that_is_known_only_once_the_customer_has_left_is_caught(logic:
 
 
 def test_settings_of_texts_fix_no_model_of_a_table(logic: BinaryLogic) -> None:
-    with pytest.raises(ValueError, match="max_features fix a model of texts: name candidates instead"):
+    with pytest.raises(ValueError, match="max_features fix another kind of model: name candidates instead"):
         logic.recipe({"max_features": 100})
 
 

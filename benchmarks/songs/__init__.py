@@ -1,0 +1,1 @@
+"""What it costs to train the five models of songs side by side."""
