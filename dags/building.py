@@ -7,7 +7,7 @@ starts its deployments and waits for them (`dags.model_tasks`). A DAG file is on
 from __future__ import annotations
 
 import os
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, Param, task
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
@@ -18,16 +18,23 @@ from bridge.in_airflow.run_metadata import lineage_of
 from bridge.in_airflow.sensors import PrefectReady
 from dags.model_tasks import wire_models
 from factory import contracts
-from factory.errors import CatalogueEmpty, WeekRejected
+from factory.errors import CatalogueEmpty, SourceUnreadable, WeekRejected
 from factory.settings import Settings, read_settings
 from factory.use_cases import get
 from factory.use_cases.clock import Clock, Week
+from factory.use_cases.sources import Series
 from factory.use_cases.use_case import UseCase
 
 # What a person has to mend is not repeated; what may pass (a crash, a service that is away) is. A flow's own tasks
 # have repeated what was worth repeating by the time that it fails.
 WORTH_A_RETRY = ExceptionRetryPolicy(
-    rules=[RetryRule([FlowRunFailed, WeekRejected, CatalogueEmpty], RetryAction.FAIL, reason="a person has to mend it")]
+    rules=[
+        RetryRule(
+            [FlowRunFailed, WeekRejected, CatalogueEmpty, SourceUnreadable],
+            RetryAction.FAIL,
+            reason="a person has to mend it",
+        )
+    ]
 )
 
 
@@ -117,4 +124,21 @@ def _wire(use_case: UseCase, told: BridgeNotifier, settings: Settings) -> None:
 
     cut = cut_period()
     dataset = check_period(cut)
+    if isinstance(use_case.source, Series):
+        prefect_ready >> _collect(use_case) >> cut
     prefect_ready >> cut >> dataset >> wire_models(use_case, told, dataset, settings)
+
+
+def _collect(use_case: UseCase):
+    """The task that fetches what is new of the markets that were collected before; nothing where bars are of files."""
+
+    @task(task_id="collect")
+    def collect_bars() -> dict:
+        """How many bars are new, by exchange and symbol."""
+        from factory.catalogue.database import open_catalogue
+        from factory.series.collecting import collect_further
+
+        engine = open_catalogue(read_settings().database_url)
+        return collect_further(engine, use_case.series, now=datetime.now(UTC), tell=print)
+
+    return collect_bars()

@@ -194,16 +194,21 @@ def cut(
 
 @app.command()
 def collect(
-    symbol: Annotated[str, typer.Option("--symbol", help="What is traded, such as BTC/USDT.")],
-    exchange: Annotated[str, typer.Option("--exchange", help="Where, as ccxt names it, such as kraken.")],
+    symbol: Annotated[str | None, typer.Option("--symbol", help="What is traded, such as BTC/USDT.")] = None,
+    exchange: Annotated[str | None, typer.Option("--exchange", help="Where, as ccxt names it, such as kraken.")] = None,
     days: Annotated[int, typer.Option(help="How far back, where there is no bar yet.", min=1, max=MOST)] = 1_825,
     use_case: Annotated[
         str, typer.Option("--use-case", help="Whose series.", callback=shown_settings.known)
     ] = "market",
     append: AppendOption = False,
 ) -> None:
-    """Fetch daily candles of an exchange, from the last one that the catalogue has."""
-    shown_series.collect(use_case, symbol, exchange, days, append=append)
+    """Fetch daily candles of an exchange, from the last one that the catalogue has; of all collected before if none."""
+    if (symbol is None) != (exchange is None):
+        raise typer.BadParameter("give --symbol and --exchange, or neither")
+    if symbol and exchange:
+        shown_series.collect(use_case, symbol, exchange, days, append=append)
+    else:
+        shown_series.collect_further(use_case)
 
 
 @app.command()

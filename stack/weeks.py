@@ -23,7 +23,19 @@ from stack.identity import Identity
 
 OF_A_MODEL = ("promote", "monitor")
 """The tasks whose results a model's line is made of, beside the cut."""
-TASKS = ("prefect_ready", "cut_week", "cut", "check_week", "check", "score", "train", "promote", "monitor", "outcome")
+TASKS = (
+    "prefect_ready",
+    "collect",
+    "cut_week",
+    "cut",
+    "check_week",
+    "check",
+    "score",
+    "train",
+    "promote",
+    "monitor",
+    "outcome",
+)
 RUN_AT = timedelta(hours=7, minutes=5)
 
 

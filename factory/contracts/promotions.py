@@ -10,6 +10,9 @@ from pydantic import Field
 from factory.contracts.base import Contract, OfModel, Params, Share
 from factory.contracts.told_tests import test_fact, test_news
 
+NOTHING_TO_GAIN = frozenset({"costs", "luck"})
+"""Rules by which no champion may be the right answer: nobody has to mend anything."""
+
 
 class PromotionParams(Params):
     """Without `model_version` the version under alias `challenger` is judged. `rollback` gives the alias back.
@@ -107,7 +110,10 @@ class PromotionResult(OfModel):
         return remarks if self._asks_for_somebody() else [*self._unpromoted(), *remarks]
 
     def _asks_for_somebody(self) -> bool:
-        """A champion that is kept asks for nobody; none at all does, and so does an approval that nobody gave."""
+        """A champion that is kept asks for nobody, and so does a gain that was not to be had; no champion at all does,
+        and so does an approval that nobody gave."""
+        if self.rule in NOTHING_TO_GAIN:
+            return False
         return self.champion_version is None or (self.rule == "approval" and self.rejected_by is None)
 
     def _unpromoted(self) -> list[str]:

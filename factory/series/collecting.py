@@ -13,10 +13,10 @@ from datetime import datetime
 import pandas as pd
 from sqlalchemy import Engine, func, select
 
-from factory.catalogue.entities import is_empty, load_entities, tables_of
+from factory.catalogue.entities import ORIGIN, is_empty, load_entities, tables_of
 from factory.catalogue.histories import CHANGED_AT
 from factory.series.bars import DAY_MS, TIMESTAMP, read_bars
-from factory.series.exchange import PAGE, Exchange
+from factory.series.exchange import PAGE, Exchange, connect
 from factory.series.measures import SYMBOL
 from factory.snapshots.weeks import aware
 from factory.use_cases.sources import Series
@@ -66,13 +66,43 @@ def collect(
     return Collected(new, last_bar(engine, source, symbol))
 
 
-def last_bar(engine: Engine, source: Series, symbol: str) -> datetime | None:
-    """The moment at which the symbol's last bar was over."""
+def collect_further(
+    engine: Engine,
+    source: Series,
+    *,
+    now: datetime,
+    tell: Callable[[str], None],
+    connected: Callable[[str, Callable[[str], None]], Exchange] = connect,
+) -> dict[str, int]:
+    """The new bars of every market that was collected before, from its last one on: how many, by exchange and symbol.
+
+    Nothing is asked where all bars are of files or samples. Raises as `collect` does.
+    """
+    return {
+        f"{exchange} {symbol}": collect(
+            engine, source, connected(exchange, tell), symbol, days=1, now=now, tell=tell, append=True
+        ).new
+        for exchange, symbol in collected_markets(engine, source)
+    }
+
+
+def collected_markets(engine: Engine, source: Series) -> list[tuple[str, str]]:
+    """Exchange and symbol of each market that was collected before."""
     states, _ = tables_of(source)
     with engine.connect() as connection:
         if is_empty(connection, source):
+            return []
+        rows = connection.execute(select(states.c[ORIGIN], states.c[SYMBOL]).distinct()).all()
+    named = [(str(origin).removesuffix(f" {symbol}"), str(symbol), str(origin)) for origin, symbol in rows]
+    return sorted((exchange, symbol) for exchange, symbol, origin in named if origin == f"{exchange} {symbol}")
+
+
+def last_bar(engine: Engine, source: Series, symbol: str | None = None) -> datetime | None:
+    """The moment at which the symbol's last bar was over, or the last of all."""
+    states, _ = tables_of(source)
+    last = select(func.max(states.c[CHANGED_AT]))
+    with engine.connect() as connection:
+        if is_empty(connection, source):
             return None
-        last: datetime | None = connection.scalar(
-            select(func.max(states.c[CHANGED_AT])).where(states.c[SYMBOL] == symbol)
-        )
-    return None if last is None else aware(last)
+        found: datetime | None = connection.scalar(last if symbol is None else last.where(states.c[SYMBOL] == symbol))
+    return None if found is None else aware(found)

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from factory.use_cases.clock import WEEKS, Clock, Week
 from factory.use_cases.metrics import Metric
-from factory.use_cases.sources import Entities, Texts
+from factory.use_cases.sources import Entities, Series, Texts
 from factory.use_cases.split import FROZEN_SHARE, Chronological, Split
 from factory.use_cases.tasks import Binary, Multiclass, Task
 
@@ -187,6 +187,13 @@ class UseCase:
         if isinstance(self.source, Entities):
             return self.source
         raise TypeError(f"{self.name} is made of texts, not of a table's entities")
+
+    @property
+    def series(self) -> Series:
+        """The series that rows come from; raises TypeError for a use case of anything else."""
+        if isinstance(self.source, Series):
+            return self.source
+        raise TypeError(f"{self.name} is no series of bars")
 
 
 @dataclass(frozen=True, slots=True)

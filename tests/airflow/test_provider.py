@@ -240,6 +240,13 @@ def test_a_monthly_dag_cuts_months_that_are_named_as_people_write_them(monkeypat
         dag.params.get_param("month").resolve("2017-13")
 
 
+def test_a_series_is_collected_before_its_day_is_cut(weekly: Any) -> None:
+    dag = weekly.dags["daily_market"]
+    order = ["prefect_ready", "collect", "cut", "check", "score", "train", "promote", "monitor"]
+    assert [task.task_id for task in dag.topological_sort()] == order
+    assert dag.get_task("cut").upstream_task_ids == {"prefect_ready", "collect"}
+
+
 def test_a_monthly_run_cuts_the_month_that_is_over_or_the_one_that_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

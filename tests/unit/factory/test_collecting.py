@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
@@ -21,7 +21,7 @@ from factory.catalogue.database import open_catalogue
 from factory.catalogue.entities import load_entities, tables_of
 from factory.errors import ExchangeAway, ForeignProducts, SourceUnreadable
 from factory.series.bars import read_bars
-from factory.series.collecting import Collected, collect
+from factory.series.collecting import Collected, collect, collect_further
 from factory.series.exchange import Exchange, connect
 from factory.use_cases.market import CANDLES
 from tests.live_exchange import DAY_MS, SYMBOL, LoopbackExchange, point_at
@@ -175,3 +175,28 @@ def test_what_cannot_be_collected_is_said_at_once(server: HTTPServer, engine: En
     load_entities(engine, CANDLES, others, pd.DataFrame(), origin="a file")
     with pytest.raises(ForeignProducts, match="already holds the rows of a file"):
         collected(SYMBOL)
+
+
+def test_what_was_collected_once_is_collected_further_and_files_are_left_alone(
+    server: HTTPServer, engine: Engine
+) -> None:
+    rows, said = candles(100), []
+    frame = pd.DataFrame(candles(9), columns=["timestamp", "open", "high", "low", "close", "volume"])
+    there = LoopbackExchange(server, rows[:-3])
+
+    def connected(name: str, tell: Callable[[str], None]) -> Exchange:
+        exchange = connect(name, tell)
+        point_at(exchange.client, there.url)
+        return exchange
+
+    def further() -> dict[str, int]:
+        return collect_further(engine, CANDLES, now=NOW, tell=said.append, connected=connected)
+
+    assert further() == {}
+    ask(there, engine, said, days=200)
+    others = read_bars(frame, CANDLES, "X", "a file", now=NOW).states
+    load_entities(engine, CANDLES, others, pd.DataFrame(), origin="a file", append=True)
+    there.candles = rows
+
+    assert further() == {f"binance {SYMBOL}": 2}
+    assert further() == {f"binance {SYMBOL}": 0}

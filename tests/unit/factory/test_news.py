@@ -23,6 +23,11 @@ def test_a_champion_that_is_kept_is_news(changes: dict[str, object]) -> None:
     assert told(KEPT.model_copy(update=changes)) == ([], ["Not promoted: a tie"])
 
 
+@pytest.mark.parametrize("rule", ["costs", "luck"])
+def test_a_gain_that_was_not_to_be_had_is_news_although_nobody_is_champion(rule: str) -> None:
+    assert told(KEPT.model_copy(update={"champion_version": None, "rule": rule})) == ([], ["Not promoted: a tie"])
+
+
 @pytest.mark.parametrize("changes", [{"champion_version": None}, {"rule": "approval"}])
 def test_no_champion_and_an_approval_that_nobody_gave_ask_for_somebody(changes: dict[str, object]) -> None:
     assert told(KEPT.model_copy(update=changes)) == (["Not promoted: a tie"], [])

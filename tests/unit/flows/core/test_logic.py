@@ -10,12 +10,13 @@ import pytest
 
 from factory.use_cases import get_model
 from factory.use_cases.metrics import declared
-from factory.use_cases.tasks import Binary, Regression, Task
+from factory.use_cases.tasks import Binary, Direction, Regression, Task
 from factory.use_cases.use_case import Declared
 from flows.core.logic import Logic, logic_of
 from tests.unit.flows.core.entities.songs import ALIKE, ENERGY, GENRE, SIMILAR, declare
 
-TASKS = (GENRE, Binary(target="live", positive="yes"), ENERGY, ALIKE, SIMILAR)
+FOLLOWED = Direction(target="live", positive="yes", gains="loudness")
+TASKS = (GENRE, Binary(target="live", positive="yes"), FOLLOWED, ENERGY, ALIKE, SIMILAR)
 ASKED = {name: asked for name, asked in vars(Logic).items() if inspect.isfunction(asked) and not name.startswith("_")}
 
 
