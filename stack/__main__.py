@@ -185,7 +185,9 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--once", action="store_true", help="stop what was started and exit instead of staying up (ONCE=1 says so too)"
     )
-    demo.add_argument("--weeks", type=_count, default=3, metavar="N", help="how many weeks to run (default 3)")
+    demo.add_argument(
+        "--weeks", type=_count, metavar="N", help="how many weeks to run (default 3, or as the use case says)"
+    )
     add("shell", _shell, "a shell in which bridge, prefect, mlflow, airflow and python are those of the stack")
     add("supervise", _supervise, "(internal) own a running stack").add_argument("--owner", default="")
     return parser

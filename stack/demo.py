@@ -39,7 +39,7 @@ WEEK_SECONDS = 900
 TABLE_WIDTH = 150
 
 
-def run_demo(settings: StackSettings, *, use_cases: Sequence[UseCase], once: bool, weeks: int) -> int:
+def run_demo(settings: StackSettings, *, use_cases: Sequence[UseCase], once: bool, weeks: int | None) -> int:
     """Run the next weeks of each use case, one after the other, and say how they went; gives the exit code.
 
     Raises StackError when something fails and KeyboardInterrupt when stopped half-way, with nothing left behind.
@@ -49,7 +49,7 @@ def run_demo(settings: StackSettings, *, use_cases: Sequence[UseCase], once: boo
         try:
             state = _stack(settings, found)
             for use_case in use_cases:
-                _run_weeks(settings.home, state, use_case, weeks)
+                _run_weeks(settings.home, state, use_case, weeks or use_case.demo_periods)
             print(*login_lines(settings.home, state), sep="\n", flush=True)
             if found is None and not once:
                 _stay_up(settings.home)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-SONGS, ARTISTS, SEED = 1_600, 400, 7
+SONGS, ARTISTS, SEED = 1_200, 300, 7
 GUESTS, LISTED_AGAIN, OTHER_GENRE = 0.12, 0.08, 0.15
 """The shares of songs with a guest, of those that stand under a second genre, and of those unlike their artist's."""
 SYLLABLES = ("ka", "ro", "mi", "len", "tu", "sha", "vor", "bel", "nai", "dro", "san", "ily", "quo", "fen", "or", "zen")
@@ -63,7 +63,7 @@ def read(name: str) -> pd.DataFrame:  # noqa: ARG001 - there is one
 def _draw(random: np.random.Generator) -> pd.DataFrame:
     """A row a song."""
     keeps_to = random.integers(0, len(GENRES), ARTISTS)
-    sound, fame = random.normal(0, 1, (ARTISTS, 4)), random.normal(0, 9, ARTISTS)
+    sound, fame = random.normal(0, 1, (ARTISTS, 4)), random.normal(0, 7, ARTISTS)
     artist = _by_rank(random)
     genre = np.where(random.random(SONGS) < OTHER_GENRE, random.integers(0, len(GENRES), SONGS), keeps_to[artist])
     own = sound[artist]
@@ -79,8 +79,8 @@ def _draw(random: np.random.Generator) -> pd.DataFrame:
     force, dance, mood = near("force", 0, 1.0), near("dance", 1, 0.6), near("mood", 2, 0.9)
     energy = np.clip(force + random.normal(0, 0.09, SONGS), 0.001, 0.999)
     loudness = -22 + 17 * force**0.6 + random.normal(0, 1.9, SONGS)
-    popularity = level("fame") + fame[artist] + 9 * (dance - 0.5) - 6 * level("voiceless") + random.normal(0, 17, SONGS)
-    unheard = random.random(SONGS) < 0.1
+    popularity = level("fame") + fame[artist] + 9 * (dance - 0.5) - 6 * level("voiceless") + random.normal(0, 12, SONGS)
+    unheard = random.random(SONGS) < 0.06
     names = _artists(random)
     return pd.DataFrame(
         {

@@ -34,7 +34,10 @@ from factory.use_cases.use_case import Model, UseCase
 
 VARIABLE = "USE_CASE_SETTINGS"
 MODELS = "models"
-IDENTITY = ("name", "dag_id", "source", MODELS, "clock", "split", "drift", "demo_begins", "watch_schedule")
+IDENTITY = (
+    *("name", "dag_id", "source", MODELS, "clock", "split", "drift"),
+    *("demo_begins", "demo_periods", "watch_schedule"),
+)
 """What stored things and deployments were made of, and are found by: it stays as the package declares it."""
 
 OF_A_MODEL = ("candidates", "gate")

@@ -147,6 +147,8 @@ class UseCase:
     drift: Drift = Drift()
     demo_begins: str = ""
     """The first period that a demo runs, as the clock writes it; the first of all where nothing is said."""
+    demo_periods: int = 3
+    """How many periods a demo runs: fewer where each takes several models."""
     purpose: str = ""
     """What its models are for, and what they are not for: for the model card."""
     limits: tuple[Text, ...] = ()
