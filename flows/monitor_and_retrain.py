@@ -8,7 +8,7 @@ predictions are compared `flows.adapters.windows`, what an alarm sets off `flows
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +20,12 @@ from prefect.context import FlowRunContext
 from factory import use_cases
 from factory.catalogue.database import open_catalogue
 from factory.catalogue.schema import drift_looks
-from factory.contracts import LiveQuality, MonitorResult
+from factory.contracts import LiveQuality, MonitorResult, MonthName, Period
 from factory.lineage.data import of_address, of_table, of_version
 from factory.lineage.tables import predictions_of
+from factory.records.predictions import MOST_ROWS
 from factory.settings import Settings, read_settings
+from factory.use_cases.clock import aware
 from factory.use_cases.sources import Entities
 from factory.use_cases.use_case import Declared
 from flows.adapters.announcement import announce_failure, announce_result, announcement_of
@@ -62,6 +64,8 @@ def monitor_and_retrain(
     use_case: str = "products",
     as_of: datetime | None = None,
     model: str | None = None,
+    current_month: MonthName | None = None,
+    reference_period: Period | None = None,
 ) -> dict[str, Any] | State[dict[str, Any]]:
     """Compare the last predictions with the model's on the test set, and with those of the window before.
 
@@ -77,13 +81,19 @@ def monitor_and_retrain(
         use_case: Whose predictions and models.
         as_of: Where the windows end; at the newest logged prediction when it is not given.
         model: Which of the use case's models; may be left out where it has one.
+        current_month: The month at whose end the windows end, of a use case that counts months: 2017-06.
+        reference_period: The period whose rows are compared with, in place of the test set: 2017-06.
     """
     settings = read_settings()
     declared = use_cases.choose_model(use_case, model)
+    if current_month is not None:
+        as_of = end_of_month(use_case, current_month, as_of)
     log_path = inference_log_path or settings.inference_log_path
     windows = read_windows(settings, declared, log_path, as_of)
     if isinstance(windows, Nothing):
         return _without_a_look(settings, declared, windows, force=force_retrain)
+    if reference_period is not None:
+        windows = compare_with(settings, declared, windows, reference_period)
     log = of_address(log_path) if log_path else of_table(settings.database_url, predictions_of(use_case))
     reads(log, *of_version(settings.mlflow_tracking_uri, windows.version.model, windows.version.number))
     least = declared.use_case.drift.min_samples or settings.min_samples_for_drift
@@ -102,7 +112,17 @@ def monitor_and_retrain(
         until = windows.until if check.alarm else None
         outcome = retrain(settings, declared, until=until, cause=reason, force=force_retrain)
         get_run_logger().info(outcome.said)
-    return publish(_result(settings, declared, windows, checks, reason, outcome, links))
+    result = _result(settings, declared, windows, checks, reason, outcome, links)
+    return publish(result.model_copy(update={"alert": finding.alert.value, "reference_period": reference_period}))
+
+
+def end_of_month(use_case: str, month: str, as_of: datetime | None) -> datetime:
+    """Where the windows of that month end; raises ValueError where another moment is named besides, or no month."""
+    clock = use_cases.clock_of(use_case)
+    end = clock.end(clock.parse(month))
+    if as_of is not None and aware(as_of) != end:
+        raise ValueError(f"current_month={month} and as_of={as_of:%Y-%m-%d %H:%M} differ: give one of them")
+    return end
 
 
 @task(**NETWORK)
@@ -115,6 +135,16 @@ def read_windows(
     client = registry.connect(settings.mlflow_tracking_uri)
     engine = open_catalogue(settings.database_url)
     return windows.read_windows(settings, declared, client, engine, log_path, as_of)
+
+
+@task(**NETWORK)
+def compare_with(settings: Settings, declared: Declared, windows: Windows, reference_period: str) -> Windows:
+    """The windows beside rows of that period, which the watched version answers anew."""
+    from flows.adapters import reference, registry
+
+    client, number = registry.connect(settings.mlflow_tracking_uri), declared.use_case.clock.parse(reference_period)
+    drawn = reference.draw_reference(settings, declared, client, windows.version, number, MOST_ROWS)
+    return replace(windows, reference=drawn.rows)
 
 
 @task(cache_policy=NO_CACHE)

@@ -26,6 +26,7 @@ from factory.contracts import (
     CandidateScore,
     Count,
     DatasetRef,
+    MonthName,
     Names,
     Period,
     Positive,
@@ -46,6 +47,7 @@ from flows.adapters.retries import NETWORK
 from flows.core import selection
 from flows.core.logic import logic_of
 from flows.core.selection import AnyCandidate, Choice, Score, Validation
+from flows.periods import chosen_week
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,6 +87,8 @@ def training_pipeline(
     period: Period | None = None,
     model: str | None = None,
     n_clusters: AtLeastTwo | None = None,
+    current_month: MonthName | None = None,
+    snapshot_month: MonthName | None = None,
 ) -> dict[str, Any]:
     """Train the best candidate on a week's snapshot and register it as challenger.
 
@@ -107,15 +111,16 @@ def training_pipeline(
         period: The same as week_number, as the use case's clock writes it: 3, 2017-06 or 2017-06-12.
         model: Which of the use case's models; may be left out where it has one.
         n_clusters: So many clusters, in a clustering whose number is not chosen.
+        current_month: The same as period, of a use case that counts months: 2017-06.
+        snapshot_month: The same as current_month.
     """
     settings = read_settings()
     log = get_run_logger()
     declared = use_cases.choose_model(use_case, model)
     logic = logic_of(declared)
     entrants = find_entrants(declared, candidates)
-    chosen = dataset or find_dataset(
-        settings, use_case, chosen_week(use_case, week_number, week, period), dataset_run_id
-    )
+    named = chosen_week(use_case, week_number, week, period, current_month, snapshot_month)
+    chosen = dataset or find_dataset(settings, use_case, named, dataset_run_id)
     log.info("training on %s %s: %d rows, %d to train on", use_case, chosen.period, chosen.rows, chosen.train_rows)
     frozen = find_exam(settings, chosen)
     chosen = frozen.dataset
@@ -232,18 +237,6 @@ def choose_candidate(
         scores = [best if score.candidate.name == best.candidate.name else score for score in scores]
     log.info("%s is trained, with %s", best.candidate.name, dict(best.candidate.settings))
     return Choice(best.candidate, logic_of(declared).slope(best, validation), scores, failures)
-
-
-def chosen_week(use_case: str, week_number: int | None, week: int | None, period: str | None = None) -> int | None:
-    """The number of the period that the parameters name, None where none does; raises ValueError when they name two."""
-    if period is not None:
-        named = use_cases.clock_of(use_case).parse(period)
-        if {week_number, week} - {None, named}:
-            raise ValueError(f"period={period} and week_number={week_number or week} differ: give one of them")
-        return named
-    if week is not None and week_number is not None and week != week_number:
-        raise ValueError(f"week={week} and week_number={week_number} name different weeks: give one of them")
-    return week_number if week is None else week
 
 
 @task(**NETWORK)

@@ -16,7 +16,7 @@ from prefect import flow, get_run_logger, task
 from prefect.client.schemas.objects import State
 
 from factory import use_cases
-from factory.contracts import DatasetRef, Period, ScoreResult, WeekNumber
+from factory.contracts import DatasetRef, MonthName, Period, ScoreResult, WeekNumber
 from factory.lineage.data import of_file, of_table, of_version
 from factory.lineage.tables import predictions_of
 from factory.settings import Settings, read_settings
@@ -27,6 +27,7 @@ from flows.adapters.lineage import reads, tell_lineage, writes
 from flows.adapters.publication import publish, publish_skip
 from flows.adapters.registry import Version
 from flows.adapters.retries import NETWORK
+from flows.periods import chosen_week
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +47,7 @@ def score(
     week_number: WeekNumber | None = None,
     period: Period | None = None,
     model: str | None = None,
+    snapshot_month: MonthName | None = None,
 ) -> dict[str, Any] | State[dict[str, Any]]:
     """Let the champion predict the week's arrivals, and append them to the inference log.
 
@@ -61,6 +63,7 @@ def score(
         week_number: The week whose arrivals are scored, the newest when none is named; a week after it is refused.
         period: The same as week_number, as the use case's clock writes it: 3, 2017-06 or 2017-06-12.
         model: Which of the use case's models; may be left out where it has one.
+        snapshot_month: The same as period, of a use case that counts months: 2017-06.
     """
     settings = read_settings()
     declared = use_cases.choose_model(use_case, model)
@@ -68,7 +71,7 @@ def score(
         refuse_foreign(settings, dataset)
     champion = find_champion(settings, declared)
     clock = use_cases.clock_of(use_case)
-    named = clock.parse(period) if period else week_number
+    named = chosen_week(use_case, week_number, None, period, snapshot_month)
     week = dataset.week if dataset else named or find_newest_week(settings, use_case)
     if champion is None:
         return _skip(declared, week, None, explain_absence(settings, declared))

@@ -173,4 +173,5 @@ def _drift(document: Mapping[str, Any] | None) -> str:
     if monitor.drift_score is None:
         return f"skipped: {monitor.reason}"
     verdict = f"{'yes' if monitor.drift_detected else 'no'}, {monitor.level}"
-    return f"{verdict}, {monitor.drift_score:.2f} of {monitor.samples:,} samples"
+    urgency = f", {monitor.alert}" if monitor.alert else ""
+    return f"{verdict}{urgency}, {monitor.drift_score:.2f} of {monitor.samples:,} samples"

@@ -6,11 +6,13 @@ champion is declared with what it takes, for all who start it. Everything is imp
 earlier version left waiting has stored its result's model as `factory.contracts:<name>`.
 """
 
+from factory.contracts.acquisition import AcquisitionParams, ReferenceParams, ReferenceResult
 from factory.contracts.base import (
     AtLeastOne,
     AtLeastTwo,
     Candidate,
     Count,
+    MonthName,
     Names,
     Params,
     Period,
@@ -19,9 +21,19 @@ from factory.contracts.base import (
     WeekNumber,
 )
 from factory.contracts.datasets import DatasetRef, FileRef, TestSpan
-from factory.contracts.deployments import may_promote, monitor, params_of, promotion, score, training
+from factory.contracts.deployments import (
+    acquisition,
+    may_promote,
+    monitor,
+    params_of,
+    promotion,
+    reference_data,
+    score,
+    training,
+)
 from factory.contracts.models import ModelsResult
 from factory.contracts.monitoring import (
+    AlertLevel,
     ColumnDrift,
     DriftLevel,
     LiveQuality,
@@ -36,6 +48,8 @@ from factory.contracts.told_tests import looked_at
 from factory.contracts.trainings import CandidateScore, TrainingParams, TrainingResult
 
 __all__ = [
+    "AcquisitionParams",
+    "AlertLevel",
     "AtLeastOne",
     "AtLeastTwo",
     "Candidate",
@@ -50,12 +64,15 @@ __all__ = [
     "ModelsResult",
     "MonitorParams",
     "MonitorResult",
+    "MonthName",
     "Names",
     "Params",
     "Period",
     "Positive",
     "PromotionParams",
     "PromotionResult",
+    "ReferenceParams",
+    "ReferenceResult",
     "ScoreParams",
     "ScoreResult",
     "Share",
@@ -64,11 +81,13 @@ __all__ = [
     "TrainingResult",
     "Trend",
     "WeekNumber",
+    "acquisition",
     "looked_at",
     "may_promote",
     "monitor",
     "params_of",
     "promotion",
+    "reference_data",
     "score",
     "told_trend",
     "training",

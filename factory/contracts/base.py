@@ -17,6 +17,8 @@ Period: TypeAlias = Annotated[
     str, Field(pattern=rf"^({'|'.join(clock.pattern for clock in (Week, Month, Day))})$", examples=[Month.example])
 ]
 """A period as its use case's clock writes it: 3, 2017-06 or 2017-06-12."""
+MonthName: TypeAlias = Annotated[str, Field(pattern=rf"^{Month.pattern}$", examples=[Month.example])]
+"""A month: 2017-06."""
 Count: TypeAlias = Annotated[int, Field(ge=0)]
 AtLeastOne: TypeAlias = Annotated[int, Field(ge=1)]
 AtLeastTwo: TypeAlias = Annotated[int, Field(ge=2)]
@@ -107,6 +109,15 @@ class Params(Contract):
     """Fields that name who asked or decided: whoever knows who is logged in fills them in, and asks nobody."""
     often: ClassVar[tuple[str, ...]] = ()
     """The fields that a form shows at once; the others are rarely used."""
+    periods: ClassVar[frozenset[str]] = frozenset()
+    """Fields that hold a period as the use case's clock writes it."""
+    by_clock: ClassVar[Mapping[str, frozenset[str]]] = MappingProxyType(
+        {
+            Month.noun: frozenset({"current_month", "snapshot_month"}),
+            Week.noun: frozenset({"week_number", "week"}),
+        }
+    )
+    """Fields that mean nothing, or say the same once more, where the use case counts other periods than these."""
 
     @classmethod
     def offers(cls, fixed: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:  # noqa: ARG003

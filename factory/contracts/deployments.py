@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from bridge.contracts import Deployment
+from factory.contracts.acquisition import AcquisitionParams, ReferenceParams, ReferenceResult
 from factory.contracts.base import Params
+from factory.contracts.datasets import DatasetRef
 from factory.contracts.monitoring import MonitorParams, MonitorResult
 from factory.contracts.promotions import PromotionParams, PromotionResult
 from factory.contracts.scoring import ScoreParams, ScoreResult
@@ -33,6 +35,16 @@ def monitor(use_case: str) -> Deployment[MonitorParams, MonitorResult]:
     return Deployment(f"monitor-and-retrain/{use_case}", MonitorParams, MonitorResult)
 
 
+def acquisition(use_case: str) -> Deployment[AcquisitionParams, DatasetRef]:
+    """The deployment that cuts and checks a period's data, as the DAG does."""
+    return Deployment(f"acquisition/{use_case}", AcquisitionParams, DatasetRef)
+
+
+def reference_data(use_case: str) -> Deployment[ReferenceParams, ReferenceResult]:
+    """The deployment that draws rows of a period to compare later ones with."""
+    return Deployment(f"reference-data/{use_case}", ReferenceParams, ReferenceResult)
+
+
 def params_of(deployment_name: str, takes: Iterable[str] = ()) -> type[Params] | None:
     """The contract of what that deployment runs, None where that is none of the factory's flows.
 
@@ -54,4 +66,7 @@ def may_promote(deployment_name: str, given: Mapping[str, Any], takes: Iterable[
     return params.may_promote(given) if params else not deployment_name
 
 
-_BUILDERS: tuple[Callable[[str], Deployment[Any, Any]], ...] = (promotion, training, monitor, score)
+_BUILDERS: tuple[Callable[[str], Deployment[Any, Any]], ...] = (
+    *(promotion, training, monitor, score),
+    *(reference_data, acquisition),  # which take the least, and could be taken for others
+)

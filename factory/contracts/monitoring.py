@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from factory.contracts.base import Contract, Measured, OfModel, Params
+from factory.contracts.base import Contract, Measured, MonthName, OfModel, Params, Period
 from factory.use_cases import clock_of
 from factory.use_cases.metrics import declared
 
@@ -16,20 +16,28 @@ DriftLevel = Literal["stable", "warning", "alert", "critical"]
 """How far a column moved, in ascending order: PSI from 0.1, 0.2 and 0.3 on, where a permutation test agrees."""
 
 
+AlertLevel = Literal["LOW", "MEDIUM", "HIGH"]
+"""How urgent what moved is, by the share of drifted columns and by what happened to the answers."""
+
+
 class MonitorParams(Params):
-    """`as_of` ends the windows, whose lengths are the use case's; without it the newest logged prediction does.
+    """`as_of` ends the windows, whose lengths are the use case's, or the `current_month` does; without either the
+    newest logged prediction. They are compared with rows of `reference_period`, else with the version's own test set.
 
     Of a use case with several models `model` names the one that is watched.
     """
 
     without_promotion: ClassVar[Mapping[str, Any] | None] = None  # an alarm retrains, and that decides on a promotion
-    often: ClassVar[tuple[str, ...]] = ("force_retrain", "as_of")
+    often: ClassVar[tuple[str, ...]] = ("force_retrain", "current_month", "reference_period", "as_of")
+    periods: ClassVar[frozenset[str]] = frozenset({"reference_period"})
 
     use_case: str = "products"
     model: str | None = None
     inference_log_path: str | None = None
     force_retrain: bool = False
     as_of: datetime | None = None
+    current_month: MonthName | None = None
+    reference_period: Period | None = None
 
 
 class ColumnDrift(Contract):
@@ -123,6 +131,11 @@ class MonitorResult(OfModel):
     notification: str
     samples: int
     level: DriftLevel = "stable"
+    alert: AlertLevel | None = None
+    """HIGH where half of the columns drifted or the answers critically, MEDIUM from a fifth on or where the answers
+    did; LOW else, and None where nothing was measured."""
+    reference_period: str | None = None
+    """The period that was compared with, in the place of the test set."""
     model_version: str | None = None
     sampled: int = 0
     sampling_error: float = 0.0
@@ -143,7 +156,10 @@ class MonitorResult(OfModel):
             return {"Drift": "not measured"}
         nouns = clock_of(self.use_case).nouns
         columns = sorted(self.drift_metrics, key=lambda name: -self.drift_metrics[name].psi)[:4]
+        compared = {"Compared with": self.reference_period} if self.reference_period else {}
         said = {
+            **({"Alert": self.alert} if self.alert else {}),
+            **compared,
             "Drift": f"{self.level}, score {self.drift_score:.2f} (alarm above {self.threshold:.2f} or when critical)",
             "PSI": ", ".join(f"{name} {self.drift_metrics[name].psi:.2f}" for name in columns),
         }

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from factory.contracts.base import OfModel, Params, Period, WeekNumber
+from factory.contracts.base import MonthName, OfModel, Params, Period, WeekNumber
 from factory.contracts.datasets import DatasetRef
 
 
 class ScoreParams(Params):
     """Without `dataset` the snapshot of `week_number` is scored, else the newest.
 
-    `week_number` is the number of a period, `period` the same as the use case's clock writes it.
+    `week_number` is the number of a period, `period` the same as the use case's clock writes it, and `snapshot_month`
+    too where that counts months.
     Of a use case with several models `model` names the one that answers.
     """
 
-    often: ClassVar[tuple[str, ...]] = ("week_number",)
+    often: ClassVar[tuple[str, ...]] = ("week_number", "snapshot_month")
+    periods: ClassVar[frozenset[str]] = frozenset({"period"})
 
     use_case: str = "products"
     model: str | None = None
     dataset: DatasetRef | None = None
     week_number: WeekNumber | None = None
     period: Period | None = None
+    snapshot_month: MonthName | None = None
 
 
 class ScoreResult(OfModel):

@@ -14,6 +14,7 @@ from factory.contracts.base import (
     AtLeastTwo,
     Count,
     Measured,
+    MonthName,
     Names,
     OfModel,
     Params,
@@ -31,7 +32,8 @@ from factory.use_cases.use_case import Declared
 class TrainingParams(Params):
     """Without `dataset` the flow takes that of `dataset_run_id`, else the snapshot of `week_number`, else the newest.
 
-    `week_number` is the number of a period, `period` the same as the use case's clock writes it.
+    `week_number` is the number of a period, `period` the same as the use case's clock writes it; where that counts
+    months, `current_month` and `snapshot_month` are the same once more.
 
     `max_features` or `C` fix a logistic regression with these settings, `n_clusters` so many clusters; without them the
     `candidates` (all, when none are named) are compared on the training rows. `search_trials` other settings of the
@@ -40,7 +42,8 @@ class TrainingParams(Params):
     """
 
     without_promotion: ClassVar[Mapping[str, Any] | None] = MappingProxyType({"auto_promote_threshold": None})
-    often: ClassVar[tuple[str, ...]] = ("week_number", "candidates", "auto_promote_threshold")
+    often: ClassVar[tuple[str, ...]] = ("week_number", "current_month", "candidates", "auto_promote_threshold")
+    periods: ClassVar[frozenset[str]] = frozenset({"period"})
 
     use_case: str = "products"
     model: str | None = None
@@ -55,6 +58,8 @@ class TrainingParams(Params):
     candidates: Names | None = None
     search_trials: Count = 0
     search_seconds: Positive | None = None
+    current_month: MonthName | None = None
+    snapshot_month: MonthName | None = None
 
     @classmethod
     def offers(cls, fixed: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:

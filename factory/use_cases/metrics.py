@@ -44,8 +44,10 @@ AUC = Metric("auc", "AUC", proper=True)
 AVERAGE_PRECISION = Metric("average_precision", "Average precision", headline=False)
 BRIER = Metric("brier", "Brier score", higher_is_better=False, proper=True)
 LOG_LOSS = Metric("log_loss", "Log loss", higher_is_better=False, headline=False)
-BINARY = (AUC, AVERAGE_PRECISION, BRIER, LOG_LOSS)
-"""Of the probability of the positive class; all but the last 0 to 1, the first decides."""
+LIFT = Metric("lift", "Lift in the first tenth", headline=False, digits=2)
+BINARY = (AUC, AVERAGE_PRECISION, BRIER, LOG_LOSS, LIFT)
+"""Of the probability of the positive class; the first decides. The first three are 0 to 1; lift says how many times as
+often the tenth of the rows with the highest probability is positive as all are."""
 
 SHARPE = Metric("sharpe", "Sharpe ratio after costs", digits=2, proper=True)
 EXCESS_RETURN = Metric("excess_return", "Yearly return over holding", headline=False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 import pandas as pd
 
@@ -17,6 +18,18 @@ from flows.core.drift import Drift, Level
 from flows.core.groups import with_text_keys
 from flows.core.slice_drift import Slices, check_slices
 from flows.core.trend import Trend
+
+
+class Alert(StrEnum):
+    """How urgent a finding is."""
+
+    LOW = "LOW"
+    MEDIUM = "MEDIUM"
+    HIGH = "HIGH"
+
+
+MEDIUM_SHARE, HIGH_SHARE = 0.2, 0.5
+"""The shares of drifted columns (0 to 1) from which on a finding is of that urgency, whatever the answers do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +60,18 @@ class Finding:
         """The highest of all comparisons' and trends' levels."""
         compared = (self.against_reference.level, self.recent.level, self.slices.level)
         return max([*compared, *(trend.level for trend in self.trends.values())], key=lambda level: level.rank)
+
+    @property
+    def alert(self) -> Alert:
+        """By the share of drifted columns, or by how far the answers moved, whichever is the more urgent."""
+        compared = (self.against_reference.columns, self.recent.columns)
+        answers = [columns[name].level for columns in compared for name in drift.MODEL_COLUMNS if name in columns]
+        moved = max(answers, key=lambda level: level.rank, default=Level.STABLE)
+        if self.score >= HIGH_SHARE or moved is Level.CRITICAL:
+            return Alert.HIGH
+        if self.score >= MEDIUM_SHARE or moved is Level.ALERT:
+            return Alert.MEDIUM
+        return Alert.LOW
 
     def alarms(self, threshold: float) -> bool:
         """Whether more than `threshold` of the columns drifted, or one column, slice or trend critically."""

@@ -26,11 +26,13 @@ _FORMATS: Mapping[str, Control] = {"date": "date", "date-time": "moment", "month
 _MONTH_PATTERNS = frozenset({r"^\d{4}-\d{2}$", r"^\d{4}-(0[1-9]|1[0-2])$", r"^[0-9]{4}-[0-9]{2}$"})
 MODEL = "model"
 """The parameter that names one of a use case's models."""
+_PERIODS: Mapping[str, Control] = {"month": "month", "day": "date"}
+"""How a period is asked for by the clock's noun; else as its number."""
 _SCALARS = frozenset({"integer", "number", "boolean"})
 """Types that a text may be besides, where the schema names them."""
 _PICKED: Mapping[Control, tuple[str, str]] = {
     "date": ("date", r"\d{4}-\d\d-\d\d"),
-    "month": ("month", r"\d{4}-\d\d"),
+    "month": ("month", r"\d{4}-(0[1-9]|1[0-2])"),
     "moment": ("datetime-local", r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?"),
 }
 """A browser's pickers, and what they can show: they drop without a word whatever else stands in them."""
@@ -82,6 +84,11 @@ class Field:
         return picker if not shape or re.fullmatch(f"({shape})?", self.value) else "text"
 
     @property
+    def pattern(self) -> str:
+        """What a browser that has no such picker, and shows a field of text, refuses to send otherwise."""
+        return _PICKED["month"][1] if self.control == "month" else ""
+
+    @property
     def chosen(self) -> frozenset[str]:
         """Of `choices`, those that are."""
         return frozenset(self.value.splitlines())
@@ -101,7 +108,7 @@ def form_of(record: DeploymentRecord, name: str = "") -> list[Field]:
     offers = contract.offers(record.parameters) if contract else {}
     fields = [_offering(_field(each, schema, record), offers) for each in ordered if each not in people]
     if contract is not None:
-        fields = _with_models(fields, record)
+        fields = _of_clock(_with_models(fields, record), contract, record)
     marked = [replace(field, rare=_is_rare(field, contract)) for field in fields]
     if all(field.rare or field.fixed for field in marked):
         return fields
@@ -119,6 +126,20 @@ def _with_models(fields: list[Field], record: DeploymentRecord) -> list[Field]:
     offered = tuple((name, name) for name in names)
     asked = (replace(field, control="choice", choices=offered) if field.name == MODEL else field for field in fields)
     return [field for field in asked if field.name != MODEL or len(names) > 1]
+
+
+def _of_clock(fields: list[Field], contract: type[contracts.Params], record: DeploymentRecord) -> list[Field]:
+    """The fields as the use case counts its periods: a month has a picker, and none is asked for by other names."""
+    if (use_case := record.parameters.get("use_case")) is None:
+        return fields
+    clock = use_cases.clock_of(use_case)
+    strange = {name for noun, names in contract.by_clock.items() if noun != clock.noun for name in names}
+    control = _PERIODS.get(clock.noun)
+    return [
+        replace(field, control=control) if control and field.name in contract.periods else field
+        for field in fields
+        if field.name not in strange
+    ]
 
 
 def as_value(field: Field, value: Any) -> Field:

@@ -198,7 +198,7 @@ class EntityLogic(Logic):
             index=rows.index,
         )
 
-    def _reference(self, rows: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
+    def reference(self, rows: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
         """The answers as drift is measured against them: with the group and the features of each row."""
         features = rows[[column.name for column in self.source.features]].reset_index(drop=True)
         kept = answers[["prediction", "score"]].reset_index(drop=True)

@@ -91,7 +91,7 @@ class BinaryLogic(EntityLogic):
         return TableEvaluation(
             estimates=binary.estimate(truth, probability, groups=groups),
             calibration_error=calibration.estimate_error(probability, truth, groups=groups),
-            reference=self._reference(test, answers),
+            reference=self.reference(test, answers),
             confusion=models.confusion(test["target"], answers["prediction"]),
             curve=calibration.calibration_curve(probability, truth, groups=groups),
             near=near_ids(test, near),

@@ -82,7 +82,7 @@ class ClustersLogic(EntityLogic):
         answers, points = self.examine(model, test), self._points(test)
         return ClustersEvaluation(
             estimates=clusters.estimate(points, *_pair(answers), groups=self._groups(test)),
-            reference=self._reference(test, answers),
+            reference=self.reference(test, answers),
             near=near_ids(test, near),
             sizes=clusters.sizes(points, answers["prediction"]),
             plane=pd.DataFrame(clustering.on_a_plane(points), columns=["across", "up"]).assign(

@@ -70,7 +70,7 @@ class MulticlassLogic(EntityLogic):
         right = truth.to_numpy() == predicted.to_numpy()
         return ClassesEvaluation(
             estimates=bootstrap.estimate(truth, predicted, groups=groups),
-            reference=self._reference(test, answers),
+            reference=self.reference(test, answers),
             near=near_ids(test, near),
             calibration_error=calibration.estimate_error(sure, right, groups=groups),
             confusion=models.confusion(truth, predicted),

@@ -87,7 +87,7 @@ class NeighboursLogic(EntityLogic):
         found = _found(answers)
         return NeighboursEvaluation(
             estimates=neighbours.estimate(found, groups=groups),
-            reference=self._reference(test, answers),
+            reference=self.reference(test, answers),
             near=near_ids(test, near),
             by_k=neighbours.by_k(found),
             parts=self._parts(found, None, test),

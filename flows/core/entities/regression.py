@@ -64,7 +64,7 @@ class RegressionLogic(EntityLogic):
         numbers = answers["score"].to_numpy()
         return RegressionEvaluation(
             estimates=regression.estimate(truth, numbers, groups=groups),
-            reference=self._reference(test, answers),
+            reference=self.reference(test, answers),
             near=near_ids(test, near),
             tenths=regression.by_tenths(truth, numbers),
             parts=parts.measure(abs(numbers - truth), self._parts(test, truth), groups=groups),

@@ -24,7 +24,7 @@ from flows.core.resampling import Counts
 
 Numbers: TypeAlias = NDArray[np.float64]
 
-NAMES = ("auc", "average_precision", "brier", "log_loss")
+NAMES = ("auc", "average_precision", "brier", "log_loss", "lift")
 THRESHOLD = 0.5
 _FEW = "no resample of the groups holds both classes: there are too few of them to say how sure it is"
 
@@ -38,11 +38,12 @@ def estimate(
     level: float = LEVEL,
     seed: int = SEED,
 ) -> dict[str, Estimate]:
-    """auc, average_precision, brier (each 0 to 1) and log_loss (nats) with their intervals at `level`.
+    """auc, average_precision, brier (each 0 to 1), log_loss (nats) and lift, with their intervals at `level`.
 
-    `truth` is 0 or 1, `probability` that of 1. Rows of one of the `groups` are drawn together. The values are
-    scikit-learn's own; a resample that holds one class alone is left out. Raises ValueError where a value is missing,
-    where the truth is of one class, or where all rows are of one group.
+    Lift is that of the first tenth, as `deciles` has it; the others are scikit-learn's own. `truth` is 0 or 1,
+    `probability` that of 1. Rows of one of the `groups` are drawn together; a resample that holds one class alone is
+    left out. Raises ValueError where a value is missing, where the truth is of one class, or where all rows are of one
+    group.
     """
     ranked = _Ranked.of(truth, probability)
     return over_resamples(
@@ -151,6 +152,15 @@ class _Ranked:
         # the trapezoids under the curve of hits over misses, multiplied out
         pairs = positive * (rows - positive)
         area = (pairs + selected[1:] @ hits[:-1] - selected[:-1] @ hits[1:]) / 2
+        first = self._first_tenth(selected, rows)
+        lift = hits[first] / selected[first] / (positive / rows)
         np.divide(hits, np.maximum(selected, 1, out=shares), out=shares)  # precision at each step, times the gain
         precision = shares @ hits - shares[1:] @ hits[:-1]
-        return np.array([area / pairs, precision / positive, *(errors / rows)])
+        return np.array([area / pairs, precision / positive, *(errors / rows), lift])
+
+    @staticmethod
+    def _first_tenth(selected: Numbers, rows: float) -> int:
+        """The last step whose rows stand in the first tenth by their mean rank; the first with any where none does."""
+        ranks = (np.concatenate([[0.0], selected[:-1]]) + selected + 1) / 2
+        inside = int(np.searchsorted(ranks, rows / 10, side="right")) - 1
+        return max(inside, int(np.searchsorted(selected, 0, side="right")))

@@ -9,7 +9,8 @@ from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_se
 
 from flows.command_line import parser_of, some_server
 from flows.monitor_and_retrain import monitor_and_retrain
-from flows.pipeline_flow import chosen_week, training_pipeline
+from flows.periods import chosen_week
+from flows.pipeline_flow import training_pipeline
 from flows.promotion import promotion
 from flows.scoring import score
 
@@ -41,8 +42,13 @@ def test_week_is_a_short_name_of_week_number() -> None:
 def test_two_names_for_the_week_may_not_disagree() -> None:
     assert chosen_week("products", None, None) is None
     assert chosen_week("products", None, 3) == chosen_week("products", 3, 3) == chosen_week("products", 3, None) == 3
-    with pytest.raises(ValueError, match="week=3 and week_number=2"):
+    with pytest.raises(ValueError, match="name week 2 and week 3: give one week"):
         chosen_week("products", 2, 3)
+    assert chosen_week("deals", None, None, "2017-06", None, "2017-06") == 9
+    with pytest.raises(ValueError, match="name 2017-06 and 2017-07: give one month"):
+        chosen_week("deals", 9, None, "2017-07")
+    with pytest.raises(ValueError, match="'2017-06' is no week"):
+        chosen_week("churn", None, None, "2017-06")
 
 
 def test_a_server_of_prefects_own_is_told_and_locked(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from factory import contracts, use_cases
 from factory.use_cases.use_case import Declared, UseCase
+from flows.acquisition import acquisition
 from flows.core import clustering, similarity
 from flows.core.candidates import CANDIDATES
 from flows.core.logic import logic_of
@@ -18,6 +19,7 @@ from flows.core.tables import BINARY_CANDIDATES, REGRESSION_CANDIDATES
 from flows.monitor_and_retrain import monitor_and_retrain
 from flows.pipeline_flow import training_pipeline
 from flows.promotion import promotion
+from flows.reference_data import reference_data
 from flows.scoring import score
 
 PAIRS = [
@@ -25,6 +27,8 @@ PAIRS = [
     (promotion, contracts.promotion("products"), set()),
     (score, contracts.score("products"), set()),
     (monitor_and_retrain, contracts.monitor("products"), set()),
+    (acquisition, contracts.acquisition("products"), set()),
+    (reference_data, contracts.reference_data("products"), set()),
 ]
 
 
@@ -38,7 +42,8 @@ def test_a_flow_takes_the_fields_of_its_contract_with_their_defaults(
     assert f"{flow.name}/products" == deployment.name
     assert set(signature) == set(contract.model_fields) | more
     for name, field in contract.model_fields.items():
-        assert signature[name].default == field.default, name
+        default = inspect.Parameter.empty if field.is_required() else field.default
+        assert signature[name].default == default, name
 
 
 @pytest.mark.parametrize(("flow", "deployment", "more"), PAIRS, ids=lambda value: getattr(value, "name", ""))

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from bridge.prefect_api.records import DeploymentRecord
 from bridge.testing.schemas import schema_of
-from factory.contracts import MonitorParams, PromotionParams, TrainingParams
+from factory.contracts import MonitorParams, Params, PromotionParams, ReferenceParams, TrainingParams
 from factory.use_cases import get_model
 from factory.use_cases.tasks import Task
 from plugins.control_page.forms import WHOLE, fill, fill_as, form_of, read_form, with_problems
@@ -352,3 +352,34 @@ def test_a_deployment_that_does_not_enforce_its_schema_takes_anything() -> None:
 def test_the_factorys_own_deployments_have_forms_that_may_be_left_empty(params: type[BaseModel]) -> None:
     assert form_of(record(params))
     assert read(record(params)) == ({}, {})
+
+
+OF_PERIODS = ("week_number", "current_month", "snapshot_month", "period", "reference_period")
+
+
+@pytest.mark.parametrize(
+    ("flow", "taken", "use_case", "expected"),
+    [
+        ("training-pipeline", TrainingParams, "deals", dict.fromkeys(OF_PERIODS[1:4], "month")),
+        ("training-pipeline", TrainingParams, "churn", {"week_number": "integer", "period": "text"}),
+        ("training-pipeline", TrainingParams, "market", {"period": "date"}),
+        ("monitor-and-retrain", MonitorParams, "deals", dict.fromkeys(("current_month", "reference_period"), "month")),
+        ("reference-data", ReferenceParams, "deals", {"reference_period": "month"}),
+    ],
+)
+def test_a_period_is_asked_for_as_the_use_case_counts_them(
+    flow: str, taken: type[Params], use_case: str, expected: dict[str, str]
+) -> None:
+    fields = form_of(record(taken, use_case=use_case), f"{flow}/{use_case}")
+
+    assert {field.name: field.control for field in fields if field.name in OF_PERIODS} == expected
+
+
+def test_a_month_is_picked_or_typed_as_one_and_is_refused_at_its_field() -> None:
+    made = record(TrainingParams, use_case="deals")
+    month = next(field for field in form_of(made, "training-pipeline/deals") if field.name == "current_month")
+
+    assert (month.input_type, month.pattern, month.rare) == ("month", r"\d{4}-(0[1-9]|1[0-2])", False)
+    assert read(made, current_month="2017-06") == ({"current_month": "2017-06"}, {})
+    (problem,) = read(made, current_month="2017-13")[1].values()
+    assert "'2017-13' does not match" in problem

@@ -94,3 +94,29 @@ def test_samples_stay_within_their_error_nineteen_times_in_twenty() -> None:
     beyond = int((np.abs(shares - 0.5) > sampling_error(drawn, total)).sum())
 
     assert 7 <= beyond <= 33
+
+
+STILL = drift.ColumnDrift(psi=0.0, chance_psi=0.0, p_value=1.0, level=drift.Level.STABLE)
+
+
+@pytest.mark.parametrize(
+    ("levels", "alert"),
+    [
+        ({"score": drift.Level.WARNING, "a": drift.Level.STABLE}, "LOW"),
+        (
+            {"score": drift.Level.STABLE, **dict.fromkeys("abcdefg", drift.Level.STABLE), "h": drift.Level.CRITICAL},
+            "LOW",
+        ),
+        ({"prediction": drift.Level.ALERT, **dict.fromkeys("abcdefghi", drift.Level.STABLE)}, "MEDIUM"),
+        ({"score": drift.Level.STABLE, "a": drift.Level.ALERT, **dict.fromkeys("bc", drift.Level.STABLE)}, "MEDIUM"),
+        ({"score": drift.Level.CRITICAL, **dict.fromkeys("abcdefghi", drift.Level.STABLE)}, "HIGH"),
+        ({"score": drift.Level.STABLE, "a": drift.Level.ALERT}, "HIGH"),
+    ],
+)
+def test_the_alert_follows_from_the_share_of_columns_and_from_the_answers(
+    levels: dict[str, drift.Level], alert: str
+) -> None:
+    columns = {name: drift.ColumnDrift(0.5, 0.0, 0.0, level) for name, level in levels.items()}
+
+    assert Finding(drift.Drift(columns), drift.Drift({})).alert.value == alert
+    assert Finding(drift.Drift(dict.fromkeys(columns, STILL)), drift.Drift(columns)).alert.value == alert

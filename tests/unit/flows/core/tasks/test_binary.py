@@ -29,7 +29,14 @@ def scikit(truth: np.ndarray, probability: np.ndarray, weights: np.ndarray | Non
         metrics.average_precision_score(truth, probability, sample_weight=weights),
         metrics.brier_score_loss(truth, probability, sample_weight=weights),
         metrics.log_loss(truth, probability, sample_weight=weights),
+        lift(truth, probability, weights),
     ]
+
+
+def lift(truth: np.ndarray, probability: np.ndarray, weights: np.ndarray | None) -> float:
+    """That of the first tenth, each row standing there as often as it counts."""
+    often = np.ones(len(truth), dtype=int) if weights is None else weights
+    return float(binary.deciles(np.repeat(truth, often), np.repeat(probability, often))["lift"].iloc[0])
 
 
 @pytest.mark.parametrize("digits", [None, 1, 0], ids=["no ties", "ties", "only certain ones"])
