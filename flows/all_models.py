@@ -30,7 +30,8 @@ from factory.use_cases.use_case import Declared
 from flows.adapters.announcement import announce_failure, announce_result
 from flows.adapters.lineage import tell_lineage
 from flows.adapters.publication import publish
-from flows.pipeline_flow import chosen_week, find_dataset
+from flows.periods import chosen_week
+from flows.pipeline_flow import find_dataset
 from flows.retraining import PartFailed, train_and_decide, verdict_on
 
 VARIABLE = "MODELS_RUN_IN"
