@@ -33,12 +33,22 @@ class DagRun:
 
 @dataclass(frozen=True, slots=True)
 class TaskInstance:
-    """A task of a run; `state` is Airflow's word, or `waiting` before it has one."""
+    """A task of a run; `state` is Airflow's word, or `waiting` before it has one.
+
+    A member of a mapped task has its index, and `member`, what people call it.
+    """
 
     task_id: str
     state: str
     try_number: int
     seconds: float | None
+    map_index: int = NOT_MAPPED
+    member: str = ""
+
+    @property
+    def name(self) -> str:
+        """How it is shown beside the others."""
+        return f"{self.task_id} {self.member}".rstrip()
 
 
 class AirflowApi:
@@ -89,7 +99,14 @@ class AirflowApi:
         """The run's task instances, in Airflow's order."""
         found = self._send("GET", f"{self._dag}/dagRuns/{run_id}/taskInstances")["task_instances"]
         return [
-            TaskInstance(each["task_id"], each["state"] or "waiting", each["try_number"], each["duration"])
+            TaskInstance(
+                each["task_id"],
+                each["state"] or "waiting",
+                each["try_number"],
+                each["duration"],
+                each["map_index"],
+                each["rendered_map_index"] or "",
+            )
             for each in found
         ]
 
@@ -113,7 +130,8 @@ class AirflowApi:
     def error(self, run_id: str, task: TaskInstance) -> str:
         """The last error in the log of the task's last attempt; without one, the log's last lines."""
         where = f"{self._dag}/dagRuns/{run_id}/taskInstances/{task.task_id}/logs/{max(1, task.try_number)}"
-        answer = self._send("GET", where, params={"full_content": True}, headers={"Accept": "application/json"})
+        asked = {"full_content": True, "map_index": task.map_index}
+        answer = self._send("GET", where, params=asked, headers={"Accept": "application/json"})
         return last_error(answer["content"])
 
     def _send(self, method: str, path: str, **request: Any) -> Any:

@@ -18,15 +18,15 @@ from functools import partial
 from rich.console import Console
 
 from factory.use_cases.use_case import UseCase
-from stack.airflow_api import AirflowApi, DagRun, TaskInstance
+from stack.airflow_api import NOT_MAPPED, AirflowApi, DagRun, TaskInstance
 from stack.environment import read_exports
-from stack.flow_runs import SeenFlowRun, flow_runs_by_task
+from stack.flow_runs import flow_runs_by_task
 from stack.identity import Identity, load_identity
 from stack.interruption import interruptible, shielded
 from stack.lifecycle import follow, running, start, stop
 from stack.prefect_api import PrefectApi
 from stack.progress import say_ready
-from stack.screen import in_order, week_screen
+from stack.screen import FlowRuns, in_order, week_screen
 from stack.settings import CHECKOUT, Home, StackError, StackSettings
 from stack.state import StackState
 from stack.status import login_lines
@@ -175,19 +175,18 @@ def _begin(demo: _Demo, week: int) -> DagRun:
     return present
 
 
-def _failure(
-    demo: _Demo, period: str, run: DagRun, tasks: list[TaskInstance], flow_runs: dict[str, SeenFlowRun]
-) -> str:
+def _failure(demo: _Demo, period: str, run: DagRun, tasks: list[TaskInstance], flow_runs: FlowRuns) -> str:
     """Which task failed, in whose words, and where to look."""
     failed = next((task for task in in_order(tasks) if task.state == "failed"), None)
     if failed is None:
         return f"{period} failed: {_run_link(demo, run)}"
+    mapped = f"/mapped/{failed.map_index}" if failed.map_index != NOT_MAPPED else ""
     lines = [
-        f"{period} failed in task {failed.task_id!r}:",
+        f"{period} failed in task {failed.name!r}:",
         demo.airflow.error(run.run_id, failed),
-        f"  Airflow:  {_run_link(demo, run)}/tasks/{failed.task_id}",
+        f"  Airflow:  {_run_link(demo, run)}/tasks/{failed.task_id}{mapped}",
     ]
-    if behind := flow_runs.get(failed.task_id):
+    if behind := flow_runs.get((failed.task_id, failed.map_index)):
         lines.append(f"  Prefect:  {behind.url}")
     return "\n".join([*lines, f"  remedy:   mend it, then call make demo again: it goes on with {period}"])
 

@@ -1,4 +1,4 @@
-"""The Prefect run behind each task of a DAG run, found by the tags that the bridge gives it."""
+"""The Prefect run behind each task of a DAG run, found by the labels that the bridge gives it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ class SeenFlowRun:
     url: str
 
 
-def flow_runs_by_task(prefect: PrefectApi, dag_id: str, run_id: str) -> dict[str, SeenFlowRun]:
-    """The newest flow run of each task; empty while Prefect does not answer."""
+def flow_runs_by_task(prefect: PrefectApi, dag_id: str, run_id: str) -> dict[tuple[str, int], SeenFlowRun]:
+    """The newest flow run of each task, by its id and map index; empty while Prefect does not answer."""
     tags = [AIRFLOW_TAG, f"dag:{dag_id}", f"run:{run_id}"]
     query = {"flow_runs": {"tags": {"all_": tags}}, "sort": "EXPECTED_START_TIME_ASC"}
-    seen = {}
+    seen: dict[tuple[str, int], SeenFlowRun] = {}
     for document in prefect.ask("/flow_runs/filter", query) or []:
-        task = next((tag.removeprefix("task:") for tag in document["tags"] if tag.startswith("task:")), None)
+        task = document["labels"].get("airflow.task_id")
         if task:
             url = f"{prefect.web_url}/runs/flow-run/{document['id']}"
-            seen[task] = SeenFlowRun(document["name"], document["state_name"] or "", url)
+            seen_run = SeenFlowRun(document["name"], document["state_name"] or "", url)
+            seen[task, document["labels"]["airflow.map_index"]] = seen_run
     return seen

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from rich import box
 from rich.console import Console
@@ -24,12 +24,15 @@ from stack.weeks import TASKS
 STYLES = {"success": "green", "skipped": "dim", "running": "cyan", "deferred": "cyan", "up_for_retry": "yellow"}
 WORDS = {"deferred": "waiting for Prefect", "up_for_retry": "will be tried again", "upstream_failed": "not reached"}
 FAILED = {"failed", "upstream_failed"}
+NAME_WIDTH, MEMBER_WIDTH = 14, 28
+FlowRuns: TypeAlias = Mapping[tuple[str, int], SeenFlowRun]
+"""By a task's id and map index."""
 
 
 class Screen(Protocol):
     """Shows one period's tasks, each time as a whole."""
 
-    def show(self, tasks: Sequence[TaskInstance], flow_runs: Mapping[str, SeenFlowRun]) -> None: ...
+    def show(self, tasks: Sequence[TaskInstance], flow_runs: FlowRuns) -> None: ...
 
 
 @contextmanager
@@ -48,14 +51,15 @@ class Lines:
     def __init__(self, console: Console, period: str) -> None:
         self._console = console
         self._period = period
-        self._said: dict[str, str] = {}
+        self._said: dict[tuple[str, int], str] = {}
 
-    def show(self, tasks: Sequence[TaskInstance], flow_runs: Mapping[str, SeenFlowRun]) -> None:
+    def show(self, tasks: Sequence[TaskInstance], flow_runs: FlowRuns) -> None:
         for task in in_order(tasks):
-            behind = flow_runs.get(task.task_id)
-            line = f"  {self._period}  {task.task_id:<14}{words(task):<22}{_flow_words(behind)}".rstrip()
-            if self._said.get(task.task_id) != line and task.state != "waiting":
-                self._said[task.task_id] = line
+            key = (task.task_id, task.map_index)
+            width = MEMBER_WIDTH if task.member else NAME_WIDTH
+            line = f"  {self._period}  {task.name:<{width}}{words(task):<22}{_flow_words(flow_runs.get(key))}".rstrip()
+            if self._said.get(key) != line and task.state != "waiting":
+                self._said[key] = line
                 self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -66,16 +70,16 @@ class LiveTable:
         self._live = live
         self._period = period
 
-    def show(self, tasks: Sequence[TaskInstance], flow_runs: Mapping[str, SeenFlowRun]) -> None:
+    def show(self, tasks: Sequence[TaskInstance], flow_runs: FlowRuns) -> None:
         title = f"{self._period[:1].upper()}{self._period[1:]}"
         table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
         for heading in ("Airflow task", "state", "seconds", "Prefect flow run", "state"):
             table.add_column(heading, min_width=10)
         for task in in_order(tasks):
-            behind = flow_runs.get(task.task_id)
+            behind = flow_runs.get((task.task_id, task.map_index))
             style = "red" if task.state in FAILED else STYLES.get(task.state, "")
             table.add_row(
-                task.task_id,
+                task.name,
                 Text(words(task), style),
                 f"{task.seconds:.1f}" if task.seconds else "",
                 Text(as_line(behind.name), Style(link=behind.url)) if behind else "",
@@ -87,7 +91,7 @@ class LiveTable:
 def in_order(tasks: Sequence[TaskInstance]) -> list[TaskInstance]:
     """The tasks in the order in which the DAG runs them; unknown ones last."""
     places = {name: place for place, name in enumerate(TASKS)}
-    return sorted(tasks, key=lambda task: places.get(task.task_id, len(places)))
+    return sorted(tasks, key=lambda task: (places.get(task.task_id, len(places)), task.map_index))
 
 
 def words(task: TaskInstance) -> str:

@@ -7,11 +7,12 @@ from rich.console import Console
 
 from factory.use_cases import get
 from factory.use_cases.clock import Month
-from stack.airflow_api import DagRun, TaskInstance, last_error
+from stack.airflow_api import NOT_MAPPED, DagRun, TaskInstance, last_error
 from stack.flow_runs import SeenFlowRun
 from stack.screen import week_screen
 from stack.weeks import report_period, report_week, reports_table, run_moment, weeks_to_run
 
+MEMBERS = ((0, "songs-energy", "success"), (1, "songs-genre", "deferred"))
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 PRODUCTS = get("products")
 MONTHLY = replace(get("churn"), clock=Month(first=date(2016, 10, 1)), demo_begins="2017-03")
@@ -143,7 +144,7 @@ def test_a_monitor_that_skipped_says_why():
 
 
 def test_in_a_pipe_each_change_is_one_line(capsys):
-    behind = {"train": SeenFlowRun("quick-fox", "Running", "http://p/run")}
+    behind = {("train", NOT_MAPPED): SeenFlowRun("quick-fox", "Running", "http://p/run")}
     with week_screen(Console(), "week 4") as screen:
         screen.show([TaskInstance("train", "waiting", 0, None)], {})
         for _ in range(3):
@@ -157,12 +158,24 @@ def test_in_a_pipe_each_change_is_one_line(capsys):
     assert "success (attempt 2)" in lines[1]
 
 
+def test_members_of_a_mapped_task_have_lines_of_their_own(capsys):
+    members = [TaskInstance("train", state, 1, 2.0, index, name) for index, name, state in MEMBERS]
+    behind = {("train", 1): SeenFlowRun("quick-fox", "Running", "http://p/run")}
+    with week_screen(Console(), "week 4") as screen:
+        for _ in range(3):
+            screen.show(members, behind)
+
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.split() == ["week", "4", "train", "songs-energy", "success"]
+    assert "train songs-genre" in second
+    assert "quick-fox Running" in second
+
+
 def test_on_a_terminal_the_table_names_task_and_flow_run():
     console = Console(force_terminal=True, width=100, record=True)
     with week_screen(console, "week 4") as screen:
-        screen.show(
-            [TaskInstance("train", "failed", 1, 3.0)], {"train": SeenFlowRun("quick-fox", "Failed", "http://p")}
-        )
+        behind = {("train", NOT_MAPPED): SeenFlowRun("quick-fox", "Failed", "http://p")}
+        screen.show([TaskInstance("train", "failed", 1, 3.0)], behind)
 
     said = console.export_text()
     assert "Week 4" in said
