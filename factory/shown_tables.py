@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select
 
 from bridge.plain_text import as_line
 from factory import shown_series
-from factory.catalogue.entities import ORIGIN, is_empty, tables_of
+from factory.catalogue.entities import is_empty, read_sources, tables_of
 from factory.errors import SourceUnreadable
 from factory.settings import read_settings
 from factory.sources import arrivals
@@ -49,7 +49,7 @@ def describe(connection: Connection, source: Entities) -> str:
         return f"table {source.table!r} holds nothing"
     states, outcomes = tables_of(source)
     entities = connection.scalar(select(func.count(states.c[source.key].distinct())))
-    names = ", ".join(sorted(connection.scalars(select(states.c[ORIGIN]).distinct())))
+    names = ", ".join(read_sources(connection, source))
     if outcomes is None:
         return f"{entities:,} entities in table {source.table!r}, from {names}"
     known = connection.scalar(select(func.count(outcomes.c[source.key].distinct())))

@@ -131,35 +131,47 @@ def report_week(use_case: UseCase, results: Mapping[str, Mapping[str, Any] | Non
 
 
 def reports_table(use_case: UseCase, reports: Iterable[WeekReport]) -> Table:
-    """A line a period of the use case: challenger beside the champion that it met, verdict, and drift."""
+    """A line a period and model: challenger beside the champion that it met, verdict, and drift.
+
+    Several models are measured by different metrics: each line names the one that decides.
+    """
     reports, several = list(reports), len(use_case.models) > 1
-    measured = " / ".join(reports[0].challenger_metrics) if reports and not several else "metrics"
-    said = f"{use_case.title}: {measured} on the same test set"
-    table = Table(box=box.SIMPLE_HEAD, title=said, title_justify="left")
-    for heading in (use_case.clock.noun, "rows", "classes"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for heading in (*(["model"] if several else []), "challenger", "champion until then"):
+    measured = "each model" if several else " / ".join(reports[0].challenger_metrics) if reports else "metrics"
+    table = Table(box=box.SIMPLE_HEAD, title=f"{use_case.title}: {measured} on the same test set", title_justify="left")
+    table.add_column(use_case.clock.noun, justify="right", no_wrap=True)
+    table.add_column("rows", justify="right", no_wrap=True)
+    if several:
+        table.add_column("model", no_wrap=True)
+        table.add_column("decides", overflow="fold", min_width=10)
+    else:
+        table.add_column("classes", justify="right", no_wrap=True)
+    for heading in ("challenger", "champion until then"):
         table.add_column(heading, no_wrap=True)
     table.add_column("promoted", overflow="fold", min_width=20)
     table.add_column("drift", overflow="fold", min_width=12)
     for each in reports:
+        told = _of_a_model(each) if several else _of_the_model(each)
         verdict = ("yes: " if each.promoted else "no: ") + each.reason
-        table.add_row(
-            each.period,
-            f"{each.rows:,}",
-            str(each.classes),
-            *([each.model] if several else []),
-            f"{each.challenger}  {_numbers(each.challenger_metrics, named=several)}",
-            f"{each.champion}  {_numbers(each.champion_metrics, named=several)}" if each.champion else "none",
-            Text(as_line(verdict)),
-            Text(as_line(each.drift)),
-        )
+        table.add_row(each.period, f"{each.rows:,}", *told, Text(as_line(verdict)), Text(as_line(each.drift)))
     return table
 
 
-def _numbers(metrics: Mapping[str, str], *, named: bool) -> str:
-    """The values in one cell; with their names where the lines above are of other metrics."""
-    return " / ".join(f"{name} {value}" if named else value for name, value in metrics.items())
+def _of_the_model(report: WeekReport) -> tuple[str, ...]:
+    champion = f"{report.champion}  {_numbers(report.champion_metrics)}" if report.champion else "none"
+    return str(report.classes), f"{report.challenger}  {_numbers(report.challenger_metrics)}", champion
+
+
+def _of_a_model(report: WeekReport) -> tuple[str, ...]:
+    """The model, the metric that decides, and both versions with it alone."""
+    decides = next(iter(report.challenger_metrics), "")
+    mine, theirs = (metrics.get(decides, "") for metrics in (report.challenger_metrics, report.champion_metrics))
+    champion = f"{report.champion}  {theirs}" if report.champion else "none"
+    return report.model, decides, f"{report.challenger}  {mine}".rstrip(), champion
+
+
+def _numbers(metrics: Mapping[str, str]) -> str:
+    """The values in one cell."""
+    return " / ".join(metrics.values())
 
 
 def _shown(metrics: Mapping[str, float]) -> dict[str, str]:

@@ -218,6 +218,14 @@ def _known_by(connection: Connection, states: Table, as_of: datetime | None, *co
     return _frame(connection, states, *known, columns=columns)
 
 
+def read_sources(connection: Connection, source: Entities) -> list[str]:
+    """Where the rows come from, each once; nothing where nothing was ever loaded."""
+    if is_empty(connection, source):
+        return []
+    states, _ = tables_of(source)
+    return sorted(connection.scalars(select(states.c[ORIGIN]).distinct()))
+
+
 def read_keys(connection: Connection, source: Entities, clock: Clock = WEEKS) -> set[str]:
     """The ids of all entities; where they are asked every period of the `clock`, of all their rows."""
     if is_empty(connection, source):

@@ -6,7 +6,7 @@ Columns are those in which Spotify's tables of tracks are passed on; without a f
 from factory.use_cases.columns import NO, YES, Column
 from factory.use_cases.sources import Entities, Group, Sample
 from factory.use_cases.tasks import Clusters, Multiclass, Neighbours, Regression
-from factory.use_cases.use_case import Gate, Model, UseCase
+from factory.use_cases.use_case import Drift, Gate, Model, UseCase
 
 SOUND = ("danceability", "loudness", "speechiness", "acousticness", "instrumentalness", "liveness", "valence", "tempo")
 """What is heard in a song, as numbers."""
@@ -92,6 +92,7 @@ SONGS = UseCase(
         ),
     ),
     schedule="5 8 * * 1",
+    drift=Drift(min_samples=40),
     demo_periods=2,
     purpose=(
         "Sorts new songs: under which genre, how lively, how popular they may become, which are alike and what to play "

@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge.plain_text import as_lines
+from factory.catalogue.database import open_catalogue
+from factory.catalogue.entities import read_sources
 from factory.contracts import PromotionResult, looked_at
 from factory.settings import Settings
 from factory.use_cases.metrics import declared
+from factory.use_cases.sources import Entities
 from flows.adapters import runs
 from flows.adapters.artifacts import reaching
 from flows.adapters.promotion_case import Case
@@ -85,7 +88,7 @@ def draw_card(
         curve=_curve(evidence.curve),
         backtest=_backtest(evidence.backtest),
         limits=[*case.declared.use_case.limits, *_found_limits(evidence, run.data.metrics, result)],
-        data=list(_data(case, version, result)),
+        data=list(_data(settings, case, version, result, len(evidence.classes))),
         lineage=list(_lineage(client, settings, case, version, run.data.tags)),
         made=list(_made(run.data.params)),
         drawn_at=datetime.now(UTC),
@@ -123,13 +126,18 @@ def _class_limits(classes: pd.DataFrame) -> Iterator[str]:
         )
 
 
-def _data(case: Case, version: Version, result: PromotionResult) -> Iterator[Fact]:
-    dataset, noun = version.dataset, case.declared.source.noun
+def _data(
+    settings: Settings, case: Case, version: Version, result: PromotionResult, tested_classes: int
+) -> Iterator[Fact]:
+    dataset, source, noun = version.dataset, case.declared.source, case.declared.source.noun
     clock = case.declared.use_case.clock
     yield Fact(clock.noun.capitalize(), f"{clock.written(dataset.week)}, as of {dataset.as_of:%d %B %Y}")
     yield Fact(noun.capitalize(), f"{dataset.rows:,}, of which {dataset.train_rows:,} to train on")
     if case.declared.model.task.of_classes:
-        yield Fact("Classes", str(dataset.classes))
+        yield Fact("Classes", str(dataset.classes or tested_classes))  # a snapshot counts those of outcomes alone
+    if isinstance(source, Entities):
+        with open_catalogue(settings.database_url).connect() as connection:
+            yield Fact("Loaded from", ", ".join(read_sources(connection, source)))
     test = looked_at(
         f"{dataset.test_version}, {dataset.test.rows:,} {noun}, none of them trained on", result.test_looks
     )
