@@ -101,13 +101,13 @@ def last_dag_runs(dag_ids: Iterable[str]) -> list[LastDagRun]:
                     ended=run.end_date if run else None,
                     next_due=due,
                     paused=bool(dag.is_paused),
-                    failed_models=_failed_models(dag_id, run.run_id) if run else {},
+                    failed_models=failed_models(dag_id, run.run_id) if run else {},
                 )
             )
     return found
 
 
-def _failed_models(dag_id: str, run_id: str) -> dict[str, str]:
+def failed_models(dag_id: str, run_id: str) -> dict[str, str]:
     """What the task `outcome` of a run with several models has told; nothing where there is no such, or not yet."""
     pushed = XComModel.get_many(run_id=run_id, key=RESULT_KEY, dag_ids=dag_id, task_ids=OUTCOME_TASK, limit=1)
     with create_session() as session:

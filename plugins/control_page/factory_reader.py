@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from factory.catalogue.database import open_catalogue
+from factory.catalogue.entities import read_sources
 from factory.errors import CatalogueUnreachable, FactoryError
 from factory.records.decisions import Decision, find_promotion, read_decisions
 from factory.records.drift_checks import DriftCheck, by_period, read_drift_checks
@@ -22,6 +23,7 @@ from factory.records.ledger import Entry, read_entries
 from factory.records.measurements import Measurement, read_measurements
 from factory.settings import read_settings
 from factory.use_cases import get_model
+from factory.use_cases.sources import Entities, Texts
 
 FRESH_SECONDS = 5
 DECISIONS_SHOWN = 30
@@ -41,6 +43,8 @@ class ModelFacts:
     decisions: Sequence[Decision] = ()
     checks: Sequence[DriftCheck] = ()
     trouble: str | None = None
+    simulated: str = ""
+    """Of which rows that are not real there are some in the table, if any."""
 
 
 def facts_of(model: str) -> ModelFacts:
@@ -53,13 +57,24 @@ def _facts(model: str, period: int) -> ModelFacts:  # noqa: ARG001 — ends the 
     try:
         engine = _engine()
         with engine.connect() as connection:
-            weeks = read_entries(connection, get_model(model).use_case.name)[-WEEKS_SHOWN:]
+            use_case = get_model(model).use_case
+            weeks = read_entries(connection, use_case.name)[-WEEKS_SHOWN:]
             decided = _decisions(connection, model)
-        facts = ModelFacts(weeks, decided, by_period(read_drift_checks(engine, model))[-WEEKS_SHOWN:])
+            simulated = _simulated(connection, use_case.source)
+        checks = by_period(read_drift_checks(engine, model))[-WEEKS_SHOWN:]
+        facts = ModelFacts(weeks, decided, checks, simulated=simulated)
     except (FactoryError, SQLAlchemyError) as error:
         return _as_known(model, _unreachable(error))
     _known[model] = facts, datetime.now(UTC)
     return facts
+
+
+def _simulated(connection: Connection, source: Texts | Entities) -> str:
+    """Where the rows of a sample that is not real come from, while the table holds some of them."""
+    if not isinstance(source, Entities) or source.sample is None or not source.sample.simulated:
+        return ""
+    origin = source.sample.origin
+    return origin if origin in read_sources(connection, source) else ""
 
 
 def _as_known(model: str, trouble: str) -> ModelFacts:

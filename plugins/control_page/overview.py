@@ -61,6 +61,7 @@ class ModelRow:
     name: str
     use_case: str
     title: str
+    simulated: str
     week: Entry | None
     airflow: LastDagRun | None
     airflow_state: str
@@ -101,6 +102,7 @@ def model_row(
         name=declared.name,
         use_case=declared.use_case.name,
         title=declared.title,
+        simulated=facts.simulated,
         week=next((each for each in reversed(facts.weeks) if each.total_rows is not None), None),
         airflow=newest if newest and newest.run_id else None,
         airflow_state=_state_of(newest),

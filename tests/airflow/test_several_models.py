@@ -11,6 +11,7 @@ from bridge.in_airflow.notifier import BridgeNotifier
 from bridge.notifications.message import Level
 from bridge.testing import Course, FakePrefect
 from factory import contracts
+from plugins.control_page.airflow_reader import failed_models
 from tests.airflow.test_approval_in_airflow import SKIPPED, TRAINED, WATCHED
 from tests.decision import DECISION
 
@@ -80,6 +81,9 @@ def test_one_model_that_fails_leaves_the_others_alone_and_is_told(play: Any, son
     (said,) = [sentence for sentence in told.sentences if "songs-energy failed" in sentence]
     assert said.startswith("songs-energy failed in train: ")
     assert WHY in said
+    failed = failed_models(played.dag_run.dag_id, played.dag_run.run_id)
+    assert list(failed) == ["songs-energy"], "the page names it, too"
+    assert WHY in failed["songs-energy"]
 
 
 def test_a_run_none_of_whose_models_got_through_fails(play: Any, songs: FakePrefect) -> None:

@@ -130,10 +130,11 @@ def test_a_run_that_some_models_failed_in_is_told_in_yellow_by_model() -> None:
     ran = LastDagRun(
         "weekly", "r", "success", NOW, NOW, None, paused=False, failed_models={"products": "train: no space"}
     )
-    row = model_row(get_model("products"), ModelFacts([], [], []), [ran], [], [])
+    row = model_row(get_model("products"), ModelFacts(simulated="simulated songs, not real"), [ran], [], [])
     assert (row.airflow_state, row.airflow_tone) == ("partial success", "warn")
+    assert row.simulated == "simulated songs, not real"
 
-    (told,) = attention([row], {"products": ModelFacts([], [], [])}, [], [], {})
+    (told,) = attention([row], {"products": ModelFacts()}, [], [], {})
 
     assert (told.tone, told.airflow_path) == ("warn", "/dags/weekly/runs/r")
     assert told.words == "products failed in the last run of weekly; its other models got through."
