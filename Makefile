@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the others.
 .DEFAULT_GOAL := help
-.PHONY: help python installed install install-test demo up down shell status logs test test-all test-backfill test-browser test-docs test-busy test-faults test-flows test-identity test-kills test-many test-matrix test-model test-s3 test-sqlite test-use-cases test-wheel bench-control-page bench-cycle bench-dataset bench-drift bench-gate bench-numbers bench-songs bench-tables bench-task-end bench-training bench-waits pictures lint env lock wheel clean
+.PHONY: help python installed install install-test demo up down shell status logs test test-all test-backfill test-browser test-docs test-busy test-faults test-flows test-identity test-kills test-many test-matrix test-model test-s3 test-sqlite test-use-cases test-wheel bench-control-page bench-cycle bench-dataset bench-deals bench-drift bench-gate bench-numbers bench-songs bench-tables bench-task-end bench-training bench-waits pictures lint env lock wheel clean
 
 PYTHON ?= python3
 export PYTHON
@@ -124,6 +124,9 @@ test-model: install-test ## a trained model, in a new environment with its own r
 
 bench-dataset: install-test ## loading, cutting and checking beside pandas, at 84,916 and 1 million products (8 minutes; ROWS=10000000: 45)
 	@exec $(ML)/python -m benchmarks.dataset $(if $(ROWS),--rows "$$ROWS")
+
+bench-deals: install-test ## a forecast of opportunities by time and in folds (2 minutes; MAVEN=folder: of the Maven files)
+	@exec $(ML)/python -m benchmarks.deals $(if $(MAVEN),--maven "$$MAVEN")
 
 bench-drift: install-test ## is drift found in its week, are quiet weeks left alone, what does a million cost (15 minutes; PRICERUNNER=file: real offers too)
 	@exec $(ML)/python -m benchmarks.monitoring $(if $(PRICERUNNER),--offers "$$PRICERUNNER")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from prefect.exceptions import ParameterTypeError
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
+from flows.acquisition import acquisition
 from flows.command_line import parser_of, some_server
-from flows.monitor_and_retrain import monitor_and_retrain
+from flows.monitor_and_retrain import end_of_month, monitor_and_retrain
 from flows.periods import chosen_week
 from flows.pipeline_flow import training_pipeline
 from flows.promotion import promotion
@@ -49,6 +52,21 @@ def test_two_names_for_the_week_may_not_disagree() -> None:
         chosen_week("deals", 9, None, "2017-07")
     with pytest.raises(ValueError, match="'2017-06' is no week"):
         chosen_week("churn", None, None, "2017-06")
+
+
+def test_a_month_that_is_none_is_refused_before_anything_runs() -> None:
+    with pytest.raises(ParameterTypeError, match="snapshot_month"):
+        acquisition.validate_parameters({"snapshot_month": "2017-13"})
+    with pytest.raises(ParameterTypeError, match="current_month"):
+        training_pipeline.validate_parameters({"current_month": "June"})
+
+
+def test_the_windows_end_with_the_month_that_is_named_and_with_no_other_moment() -> None:
+    july = datetime(2017, 7, 1, tzinfo=UTC)
+
+    assert end_of_month("deals", "2017-06", None) == end_of_month("deals", "2017-06", july) == july
+    with pytest.raises(ValueError, match="current_month=2017-06 and as_of=2017-06-30 00:00 differ"):
+        end_of_month("deals", "2017-06", datetime(2017, 6, 30, tzinfo=UTC))
 
 
 def test_a_server_of_prefects_own_is_told_and_locked(capsys: pytest.CaptureFixture[str]) -> None:

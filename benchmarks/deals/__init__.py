@@ -1,0 +1,1 @@
+"""What a forecast of opportunities is worth, by time and in folds."""
