@@ -65,10 +65,11 @@ test-all: test test-flows test-use-cases test-backfill test-docs test-sqlite tes
 test-busy: install-test ## the tests three times, beside a busy loop on every core (TIMES=3)
 	@exec $(ML)/python -m tests.suite --busy "$${TIMES:-3}" $$LANES
 
-test-flows: install-test ## flows one by one on a real Prefect: what they write, refuse, tell and survive; how they are deployed and served (8 minutes)
+test-flows: install-test ## flows one by one on a real Prefect: what they decide, write, refuse and survive; how they are deployed and served (10 minutes)
 	$(ML)/python -m pytest tests/prefect/test_announcements.py tests/prefect/test_deployments.py tests/prefect/test_explanation.py \
-		tests/prefect/test_killed_runs.py tests/prefect/test_lineage.py tests/prefect/test_promotion_commits.py \
-		tests/prefect/test_scoring_and_monitoring.py tests/prefect/test_serving.py tests/prefect/test_training.py
+		tests/prefect/test_killed_runs.py tests/prefect/test_lineage.py tests/prefect/test_promotion.py \
+		tests/prefect/test_promotion_commits.py tests/prefect/test_scoring_and_monitoring.py tests/prefect/test_serving.py \
+		tests/prefect/test_training.py
 
 test-use-cases: install-test ## periods of every other kind of use case through a real Prefect (5 minutes)
 	$(ML)/python -m pytest tests/prefect/use_cases

@@ -24,14 +24,14 @@ class Lane:
 
 LANES = (
     Lane("week", ML, ("e2e/test_weekly_loop.py",), shares=False),
-    Lane("flows", ML, ("prefect",)),
+    Lane("models", ML, ("unit/factory", "unit/flows", "unit/stack", "unit/docker", "unit/suite", "unit/isolation")),
     Lane("ending", AIRFLOW, ("airflow/test_ending_in_airflow.py", "airflow/test_watching_in_airflow.py")),
     Lane("airflow", AIRFLOW, ("airflow",), workers=2),
-    Lane("models", ML, ("unit/factory", "unit/flows", "unit/stack", "unit/docker", "unit/suite", "unit/isolation")),
-    Lane("contract", AIRFLOW, ("contract",)),
     Lane("approval", AIRFLOW, ("airflow/test_approval_in_airflow.py", "airflow/test_secrets_in_airflow.py")),
-    Lane("faults", AIRFLOW, ("faults",)),
+    Lane("contract", AIRFLOW, ("contract",)),
+    Lane("flows", ML, ("prefect",)),
     Lane("bridge", AIRFLOW, ("unit/bridge", "unit/plugins", "unit/isolation"), shares=False),
+    Lane("faults", AIRFLOW, ("faults",)),
 )
 """The longest first."""
 
@@ -51,6 +51,7 @@ OWN_TARGETS = {
     "prefect/test_killed_runs.py": "test-flows",
     "prefect/test_late_weeks.py": "test-backfill",
     "prefect/test_lineage.py": "test-flows",
+    "prefect/test_promotion.py": "test-flows",
     "prefect/test_promotion_commits.py": "test-flows",
     "prefect/test_scoring_and_monitoring.py": "test-flows",
     "prefect/test_serving.py": "test-flows",

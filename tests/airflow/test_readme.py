@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+
+from bridge import cli
+from tests.called import called
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 
@@ -29,9 +30,7 @@ def test_every_bridge_command_of_the_readme_exists() -> None:
     commands = set(re.findall(r"(?:^|\$\()bridge (\w+)", "".join(blocks("sh")), re.MULTILINE))
     assert {"doctor", "run", "status", "cancel"} <= commands
     for command in sorted(commands):
-        shown = subprocess.run(
-            [str(Path(sys.executable).with_name("bridge")), command, "--help"], capture_output=True, text=True
-        )
+        shown = called(cli.main, command, "--help", environment={})
         assert shown.returncode == 0, shown.stderr
 
 

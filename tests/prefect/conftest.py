@@ -11,11 +11,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -32,7 +33,7 @@ from factory.snapshots import cutting, weeks
 from factory.sources import readers
 from tests.lineage_graph import Events, to_file
 from tests.prefect.forked import fork
-from tests.shared_services import PREFECT_DATABASE, copy_template
+from tests.shared_services import OPEN_PREFECT_PORT, PREFECT_DATABASE, copy_template, shared_port
 
 START_SECONDS = 600
 BUSY_SECONDS = 120
@@ -178,17 +179,25 @@ def spawn(command: list[str], log: Path, environment: dict[str, str]) -> subproc
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
-    folder, port = tmp_path_factory.mktemp("prefect"), free_port()
+    """The run's open server, or one of this session's own."""
+    folder = tmp_path_factory.mktemp("prefect")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment = {**inherited, **QUIET, "PREFECT_HOME": str(folder)}
-    copy_template(PREFECT_DATABASE, folder)
-    log = folder / "server.log"
-    process = spawn([tool("prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(port)], log, environment)
-    try:
-        wait_until_up(f"http://127.0.0.1:{port}/api/health", process, log)
-        api = f"http://127.0.0.1:{port}/api"
+    shared = shared_port(OPEN_PREFECT_PORT)
+    api = f"http://127.0.0.1:{shared or free_port()}/api"
+    with nullcontext() if shared else _server(api, folder, environment):
         yield Prefect(api, {**environment, "PREFECT_API_URL": api})
         _let_go_of_the_server()
+
+
+@contextmanager
+def _server(api: str, folder: Path, environment: dict[str, str]) -> Iterator[None]:
+    copy_template(PREFECT_DATABASE, folder)
+    log, port = folder / "server.log", str(urlsplit(api).port)
+    process = spawn([tool("prefect"), "server", "start", "--host", "127.0.0.1", "--port", port], log, environment)
+    try:
+        wait_until_up(f"{api}/health", process, log)
+        yield
     finally:
         stop(process)
 
