@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -24,8 +25,8 @@ SITECUSTOMIZE = """
 import os, time
 from pathlib import Path
 
-def offset():
-    return float(Path(os.environ["CLOCK_OFFSET"]).read_text() or 0)
+def offset(clock):
+    return float(Path(os.environ["CLOCKS"], clock).read_text())
 
 try:
     import pendulum
@@ -33,9 +34,8 @@ except ImportError:
     pass
 else:
     right_now, right_time = pendulum.now, time.time
-    pendulum.now = lambda tz=None: right_now(tz).add(seconds=offset())
-    if os.environ["CLOCK_OF_HTTP"] == "wrong":
-        time.time = lambda: right_time() + offset()
+    pendulum.now = lambda tz=None: right_now(tz).add(seconds=offset("server"))
+    time.time = lambda: right_time() + offset("http")
 """
 
 
@@ -43,32 +43,33 @@ else:
 class WrongClock(LivePrefect):
     """A Prefect server whose clock can be set; its HTTP answers may tell another one."""
 
-    http_clock: str = "wrong"
+    http_follows: bool = True
 
     @property
     def environment(self) -> dict[str, str]:
-        place = self.home / "clock"
-        place.mkdir(parents=True, exist_ok=True)
-        (place / "sitecustomize.py").write_text(SITECUSTOMIZE)
-        if not (place / "offset").exists():
-            self.set_clock(0)
-        return {
-            **super().environment,
-            "PYTHONPATH": str(place),
-            "CLOCK_OFFSET": str(place / "offset"),
-            "CLOCK_OF_HTTP": self.http_clock,
-        }
+        return {**super().environment, "PYTHONPATH": str(self._place), "CLOCKS": str(self._place)}
+
+    def start(self) -> None:
+        self._place.mkdir(parents=True)
+        (self._place / "sitecustomize.py").write_text(SITECUSTOMIZE)
+        self.set_clock(0)
+        super().start()
 
     def set_clock(self, seconds: float) -> None:
         """So far ahead of the right time, or behind it."""
-        new = self.home / "clock" / "offset.new"
-        new.write_text(str(seconds))
-        new.replace(new.with_name("offset"))
+        for clock, offset in (("server", seconds), ("http", seconds if self.http_follows else 0)):
+            new = self._place / f"{clock}.new"
+            new.write_text(str(offset))
+            new.replace(self._place / clock)
+
+    @property
+    def _place(self) -> Path:
+        return self.home / "clocks"
 
 
-@pytest.fixture(scope="module", params=["wrong", "right"], ids=["date-header-moves", "date-header-stays"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WrongClock]:
-    running_server = WrongClock(tmp_path_factory.mktemp("wrong-clock"), http_clock=request.param)
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WrongClock]:
+    running_server = WrongClock(tmp_path_factory.mktemp("wrong-clock"))
     running_server.start()
     try:
         yield running_server
@@ -76,14 +77,15 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         running_server.stop()
 
 
-@pytest.fixture(autouse=True)
-def _connected(server: WrongClock, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, params=[True, False], ids=["date-header-moves", "date-header-stays"])
+def _connected(server: WrongClock, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     address = urlsplit(server.api_url)
     monkeypatch.setenv(
         "AIRFLOW_CONN_PREFECT_DEFAULT",
         f'{{"conn_type": "prefect", "host": "http://{address.hostname}", "port": {address.port}}}',
     )
     monkeypatch.setattr(watching, "RECHECK_SECONDS_A_PAGE", 1.0)
+    server.http_follows = request.param
     server.set_clock(0)
 
 
