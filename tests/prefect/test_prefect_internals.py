@@ -35,6 +35,7 @@ PUBLIC = {
     "prefect.events.schemas.automations",
     "prefect.exceptions",
     "prefect.flows",
+    "prefect.futures",
     "prefect.logging.loggers",
     "prefect.runtime",
     "prefect.settings",
