@@ -55,9 +55,9 @@ class Periods(ABC):
     def back(self, moment: datetime, periods: float) -> datetime:
         """The moment so many periods before; raises ValueError where a clock has no parts of a period."""
 
-    @abstractmethod
     def key(self, number: int) -> str:
-        """The period in the name of a file, after the noun."""
+        """The period in the name of a file, after the noun; as it is written, where that sorts."""
+        return self.written(number)
 
     @abstractmethod
     def written(self, number: int) -> str:
@@ -67,9 +67,9 @@ class Periods(ABC):
     def _read(self, written: str) -> int:
         """The number of a period that is written as the pattern has it; raises ValueError where there is none."""
 
-    @abstractmethod
-    def since(self, epoch: datetime) -> Self:
+    def since(self, epoch: datetime) -> Self:  # noqa: ARG002 - days and months of the calendar need no epoch
         """The clock as the setting WEEK_EPOCH has it, which is about weeks alone."""
+        return self
 
     @property
     def nouns(self) -> str:
@@ -244,20 +244,12 @@ class Month(Periods):
         following = datetime(year + (month + 1) // MONTHS, (month + 1) % MONTHS + 1, 1, tzinfo=UTC)
         return moment.replace(year=year, month=month + 1, day=min(moment.day, (following - _DAY).day))
 
-    def key(self, number: int) -> str:
-        """As it is written."""
-        return self.written(number)
-
     def written(self, number: int) -> str:
         """Such as 2017-06."""
         return f"{self.start(number):%Y-%m}"
 
     def _read(self, written: str) -> int:
         return self.number(_midnight(date.fromisoformat(f"{written}-01")))
-
-    def since(self, epoch: datetime) -> Month:  # noqa: ARG002 - the calendar's months need no epoch
-        """Itself."""
-        return self
 
     @staticmethod
     def _count(moment: date) -> int:
@@ -293,20 +285,12 @@ class Day(Periods):
         """Days have parts."""
         return moment - periods * _DAY
 
-    def key(self, number: int) -> str:
-        """As it is written."""
-        return self.written(number)
-
     def written(self, number: int) -> str:
         """Such as 2017-06-12."""
         return f"{self.start(number):%Y-%m-%d}"
 
     def _read(self, written: str) -> int:
         return self.number(_midnight(date.fromisoformat(written)))
-
-    def since(self, epoch: datetime) -> Day:  # noqa: ARG002 - the calendar's days need no epoch
-        """Itself."""
-        return self
 
 
 Clock: TypeAlias = Week | Month | Day

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,20 +66,26 @@ class Range:
     high: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tunable:
+    """What every kind of candidate has: `ranges` says which of the `settings` a search may alter."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+
+    def altered(self, **settings: Any) -> Self:
+        """The same candidate with other settings."""
+        return replace(self, settings={**self.settings, **settings})
+
+
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """One way to a classifier; `ranges` says which of the `settings` a search may alter."""
+class Candidate(Tunable):
+    """One way to a classifier of texts."""
 
     name: str
     title: str
     terms: Terms
     fit: Fit
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    ranges: Mapping[str, Range] = field(default_factory=dict)
-
-    def altered(self, **settings: Any) -> Candidate:
-        """The same candidate with other settings."""
-        return replace(self, settings={**self.settings, **settings})
 
 
 def fit_svm(matrix: csr_matrix, codes: Codes, settings: Mapping[str, Any]) -> Scorer:
@@ -119,56 +125,56 @@ CANDIDATES = (
         "Complement naive Bayes over words and word pairs",
         WORDS,
         fit_naive_bayes,
-        {"alpha": 0.3},
-        {"alpha": Range(0.01, 3)},
+        settings={"alpha": 0.3},
+        ranges={"alpha": Range(0.01, 3)},
     ),
     Candidate(
         "sgd-words",
         "Logistic loss by stochastic gradient descent over words and word pairs",
         WORDS,
         fit_sgd,
-        {"loss": "log_loss", "alpha": 1e-5, "max_iter": 5},
-        {"alpha": Range(1e-7, 1e-3)},
+        settings={"loss": "log_loss", "alpha": 1e-5, "max_iter": 5},
+        ranges={"alpha": Range(1e-7, 1e-3)},
     ),
     Candidate(
         "svm-words",
         "Linear support vector machine over words and word pairs",
         WORDS,
         fit_svm,
-        {"C": 1.0},
-        {"C": Range(0.01, 10)},
+        settings={"C": 1.0},
+        ranges={"C": Range(0.01, 10)},
     ),
     Candidate(
         "svm-words-balanced",
         "Linear support vector machine over words and word pairs, small classes weighing as much as large ones",
         WORDS,
         fit_svm,
-        {"C": 1.0, "class_weight": "balanced"},
-        {"C": Range(0.01, 10)},
+        settings={"C": 1.0, "class_weight": "balanced"},
+        ranges={"C": Range(0.01, 10)},
     ),
     Candidate(
         "logistic-words",
         "Logistic regression over the 5,000 most frequent words and word pairs",
         FEWER_WORDS,
         fit_logistic,
-        {"C": 3.0, "class_weight": "balanced", "max_iter": 100, "tol": 1e-3},
-        {"C": Range(0.1, 30)},
+        settings={"C": 3.0, "class_weight": "balanced", "max_iter": 100, "tol": 1e-3},
+        ranges={"C": Range(0.1, 30)},
     ),
     Candidate(
         "sgd-characters",
         "Logistic loss by stochastic gradient descent over groups of 2 to 4 characters",
         CHARACTERS,
         fit_sgd,
-        {"loss": "log_loss", "alpha": 1e-5, "max_iter": 5},
-        {"alpha": Range(1e-7, 1e-3)},
+        settings={"loss": "log_loss", "alpha": 1e-5, "max_iter": 5},
+        ranges={"alpha": Range(1e-7, 1e-3)},
     ),
     Candidate(
         "svm-characters",
         "Linear support vector machine over groups of 2 to 4 characters",
         CHARACTERS,
         fit_svm,
-        {"C": 0.3},
-        {"C": Range(0.01, 10)},
+        settings={"C": 0.3},
+        ranges={"C": Range(0.01, 10)},
     ),
 )
 """Quick ones first: of candidates that are as good, the first is taken."""
@@ -181,7 +187,7 @@ def recipe(max_features: int | None = None, C: float | None = None) -> Candidate
         "Logistic regression over words and word pairs, settings given",
         Terms("word", 1, 2, max_features=5_000 if max_features is None else max_features),
         fit_logistic,
-        {"C": 1.0 if C is None else C, "class_weight": "balanced", "max_iter": 300},
+        settings={"C": 1.0 if C is None else C, "class_weight": "balanced", "max_iter": 300},
     )
 
 

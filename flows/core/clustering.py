@@ -9,8 +9,8 @@ from 1, the largest of the training rows first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from factory.use_cases.columns import Column
 from flows.core.bootstrap import Estimate
-from flows.core.candidates import SEED, Range, pick
+from flows.core.candidates import SEED, Tunable, pick
 from flows.core.features.table import as_table, distance_features
 from flows.core.groups import Groups
 from flows.core.resampling import draw_rows
@@ -40,18 +40,12 @@ STARTS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterCandidate:
+class ClusterCandidate(Tunable):
     """One way to clusters; the number of them is chosen, and stands among the settings then."""
 
     name: str
     title: str
     learner: Callable[..., BaseEstimator]
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    ranges: Mapping[str, Range] = field(default_factory=dict)
-
-    def altered(self, **settings: Any) -> ClusterCandidate:
-        """The same candidate with other settings."""
-        return replace(self, settings={**self.settings, **settings})
 
 
 def _k_means(clusters: int, **settings: Any) -> BaseEstimator:

@@ -65,6 +65,9 @@ class Logic(Protocol):
         tell: Callable[[str], None],
     ) -> Score:
         """The best candidate with the best settings that were found within the budget."""
+        from flows.core.search import search
+
+        return search(best, lambda each: self.score(each, validation), trials=trials, seconds=seconds, tell=tell)
 
     def slope(self, best: Score, validation: Validation) -> float:
         """The number that makes probabilities of its scores; 1 where the fit sees to that."""
@@ -80,6 +83,7 @@ class Logic(Protocol):
 
     def examine(self, model: BaseEstimator, rows: pd.DataFrame) -> pd.DataFrame:
         """The answers with what `gather` wants to know of them besides; it may take much longer."""
+        return self.answer(model, rows)
 
     def outcomes(self, model: BaseEstimator) -> frozenset[str]:
         """The classes that the model may answer; none where it answers anything else."""

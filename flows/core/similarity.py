@@ -8,8 +8,8 @@ of the largest cosine) and `index`, which holds the rows that are searched, thei
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from factory.use_cases.columns import Column
-from flows.core.candidates import Range, pick
+from flows.core.candidates import Tunable, pick
 from flows.core.features.table import as_table, distance_features
 from flows.core.splits import Splits
 from flows.core.tables import on_one_thread
@@ -35,18 +35,12 @@ TRUSTED = ("sklearn.metrics._dist_metrics.EuclideanDistance64", "sklearn.neighbo
 
 
 @dataclass(frozen=True, slots=True)
-class SimilarityCandidate:
+class SimilarityCandidate(Tunable):
     """One way to find the rows that are most like one; `learner` is given how many are wanted."""
 
     name: str
     title: str
     learner: Callable[..., BaseEstimator]
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    ranges: Mapping[str, Range] = field(default_factory=dict)
-
-    def altered(self, **settings: Any) -> SimilarityCandidate:
-        """The same candidate with other settings."""
-        return replace(self, settings={**self.settings, **settings})
 
 
 def _search(k: int, **settings: Any) -> BaseEstimator:
@@ -57,10 +51,13 @@ def _search(k: int, **settings: Any) -> BaseEstimator:
 
 CANDIDATES = (
     SimilarityCandidate(
-        "cosine-tree", "Cosine of standardised columns, found in a k-d tree", _search, {"algorithm": "kd_tree"}
+        "cosine-tree", "Cosine of standardised columns, found in a k-d tree", _search, settings={"algorithm": "kd_tree"}
     ),
     SimilarityCandidate(
-        "cosine-exhaustive", "Cosine of standardised columns, every row compared", _search, {"algorithm": "brute"}
+        "cosine-exhaustive",
+        "Cosine of standardised columns, every row compared",
+        _search,
+        settings={"algorithm": "brute"},
     ),
 )
 """The quick one first: of candidates that are as good, the first is taken."""

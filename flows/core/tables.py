@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from factory.use_cases.columns import Column
 from flows.core.answers import read_classes, read_names, read_numbers
-from flows.core.candidates import SEED, Range, pick
+from flows.core.candidates import SEED, Range, Tunable, pick
 from flows.core.features.table import as_table, linear_features, tree_features
 from flows.core.groups import Groups
 from flows.core.splits import Splits, group_splits
@@ -64,22 +64,16 @@ it. Models are read from the registry alone, whose files this project wrote.
 
 
 @dataclass(frozen=True, slots=True)
-class TableCandidate:
-    """One way to a model of a table; `ranges` says which of the `settings` a search may alter."""
+class TableCandidate(Tunable):
+    """One way to a model of a table."""
 
     name: str
     title: str
     task: Task
     features: Callable[[Sequence[Column]], ColumnTransformer]
     learner: Callable[..., BaseEstimator]
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    ranges: Mapping[str, Range] = field(default_factory=dict)
     least_rows: int = 0
     """Of fewer training rows it would learn by heart, and take long: it is not tried unless it is asked for."""
-
-    def altered(self, **settings: Any) -> TableCandidate:
-        """The same candidate with other settings."""
-        return replace(self, settings={**self.settings, **settings})
 
 
 def _logistic(**settings: Any) -> BaseEstimator:
@@ -125,8 +119,8 @@ BINARY_CANDIDATES = (
         "binary",
         linear_features,
         _logistic,
-        {"C": 0.1},
-        {"C": Range(0.001, 10)},
+        settings={"C": 0.1},
+        ranges={"C": Range(0.001, 10)},
     ),
     TableCandidate(
         "boosting-table",
@@ -134,8 +128,8 @@ BINARY_CANDIDATES = (
         "binary",
         tree_features,
         _boosting_classifier,
-        _BOOSTING,
-        _BOOSTING_RANGES,
+        settings=_BOOSTING,
+        ranges=_BOOSTING_RANGES,
     ),
     TableCandidate(
         "boosting-large-table",
@@ -143,9 +137,9 @@ BINARY_CANDIDATES = (
         "binary",
         tree_features,
         _boosting_classifier,
-        _LARGE_BOOSTING,
-        _BOOSTING_RANGES,
-        LARGE_ROWS,
+        settings=_LARGE_BOOSTING,
+        ranges=_BOOSTING_RANGES,
+        least_rows=LARGE_ROWS,
     ),
 )
 """The simple one first: of candidates that are as good, the first is taken."""
@@ -160,8 +154,8 @@ REGRESSION_CANDIDATES = (
         "regression",
         linear_features,
         _ridge,
-        {"alpha": 3.0},
-        {"alpha": Range(0.01, 1_000)},
+        settings={"alpha": 3.0},
+        ranges={"alpha": Range(0.01, 1_000)},
     ),
     TableCandidate(
         "boosting-regression",
@@ -169,8 +163,8 @@ REGRESSION_CANDIDATES = (
         "regression",
         tree_features,
         _boosting_regressor,
-        _BOOSTING,
-        _BOOSTING_RANGES,
+        settings=_BOOSTING,
+        ranges=_BOOSTING_RANGES,
     ),
     TableCandidate(
         "boosting-large-regression",
@@ -178,9 +172,9 @@ REGRESSION_CANDIDATES = (
         "regression",
         tree_features,
         _boosting_regressor,
-        _LARGE_BOOSTING,
-        _BOOSTING_RANGES,
-        LARGE_ROWS,
+        settings=_LARGE_BOOSTING,
+        ranges=_BOOSTING_RANGES,
+        least_rows=LARGE_ROWS,
     ),
 )
 

@@ -5,7 +5,7 @@ Pure. Owns nothing but the way to the modules that do the work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -20,6 +20,7 @@ from flows.core.evaluation import TextEvaluation
 from flows.core.evidence import Evidence
 from flows.core.groups import groups_of
 from flows.core.leakage import NearDuplicates
+from flows.core.logic import Logic
 from flows.core.selection import AnyCandidate, Choice, CrossValidation, Score, Validation
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class TextLogic:
+class TextLogic(Logic):
     """Classes of texts; rows hold entity_id, text, target, group and described."""
 
     needs: ClassVar[tuple[str, ...]] = ("scikit-learn", "skops", "numpy")
@@ -57,19 +58,6 @@ class TextLogic:
     def score(self, candidate: AnyCandidate, validation: Validation) -> Score:
         return selection.score_candidate(cast("Candidate", candidate), cast("CrossValidation", validation))
 
-    def search(
-        self,
-        best: Score,
-        validation: Validation,
-        *,
-        trials: int,
-        seconds: float | None,
-        tell: Callable[[str], None],
-    ) -> Score:
-        from flows.core.search import search
-
-        return search(best, lambda each: self.score(each, validation), trials=trials, seconds=seconds, tell=tell)
-
     def slope(self, best: Score, validation: Validation) -> float:
         return fit_slope(best.scores, cast("CrossValidation", validation).folds.codes)
 
@@ -83,9 +71,6 @@ class TextLogic:
 
     def answer(self, model: Pipeline, rows: pd.DataFrame) -> pd.DataFrame:
         return models.predict(model, rows["text"])
-
-    def examine(self, model: Pipeline, rows: pd.DataFrame) -> pd.DataFrame:
-        return self.answer(model, rows)
 
     def outcomes(self, model: Pipeline) -> frozenset[str]:
         return frozenset(str(name) for name in model.classes_)

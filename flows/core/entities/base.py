@@ -98,27 +98,11 @@ class EntityLogic(Logic):
         rows = table_leakage.equal_rows(train, test, self._features(train))
         return NearDuplicates(share=len(rows) / max(len(test), 1), pairs=(), rows=tuple(rows.tolist()))
 
-    def search(
-        self,
-        best: Score,
-        validation: Validation,
-        *,
-        trials: int,
-        seconds: float | None,
-        tell: Callable[[str], None],
-    ) -> Score:
-        from flows.core.search import search
-
-        return search(best, lambda each: self.score(each, validation), trials=trials, seconds=seconds, tell=tell)
-
     def slope(self, best: Score, validation: Validation) -> float:  # noqa: ARG002 - the fit calibrates
         return 1.0
 
     def parameters(self, choice: Choice) -> dict[str, Any]:  # noqa: ARG002 - its settings tell all
         return {}
-
-    def examine(self, model: BaseEstimator, rows: pd.DataFrame) -> pd.DataFrame:
-        return self.answer(model, rows)
 
     def explain(self, model: BaseEstimator, row: pd.DataFrame, reference: pd.DataFrame) -> TableExplanation:
         """What made the answer to the one row, beside a typical one of the `reference`, the rows that it was judged
