@@ -139,11 +139,12 @@ def test_rows_of_one_group_and_a_class_of_one_group_are_refused(rows: pd.DataFra
 
 
 def test_the_names_are_known_and_an_unknown_one_is_told_with_those_that_are() -> None:
-    assert [each.name for each in tables.find("binary")] == ["logistic-table", "boosting-table"]
+    names = ["logistic-table", "boosting-table", "boosting-large-table"]
+    assert [each.name for each in tables.find("binary")] == names
     assert tables.find("regression", ["ridge-table"]) == REGRESSION_CANDIDATES[:1]
-    for names in (["ridge-table"], []):
+    for unknown in (["ridge-table"], []):
         with pytest.raises(ValueError, match="there are logistic-table, boosting-table"):
-            tables.find("binary", names)
+            tables.find("binary", unknown)
 
 
 def test_settings_that_a_search_may_alter_are_settings() -> None:
