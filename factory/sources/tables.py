@@ -198,7 +198,7 @@ def _tell(
     left = [name for name in frame.columns if name not in taken and name not in mapping.columns()]
     told(f"{len(taken)} of the {len(source.stored)} declared columns are there")
     if left:
-        told(f"not declared, and left out: {', '.join(map(str, left))}")
+        told(f"not declared, and left out: {', '.join(str(name) or 'a column without a name' for name in left)}")
     for name in taken:
         if missing := int(frame[name].isna().sum()):
             told(f"missing in {name}: {missing:,}")

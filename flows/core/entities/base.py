@@ -28,7 +28,7 @@ from flows.core.groups import Groups, join_groups
 from flows.core.leakage import NearDuplicates
 from flows.core.logic import Logic
 from flows.core.policy import Check
-from flows.core.selection import AnyCandidate, Choice, Score, Validation
+from flows.core.selection import SELECTION_ROWS, AnyCandidate, Choice, Score, Validation, sample_groups
 from flows.core.splits import Splits, group_splits, time_splits
 from flows.core.table_explanation import TableExplanation, explain, typical_row
 
@@ -147,10 +147,16 @@ class EntityLogic(Logic):
         return join_groups(rows["group"])
 
     def _fold(self, train: pd.DataFrame, truth: Any, *, classes: bool) -> Folded:
-        """The rows in folds of groups that bear the same shares of the truth; by time where the test set rolls on."""
+        """The rows in folds of groups that bear the same shares of the truth; by time where the test set rolls on.
+
+        Of more rows than are worth comparing on, whole groups of them.
+        """
         groups, columns = self._groups(train), self._features(train)
         if self.rolling is None:
-            return Folded(train, truth, groups, columns, group_splits(truth, groups, classes=classes))
+            kept = sample_groups(groups, SELECTION_ROWS)
+            rows, told = train.iloc[kept].reset_index(drop=True), np.asarray(truth)[kept]
+            groups = np.unique(groups[kept], return_inverse=True)[1]
+            return Folded(rows, told, groups, columns, group_splits(told, groups, classes=classes))
         splits = time_splits(train[PERIOD], embargo=self.rolling.embargo_periods)
         if not splits:
             raise ValueError(

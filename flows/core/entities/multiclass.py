@@ -38,7 +38,8 @@ class MulticlassLogic(EntityLogic):
 
     def prepare(self, train: pd.DataFrame, candidates: Sequence[AnyCandidate]) -> Folded:  # noqa: ARG002
         codes, _ = pd.factorize(self.classes(train), sort=True)
-        return replace(self._fold(train, codes.astype(float), classes=True), truth=self.classes(train))
+        folded = self._fold(train, codes.astype(float), classes=True)
+        return replace(folded, truth=self.classes(folded.rows))
 
     def score(self, candidate: AnyCandidate, validation: Validation) -> Score:
         began, known, folded = time.perf_counter(), cast("TableCandidate", candidate), cast("Folded", validation)

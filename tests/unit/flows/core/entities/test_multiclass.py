@@ -8,6 +8,7 @@ import pytest
 import skops.io
 
 from flows.core import tables
+from flows.core.entities import base
 from flows.core.entities.multiclass import MulticlassLogic
 from flows.core.leakage import LeakageError
 from flows.core.logic import logic_of
@@ -100,3 +101,16 @@ def test_one_class_alone_teaches_nothing(logic: MulticlassLogic, logistic: Choic
             logic._features(rows),
         )
     assert logic.answer(None, rows.head(0)).empty
+
+
+def test_of_very_many_rows_candidates_are_compared_on_whole_groups_of_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "SELECTION_ROWS", 300)
+    train = songs(600, target="genre").assign(group=np.repeat(np.arange(200), 3))
+    logic = logic_of(declare(GENRE))
+
+    folded = logic.prepare(train, logic.find_candidates(["logistic-table"]))
+
+    assert 250 < len(folded.rows) <= 300
+    assert folded.rows.groupby("group").size().eq(3).all()
+    assert len(folded.truth) == len(folded.groups) == len(folded.rows)
+    assert logic.score(logic.find_candidates(["logistic-table"])[0], folded).found.value > 0.8
