@@ -35,7 +35,7 @@ def recorded(engine: Engine) -> list[Correction]:
 
 def test_two_classes_become_one_in_the_next_cut_and_every_product_is_on_record(stocked: Engine, cut: Cut) -> None:
     assert corrections.merge_class(stocked, "k1", "k0", "ann") == 20
-    assert set(read_frame(cut(LATE))["prdtypecode"]) == {"k0"}
+    assert set(read_frame(cut(LATE))["target"]) == {"k0"}
     found = recorded(stocked)
     assert {(each.kind, each.corrected_by) for each in found} == {("relabel", "ann")}
     assert [(each.before, each.after) for each in found] == [({"prdtypecode": "k1"}, {"prdtypecode": "k0"})] * 20
@@ -60,16 +60,16 @@ def test_a_deleted_product_is_gone_from_the_next_cut_and_not_from_the_one_that_s
 ) -> None:
     stands = cut(LATE)
     assert corrections.remove(stocked, ["5", "6"], "ann") == 2
-    assert {"5", "6"}.isdisjoint(read_frame(cut(LATE + 1))["productid"])
-    assert {"5", "6"} <= set(read_frame(stands)["productid"])
+    assert {"5", "6"}.isdisjoint(read_frame(cut(LATE + 1))["entity_id"])
+    assert {"5", "6"} <= set(read_frame(stands)["entity_id"])
     assert recorded(stocked)[0].before["designation"] == "thing 5"
 
 
 def test_a_changed_text_is_cut_and_grouped_anew(stocked: Engine, cut: Cut) -> None:
-    before = read_frame(cut(LATE)).set_index("productid")
+    before = read_frame(cut(LATE)).set_index("entity_id")
     assert corrections.change(stocked, "7", {"designation": "THING 8"}, "ann")
     assert not corrections.change(stocked, "7", {"designation": "THING 8"}, "ann")
-    after = read_frame(cut(LATE + 1)).set_index("productid")
+    after = read_frame(cut(LATE + 1)).set_index("entity_id")
     assert after.loc["7", "designation"] == "THING 8"
     assert before.loc["7", "text_key"] != before.loc["8", "text_key"] == after.loc["7", "text_key"]
     [change] = recorded(stocked)
