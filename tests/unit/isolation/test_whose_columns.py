@@ -12,7 +12,7 @@ and write these tables say them. Which ones do is listed here, and the list may 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,11 +44,11 @@ OF_TEXTS = {
 }
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    """Every module of the project by its path."""
-    for package in PACKAGES:
-        for path in sorted((CHECKOUT / package).rglob("*.py")):
-            yield path.relative_to(CHECKOUT).as_posix(), ast.parse(path.read_text())
+@cache
+def said_by_module() -> dict[str, set[str]]:
+    """What stands in the code of every module of the project, by its path; read once, for there are hundreds."""
+    files = [path for package in PACKAGES for path in sorted((CHECKOUT / package).rglob("*.py"))]
+    return {path.relative_to(CHECKOUT).as_posix(): said(ast.parse(path.read_text())) for path in files}
 
 
 def said(module: ast.Module) -> set[str]:
@@ -86,7 +86,7 @@ def is_own(path: str, use_case: UseCase) -> bool:
 )
 def test_columns_of_entities_stand_in_the_use_cases_own_file_alone(use_case: UseCase) -> None:
     columns = columns_of(use_case)
-    naming = {path: found for path, module in modules() if (found := said(module) & columns)}
+    naming = {path: found for path, names in said_by_module().items() if (found := names & columns)}
     elsewhere = {path: found for path, found in naming.items() if not is_own(path, use_case)}
 
     assert f"factory/use_cases/{use_case.name}.py" in naming
@@ -94,7 +94,7 @@ def test_columns_of_entities_stand_in_the_use_cases_own_file_alone(use_case: Use
 
 
 def test_columns_of_texts_stand_where_texts_are_read_and_written() -> None:
-    naming = {path for path, module in modules() if said(module) & TEXT_COLUMNS}
+    naming = {path for path, names in said_by_module().items() if names & TEXT_COLUMNS}
 
     def owner(path: str) -> str | None:
         return next((own for own in OF_TEXTS if path == own or path.startswith(f"{own}/")), None)
