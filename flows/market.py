@@ -33,6 +33,7 @@ from factory.series import collecting
 from factory.series.loading import load_file, load_sample
 from factory.settings import Settings
 from factory.snapshots.cutting import cut_week
+from factory.use_cases.use_case import Model
 from flows.adapters.model_folder import ModelFolder
 from flows.core import eligibility, selection
 from flows.core.eligibility import Contender
@@ -122,7 +123,7 @@ def features(market: Market, dataset: DatasetRef) -> Sides:
 
 def train(sides: Sides) -> BaseEstimator:
     """The best candidate, fitted on all rows to train on."""
-    logic, candidates = _logic(), _logic().find_candidates(None)
+    logic, candidates = _logic(), _logic().find_candidates(list(_model().candidates))
     validation = logic.prepare(sides.train, candidates)
     scores = [logic.score(candidate, validation) for candidate in candidates]
     best = selection.choose(scores, {})
@@ -155,7 +156,7 @@ def compare(market: Market, trained: Trained, dataset: DatasetRef, sides: Sides)
     return eligibility.decide(
         challenger,
         rival,
-        logic.discount(evidence, looks, len(declared.candidates), gate),
+        logic.discount(evidence, looks, len(_model().candidates), gate),
         costs,
         metric=declared.model.metric,
         gate=gate,
@@ -262,6 +263,10 @@ def _server_where(wanted: bool) -> Iterator[None]:
 
     with some_server():
         yield
+
+
+def _model() -> Model:
+    return use_cases.get_model(USE_CASE).model
 
 
 def _logic() -> Logic:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from factory.quality.findings import Fault, Offenders, Severity, some
 from factory.snapshots.entity_rows import ARRIVED, ENTITY_ID, GROUP, MOMENT, SIDE, TARGET, test_schema, week_schema
 from factory.snapshots.store import read_frame
 from factory.use_cases.columns import NO, YES, Column, Product
-from factory.use_cases.sources import Entities
+from factory.use_cases.sources import Entities, Series
 from factory.use_cases.tasks import Binary, Regression, Task
 from factory.use_cases.use_case import UseCase
 
@@ -54,6 +55,7 @@ def find_entity_faults(dataset: DatasetRef, before: DatasetRef | None) -> tuple[
         *(_outcomes(rows, use_case, earlier) if source.has_outcomes else ()),
         *(fault for rule in source.rules for fault in _rule(rows, rule)),
         *_sides(rows, dataset),
+        *(_gaps(rows, source, dataset.as_of) if isinstance(source, Series) else ()),
     ]
     told = rows[TARGET].value_counts().sort_index() if _of_classes(use_case) else pd.Series(dtype=int)
     counts = {str(name): int(count) for name, count in told.items()}
@@ -202,6 +204,23 @@ def _sides(rows: pd.DataFrame, dataset: DatasetRef) -> Iterator[Fault]:
         found = _offenders(rows, leaked)
         said = f"{found.rows:,} rows to train on are of groups of the frozen test set (such as {found.named()})"
         yield Fault("leaks", said, "broken", found)
+
+
+def _gaps(rows: pd.DataFrame, source: Series, as_of: datetime) -> Iterator[Fault]:
+    """Bars that are followed by more days without one than a closed market explains: to the next, or to the end."""
+    most = timedelta(days=source.longest_gap_days)
+    symbols = rows[ENTITY_ID].str.rpartition("@")[0]
+    following = rows[MOMENT].groupby(symbols).shift(-1)
+    stale = (following.isna() & (as_of - rows[MOMENT] > most)).to_numpy()
+    if stale.any():
+        found, last = _offenders(rows, stale), rows.loc[stale, MOMENT].min()
+        said = f"no bar after {found.named()} for {(as_of - last).days} days: collect newer ones, or load a file"
+        yield Fault("stale", said, "doubtful", found)
+    wide = (following - rows[MOMENT] > most).to_numpy()
+    if wide.any():
+        found = _offenders(rows, wide)
+        said = f"{found.rows:,} bars are followed by none for more than {most.days} days (such as {found.named()})"
+        yield Fault("gaps", said, "noted", found)
 
 
 def _offenders(rows: pd.DataFrame, mask: np.ndarray, column: str | None = None) -> Offenders:

@@ -43,6 +43,7 @@ MARKET = UseCase(
             name="market",
             task=Direction(target="rises", positive=YES, gains="next_return", fee=0.0005, slippage=0.0002),
             gate=Gate(floor=0.5),
+            candidates=("logistic-table", "boosting-table"),
         ),
     ),
     clock=Day(first=date(1999, 1, 1)),

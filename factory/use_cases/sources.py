@@ -191,7 +191,7 @@ class Series(Entities):
 
     columns: tuple[Derived, ...] = ()
     longest_gap_days: int = 7
-    """So many days may lie between a bar and the next one, or the end of the period that is cut."""
+    """So many days without a bar are no reason to ask somebody, before the next one or the end of the period."""
 
     @property
     def stored(self) -> tuple[Column, ...]:

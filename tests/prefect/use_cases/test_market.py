@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +26,7 @@ from flows.market import data_collection_flow, model_retraining_flow
 from flows.pipeline_flow import training_pipeline
 from flows.promotion import promotion
 from flows.scoring import score
+from tests.prefect.conftest import START_SECONDS
 
 if TYPE_CHECKING:
     from tests.prefect.conftest import Home, Prefect
@@ -128,3 +133,26 @@ def test_a_folder_is_enough_to_retrain_with_prefect_and_without_and_nothing_fore
     assert set(alone["metrics"]) == {metric.name for metric in MARKET.models[0].task.metrics}
     assert (broken["success"], broken["version"], broken["activated"]) == (False, None, False)
     assert broken["error"] == "SourceUnreadable: nowhere.csv: there is no such file"
+
+
+def test_it_runs_by_cron_and_by_an_interval_until_it_is_ended(
+    prefect: Prefect, start: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "flows.market"]
+    log = tmp_path / "served.log"
+    start([*command, "retrain", "--provider", "sample", "--model-dir", "one", "--cron", "5 7 * * 2-6"], log)
+    start([*command, "collect", "--exchange", "kraken", "--every-seconds", "3600"], tmp_path / "collected.log")
+
+    def served() -> dict[str, Any]:
+        names = ("model-retraining/market", "data-collection/market")
+        return {name: each for name, each in prefect.deployments().items() if name in names and each["schedules"]}
+
+    deadline = time.monotonic() + START_SECONDS
+    while len(found := served()) < 2:
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.5)
+
+    by_cron, by_interval = found["model-retraining/market"], found["data-collection/market"]
+    assert by_cron["schedules"][0]["schedule"]["cron"] == "5 7 * * 2-6"
+    assert (by_cron["parameters"]["provider"], by_cron["parameters"]["model_dir"]) == ("sample", "one")
+    assert by_interval["schedules"][0]["schedule"]["interval"] == 3600.0

@@ -17,8 +17,9 @@ from factory import use_cases
 from factory.catalogue.database import open_catalogue
 from factory.catalogue.entities import load_entities, read_outcomes, read_states
 from factory.cli import app
-from factory.errors import CatalogueEmpty, SourceUnreadable
+from factory.errors import CatalogueEmpty, SourceUnreadable, WeekRejected
 from factory.quality.checking import check_week
+from factory.quality.entity_inspection import find_entity_faults
 from factory.series.bars import CANDLE, DAY_MS, read_bars
 from factory.series.measures import MEASURES, RISES, derive
 from factory.settings import Settings
@@ -179,6 +180,20 @@ def test_a_day_is_cut_on_what_was_over_and_says_nothing_of_what_followed(setting
     train, test = whole[whole["side"] == "train"], whole[whole["side"] == "test"]
     assert test["moment"].min() - train["moment"].max() > timedelta(days=14)
     assert whole["moment"].max() - test["moment"].max() >= timedelta(days=4), "a week may pass before the next bar"
+
+
+def test_bars_that_end_long_before_the_day_stop_it_and_a_gap_between_them_is_told(settings: Settings) -> None:
+    rows = bars(1_300)
+    held = rows.drop(index=range(700, 710)).reset_index(drop=True)
+    load_entities(open_catalogue(settings.database_url), SOURCE, held, pd.DataFrame(), origin="here")
+    last = MARKET.clock.number(rows["changed_at"].iloc[-1])
+
+    in_time = check_week(settings, cut_week(settings, "market", as_of=MARKET.clock.end(last + 6)))
+    told = {fault.name: fault for fault in find_entity_faults(in_time, None)[0]}
+    assert "1 bars are followed by none for more than 7 days (such as " in told["gaps"].sentence
+    assert told["gaps"].severity == "noted"
+    with pytest.raises(WeekRejected, match=r"no bar after 'AAA@2016-12-23' for 8 days: collect newer ones"):
+        check_week(settings, cut_week(settings, "market", as_of=MARKET.clock.end(last + 8)))
 
 
 def test_outcomes_are_those_of_the_bars_that_were_over(settings: Settings) -> None:
