@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-CARELESS = ("fsync = off", "full_page_writes = off", "synchronous_commit = off")
-"""What is lost when the machine is lost need not be found again: its tests are lost too."""
+CARELESS = ("fsync = off", "full_page_writes = off", "synchronous_commit = off", "autovacuum = off")
+"""What is lost when the machine is lost need not be found again: its tests are lost too. Nobody tidies up: at the end
+all is thrown away."""
 
 
 @contextmanager
