@@ -13,10 +13,18 @@ def test_the_committed_file_is_the_one_that_the_command_writes() -> None:
     assert declaring.DECLARED.read_text() == declaring.draw(), "run python -m flows.declaring"
 
 
-def test_every_use_case_has_the_deployments_that_its_dag_asks_for() -> None:
+OF_EVERY_CLOCK = (contracts.score, contracts.training, contracts.promotion, contracts.monitor)
+OF_MONTHS = (contracts.acquisition, contracts.reference_data)
+
+
+def test_every_use_case_has_the_deployments_that_its_contracts_name() -> None:
     declared = {(each["entrypoint"].rpartition(".")[2].replace("_", "-"), each["name"]) for each in _entries()}
-    builders = (contracts.score, contracts.training, contracts.promotion, contracts.monitor)
-    assert declared == {tuple(made(each.name).name.split("/")) for each in ALL for made in builders}
+    named = {
+        tuple(made(each.name).name.split("/"))
+        for each in ALL
+        for made in (*OF_EVERY_CLOCK, *(OF_MONTHS if each.clock.noun == "month" else ()))
+    }
+    assert declared == named
 
 
 def _entries() -> list[dict[str, str]]:
