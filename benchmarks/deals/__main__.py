@@ -64,7 +64,7 @@ def _measure(sides: Sides) -> None:
     print(f"\n{len(sides.train):,} rows to train on, {len(sides.test):,} to test; {won:.1%} are won within a month\n")
     print(f"| candidate | judged | {' | '.join(metric.title for metric in BINARY)} | Calibration error |")
     print(f"|---|---|{'---:|' * (len(BINARY) + 1)}")
-    for candidate in tables.find("binary"):
+    for candidate in tables.find("binary", list(DEALS.model.candidates)):
         answers = logic.answer(logic.fit(sides.train, Choice(candidate)), sides.test)
         _tell(candidate.name, "on the newest months", sides.test, answers["score"].to_numpy())
         truth, groups = (both["target"] == "yes").to_numpy(dtype=np.int64), join_groups(both["group"])

@@ -20,7 +20,7 @@ from factory.sources.tables import Rows
 RECIPE, DIFFICULTY, SEED = "b2b_saas_procurement_v1", "intro", 42
 ACCOUNTS, CONTACTS, LEADS = 600, 2_000, 3_600
 HORIZON_DAYS = 240
-"""So long a lead is followed; an opportunity that is open then stays open."""
+"""So long a lead is followed; an opportunity that is open then is given up, and lost on that day."""
 FIRST_MONTH, MONTHS = date(2016, 10, 1), 15
 """The months to which leads are dealt out: those of the Maven files, so that both run by one clock."""
 RECENT_DAYS = 28
@@ -80,7 +80,8 @@ def _states(made: Any, people: Any, moved: dict[str, timedelta]) -> pd.DataFrame
     for deal in made.opportunities:
         lead = leads[deal.lead_id]
         opened = date.fromisoformat(deal.created_at)
-        closed = date.fromisoformat(deal.closed_at) if deal.closed_at else None
+        given_up = date.fromisoformat(lead.lead_created_at) + timedelta(days=HORIZON_DAYS)
+        closed = date.fromisoformat(deal.closed_at) if deal.closed_at else given_up
         buyer = contacts[lead.contact_id]
         shift = moved[lead.lead_id]
         known = {
@@ -94,17 +95,16 @@ def _states(made: Any, people: Any, moved: dict[str, timedelta]) -> pd.DataFrame
             "buyer_role": buyer.role_function,
             "buyer_seniority": buyer.seniority,
         }
-        last = date.fromisoformat(lead.lead_created_at) + timedelta(days=HORIZON_DAYS)
-        for day in _days_told(opened, closed or last):
+        for day in _days_told(opened, closed):
             happened = {column: days.get(lead.lead_id, np.empty(0)) for column, days in counted.items()}
             rows.append(
                 {**known, "deal_stage": "Engaging", CHANGED_AT: evening_of(day + shift), **_counts(happened, day)}
             )
-        if closed:
-            won = deal.close_outcome == "closed_won"
-            end = {"deal_stage": "Won" if won else "Lost", "close_value": float(deal.estimated_acv) if won else 0.0}
-            moments = {"close_date": (closed + shift).isoformat(), CHANGED_AT: evening_of(closed + shift)}
-            rows.append({**rows[-1], **known, **end, **moments} if opened < closed else {**known, **end, **moments})
+        won = deal.close_outcome == "closed_won"
+        end = {"deal_stage": "Won" if won else "Lost", "close_value": float(deal.estimated_acv) if won else 0.0}
+        moments = {"close_date": (closed + shift).isoformat(), CHANGED_AT: evening_of(closed + shift)}
+        before = rows[-1] if opened < closed else known
+        rows.append({**before, **end, **moments})
     return pd.DataFrame(rows)
 
 

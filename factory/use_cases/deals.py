@@ -28,7 +28,7 @@ OPPORTUNITIES = Entities(
     key="opportunity_id",
     group=Group("account"),
     asked=EveryPeriod("deal_stage", waiting=("Prospecting", "Engaging"), becomes="Won"),
-    sample=Sample("factory.sources.simulated_deals", "opportunities (leadforge)", simulated=True),
+    sample=Sample("factory.sources.simulated_deals", "opportunities by leadforge", simulated=True),
     folder="factory.sources.maven_deals",
     columns=(
         Column("deal_stage", "category", values=STAGES),
@@ -74,6 +74,7 @@ DEALS = UseCase(
             name="deals",
             task=Binary(target="won", positive=YES),
             gate=Gate(floor=0.55, largest_calibration_error=0.08),
+            candidates=("logistic-table", "boosting-table"),
         ),
     ),
     clock=Month(first=date(2016, 10, 1)),

@@ -172,11 +172,12 @@ def test_the_sample_is_simulated_and_says_so(monkeypatch: pytest.MonkeyPatch) ->
     rows = read_sample(SOURCE, "won", lambda _: None)
 
     assert SOURCE.sample is not None
-    assert SOURCE.sample.origin == "simulated opportunities (leadforge), not real"
+    assert SOURCE.sample.origin == "simulated opportunities by leadforge, not real"
     assert not rows.states.duplicated([SOURCE.key, "changed_at"]).any()
     ends = rows.states.sort_values("changed_at").drop_duplicates(SOURCE.key, keep="last")["deal_stage"].value_counts()
     assert ends["Won"] > 20
     assert ends["Lost"] > 10
+    assert set(ends.index) == {"Won", "Lost"}, "nothing stays open for ever"
     assert set(rows.states["account"]) <= set(rows.lookups["accounts"]["account"])
     opened = rows.states.drop_duplicates(SOURCE.key)["changed_at"]
     assert opened.min() >= CLOCK.start(1)
