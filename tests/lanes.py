@@ -24,10 +24,11 @@ class Lane:
 
 LANES = (
     Lane("week", ML, ("e2e/test_weekly_loop.py",), shares=False),
-    Lane("models", ML, ("unit/factory", "unit/flows", "unit/stack", "unit/docker", "unit/suite", "unit/isolation")),
+    Lane("factory", ML, ("unit/factory",)),
     Lane("ending", AIRFLOW, ("airflow/test_ending_in_airflow.py", "airflow/test_watching_in_airflow.py")),
     Lane("airflow", AIRFLOW, ("airflow",), workers=2),
     Lane("approval", AIRFLOW, ("airflow/test_approval_in_airflow.py", "airflow/test_secrets_in_airflow.py")),
+    Lane("models", ML, ("unit/flows", "unit/stack", "unit/docker", "unit/suite", "unit/isolation")),
     Lane("contract", AIRFLOW, ("contract",)),
     Lane("flows", ML, ("prefect",)),
     Lane("bridge", AIRFLOW, ("unit/bridge", "unit/plugins", "unit/isolation"), shares=False),
