@@ -43,6 +43,9 @@ NOT_RUN = {
     "python -m factory relabel": "products of one's own; tests/unit/factory/test_corrections.py corrects some",
     "python -m factory update": "products of one's own; tests/unit/factory/test_corrections.py corrects some",
     "python -m factory freeze": "another test set would decide; tests/unit/factory/test_freezing.py freezes some",
+    "python -m factory collect": "asks an exchange; tests/unit/factory/test_collecting.py asks one on loopback",
+    "python -m factory load candles": "candles of one's own; tests/unit/factory/test_market.py loads some",
+    "python -m flows.market": "minutes without a registry; tests/prefect/use_cases/test_market.py retrains so",
     "python -m factory load table": "a table of one's own; tests/unit/factory/test_entities.py loads some",
     "python -m factory delete": "products of one's own; tests/unit/factory/test_corrections.py corrects some",
 }
