@@ -74,9 +74,9 @@ def test_days_are_trained_on_judged_after_costs_and_luck_and_met_again_the_next_
     scored = ScoreResult.model_validate(score(use_case="market", period="2017-06-21"))
     second = train("2017-06-21")
     followed = PromotionResult.model_validate(promotion(use_case="market"))
-    earlier = train("2017-06-20")
-    title = PromotionResult.model_validate(promotion(use_case="market", champion="none"))
-    assert title.champion_version is None
+    cut(home, "2017-06-19")
+    earlier = train("2017-06-19")
+    refused = PromotionResult.model_validate(promotion(use_case="market", model_version=earlier.model_version))
 
     assert made.promoted, made.reason
     assert [check.rule for check in made.checks] == [
@@ -91,7 +91,10 @@ def test_days_are_trained_on_judged_after_costs_and_luck_and_met_again_the_next_
     assert met.passed
     assert followed.previous_champion_metrics is not None
     assert followed.previous_champion_metrics["sharpe"] > 1
-    assert int(earlier.model_version) > int(second.model_version)
+    assert followed.challenger_version == second.model_version
+    assert (refused.promoted, refused.rule) == (False, "overlap")
+    assert "with an embargo of 14 days" in refused.reason
+    assert "Train a challenger on a later day" in refused.reason
 
     kept = {item.path for item in home.client.list_artifacts(first.run_id)}
     assert {"backtest.png", "roc.png", "model_card.html"} <= kept
