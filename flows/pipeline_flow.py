@@ -353,6 +353,7 @@ def fit_challenger(
         train_classes=logic.classes(train),
         test_classes=logic.classes(test),
         flow_run_url=flow_run_page,
+        reasons=logic.reasons(fitted, test),
         report=report,
     )
 

@@ -33,6 +33,7 @@ TEMPLATE = Path(__file__).with_name("model_card.html.jinja")
 FEW_ROWS = 30
 """Below so many test rows a class's F1 says little, whatever its value."""
 WEAK_CLASSES = 3
+REASONS_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ def draw_card(
         groups=evidence.groups.to_dict("records"),
         deciles=evidence.deciles.to_dict("records"),
         parts=evidence.parts.to_dict("records"),
+        reasons=runs.read_reasons(client, version, settings.data_roots)[:REASONS_SHOWN],
         curve=_curve(evidence.curve),
         backtest=_backtest(evidence.backtest),
         limits=[*case.declared.use_case.limits, *_found_limits(evidence, run.data.metrics, result)],

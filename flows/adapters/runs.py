@@ -23,7 +23,7 @@ from factory.records import stored
 from flows.adapters.artifacts import fetch, reaching
 from flows.adapters.killed_runs import end_killed, who_writes
 from flows.adapters.registry import Version, experiment_id
-from flows.adapters.training_record import DATASET_FILE, NEAR_FILE, REFERENCE_FILE, Training
+from flows.adapters.training_record import DATASET_FILE, NEAR_FILE, REASONS_FILE, REFERENCE_FILE, Training
 from flows.core.logic import logic_of
 
 if TYPE_CHECKING:
@@ -104,6 +104,15 @@ def read_near_rows(client: MlflowClient, trained: Version, roots: Sequence[str] 
         return None
     with _fetched(client, trained.run_id, NEAR_FILE, roots) as file:
         return frozenset(json.loads(file.read_bytes()))
+
+
+def read_reasons(client: MlflowClient, trained: Version, roots: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """What moves the version's answers, a column a row, the strongest first; nothing where it did not say."""
+    if REASONS_FILE not in {item.path for item in client.list_artifacts(trained.run_id)}:
+        return []
+    with _fetched(client, trained.run_id, REASONS_FILE, roots) as file:
+        table = json.loads(file.read_bytes())
+    return [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
 
 
 def read_params(client: MlflowClient, run_id: str) -> dict[str, str]:

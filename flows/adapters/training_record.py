@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 DATASET_FILE = "dataset.json"
 REFERENCE_FILE = "reference.parquet"
+REASONS_FILE = "columns.json"
 ENVIRONMENT_FILE = "environment.json"
 NEAR_FILE = "near_rows.json"
 """Ids of the test rows that nearly equal a training row: who judges the version measures them apart."""
@@ -53,6 +54,8 @@ class Training:
     train_classes: pd.Series
     test_classes: pd.Series
     flow_run_url: str | None
+    reasons: pd.DataFrame | None = None
+    """What moves its answers, where it is told by columns."""
     report: Report | None = None
     """What has to be known of the frozen test set beside the numbers on it."""
 
@@ -94,6 +97,8 @@ class Training:
 
         choice = self.choice
         tables = {f"{name}.json": table for name, table in self.evaluation.tables().items()}
+        if self.reasons is not None and len(self.reasons):
+            tables[REASONS_FILE] = self.reasons
         if pairs := self.near_duplicates.pairs:
             tables["near_duplicates.json"] = pd.DataFrame(pairs, columns=["test_text", "training_text", "similarity"])
         if self.report and (remarks := self.report.remarks()):

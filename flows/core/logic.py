@@ -85,6 +85,12 @@ class Logic(Protocol):
         """The answers with what `gather` wants to know of them besides; it may take much longer."""
         return self.answer(model, rows)
 
+    def reasons(self, model: BaseEstimator, rows: pd.DataFrame) -> pd.DataFrame:  # noqa: ARG002
+        """What moves its answers to rows like these, a row a reason; empty where the evaluation tells it."""
+        import pandas as pd
+
+        return pd.DataFrame()
+
     def outcomes(self, model: BaseEstimator) -> frozenset[str]:
         """The classes that the model may answer; none where it answers anything else."""
 

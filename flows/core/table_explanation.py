@@ -24,6 +24,8 @@ Numbers: TypeAlias = NDArray[np.float64]
 
 ORDERS = 32
 """So many orders and their reverses: of 30 columns some 2,000 rows are asked, within a second."""
+MANY_ROWS, FEW_ORDERS = 24, 4
+"""What columns move on average is asked of so many rows in so few orders: their number makes up for these."""
 SEED = 42
 
 
@@ -83,6 +85,17 @@ def explain(
     table["contribution"] = table["column"].map(dict(zip(names, parts, strict=True))).fillna(0.0).astype(float)
     order = table["contribution"].abs().sort_values(ascending=False, kind="stable").index
     return float(answers[0, 0]), float(answers[0, -1]), table.loc[order].reset_index(drop=True)
+
+
+def mean_parts(explained: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """What each column moved on average in answers that were explained, the strongest first.
+
+    column, moved (the mean size of its contributions) and share (0 to 1) of what all columns moved.
+    """
+    sizes = pd.concat(explained).groupby("column", sort=False)["contribution"].agg(lambda parts: parts.abs().mean())
+    table = sizes.rename("moved").reset_index()
+    table["share"] = table["moved"] / max(float(table["moved"].sum()), np.finfo(float).tiny)
+    return table.sort_values("moved", ascending=False, kind="stable", ignore_index=True)
 
 
 def log_odds(probability: Numbers) -> Numbers:

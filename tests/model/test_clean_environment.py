@@ -23,6 +23,7 @@ from factory.contracts import DatasetRef, FileRef
 from factory.sources import readers, tables
 from factory.text import product_text
 from factory.use_cases.sources import Entities
+from factory.use_cases.tasks import Clusters
 from factory.use_cases.use_case import Declared
 from flows.adapters import registry, runs
 from flows.adapters.training_record import Training
@@ -66,7 +67,7 @@ json.dump({"untrusted": untrusted, "strangers": strangers, "scores": [float(scor
            "answers": [str(answer) for answer in answers]}, sys.stdout)
 """
 """A program that knows scikit-learn and nothing of ours: the answer and its score of every row."""
-MOST_ROWS = 1_500
+MOST_ROWS, CLUSTERS = 1_500, 4
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +110,8 @@ def register(folder: Path, declared: Declared, candidate: str) -> Registered:
     of_entities = isinstance(declared.source, Entities)
     logic, frame = logic_of(declared), entities(declared) if of_entities else products()
     train, test = frame.iloc[::2].reset_index(drop=True), frame.iloc[1::2].reset_index(drop=True)
-    choice = Choice(logic.find_candidates([candidate])[0])
+    chosen = logic.find_candidates([candidate])[0]
+    choice = Choice(chosen.altered(clusters=CLUSTERS) if isinstance(declared.model.task, Clusters) else chosen)
     model = logic.fit(train, choice)
     nothing = FileRef(uri=folder.as_uri(), sha256="0" * 64, rows=len(test))
     dataset = DatasetRef(

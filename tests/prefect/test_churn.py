@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -107,7 +108,10 @@ def test_customers_are_trained_on_promoted_scored_and_watched(
 
     run = home.client.get_run(trained.run_id)
     kept = {item.path for item in home.client.list_artifacts(trained.run_id)}
-    assert {"roc.png", "deciles.png", "groups.png", "calibration.png", "groups.json", "model_card.html"} <= kept
+    assert {"roc.png", "deciles.png", "groups.png", "calibration.png", "groups.json", "columns.json"} <= kept
+    card = Path(home.client.download_artifacts(trained.run_id, "model_card.html")).read_text()
+    assert "What moves its answers" in card
+    assert "<td>total day minutes</td>" in card
     assert run.data.params["candidate"] == "logistic-table"
 
     cut(home, 2)

@@ -30,7 +30,15 @@ from flows.core.logic import Logic
 from flows.core.policy import Check
 from flows.core.selection import SELECTION_ROWS, AnyCandidate, Choice, Score, Validation, sample_groups
 from flows.core.splits import Splits, group_splits, time_splits
-from flows.core.table_explanation import TableExplanation, explain, typical_row
+from flows.core.table_explanation import (
+    FEW_ORDERS,
+    MANY_ROWS,
+    SEED,
+    TableExplanation,
+    explain,
+    mean_parts,
+    typical_row,
+)
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -122,6 +130,16 @@ class EntityLogic(Logic):
 
     def discount(self, evidence: Evidence, looks: int, candidates: int, gate: Gate) -> Evidence:  # noqa: ARG002
         return evidence
+
+    def reasons(self, model: BaseEstimator, rows: pd.DataFrame) -> pd.DataFrame:
+        """What each column moves on average, of rows that are drawn at random, as `mean_parts` tells it."""
+        columns, drawn = self._known(model), rows.sample(min(len(rows), MANY_ROWS), random_state=SEED)
+        typical, explained = typical_row(rows, columns), []
+        for place in range(len(drawn)):
+            row = drawn.iloc[[place]]
+            _, measure = self._measure(model, row)
+            explained.append(explain(measure, row, typical, columns, orders=FEW_ORDERS)[2])
+        return mean_parts(explained)
 
     def outcomes(self, model: BaseEstimator) -> frozenset[str]:  # noqa: ARG002 - it answers anything
         return frozenset()

@@ -9,7 +9,7 @@ import pytest
 from factory.use_cases.columns import Column
 from flows.core.logic import logic_of_entities
 from flows.core.selection import Choice
-from flows.core.table_explanation import explain, log_odds, typical_row
+from flows.core.table_explanation import explain, log_odds, mean_parts, typical_row
 from tests.unit.flows.core.entities.songs import ALIKE, ENERGY, GENRE, SIMILAR, declare, songs
 
 COLUMNS = (Column("loudness", "number"), Column("tempo", "number"), Column("genre", "category"))
@@ -70,6 +70,15 @@ def test_a_missing_value_is_told_as_missing_and_counts_as_itself() -> None:
     assert table.iloc[0][["column", "value", "contribution"]].tolist() == ["tempo", "missing", 1.0]
 
 
+def test_on_average_a_column_moves_the_mean_size_of_its_parts() -> None:
+    quiet = ROW.assign(loudness=-1.0, genre="pop")
+    found = mean_parts([explain(linear, each, TYPICAL, COLUMNS)[2] for each in (ROW, quiet)])
+
+    assert found["column"].tolist() == ["loudness", "genre", "tempo"]
+    assert found["moved"].tolist() == pytest.approx([4.0, 1.5, 0.0])
+    assert found["share"].tolist() == pytest.approx([8 / 11, 3 / 11, 0.0])
+
+
 def test_certain_answers_have_finite_odds() -> None:
     assert log_odds(np.array([0.5, 0.75]))[1] == pytest.approx(np.log(3))
     assert np.isfinite(log_odds(np.array([0.0, 1.0]))).all()
@@ -93,13 +102,16 @@ def test_every_kind_of_task_says_what_made_its_answer(task: object, candidate: s
     loud = songs(20, first=9_000, target=target)
     row = loud.assign(loudness=9.0, valence=rows["valence"].median()).head(1)
 
-    found = logic.explain(model, row, rows)
+    found, whole = logic.explain(model, row, rows), logic.reasons(model, rows)
 
+    assert set(whole["column"]) == set(model.feature_names_in_)
+    assert whole["share"].sum() == pytest.approx(1)
+    assert whole["moved"].is_monotonic_decreasing
     assert found.value - found.base == pytest.approx(found.columns["contribution"].sum())
     assert found.entity_id == row["entity_id"].iloc[0]
     assert set(found.columns["column"]) == set(model.feature_names_in_)
     assert found.columns.set_index("column").loc["valence", "contribution"] == 0
     if task is ENERGY:
-        assert found.columns["column"].iloc[0] == "loudness"
+        assert found.columns["column"].iloc[0] == whole["column"].iloc[0] == "loudness"
         assert found.measure == "energy"
         assert found.value == pytest.approx(found.score)
