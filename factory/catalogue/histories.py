@@ -109,10 +109,11 @@ def _question(source: Entities) -> EveryPeriod:
 
 
 def _periods(states: pd.DataFrame, clock: Clock, as_of: datetime) -> range:
-    """The periods that are over by then, from that of the first state on."""
+    """The periods that are over by then, from that of the first state on, or the clock's first where that is older."""
     if states.empty:
         return range(1, 1)
-    return range(clock.number(states[CHANGED_AT].min()), clock.over(as_of) + 1)
+    begun = max(states[CHANGED_AT].min().to_pydatetime(), clock.start(1))
+    return range(clock.number(begun), clock.over(as_of) + 1)
 
 
 def _last_moments(clock: Clock, numbers: range) -> pd.DatetimeIndex:

@@ -97,6 +97,15 @@ def test_a_looked_up_column_is_as_it_was_in_the_row_s_own_month(settings: Settin
     }
 
 
+def test_a_deal_that_is_older_than_the_first_month_is_asked_about_from_that_on(
+    settings: Settings, tmp_path: Path
+) -> None:
+    engine = load(settings, read(tmp_path, "1C1I7A6R,Moses Frase,GTXPro,Cancity,Won,2015-03-01,2016-12-24,5100"))
+
+    assert known(engine, "2016-12")["outcome"].to_dict() == {"1C1I7A6R@2016-10": "no", "1C1I7A6R@2016-11": "yes"}
+    assert known(engine, "2016-10")["days_open"].to_dict() == {"1C1I7A6R@2016-10": 611.0}
+
+
 def test_whatever_comes_later_the_months_before_are_the_same_files(tmp_path: Path) -> None:
     """The future is changed: every deal that is open at the end of August ends otherwise, and more come in."""
     pipeline, last = made_up_pipeline(), date(2017, 8, 31)
