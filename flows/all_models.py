@@ -17,8 +17,10 @@ from typing import Any, cast
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Failed
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
@@ -98,7 +100,11 @@ def train_models(
 def train_side_by_side(**given: Any) -> State[dict[str, Any]]:
     """`train_models` where MODELS_RUN_IN says; gives its final state, whatever it is."""
     shared_out = train_models.with_options(task_runner=runner_of())
-    return cast("State[dict[str, Any]]", shared_out(**given, return_state=True))
+    with get_client(sync_client=True) as client:
+        api = str(client.api_url)
+    # said to other processes, too: of a server that this one has started for itself they would know nothing
+    with temporary_settings({PREFECT_API_URL: api}):
+        return cast("State[dict[str, Any]]", shared_out(**given, return_state=True))
 
 
 @task(cache_policy=NO_CACHE, task_run_name="train-{asked.model}")

@@ -85,7 +85,7 @@ def test_one_model_fails_and_four_are_promoted_by_their_own_gates(
         name: home.client.get_model_version_by_alias(name, "champion") for name in set(NAMES) - {"songs-popularity"}
     }
     assert {name: version.version for name, version in champions.items()} == dict.fromkeys(champions, 1)
-    assert home.client.get_run(champions["songs-clusters"].run_id).data.params["clusters"] == "3"
+    assert home.client.get_run(champions["songs-clusters"].run_id).data.metrics["clusters"] == 3
 
     (embed,) = heard
     assert embed["color"] == Level.WARNING.value
