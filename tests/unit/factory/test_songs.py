@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 from sqlalchemy import Engine
 
-from factory.catalogue.entities import load_entities
+from factory.catalogue.entities import load_entities, read_keys
 from factory.settings import Settings
 from factory.snapshots.cutting import cut_week
 from factory.snapshots.store import read_frame
 from factory.snapshots.weeks import start_of
-from factory.sources.tables import TableMapping, dated, read_sample, read_table
+from factory.sources.arrivals import load_rows
+from factory.sources.tables import Rows, TableMapping, dated, read_sample, read_table
 from factory.use_cases import get
 
 SOURCE = get("songs").entities
@@ -82,3 +84,18 @@ def test_the_sample_says_that_it_is_simulated_and_is_always_the_same() -> None:
 def artists(rows: pd.DataFrame) -> set[str]:
     """Everybody who is named in the rows."""
     return set(rows["artists"].str.split(";").explode())
+
+
+def test_songs_may_take_the_place_of_others_and_stand_in_a_table_besides(engine: Engine, settings: Settings) -> None:
+    whole = read_sample(SOURCE, None, lambda _: None)
+    first, second = (Rows(whole.states.iloc[part], whole.outcomes) for part in (slice(0, 300), slice(200, 400)))
+    told: list[str] = []
+
+    load_rows(settings, "songs", first, "first", told.append)
+    new = load_rows(settings, "songs", second, "second", told.append, append=True, table="ours", empty_first=True)
+
+    with engine.connect() as connection:
+        held = {name: read_keys(connection, replace(SOURCE, table=name)) for name in ("songs", "ours")}
+    assert new == 200
+    assert held["songs"] == held["ours"] == set(second.states["track_id"])
+    assert told[-1] == "second: 200 rows loaded into 'songs', 0 were there already"

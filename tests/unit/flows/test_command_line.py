@@ -16,6 +16,7 @@ from flows.periods import chosen_week
 from flows.pipeline_flow import training_pipeline
 from flows.promotion import promotion
 from flows.scoring import score
+from flows.songs import ml_training_pipeline
 
 
 def given(flow: Any, line: str) -> dict[str, Any]:
@@ -32,6 +33,18 @@ def test_options_become_parameters_of_their_type() -> None:
         "force_retrain": True,
         "as_of": "2026-01-12",
     }
+
+
+def test_songs_take_the_options_that_their_users_know() -> None:
+    line = "--csv-path tracks.csv --table-name tracks --truncate-table --n-clusters 6"
+
+    assert given(ml_training_pipeline, line) == {
+        "csv_path": "tracks.csv",
+        "table_name": "tracks",
+        "truncate_table": True,
+        "n_clusters": 6,
+    }
+    assert given(ml_training_pipeline, "--no-truncate") == {"truncate_table": False}
 
 
 def test_what_is_not_given_is_left_to_the_flow() -> None:
