@@ -40,6 +40,7 @@ Task: TypeAlias = Literal["binary", "multiclass", "regression"]
 
 TRUSTED = (
     "numpy.dtype",
+    "numpy.round",
     "numpy.sum",
     "sklearn._loss._loss.CyHalfBinomialLoss",
     "sklearn._loss._loss.CyHalfMultinomialLoss",

@@ -30,6 +30,8 @@ DAYS_IN_A_YEAR = 366
 SEED = 42
 STEPS = 12
 """A number is told in so many steps of as many rows each, besides straight: a linear model can follow a curve then."""
+STEP_DIGITS = 7
+"""Of a standard deviation: numbers that differ by less stand in one step."""
 
 
 def as_table(rows: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
@@ -50,10 +52,13 @@ def linear_features(columns: Sequence[Column]) -> ColumnTransformer:
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import MissingIndicator
     from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
-    from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder, StandardScaler
+    from sklearn.preprocessing import FunctionTransformer, KBinsDiscretizer, OneHotEncoder, StandardScaler
 
     def curves(*first: Any) -> Pipeline:
-        steps = KBinsDiscretizer(STEPS, quantile_method="averaged_inverted_cdf")
+        # bins that are narrow are left out, and of small numbers, or those that differ by rounding alone, all would be
+        evened = FunctionTransformer(np.round, kw_args={"decimals": STEP_DIGITS})
+        bins = KBinsDiscretizer(STEPS, quantile_method="averaged_inverted_cdf")
+        steps = make_pipeline(StandardScaler(), evened, bins)
         return make_pipeline(*first, FeatureUnion([("straight", StandardScaler()), ("steps", steps)]))
 
     numbers, others, texts = _by_kind(columns)

@@ -186,3 +186,17 @@ def test_parts_of_a_whole_have_their_sum_beside_them(features: Callable[..., Col
     if features is tree_features:
         found = features(parts).fit(as_table(rows, parts)).transform(as_table(rows, parts))
         assert found[:, 2] == pytest.approx(rows.sum(axis=1))
+
+
+@pytest.mark.parametrize("charge", [0.1, 1e-9])
+def test_a_number_is_told_in_steps_whatever_its_unit(charge: float) -> None:
+    """In millionths of a cent, or by rounding alone: bins that a discretizer finds too narrow are left out."""
+    known = table()
+    known["charge"] = known["months"] * charge
+    same = known.assign(charge=[0.1 + 0.2, 0.3] * (len(known) // 2))
+
+    def steps(rows: pd.DataFrame) -> np.ndarray:
+        return linear(NUMBERS[1:], rows, {"charge": rows["charge"]})
+
+    assert steps(known).shape[1] == linear(NUMBERS[:1], known, {"months": known["months"]}).shape[1]
+    assert np.isfinite(steps(same)).all()
