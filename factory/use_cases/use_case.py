@@ -240,11 +240,13 @@ class Declared:
 
     @property
     def source(self) -> Texts | Entities:
-        """Where its rows come from; of a table's columns those alone are features that it learns from."""
+        """Where its rows come from; of a table's columns those alone are features, and watched, that it learns from."""
         source, task = self.use_case.source, self.model.task
         if not isinstance(source, Entities):
             return source
         wanted = self.model.features or tuple(column.name for column in source.features if column.name != task.target)
         return replace(
-            source, columns=tuple(replace(column, feature=column.name in wanted) for column in source.columns)
+            source,
+            columns=tuple(replace(column, feature=column.name in wanted) for column in source.columns),
+            drift_columns=tuple(name for name in source.drift_columns if name in wanted),
         )

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from sqlalchemy import Engine
 
 from factory.catalogue.entities import load_entities, read_keys
@@ -15,7 +16,9 @@ from factory.snapshots.store import read_frame
 from factory.snapshots.weeks import start_of
 from factory.sources.arrivals import load_rows
 from factory.sources.tables import Rows, TableMapping, dated, read_sample, read_table
-from factory.use_cases import get
+from factory.use_cases import get, models_of
+from factory.use_cases.sources import Entities
+from factory.use_cases.use_case import Declared
 
 SOURCE = get("songs").entities
 HEADER = "track_id,artists,album_name,track_name,popularity,duration_ms,explicit,energy,mode,tempo,track_genre"
@@ -99,3 +102,13 @@ def test_songs_may_take_the_place_of_others_and_stand_in_a_table_besides(engine:
     assert new == 200
     assert held["songs"] == held["ours"] == set(second.states["track_id"])
     assert told[-1] == "second: 200 rows loaded into 'songs', 0 were there already"
+
+
+@pytest.mark.parametrize("declared", models_of("songs"), ids=lambda declared: declared.name)
+def test_what_is_watched_of_a_model_is_what_it_learns_from(declared: Declared) -> None:
+    source = declared.source
+
+    assert isinstance(source, Entities)
+    assert len(source.drift_columns) >= 4
+    assert set(source.drift_columns) <= {column.name for column in source.features}
+    assert declared.model.task.target not in source.drift_columns
