@@ -67,7 +67,7 @@ test-busy: install-test ## the tests three times, beside a busy loop on every co
 
 test-flows: install-test ## flows one by one on a real Prefect: what they decide, write, refuse and survive; how they are deployed and served (10 minutes)
 	$(ML)/python -m pytest tests/prefect/test_announcements.py tests/prefect/test_deployments.py tests/prefect/test_explanation.py \
-		tests/prefect/test_killed_runs.py tests/prefect/test_lineage.py tests/prefect/test_promotion.py \
+		tests/prefect/test_killed_runs.py tests/prefect/test_lineage.py \
 		tests/prefect/test_promotion_commits.py tests/prefect/test_scoring_and_monitoring.py tests/prefect/test_serving.py \
 		tests/prefect/test_training.py
 

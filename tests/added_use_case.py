@@ -21,7 +21,10 @@ def copy_with_parcels(folder: Path, *packages: str) -> None:
     text = package.read_text().replace(
         "from factory.use_cases.products", f"{imported}\nfrom factory.use_cases.products"
     )
-    package.write_text(re.sub(r"^ALL: .*$", named, text, flags=re.MULTILINE))
+    [own] = re.findall(r"^ALL: .*$", text, re.MULTILINE)
+    if named != f"{own.removesuffix(')')}, PARCELS)":
+        raise ValueError(f"the page names other use cases than the package: {named}, beside {own}")
+    package.write_text(text.replace(own, named))
     if "dags" in packages:
         [path] = re.findall(r"`(dags/\w+_dag\.py)`", PAGE)
         (folder / path).write_text(dag)

@@ -52,7 +52,6 @@ OWN_TARGETS = {
     "prefect/test_killed_runs.py": "test-flows",
     "prefect/test_late_weeks.py": "test-backfill",
     "prefect/test_lineage.py": "test-flows",
-    "prefect/test_promotion.py": "test-flows",
     "prefect/test_promotion_commits.py": "test-flows",
     "prefect/test_scoring_and_monitoring.py": "test-flows",
     "prefect/test_serving.py": "test-flows",

@@ -84,7 +84,7 @@ EVERY_CANDIDATE = {name for task in get_args(Task) for name in task.candidates}
 @pytest.mark.parametrize(
     ("fixed", "offered"),
     [
-        ({"use_case": "churn"}, {"logistic-table", "boosting-table"}),
+        ({"use_case": "churn"}, set(get_model("churn").candidates)),
         ({"use_case": "products"}, set(get_model("products").candidates)),
         ({"use_case": "of-old"}, EVERY_CANDIDATE),
         ({}, EVERY_CANDIDATE),
