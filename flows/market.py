@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 DAYS = 2_000
 """The test set takes three years of them."""
-EXPECTED = (FactoryError, NoCandidateError, ValueError, FileNotFoundError)
+EXPECTED = (FactoryError, NoCandidateError, ValueError, OSError)
 """What a result tells as its error; anything else is a fault of ours and is raised."""
 
 

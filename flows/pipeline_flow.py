@@ -38,7 +38,6 @@ from factory.lineage.data import of_file, of_version
 from factory.records.accepted_leaks import read_accepted
 from factory.settings import Settings, SettingsError, read_settings
 from factory.use_cases.own import settings_file
-from factory.use_cases.tasks import Direction
 from factory.use_cases.use_case import Declared
 from flows.adapters.announcement import announce_failure, announce_result
 from flows.adapters.lineage import reads, tell_lineage, writes
@@ -183,13 +182,12 @@ def find_threshold(declared: Declared, asked: float) -> float:
     """What the metric that decides (0 to 1) must reach: what was asked for, else no less than the gate's floor.
 
     A default cannot be told from the same number that somebody asked for, so neither is ever undercut; but for tasks
-    whose metric is no share of right answers, and of a direction's, which nobody foretells nearly as often: of these
-    the default says nothing, and the floor alone holds.
+    of whose metric the default says nothing: there the floor alone holds.
     """
     if asked != THRESHOLD:
         return asked
-    floor, task = declared.model.gate.floor, declared.model.task
-    return max(asked, floor) if task.of_classes and not isinstance(task, Direction) else floor
+    floor = declared.model.gate.floor
+    return max(asked, floor) if declared.model.task.default_threshold else floor
 
 
 def find_entrants(declared: Declared, named: list[str] | None) -> tuple[AnyCandidate, ...]:

@@ -20,7 +20,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
 from factory.account import account
-from factory.contracts import AtLeastTwo, DatasetRef, ModelsResult
+from factory.contracts import AtLeastTwo, DatasetRef, ModelsResult, TableName
 from factory.errors import NothingToFreeze
 from factory.quality.checking import check_week
 from factory.settings import read_settings
@@ -46,7 +46,7 @@ USE_CASE = SONGS.name
 )
 def ml_training_pipeline(
     csv_path: str | None = None,
-    table_name: str | None = None,
+    table_name: TableName | None = None,
     truncate_table: bool = False,
     n_clusters: AtLeastTwo | None = None,
 ) -> State[dict[str, Any]]:

@@ -265,12 +265,17 @@ def _frame(
 
 
 def _prepare(connection: Connection, source: Entities) -> None:
-    """The tables, with every column that is declared by now."""
+    """The tables, with every column that is declared by now; raises SourceUnreadable where another holds the name."""
     for table in all_tables_of(source):
         if not inspect(connection).has_table(table.name):
             table.create(connection)
             continue
         there = {column["name"] for column in inspect(connection).get_columns(table.name)}
+        if not there.issuperset(key := table.primary_key.columns.keys()):
+            raise SourceUnreadable(
+                f"table {table.name!r} of the catalogue holds something else (it has no {' and '.join(key)}): "
+                "name another table"
+            )
         for column in table.columns:
             if column.name not in there:
                 kind = column.type.compile(connection.dialect)

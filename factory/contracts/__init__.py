@@ -18,6 +18,7 @@ from factory.contracts.base import (
     Period,
     Positive,
     Share,
+    TableName,
     WeekNumber,
 )
 from factory.contracts.datasets import DatasetRef, FileRef, TestSpan
@@ -76,6 +77,7 @@ __all__ = [
     "ScoreParams",
     "ScoreResult",
     "Share",
+    "TableName",
     "TestSpan",
     "TrainingParams",
     "TrainingResult",

@@ -20,6 +20,8 @@ Period: TypeAlias = Annotated[
 MonthName: TypeAlias = Annotated[str, Field(pattern=rf"^{Month.pattern}$", examples=[Month.example])]
 """A month: 2017-06."""
 Count: TypeAlias = Annotated[int, Field(ge=0)]
+TableName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$", max_length=63, examples=["tracks"])]
+"""A table of the catalogue; 63 characters are what PostgreSQL keeps of a name."""
 AtLeastOne: TypeAlias = Annotated[int, Field(ge=1)]
 AtLeastTwo: TypeAlias = Annotated[int, Field(ge=2)]
 Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]

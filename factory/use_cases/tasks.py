@@ -28,6 +28,8 @@ class Multiclass:
     """Whether what is true of a row is one of a few classes."""
     few_answers: ClassVar[bool] = True
     """Whether an answer is one of a few, so that a change of their shares can be seen."""
+    default_threshold: ClassVar[bool] = True
+    """Whether the threshold that holds by default says anything of its metric: of a share of right answers it does."""
 
     target: str
 
@@ -41,6 +43,7 @@ class Binary:
     candidates: ClassVar[tuple[str, ...]] = ("logistic-table", "boosting-table", "boosting-large-table")
     of_classes: ClassVar[bool] = True
     few_answers: ClassVar[bool] = True
+    default_threshold: ClassVar[bool] = True
 
     target: str
     positive: str
@@ -55,6 +58,8 @@ class Direction(Binary):
     """
 
     metrics: ClassVar[tuple[Metric, ...]] = metrics.DIRECTION
+    default_threshold: ClassVar[bool] = False
+    """Nobody foretells a direction nearly as often."""
 
     gains: str = ""
     fee: float = 0.0
@@ -75,6 +80,7 @@ class Regression:
     candidates: ClassVar[tuple[str, ...]] = ("ridge-table", "boosting-regression", "boosting-large-regression")
     of_classes: ClassVar[bool] = False
     few_answers: ClassVar[bool] = False
+    default_threshold: ClassVar[bool] = False
 
     target: str
 
@@ -88,6 +94,7 @@ class Clusters:
     candidates: ClassVar[tuple[str, ...]] = ("k-means-table", "mixture-table")
     of_classes: ClassVar[bool] = False
     few_answers: ClassVar[bool] = True
+    default_threshold: ClassVar[bool] = False
     target: ClassVar[str] = ""
     """Nothing is told of a row beforehand."""
 
@@ -106,6 +113,7 @@ class Neighbours:
     candidates: ClassVar[tuple[str, ...]] = ("cosine-tree", "cosine-exhaustive")
     of_classes: ClassVar[bool] = False
     few_answers: ClassVar[bool] = False
+    default_threshold: ClassVar[bool] = False
     target: ClassVar[str] = ""
 
     k: int

@@ -7,6 +7,7 @@ Owns the layout: a folder a version with its model (skops, as in the registry) a
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,11 +44,14 @@ class ModelFolder:
 
         self.path.mkdir(parents=True, exist_ok=True)
         scratch = Path(mkdtemp(prefix=".writing-", dir=self.path))
-        skops.io.dump(model, scratch / MODEL_FILE)
-        known = {"dataset": dataset.model_dump(mode="json"), "metrics": dict(metrics)}
-        (scratch / VERSION_FILE).write_text(json.dumps(known, indent=2))
-        number = max(self.numbers(), default=0) + 1
-        scratch.rename(self.place(number))
+        try:
+            skops.io.dump(model, scratch / MODEL_FILE)
+            known = {"dataset": dataset.model_dump(mode="json"), "metrics": dict(metrics)}
+            (scratch / VERSION_FILE).write_text(json.dumps(known, indent=2))
+            number = max(self.numbers(), default=0) + 1
+            scratch.rename(self.place(number))
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)  # it is there only where something failed
         return number
 
     def read(self, number: int, trusted: Sequence[str]) -> BaseEstimator:

@@ -72,6 +72,8 @@ class Tunable:
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     ranges: Mapping[str, Range] = field(default_factory=dict)
+    least_rows: int = 0
+    """Of fewer training rows it would learn by heart, and take long: it is not tried unless it is asked for."""
 
     def altered(self, **settings: Any) -> Self:
         """The same candidate with other settings."""

@@ -111,9 +111,9 @@ class Logic(Protocol):
     ) -> Evidence:
         """The evidence of a challenger's answers, and of the champion's (`theirs`), to the same test rows."""
 
-    def discount(self, evidence: Evidence, looks: int, candidates: int, gate: Gate) -> Evidence:
-        """The evidence with what so many looks at the test set, of so many candidates each, take off it; mostly as it
-        is."""
+    def discount(self, evidence: Evidence, looks: int, candidates: int, gate: Gate) -> Evidence:  # noqa: ARG002
+        """The evidence with what so many looks at the test set, of so many candidates each, take off it."""
+        return evidence
 
     def estimate(self, rows: pd.DataFrame) -> Mapping[str, Estimate]:
         """Every metric of predictions (prediction, score) whose truth (`label`) is known by now."""

@@ -44,6 +44,8 @@ class AnyCandidate(Protocol):
     def settings(self) -> Mapping[str, Any]: ...
     @property
     def ranges(self) -> Mapping[str, Range]: ...
+    @property
+    def least_rows(self) -> int: ...
     def altered(self, **settings: Any) -> Self: ...
 
 
@@ -103,7 +105,7 @@ class Choice:
 
 def worth_trying(candidates: Sequence[AnyCandidate], rows: int) -> tuple[AnyCandidate, ...]:
     """Those that so many training rows are enough for; all where they are enough for none."""
-    large_enough = tuple(each for each in candidates if getattr(each, "least_rows", 0) <= rows)
+    large_enough = tuple(each for each in candidates if each.least_rows <= rows)
     return large_enough or tuple(candidates)
 
 

@@ -73,8 +73,6 @@ class TableCandidate(Tunable):
     task: Task
     features: Callable[[Sequence[Column]], ColumnTransformer]
     learner: Callable[..., BaseEstimator]
-    least_rows: int = 0
-    """Of fewer training rows it would learn by heart, and take long: it is not tried unless it is asked for."""
 
 
 def _logistic(**settings: Any) -> BaseEstimator:

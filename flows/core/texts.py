@@ -75,9 +75,6 @@ class TextLogic(Logic):
     def outcomes(self, model: Pipeline) -> frozenset[str]:
         return frozenset(str(name) for name in model.classes_)
 
-    def discount(self, evidence: Evidence, looks: int, candidates: int, gate: Gate) -> Evidence:  # noqa: ARG002
-        return evidence
-
     def classes(self, rows: pd.DataFrame) -> pd.Series:
         return rows["target"]
 

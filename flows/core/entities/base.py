@@ -23,7 +23,6 @@ from factory.use_cases.use_case import Gate
 from flows.core import fairness, table_leakage, tables
 from flows.core.answers import Numbers
 from flows.core.bootstrap import Estimate
-from flows.core.evidence import Evidence
 from flows.core.groups import Groups, join_groups
 from flows.core.leakage import NearDuplicates
 from flows.core.logic import Logic
@@ -127,9 +126,6 @@ class EntityLogic(Logic):
             base=base,
             columns=table,
         )
-
-    def discount(self, evidence: Evidence, looks: int, candidates: int, gate: Gate) -> Evidence:  # noqa: ARG002
-        return evidence
 
     def reasons(self, model: BaseEstimator, rows: pd.DataFrame) -> pd.DataFrame:
         """What each column moves on average, of rows that are drawn at random, as `mean_parts` tells it."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, inspect, select
 
+from factory.catalogue import schema
 from factory.catalogue.entities import load_entities, read_states, tables_of
 from factory.errors import CatalogueEmpty, EntityConflict, ForeignProducts, SourceUnreadable, WeekRejected
 from factory.quality.checking import check_week
@@ -25,6 +27,7 @@ from flows.core.table_leakage import Leak
 
 CHURN = get("churn")
 SOURCE = CHURN.entities
+SONGS = get("songs").entities
 EPOCH = datetime(2026, 1, 5, tzinfo=UTC)
 HEADER = "customerID,SeniorCitizen,gender,tenure,MonthlyCharges,TotalCharges,Contract,Churn"
 
@@ -316,3 +319,19 @@ def test_a_column_that_a_training_took_for_a_leak_can_be_accepted_by_the_name_th
 
     with engine.connect() as connection:
         assert [each.name for each in read_accepted(connection, "churn")] == ["column:contract"]
+
+
+@pytest.mark.parametrize("name", [*schema.tables.tables, SONGS.table])
+@pytest.mark.parametrize("empty_first", [False, True])
+def test_a_table_that_holds_something_else_is_left_alone(engine: Engine, name: str, *, empty_first: bool) -> None:
+    if name == SONGS.table:
+        tables_of(SONGS)[0].create(engine)
+    before = inspect(engine).get_columns(name)
+    states = pd.DataFrame({"customer_id": ["a"], "changed_at": [EPOCH], "tenure": [1.0]})
+
+    with pytest.raises(SourceUnreadable, match=f"table '{name}' of the catalogue holds something else .*name another"):
+        load_entities(
+            engine, replace(SOURCE, table=name), states, pd.DataFrame(), origin="here", empty_first=empty_first
+        )
+
+    assert [column["name"] for column in inspect(engine).get_columns(name)] == [column["name"] for column in before]
