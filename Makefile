@@ -21,6 +21,7 @@ help: ## this list
 	@echo "  PYTHON=python3.11           the Python to install with (3.11, 3.12 or 3.13)"
 	@echo "  USE_CASE=products           whose periods a demo runs: products, churn, deals, market, songs or all"
 	@echo "  FLOWS=served                flow runs are forked from a warm process; worker: a new Python each"
+	@echo "  FLOW_RUNS=2                 so many flow runs at once; as many as processors when not given"
 	@echo "  DATABASE=embedded           or sqlite, or postgresql://user:password@host:5432/postgres"
 	@echo "  PREFECT_PORT=4200 MLFLOW_PORT=5000 AIRFLOW_PORT=8080; FREE_PORTS=1 takes whatever is free"
 	@echo "  STACK_HOME=.stack           where databases, logs and files lie; a second folder is a second stack"

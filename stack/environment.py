@@ -89,6 +89,7 @@ def prefect_environment(settings: StackSettings, identity: Identity, urls: Datab
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(_own_origins(settings.prefect_port)),
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": urls.prefect,
         "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+        "PREFECT_RUNNER_PROCESS_LIMIT": str(settings.flow_runs),
         "PREFECT_WORKER_QUERY_SECONDS": "1",
         "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": "30",
         "PREFECT_LOGGING_COLORS": "false",

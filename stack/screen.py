@@ -1,4 +1,4 @@
-"""What a person sees while a period runs: a live table on a terminal, a line for each change in a pipe.
+"""What a person sees while periods run: a live table on a terminal, a line for each change in a pipe.
 
 Owns the look. Told what is; asks nobody.
 """
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Protocol, TypeAlias
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.style import Style
 from rich.table import Table
@@ -30,48 +30,56 @@ FlowRuns: TypeAlias = Mapping[tuple[str, int], SeenFlowRun]
 
 
 class Screen(Protocol):
-    """Shows one period's tasks, each time as a whole."""
+    """Shows periods (by their title) side by side, each time as a whole."""
 
-    def show(self, tasks: Sequence[TaskInstance], flow_runs: FlowRuns) -> None: ...
+    def show(self, period: str, tasks: Sequence[TaskInstance], flow_runs: FlowRuns) -> None: ...
+
+    def leave(self, period: str) -> None:
+        """It is over: what was shown of it last stays as it is."""
 
 
 @contextmanager
-def week_screen(console: Console, period: str) -> Iterator[Screen]:
-    """The screen that suits where the output goes; the period is in words."""
+def demo_screen(console: Console) -> Iterator[Screen]:
+    """The screen that suits where the output goes."""
     if not console.is_terminal:
-        yield Lines(console, period)
+        yield Lines(console)
         return
     with Live(console=console, refresh_per_second=4) as live:
-        yield LiveTable(live, period)
+        yield LiveTables(live)
 
 
 class Lines:
     """One line whenever a task or the flow run behind it changes its state."""
 
-    def __init__(self, console: Console, period: str) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._period = period
-        self._said: dict[tuple[str, int], str] = {}
+        self._said: dict[tuple[str, str, int], str] = {}
+        self._widest = 0
 
-    def show(self, tasks: Sequence[TaskInstance], flow_runs: FlowRuns) -> None:
+    def show(self, period: str, tasks: Sequence[TaskInstance], flow_runs: FlowRuns) -> None:
+        self._widest = max(self._widest, len(period))
         for task in in_order(tasks):
-            key = (task.task_id, task.map_index)
+            behind = flow_runs.get((task.task_id, task.map_index))
             width = MEMBER_WIDTH if task.member else NAME_WIDTH
-            line = f"  {self._period}  {task.name:<{width}}{words(task):<22}{_flow_words(flow_runs.get(key))}".rstrip()
+            line = f"  {period:<{self._widest}}  {task.name:<{width}}{words(task):<22}{_flow_words(behind)}".rstrip()
+            key = (period, task.task_id, task.map_index)
             if self._said.get(key) != line and task.state != "waiting":
                 self._said[key] = line
                 self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
+    def leave(self, period: str) -> None:
+        """Its lines stand."""
 
-class LiveTable:
-    """The table of tasks, drawn anew in place."""
 
-    def __init__(self, live: Live, period: str) -> None:
+class LiveTables:
+    """A table of tasks for each period that runs, drawn anew in place; of one that is over it moves above."""
+
+    def __init__(self, live: Live) -> None:
         self._live = live
-        self._period = period
+        self._tables: dict[str, Table] = {}
 
-    def show(self, tasks: Sequence[TaskInstance], flow_runs: FlowRuns) -> None:
-        title = f"{self._period[:1].upper()}{self._period[1:]}"
+    def show(self, period: str, tasks: Sequence[TaskInstance], flow_runs: FlowRuns) -> None:
+        title = f"{period[:1].upper()}{period[1:]}"
         table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
         for heading in ("Airflow task", "state", "seconds", "Prefect flow run", "state"):
             table.add_column(heading, min_width=10)
@@ -85,7 +93,16 @@ class LiveTable:
                 Text(as_line(behind.name), Style(link=behind.url)) if behind else "",
                 Text(as_line(behind.state)) if behind else "",
             )
-        self._live.update(table)
+        self._tables[period] = table
+        self._draw()
+
+    def leave(self, period: str) -> None:
+        table = self._tables.pop(period)
+        self._draw()
+        self._live.console.print(table)
+
+    def _draw(self) -> None:
+        self._live.update(Group(*self._tables.values()))
 
 
 def in_order(tasks: Sequence[TaskInstance]) -> list[TaskInstance]:

@@ -74,7 +74,8 @@ def _flows(settings: StackSettings, environment: Mapping[str, str]) -> list[Serv
         serving = (python, "-m", "flows.serving")
         probe = partial(serves, api)
         return [Service("prefect-flows", serving, environment, after=("prefect-server",), probe=probe, outlived=True)]
-    worker = ("worker", "start", "--name", "stack", "--pool", WORK_POOL, "--type", "process")
+    limit = ("--limit", str(settings.flow_runs))
+    worker = ("worker", "start", "--name", "stack", "--pool", WORK_POOL, "--type", "process", *limit)
     pool = (python, "-m", "stack.work_pool", WORK_POOL)
     return [
         Service("prefect-pool", pool, environment, after=("prefect-server",)),

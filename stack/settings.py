@@ -135,6 +135,10 @@ class Home:
         return others <= {self.logs} and all(log.match("install-*.log") for log in self.logs.glob("*"))
 
 
+LEAST_FLOW_RUNS = 2
+"""Where nothing is said, as many as processors, and no fewer than this: a flow run also waits for others."""
+
+
 @dataclass(frozen=True, slots=True)
 class StackSettings:
     """`database` is `embedded`, `sqlite` or a PostgreSQL URL; `passed` is what services get of the user's shell,
@@ -148,6 +152,8 @@ class StackSettings:
     airflow_schedule: str
     flows: str = "served"
     """How Prefect's flow runs are started: `served`, forked from a warm process, or by a `worker` of a work pool."""
+    flow_runs: int = 2
+    """So many flow runs go on at once; others wait for their turn."""
     passed: Mapping[str, str] = field(default_factory=dict)
     notify: Mapping[str, str] = field(default_factory=dict)
     factory: Mapping[str, str] = field(default_factory=dict)
@@ -180,6 +186,7 @@ class StackSettings:
             "DATABASE": self.database,
             "AIRFLOW_SCHEDULE": self.airflow_schedule,
             "FLOWS": self.flows,
+            "FLOW_RUNS": str(self.flow_runs),
         }
 
 
@@ -201,6 +208,7 @@ def read_stack_settings(environ: Mapping[str, str] = os.environ) -> StackSetting
         database=_database(environ.get("DATABASE") or "embedded"),
         airflow_schedule=environ.get("AIRFLOW_SCHEDULE") or "none",
         flows=_flows(environ.get("FLOWS") or "served"),
+        flow_runs=_flow_runs(environ.get("FLOW_RUNS") or str(max(LEAST_FLOW_RUNS, os.cpu_count() or 1))),
         passed={name: value for name, value in environ.items() if _PASSED.fullmatch(name)},
         notify={name: value for name, value in environ.items() if value and _NOTIFY.fullmatch(name)},
         factory=_factory(environ),
@@ -281,3 +289,9 @@ def _flows(text: str) -> str:
     if text in {"served", "worker"}:
         return text
     raise StackError(f"FLOWS={text!r} must be 'served' or 'worker'")
+
+
+def _flow_runs(text: str) -> int:
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise StackError(f"FLOW_RUNS={text!r} is no number of flow runs: give one from 1 on")

@@ -19,11 +19,11 @@ from factory import use_cases
 from flows.core.logic import logic_of
 from flows.core.policy import Costs
 
-ROWS = 100
+ROWS = 40
 """So many rows are predicted one by one in each round."""
 
-ROUNDS = 3
-"""The best round counts: what else the machine does makes rounds slower, nothing makes one faster than the model is.
+ROUNDS = 2
+"""The better round counts: what else the machine does makes rounds slower, nothing makes one faster than the model is.
 
 For the same reason processor time is taken: on a machine with nothing else to do it is the time that passes."""
 

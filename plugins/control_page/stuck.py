@@ -15,6 +15,8 @@ from plugins.control_page.run_views import LATE, RunView
 
 OVERDUE_SECONDS = 60.0
 """Prefect marks a run late after some 15 s; where that service of it does not run, nobody else would say so."""
+TURN_SECONDS = 120.0
+"""Whoever starts runs takes so many at once: behind others that run, one waits for its turn."""
 BEGINNING_SECONDS = 120.0
 """A process begins within some seconds, a container within a minute or two."""
 CANCELLING_SECONDS = 120.0
@@ -30,14 +32,21 @@ class Stuck:
     why: str = ""
 
 
-def how_stuck(run: FlowRun, now: datetime, silent_seconds: float | None = None) -> Stuck | None:
-    """None for a run that has ended, or gets on as runs do; `silent_seconds` without a heartbeat, where that is odd."""
+def how_stuck(
+    run: FlowRun, now: datetime, silent_seconds: float | None = None, *, behind: bool = False
+) -> Stuck | None:
+    """None for a run that has ended, or gets on as runs do; `silent_seconds` without a heartbeat, where that is odd.
+
+    `behind` others of its work pool that run, one that waits to be taken is given time.
+    """
     since = run.state_timestamp or run.created
 
     def lasts(seconds: float, moment: datetime | None = since) -> bool:
         return moment is not None and (now - moment).total_seconds() > seconds
 
     due = run.expected_start_time
+    if run.state_type == "SCHEDULED" and behind:
+        return Stuck("late", due, "Others run, and it has not had its turn.") if lasts(TURN_SECONDS, due) else None
     if run.state_type == "SCHEDULED" and (run.state_name == LATE or lasts(OVERDUE_SECONDS, due)):
         return Stuck("late", due, "Nobody has taken it.")
     if run.state_type == "PENDING" and lasts(BEGINNING_SECONDS):

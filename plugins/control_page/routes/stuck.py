@@ -31,7 +31,8 @@ async def find_stuck(
     asked = in_turn(suspects, int(now.timestamp() // BEATS_SECONDS))
     await asyncio.gather(*(_see_heartbeats(reader, run, patience_seconds) for run in asked))
     silences = {run.id: _silent_seconds(reader.known(_key_of(run)), now) for run in suspects}
-    judged = ((run, how_stuck(run, now, silences.get(run.id))) for run in live)
+    busy = {run.work_pool_name for run in live if run.state_type == "RUNNING" and silences.get(run.id) is None}
+    judged = ((run, how_stuck(run, now, silences.get(run.id), behind=run.work_pool_name in busy)) for run in live)
     found = {run.id: (run, stuck) for run, stuck in judged if stuck is not None}
     reasons = await _reasons(reader, list(found.values()), patience_seconds)
     views = [run_view(run, name_of(deployments, run), now) for run, _ in found.values()]

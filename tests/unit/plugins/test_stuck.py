@@ -56,6 +56,13 @@ def test_a_run_that_gets_on_is_not(stands: FlowRun) -> None:
     assert how_stuck(stands, NOW) is None
 
 
+def test_behind_others_that_run_one_that_waits_has_time() -> None:
+    assert how_stuck(run("SCHEDULED", "Late", 90), NOW, behind=True) is None
+    stuck = how_stuck(run("SCHEDULED", "Late", 130), NOW, behind=True)
+    assert stuck is not None
+    assert (stuck.phrase, stuck.why) == ("late", "Others run, and it has not had its turn.")
+
+
 def test_a_run_without_a_heartbeat_is_stuck_and_only_one_that_has_run_for_a_while_is_asked_after() -> None:
     stuck = how_stuck(run("RUNNING", "Running"), NOW, silent_seconds=600)
     assert stuck is not None

@@ -13,6 +13,7 @@ def test_an_empty_environment_gives_the_documented_defaults():
     assert settings.ports == {"PREFECT_PORT": 4200, "MLFLOW_PORT": 5000, "AIRFLOW_PORT": 8080}
     assert (settings.database, settings.airflow_schedule, settings.flows) == ("embedded", "none", "served")
     assert settings.home.path.name == ".stack"
+    assert settings.flow_runs >= 2
 
 
 def test_free_ports_leaves_a_named_port_alone():
@@ -30,6 +31,7 @@ def test_settings_survive_the_way_to_the_supervisor():
         "DATABASE": "sqlite",
         "AIRFLOW_SCHEDULE": "5 7 * * 1",
         "FLOWS": "worker",
+        "FLOW_RUNS": "7",
         "DISCORD_WEBHOOK_URL": "http://127.0.0.1:9/hook",
         "PATH": "/bin",
         "MIN_SAMPLES_FOR_DRIFT": "5",
@@ -127,3 +129,9 @@ def test_a_relative_folder_becomes_absolute(monkeypatch, tmp_path):
 def test_flow_runs_are_served_or_started_by_a_worker_and_nothing_else():
     with pytest.raises(StackError, match="FLOWS='serve' must be 'served' or 'worker'"):
         read_stack_settings({"FLOWS": "serve"})
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "many", "1.5"])
+def test_a_number_of_flow_runs_that_is_none_is_refused(value):
+    with pytest.raises(StackError, match=f"FLOW_RUNS='{value}' is no number of flow runs"):
+        read_stack_settings({"FLOW_RUNS": value})

@@ -9,7 +9,7 @@ from factory.use_cases import get
 from factory.use_cases.clock import Month
 from stack.airflow_api import NOT_MAPPED, DagRun, TaskInstance, last_error
 from stack.flow_runs import SeenFlowRun
-from stack.screen import week_screen
+from stack.screen import demo_screen
 from stack.weeks import report_period, report_week, reports_table, run_moment, weeks_to_run
 
 MEMBERS = ((0, "songs-energy", "success"), (1, "songs-genre", "deferred"))
@@ -145,11 +145,11 @@ def test_a_monitor_that_skipped_says_why():
 
 def test_in_a_pipe_each_change_is_one_line(capsys):
     behind = {("train", NOT_MAPPED): SeenFlowRun("quick-fox", "Running", "http://p/run")}
-    with week_screen(Console(), "week 4") as screen:
-        screen.show([TaskInstance("train", "waiting", 0, None)], {})
+    with demo_screen(Console()) as screen:
+        screen.show("week 4", [TaskInstance("train", "waiting", 0, None)], {})
         for _ in range(3):
-            screen.show([TaskInstance("train", "deferred", 1, 2.0)], behind)
-        screen.show([TaskInstance("train", "success", 2, 9.0)], behind)
+            screen.show("week 4", [TaskInstance("train", "deferred", 1, 2.0)], behind)
+        screen.show("week 4", [TaskInstance("train", "success", 2, 9.0)], behind)
 
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
@@ -161,9 +161,9 @@ def test_in_a_pipe_each_change_is_one_line(capsys):
 def test_members_of_a_mapped_task_have_lines_of_their_own(capsys):
     members = [TaskInstance("train", state, 1, 2.0, index, name) for index, name, state in MEMBERS]
     behind = {("train", 1): SeenFlowRun("quick-fox", "Running", "http://p/run")}
-    with week_screen(Console(), "week 4") as screen:
+    with demo_screen(Console()) as screen:
         for _ in range(3):
-            screen.show(members, behind)
+            screen.show("week 4", members, behind)
 
     first, second = capsys.readouterr().out.splitlines()
     assert first.split() == ["week", "4", "train", "songs-energy", "success"]
@@ -173,13 +173,28 @@ def test_members_of_a_mapped_task_have_lines_of_their_own(capsys):
 
 def test_on_a_terminal_the_table_names_task_and_flow_run():
     console = Console(force_terminal=True, width=100, record=True)
-    with week_screen(console, "week 4") as screen:
+    with demo_screen(console) as screen:
         behind = {("train", NOT_MAPPED): SeenFlowRun("quick-fox", "Failed", "http://p")}
-        screen.show([TaskInstance("train", "failed", 1, 3.0)], behind)
+        screen.show("week 4", [TaskInstance("train", "failed", 1, 3.0)], behind)
 
     said = console.export_text()
     assert "Week 4" in said
     assert "quick-fox" in said
+
+
+def test_periods_are_shown_side_by_side_and_one_that_is_over_stays_as_it_was():
+    console = Console(force_terminal=True, width=100, record=True)
+    with demo_screen(console) as screen:
+        screen.show("songs week 1", [TaskInstance("score", "success", 1, 3.0)], {})
+        screen.show("deals 2017-06", [TaskInstance("train", "running", 1, 3.0)], {})
+        screen.leave("songs week 1")
+        left = console.export_text(clear=False)
+        screen.show("deals 2017-06", [TaskInstance("monitor", "success", 1, 3.0)], {})
+
+    assert "Songs week 1" in left
+    said = console.export_text()
+    assert said.count("Songs week 1") == left.count("Songs week 1")
+    assert said.rindex("monitor") > said.rindex("score")
 
 
 def test_a_tasks_error_is_its_last_exception():
