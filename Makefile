@@ -158,8 +158,9 @@ bench-training: install-test ## a training at 84,916 rows beside the common reci
 	@exec $(ML)/python -m benchmarks.training
 	$(if $(PRICERUNNER),@$(ML)/python -m benchmarks.training --pricerunner "$$PRICERUNNER")
 
-bench-cycle: install-test ## a week through Airflow and Prefect, beside the same work in one script (15 minutes)
-	@exec $(ML)/python -m benchmarks.cycle
+bench-cycle: install-test ## a period through Airflow and Prefect, beside the same work in one script; a row a use case (30 minutes)
+	@$(ML)/python -m benchmarks.cycle
+	@$(ML)/python -m benchmarks.cycle --each
 
 lint: install-test ## ruff, mypy and the import rules
 	$(ML)/ruff check .

@@ -29,6 +29,7 @@ from factory.contracts import AtLeastTwo, DatasetRef, ModelsResult, Period, Trai
 from factory.settings import SettingsError, read_settings
 from factory.use_cases.tasks import Clusters
 from factory.use_cases.use_case import Declared
+from flows.adapters import registry
 from flows.adapters.announcement import announce_failure, announce_result
 from flows.adapters.lineage import tell_lineage
 from flows.adapters.publication import publish
@@ -50,6 +51,8 @@ def runner_of(environ: Mapping[str, str] = os.environ) -> TaskRunner[PrefectFutu
     if named == "threads":
         return ThreadPoolTaskRunner(max_workers=os.cpu_count())  # type: ignore[return-value]
     if named == "processes":
+        # each has a processor for itself: further threads would wait for one another, twice as long as the work takes
+        os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         return ProcessPoolTaskRunner(max_workers=os.cpu_count())  # type: ignore[return-value]
     if named.startswith(DASK_SCHEMES):
         return _dask(named)
@@ -87,8 +90,9 @@ def train_models(
         week: A short name of week_number.
         period: The same as week_number, as the use case's clock writes it.
     """
-    declared = use_cases.models_of(use_case)
-    chosen = dataset or find_dataset(read_settings(), use_case, chosen_week(use_case, week_number, week, period), None)
+    settings, declared = read_settings(), use_cases.models_of(use_case)
+    chosen = dataset or find_dataset(settings, use_case, chosen_week(use_case, week_number, week, period), None)
+    registry.connect(settings.mlflow_tracking_uri)  # MLflow makes its tables; of two processes at once, one would fail
     futures = {each.name: train_and_judge.submit(_asked(each, chosen, n_clusters)) for each in declared}
     outcomes = {name: future.result(raise_on_failure=False) for name, future in futures.items()}
     failed = {name: _said(outcome) for name, outcome in outcomes.items() if not isinstance(outcome, str)}

@@ -1,4 +1,7 @@
-"""Measure a week through Airflow and Prefect beside the same work in one script: `python -m benchmarks.cycle`.
+"""Measure a period through Airflow and Prefect beside the same work in one script: `python -m benchmarks.cycle`.
+
+    python -m benchmarks.cycle              a week of many products, stage by stage
+    python -m benchmarks.cycle --each       a row a use case: the second period of its demo
 
 See docs/benchmarks/cycle.md for what is measured how.
 """
@@ -12,25 +15,25 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from bridge.contracts import AIRFLOW_TAG
-from factory.use_cases import get
+from factory.use_cases import ALL, get
+from factory.use_cases.use_case import UseCase
 from stack.airflow_api import AirflowApi
 from stack.environment import read_exports
 from stack.identity import load_identity
 from stack.lifecycle import running_stack
 from stack.prefect_api import PrefectApi
 from stack.settings import CHECKOUT, Home, StackSettings, read_stack_settings
-from stack.weeks import TASKS
+from stack.weeks import TASKS, run_moment
 
 ROWS = 84_916
-DAG_ID = get("products").dag_id
-WEEK = 2
-"""The week that is measured; the one before it gives it a champion."""
+PRODUCTS = get("products")
 SHARES = {"WEEK_FIRST_SHARE": "0.9", "WEEK_WEEKLY_SHARE": "0.1"}
 """The second week holds the whole catalogue, of which a tenth has arrived in it."""
 WAYS = {"script": "worker", "worker": "worker", "serve": "served"}
@@ -55,52 +58,74 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cycle", description=__doc__)
     parser.add_argument("--rows", type=int, default=ROWS, help="simulated products in the catalogue")
     parser.add_argument("--way", choices=WAYS, action="append", help="only this way; may be repeated")
+    parser.add_argument("--each", action="store_true", help="a row a use case, by script and served, on its sample")
     arguments = parser.parse_args()
+    if arguments.each:
+        _measure_each()
+        return
     measured: dict[str, dict[str, Stage]] = {}
     for way in arguments.way or WAYS:
         print(f"{way} …", file=sys.stderr, flush=True)
-        measured[way] = measure(way, arguments.rows)
+        measured[way] = measure(way, PRODUCTS, ["simulated", "--rows", str(arguments.rows)], SHARES)
         print({name: round(stage.whole, 1) for name, stage in measured[way].items()}, file=sys.stderr, flush=True)
     print(table(measured))
 
 
-def measure(way: str, rows: int) -> dict[str, Stage]:
-    """One way, on a stack and a catalogue of its own."""
+def _measure_each() -> None:
+    print("| use case | models | script | serve | longer by |\n|---|--:|--:|--:|--:|")
+    for use_case in ALL:
+        load = ["sample", "--use-case", use_case.name]
+        ways = (measure(way, use_case, load, {}) for way in ("script", "serve"))
+        script, serve = (sum(stage.whole for stage in stages.values()) for stages in ways)
+        numbers = f"{script:.1f} | {serve:.1f} | {serve - script:+.1f}"
+        print(f"| {use_case.name} | {len(use_case.models)} | {numbers} |", flush=True)
+
+
+def measure(way: str, use_case: UseCase, load: list[str], shares: Mapping[str, str]) -> dict[str, Stage]:
+    """One way, on a stack and a catalogue of its own, filled by `python -m factory load`."""
     with tempfile.TemporaryDirectory(prefix="bench-cycle-") as folder:
-        asked = {**os.environ, **SHARES, "STACK_HOME": folder, "FREE_PORTS": "1", "FLOWS": WAYS[way]}
+        asked = {**os.environ, **shares, "STACK_HOME": folder, "FREE_PORTS": "1", "FLOWS": WAYS[way]}
         settings = read_stack_settings(asked)
         with running_stack(settings):
             variables = read_exports(Home(Path(folder)).environment_file.read_text())
-            _run([sys.executable, "-m", "factory", "load", "simulated", "--rows", str(rows)], variables)
+            _run([sys.executable, "-m", "factory", "load", *load], variables)
             if way == "script":
-                for week in (WEEK - 1, WEEK):
-                    said = _run([sys.executable, "-m", "benchmarks.cycle.plain", str(week)], variables)
+                for number in _periods(use_case):
+                    plain = [sys.executable, "-m", "benchmarks.cycle.plain", use_case.name, str(number)]
+                    said = _run(plain, variables)
                 return {name: Stage(seconds) for name, seconds in json.loads(said.splitlines()[-1]).items()}
-            return _through_airflow(settings, PrefectApi.named_in(variables))
+            return _through_airflow(settings, PrefectApi.named_in(variables), use_case)
 
 
-def _through_airflow(settings: StackSettings, prefect: PrefectApi) -> dict[str, Stage]:
+def _periods(use_case: UseCase) -> tuple[int, int]:
+    """The one that is measured comes second; the one before it gives it a champion."""
+    first = use_case.clock.parse(use_case.demo_begins or 1)
+    return first, first + 1
+
+
+def _through_airflow(settings: StackSettings, prefect: PrefectApi, use_case: UseCase) -> dict[str, Stage]:
     identity = load_identity(settings.home)
-    airflow = AirflowApi(settings.airflow_url, identity.admin_password, DAG_ID)
+    airflow = AirflowApi(settings.airflow_url, identity.admin_password, use_case.dag_id)
     try:
         _wait_until(airflow.is_parsed)
         airflow.unpause()
-        for week in (WEEK - 1, WEEK):
-            run = airflow.trigger(identity.week_moment(week))
+        for number in _periods(use_case):
+            run = airflow.trigger(run_moment(identity, use_case, number))
             deadline = time.monotonic() + WEEK_SECONDS
             while run.state not in {"success", "failed"} and time.monotonic() < deadline:
                 time.sleep(LOOK_SECONDS)
                 run = airflow.run(run.run_id)
             if run.state != "success":
-                raise SystemExit(f"week {week} is {run.state}; see the logs in {settings.home.logs}")
-        return _stages(airflow, prefect, run.run_id)
+                period = use_case.clock.words(number)
+                raise SystemExit(f"{period} is {run.state}; see the logs in {settings.home.logs}")
+        return _stages(airflow, prefect, use_case.dag_id, run.run_id)
     finally:
         airflow.close()
 
 
-def _stages(airflow: AirflowApi, prefect: PrefectApi, run_id: str) -> dict[str, Stage]:
+def _stages(airflow: AirflowApi, prefect: PrefectApi, dag_id: str, run_id: str) -> dict[str, Stage]:
     begun, ends = airflow.times(run_id)
-    flow_runs = _flow_runs(prefect, run_id)
+    flow_runs = _flow_runs(prefect, dag_id, run_id)
     stages: dict[str, Stage] = {}
     for task in (task for task in TASKS if task in ends):
         end = ends[task]
@@ -116,8 +141,8 @@ def _phases(flow_run: dict[str, Any]) -> tuple[float, float]:
     return (start - created).total_seconds(), (end - start).total_seconds()
 
 
-def _flow_runs(prefect: PrefectApi, run_id: str) -> dict[str, dict[str, Any]]:
-    tags = [AIRFLOW_TAG, f"dag:{DAG_ID}", f"run:{run_id}"]
+def _flow_runs(prefect: PrefectApi, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
+    tags = [AIRFLOW_TAG, f"dag:{dag_id}", f"run:{run_id}"]
     found = prefect.ask("/flow_runs/filter", {"flow_runs": {"tags": {"all_": tags}}})
     return {str(each["labels"]["airflow.task_id"]): each for each in found or []}
 

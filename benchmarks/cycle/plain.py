@@ -1,10 +1,10 @@
-"""A week without orchestrators: the factory's and the flows' own functions, one after another in one process.
+"""A period without orchestrators: the factory's and the flows' own functions, one after another in one process.
 
 Prefect's decorators are replaced before the flows are imported. A flow is then the function that it decorates, a task
 too, and what a flow submits runs in two threads, as it would on two cores. Nothing is published and nobody is told;
 data, models and registry are the real ones. Prints one JSON object: seconds by stage.
 
-    python -m benchmarks.cycle.plain 2
+    python -m benchmarks.cycle.plain products 2
 """
 
 from __future__ import annotations
@@ -15,41 +15,44 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 THREADS = ThreadPoolExecutor(max_workers=2)
 
 
-def main(week: int) -> None:
-    """Run the week's stages and print what each took."""
+def main(use_case: str, period: int) -> None:
+    """Run the period's stages, those of several models one after another, and print what each took."""
     began = time.perf_counter()
     _without_prefect()
     from factory.quality.checking import check_week
     from factory.settings import read_settings
-    from factory.snapshots.cutting import cut_week
+    from factory.snapshots.cutting import clock_for, cut_week
+    from factory.use_cases import models_of
     from flows.monitor_and_retrain import monitor_and_retrain
     from flows.pipeline_flow import training_pipeline
     from flows.promotion import promotion
     from flows.scoring import score
 
     settings = read_settings()
-    as_of = settings.weeks.epoch + timedelta(days=7 * (week - 1))
+    as_of = clock_for(settings, use_case).as_of(period)
     seconds = {"imports": time.perf_counter() - began}
 
     def stage(name: str, work: Callable[[], Any]) -> Any:
         begun = time.perf_counter()
         result = work()
-        seconds[name] = time.perf_counter() - begun
+        seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - begun
         return result
 
-    cut = stage("cut_week", lambda: cut_week(settings, "products", as_of=as_of, week=week))
+    cut = stage("cut_week", lambda: cut_week(settings, use_case, as_of=as_of, week=period))
     dataset = stage("check_week", lambda: check_week(settings, cut))
-    stage("score", lambda: score(dataset=dataset))
-    trained = stage("train", lambda: training_pipeline(dataset=dataset, auto_promote_threshold=None))
-    stage("promote", lambda: promotion(model_version=trained["model_version"]))
-    stage("monitor", lambda: monitor_and_retrain(as_of=dataset.as_of))
+    for declared in models_of(use_case):
+        of: dict[str, Any] = {"use_case": use_case, "model": declared.parameter}
+        stage("score", partial(score, dataset=dataset, **of))
+        trained = stage("train", partial(training_pipeline, dataset=dataset, auto_promote_threshold=None, **of))
+        stage("promote", partial(promotion, model_version=trained["model_version"], **of))
+        stage("monitor", partial(monitor_and_retrain, as_of=dataset.as_of, **of))
     print(json.dumps(seconds))
 
 
@@ -108,4 +111,4 @@ def _without_prefect() -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(sys.argv[1], int(sys.argv[2]))
