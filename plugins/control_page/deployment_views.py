@@ -9,6 +9,7 @@ from typing import Any
 
 from bridge.prefect_api.records import DeploymentRecord, Worker
 from bridge.readiness import describe_attendance
+from plugins.control_page.form_fields import form_of
 from plugins.control_page.run_views import Tone, in_words
 
 
@@ -56,8 +57,6 @@ def deployment_view(
 ) -> DeploymentView:
     """The deployment as it stands; `workers` is None where it has no pool or they are not known."""
     status, tone = status_of(record, workers)
-    schema = record.parameter_schema
-    given = {*record.parameters, *(key for key, field in schema.get("properties", {}).items() if "default" in field)}
     return DeploymentView(
         id=record.id,
         name=name,
@@ -73,7 +72,7 @@ def deployment_view(
         ),
         schedules=tuple(schedule_words(schedule) for schedule in record.schedules),
         paused=record.paused,
-        needs_input=bool(set(schema.get("required", [])) - given),
+        needs_input=any(field.required for field in form_of(record, name)),
         may_start=may_start,
         may_default=may_start and may_default,
         may_change=may_change,

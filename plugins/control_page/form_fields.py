@@ -116,7 +116,7 @@ def form_of(record: DeploymentRecord, name: str = "") -> list[Field]:
 
 
 def _with_models(fields: list[Field], record: DeploymentRecord) -> list[Field]:
-    """The fields with the use case's models to choose from; nobody is asked for the only one.
+    """The fields with the use case's models, of which one must be chosen; nobody is asked for the only one.
 
     Where the deployment fixes no use case, the model is asked for as the use case is.
     """
@@ -124,8 +124,11 @@ def _with_models(fields: list[Field], record: DeploymentRecord) -> list[Field]:
         return fields
     names = [model.name for each in use_cases.ALL if each.name == use_case for model in each.models]
     offered = tuple((name, name) for name in names)
-    asked = (replace(field, control="choice", choices=offered) if field.name == MODEL else field for field in fields)
-    return [field for field in asked if field.name != MODEL or len(names) > 1]
+    asked = [field for field in fields if field.name != MODEL or len(names) > 1]
+    return [
+        replace(field, control="choice", choices=offered, required=True) if field.name == MODEL else field
+        for field in asked
+    ]
 
 
 def _of_clock(fields: list[Field], contract: type[contracts.Params], record: DeploymentRecord) -> list[Field]:

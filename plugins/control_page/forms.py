@@ -71,7 +71,9 @@ def read_form(fields: list[Field], record: DeploymentRecord) -> tuple[dict[str, 
                 parameters[field.name] = None
         except NotInForm as error:
             problems[field.name] = str(error)
-    return parameters, {**dict(_refusals(parameters, record, skip=set(problems))), **problems}
+    missing = [each.name for each in fields if each.required and each.name not in parameters and record.enforces_schema]
+    told = {name: f"{name!r} is a required property" for name in missing}
+    return parameters, {**told, **dict(_refusals(parameters, record, skip=set(problems))), **problems}
 
 
 def with_problems(fields: list[Field], problems: Mapping[str, str]) -> list[Field]:

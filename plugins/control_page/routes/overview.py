@@ -16,9 +16,11 @@ from bridge.prefect_api.exchange import Operation
 from bridge.prefect_api.records import FlowRun
 from bridge.prefect_api.run_queries import RunQuery
 from factory import contracts, use_cases
+from factory.use_cases.use_case import Declared
 from plugins.control_page.access import Viewer
 from plugins.control_page.airflow_reader import LastDagRun, last_dag_runs
 from plugins.control_page.factory_reader import ModelFacts, facts_of
+from plugins.control_page.form_fields import MODEL
 from plugins.control_page.freshness import Freshness, Seen
 from plugins.control_page.overview import attention, model_row
 from plugins.control_page.pages import show
@@ -71,7 +73,7 @@ async def overview(request: Request, reader: ReaderDep, viewer: ViewerDep) -> HT
             model,
             facts[model.name],
             dags[name],
-            views.get(name, []),
+            [view for run, view in zip(shown.get(name, ()), views.get(name, ()), strict=True) if is_of(run, model)],
             [run.expected_start_time for run in planned.value or () if _belongs(known, run, name)],  # type: ignore[misc]
         )
         for name in cases
@@ -86,6 +88,11 @@ async def overview(request: Request, reader: ReaderDep, viewer: ViewerDep) -> HT
         attention=attention(rows, facts, views[""], stuck, workers),
         fresh=Freshness.of(*parts),
     )
+
+
+def is_of(run: FlowRun, model: Declared) -> bool:
+    """Whether a run of the model's use case is about this model: one of several is named in its parameters."""
+    return model.parameter is None or run.parameters.get(MODEL) == model.parameter
 
 
 def deployments_of(use_case: str) -> list[str]:

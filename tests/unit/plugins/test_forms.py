@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from bridge.prefect_api.records import DeploymentRecord
 from bridge.testing.schemas import schema_of
+from factory import use_cases
 from factory.contracts import MonitorParams, Params, PromotionParams, ReferenceParams, TrainingParams
 from factory.use_cases import get_model
 from factory.use_cases.tasks import Task
@@ -103,7 +104,21 @@ def test_a_model_is_asked_for_where_there_may_be_several() -> None:
     def asks(**fixed: str) -> bool:
         return "model" in {field.name for field in form_of(record(TrainingParams, **fixed), "training-pipeline/any")}
 
-    assert (asks(use_case="products"), asks()) == (False, True)
+    assert (asks(use_case="products"), asks(), asks(use_case="songs")) == (False, True, True)
+
+
+def test_of_several_models_one_must_be_chosen() -> None:
+    made = record(TrainingParams, use_case="songs")
+    fields = form_of(made, "training-pipeline/songs")
+    (asked,) = [field for field in fields if field.name == "model"]
+    named = [model.name for model in use_cases.get("songs").models]
+    assert (asked.required, asked.rare, [name for name, _ in asked.choices]) == (True, False, named)
+
+    def sent(text: str) -> tuple[dict[str, Any], dict[str, str]]:
+        return read_form(fill(fields, {"p.model": text}), made)
+
+    assert sent("songs-genre") == ({"model": "songs-genre"}, {})
+    assert sent("") == ({}, {"model": "'model' is a required property"})
 
 
 def test_defaults_stand_in_their_fields_and_what_is_left_at_that_is_the_deployments() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bridge.prefect_api.records import Worker
+from bridge.prefect_api.records import FlowRun, Worker
 from factory.contracts import DatasetRef, FileRef, PromotionResult
 from factory.records.decisions import Decision
 from factory.records.drift_checks import DriftCheck
@@ -15,6 +15,7 @@ from plugins.control_page.airflow_reader import LastDagRun
 from plugins.control_page.factory_reader import ModelFacts
 from plugins.control_page.overview import attention, challenger_of, champion_of, drift_view, model_row
 from plugins.control_page.promotion_views import decision_view, standing
+from plugins.control_page.routes.overview import is_of
 from plugins.control_page.run_views import RunView, Starter
 from plugins.control_page.stuck import StuckRuns
 
@@ -124,6 +125,16 @@ def test_a_row_takes_the_newest_of_everything_and_the_next_of_both_sides() -> No
     assert (row.week.week, row.airflow_tone, row.next_due) == (2, "bad", NOW + timedelta(days=1))
     assert row.prefect is not None
     assert row.prefect.name == "newest"
+
+
+def test_of_several_models_each_has_the_runs_that_name_it() -> None:
+    def ran(**parameters: str) -> FlowRun:
+        return FlowRun.parse({"id": "r", "name": "fox", "parameters": parameters})
+
+    genre, energy = get_model("songs-genre"), get_model("songs-energy")
+    assert [is_of(ran(model="songs-genre"), model) for model in (genre, energy)] == [True, False]
+    assert not is_of(ran(), genre)
+    assert is_of(ran(), get_model("products"))
 
 
 def test_a_run_that_some_models_failed_in_is_told_in_yellow_by_model() -> None:
