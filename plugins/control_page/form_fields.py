@@ -124,11 +124,11 @@ def _with_models(fields: list[Field], record: DeploymentRecord) -> list[Field]:
         return fields
     names = [model.name for each in use_cases.ALL if each.name == use_case for model in each.models]
     offered = tuple((name, name) for name in names)
-    asked = [field for field in fields if field.name != MODEL or len(names) > 1]
-    return [
-        replace(field, control="choice", choices=offered, required=True) if field.name == MODEL else field
-        for field in asked
-    ]
+    others = [field for field in fields if field.name != MODEL]
+    if len(names) < 2:
+        return others
+    chosen = [replace(each, control="choice", choices=offered, required=True) for each in fields if each.name == MODEL]
+    return [*chosen, *others]
 
 
 def _of_clock(fields: list[Field], contract: type[contracts.Params], record: DeploymentRecord) -> list[Field]:
