@@ -71,7 +71,7 @@ def draw_card(
     from jinja2 import Environment
 
     environment = Environment(autoescape=True, finalize=_as_read, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"score": "{:.4f}".format, "short": "{:.3f}".format, "change": _change}
+    environment.filters |= {"short": "{:.3f}".format, "change": _change}
     run = client.get_run(version.run_id)
     return environment.from_string(TEMPLATE.read_text()).render(
         case=case,

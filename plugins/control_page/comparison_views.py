@@ -26,6 +26,7 @@ class MetricRow:
     first: Interval | None
     second: Interval | None
     change: Interval | None
+    digits: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def _metrics(
             change = _negative(turned.gains[name])
         if change is None and first and second:
             change = Interval(value=second.value - first.value)
-        rows.append(MetricRow(metric.title, first, second, change))
+        rows.append(MetricRow(metric.title, first, second, change, metric.digits))
     return rows
 
 

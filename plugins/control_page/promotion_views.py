@@ -29,6 +29,7 @@ class MetricView:
     low: float | None
     high: float | None
     champion: float | None
+    digits: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def _metrics(result: PromotionResult) -> tuple[MetricView, ...]:
     for metric in declared(result.challenger_metrics):
         low, high = result.intervals.get(metric.name, (None, None))
         mine = result.challenger_metrics[metric.name]
-        views.append(MetricView(metric.title, mine, low, high, theirs.get(metric.name)))
+        views.append(MetricView(metric.title, mine, low, high, theirs.get(metric.name), metric.digits))
     return tuple(views)
 
 

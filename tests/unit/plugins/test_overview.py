@@ -106,6 +106,11 @@ def test_a_decision_is_told_with_its_numbers_and_its_cost() -> None:
     assert decision_view(decision(2, card_url="javascript:x")).links == {}
 
 
+def test_each_metric_is_told_with_its_own_digits() -> None:
+    told = decision_view(decision(2, challenger_metrics={"silhouette": 0.2345, "clusters": 3.0}))
+    assert [(row.words, row.digits) for row in told.metrics] == [("Silhouette", 4), ("Number of clusters", 0)]
+
+
 def test_drift_is_a_level_and_a_line_that_fits_its_frame() -> None:
     drawn = drift_view([drift_check(0.0), drift_check(0.5), drift_check(1.0, level="critical")])
     assert drawn is not None
