@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
@@ -110,6 +110,13 @@ def start_up(prefect: Prefect) -> Callable[..., str]:
     return run
 
 
+@pytest.fixture(autouse=True)
+def nothing_stays_deployed(prefect: Prefect) -> Iterator[None]:
+    """What is deployed by others on this server is deployed for the first time, too."""
+    yield
+    remove_deployments(prefect)
+
+
 def remove_deployments(prefect: Prefect) -> None:
     for name, entry in prefect.deployments().items():
         if name in NAMES:
@@ -188,12 +195,10 @@ def test_what_people_decided_outlives_a_start(prefect: Prefect, start_up: Callab
         prefect.request("DELETE", f"automations/{watch['id']}")
     prefect.request("PATCH", "work_pools/models", {"is_paused": False, "concurrency_limit": None})
     prefect.request("PATCH", "work_pools/models/queues/default", {"is_paused": False})
-    remove_deployments(prefect)
 
 
 def test_what_was_switched_on_in_prefect_stays_on(prefect: Prefect, start_up: Callable[..., str]) -> None:
     """The variable speaks of the first start."""
-    remove_deployments(prefect)
     start_up(MONITOR_SCHEDULE_ACTIVE="false")
     assert schedules(prefect) == [(False, "0 9 * * *", "UTC")]
     entry = prefect.deployments()["monitor-and-retrain/products"]
