@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CARD_FILE = "model_card.html"
-TEMPLATE = Path(__file__).with_name("model_card.html.jinja")
+TEMPLATE = Path(__file__).with_name("model_card.html.jinja").read_text()
+"""Read with this code, which it fits: the checkout may be updated below a process that serves for weeks."""
 FEW_ROWS = 30
 """Below so many test rows a class's F1 says little, whatever its value."""
 WEAK_CLASSES = 3
@@ -73,7 +74,7 @@ def draw_card(
     environment = Environment(autoescape=True, finalize=_as_read, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"short": "{:.3f}".format, "change": _change}
     run = client.get_run(version.run_id)
-    return environment.from_string(TEMPLATE.read_text()).render(
+    return environment.from_string(TEMPLATE).render(
         case=case,
         use_case=case.declared.use_case,
         version=version,

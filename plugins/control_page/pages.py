@@ -84,6 +84,7 @@ def environment() -> Environment:
         autoescape=True,
         finalize=as_read,
         undefined=StrictUndefined,
+        auto_reload=False,  # the code that runs fits the templates it began with, whatever becomes of the checkout
         trim_blocks=True,
         lstrip_blocks=True,
     )
