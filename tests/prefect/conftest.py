@@ -31,8 +31,8 @@ from factory.quality import checking
 from factory.settings import Settings, read_settings
 from factory.snapshots import cutting, weeks
 from factory.sources import readers
+from tests.forked import fork
 from tests.lineage_graph import Events, to_file
-from tests.prefect.forked import fork
 from tests.shared_services import OPEN_PREFECT_PORT, PREFECT_DATABASE, copy_template, shared_port
 
 START_SECONDS = 600
@@ -382,7 +382,7 @@ def forked(prefect_server: Prefect, variables: dict[str, str]) -> Iterator[Calla
     running: list[BaseProcess] = []
 
     def begin(work: Callable[[], object], log: Path) -> BaseProcess:
-        running.append(fork(work, log, {**prefect_server.environment, **variables}))
+        running.append(fork(work, log, {**prefect_server.environment, **variables}, warm="flows.warm"))
         return running[-1]
 
     yield begin

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from importlib.util import find_spec
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from uuid import uuid4
 
@@ -25,6 +25,7 @@ from factory.settings import Settings
 from factory.snapshots.cutting import cut_week
 from factory.snapshots.weeks import start_of
 from factory.sources.readers import COLUMNS
+from tests.forked import fork
 from tests.live_postgresql import live_postgresql
 from tests.shared_services import POSTGRESQL_URL
 
@@ -153,28 +154,35 @@ def cut(settings: Settings) -> Callable[[int], DatasetRef]:
     return lambda week: cut_week(settings, "products", as_of=start_of(week, settings.weeks.epoch), week=week)
 
 
-@pytest.fixture
-def spawn(settings: Settings) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
-    """Starts a Python process on a script that finds the test's settings as `settings`."""
-    started: list[subprocess.Popen[str]] = []
+@dataclass
+class Forked:
+    """A process that does a function of `processes`."""
 
-    def start(script: str) -> subprocess.Popen[str]:
-        head = (
-            "import json, os, signal, sys\n"
-            "from factory.settings import Settings\n"
-            "settings = Settings.model_validate_json(sys.argv[1])\n"
-        )
-        process = subprocess.Popen(
-            [sys.executable, "-c", head + script, json.dumps(settings.model_dump(mode="json"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
+    process: BaseProcess
+    log: Path
+
+    def exit_code(self) -> int | None:
+        """None, when it has not ended in good time."""
+        self.process.join(300)
+        return self.process.exitcode
+
+    def said(self) -> str:
+        """What it printed until it ended; raises AssertionError where it failed."""
+        assert self.exit_code() == 0, self.log.read_text()
+        return self.log.read_text()
+
+
+@pytest.fixture
+def begin(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., Forked]]:
+    """`begin(work, …)`: has a function of `processes` done, with the test's settings and whatever follows."""
+    begun: list[Forked] = []
+
+    def start(work: Callable[..., None], *more: object) -> Forked:
+        log = tmp_path / f"process-{len(begun)}.log"
+        begun.append(Forked(fork(partial(work, settings, *more), log, {}, warm=work.__module__), log))
+        return begun[-1]
 
     yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+    for each in begun:
+        each.process.kill()
+        each.process.join()

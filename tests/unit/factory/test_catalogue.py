@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from subprocess import Popen
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -23,6 +23,8 @@ from factory.records.accepted_leaks import accept
 from factory.records.drift_checks import claim_retraining, settle_retraining
 from factory.records.predictions import append
 from factory.settings import Settings
+from tests.forked import FORKING
+from tests.unit.factory import processes
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 PREDICTION = pd.DataFrame(
@@ -37,30 +39,13 @@ PREDICTION = pd.DataFrame(
         "use_case": ["products"],
     }
 )
-Spawn = Callable[[str], Popen[str]]
 
 
 @pytest.mark.parametrize("migrated", [False])
-def test_several_processes_may_make_the_tables_at_once(settings: Settings, spawn: Spawn) -> None:
-    script = (
-        "from factory.catalogue.database import create_tables, open_engine\n"
-        "engine = open_engine(settings.database_url)\n"
-        "print('ready', flush=True); sys.stdin.readline()\n"
-        "create_tables(engine)\n"
-    )
-    processes = [spawn(script) for _ in range(4)]
-    for process in processes:
-        assert process.stdout is not None
-        process.stdout.readline()
-    outcomes = []
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    for process in processes:
-        _, errors = process.communicate(timeout=300)
-        outcomes.append((process.returncode, errors))
-    assert outcomes == [(0, "")] * 4
+def test_several_processes_may_make_the_tables_at_once(settings: Settings, begin: Callable[..., Any]) -> None:
+    together = FORKING.Barrier(4)
+    begun = [begin(processes.make_tables, together) for _ in range(4)]
+    assert [each.said() for each in begun] == [""] * 4
     assert set(tables.tables) <= set(inspect(open_engine(settings.database_url)).get_table_names())
 
 
@@ -89,38 +74,20 @@ def test_ids_are_ordered_by_their_bytes_on_any_database(engine: Engine) -> None:
     assert found == sorted(ids, key=str.encode)
 
 
-def test_a_lock_has_one_holder_at_a_time(settings: Settings, engine: Engine, spawn: Spawn, tmp_path: Path) -> None:
-    counter = tmp_path / "counter"
+def test_a_lock_has_one_holder_at_a_time(engine: Engine, begin: Callable[..., Any], tmp_path: Path) -> None:
+    counter, together = tmp_path / "counter", FORKING.Barrier(3)
     counter.write_text("0")
-    script = (
-        "from pathlib import Path\n"
-        "from factory.catalogue.database import exclusive, open_engine\n"
-        f"counter = Path({str(counter)!r})\n"
-        "engine = open_engine(settings.database_url)\n"
-        "for _ in range(20):\n"
-        "    with exclusive(engine, 'turns'):\n"
-        "        counter.write_text(str(int(counter.read_text()) + 1))\n"
-    )
-    processes = [spawn(script) for _ in range(3)]
-    for process in processes:
-        _, errors = process.communicate(timeout=300)
-        assert process.returncode == 0, errors
+    begun = [begin(processes.take_turns, together, counter) for _ in range(3)]
+    assert [each.said() for each in begun] == [""] * 3
     assert counter.read_text() == "60"
 
 
-def test_a_killed_holder_loses_the_lock_and_what_it_wrote(settings: Settings, engine: Engine, spawn: Spawn) -> None:
-    holder = spawn(
-        "from datetime import UTC, datetime\n"
-        "from factory.catalogue.database import exclusive, open_engine\nfrom factory.catalogue.schema import sources\n"
-        "with exclusive(open_engine(settings.database_url), 'turns') as connection:\n"
-        "    connection.execute(sources.insert().values(name='half done', loaded_at=datetime.now(UTC)))\n"
-        "    print('held', flush=True)\n"
-        "    sys.stdin.readline()\n"
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    holder.kill()
-    holder.wait()
+def test_a_killed_holder_loses_the_lock_and_what_it_wrote(engine: Engine, begin: Callable[..., Any]) -> None:
+    held = FORKING.Event()
+    holder = begin(processes.hold_the_lock, held)
+    assert held.wait(processes.WAIT_SECONDS), holder.log.read_text()
+    holder.process.kill()
+    holder.process.join()
     with exclusive(engine, "turns") as connection:
         assert connection.scalars(select(sources.c.name)).all() == []
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from subprocess import Popen
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,10 +33,11 @@ from factory.snapshots.text_rows import TEST_SCHEMA, WEEK_SCHEMA
 from factory.snapshots.weeks import share_of
 from factory.sources import readers
 from factory.text import group_of, product_text
+from tests.forked import FORKING
+from tests.unit.factory import processes
 
 Batch = Callable[..., pd.DataFrame]
 Cut = Callable[[int], DatasetRef]
-Spawn = Callable[[str], Popen[str]]
 
 
 SAMPLE_WEEKS = [
@@ -434,17 +435,19 @@ def test_a_crash_at_any_step_is_healed_by_the_next_call(
     check_week(settings, dataset)
 
 
-@pytest.mark.parametrize("step", ["text_rows.WeekOfTexts._finished", "cutting.ledger.record_cut"])
+@pytest.mark.parametrize("dying", [processes.die_while_the_week_is_published, processes.die_before_the_cut_is_recorded])
 def test_a_killed_process_leaves_nothing_or_a_complete_snapshot(
-    stock: Callable[..., object], goods: Batch, cut: Cut, settings: Settings, engine: Engine, spawn: Spawn, step: str
+    stock: Callable[..., object],
+    goods: Batch,
+    cut: Cut,
+    settings: Settings,
+    engine: Engine,
+    begin: Callable[..., Any],
+    dying: Callable[[Settings], None],
 ) -> None:
     stock(goods(200))
-    killed = spawn(
-        "from factory.snapshots import cutting, text_rows\n"
-        f"{step} = lambda *args: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "cutting.cut_week(settings, 'products', as_of=settings.weeks.epoch)\n"
-    )
-    assert killed.wait(timeout=300) == -9
+    killed = begin(dying)
+    assert killed.exit_code() == -9, killed.log.read_text()
     assert states(engine) == {"products/week-01/r1": "running"}
     assert find_week(settings, "products", 1) is None
     dataset = cut(1)
@@ -454,30 +457,17 @@ def test_a_killed_process_leaves_nothing_or_a_complete_snapshot(
 
 
 def test_processes_that_cut_at_once_get_the_same_week(
-    stock: Callable[..., object], goods: Batch, cut: Cut, settings: Settings, engine: Engine, spawn: Spawn
+    stock: Callable[..., object],
+    goods: Batch,
+    cut: Cut,
+    settings: Settings,
+    engine: Engine,
+    begin: Callable[..., Any],
 ) -> None:
     stock(goods(500))
-    processes = [
-        spawn(
-            "from factory.snapshots.cutting import cut_week\n"
-            "print('ready', flush=True); sys.stdin.readline()\n"
-            "print(cut_week(settings, 'products', as_of=settings.weeks.epoch).model_dump_json())\n"
-        )
-        for _ in range(3)
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    answers = []
-    for process in processes:
-        output, errors = process.communicate(timeout=300)
-        assert process.returncode == 0, errors
-        answers.append(DatasetRef.model_validate_json(output))
-    assert answers == [cut(1)] * 3
+    together = FORKING.Barrier(3)
+    begun = [begin(processes.cut, together) for _ in range(3)]
+    assert [DatasetRef.model_validate_json(each.said()) for each in begun] == [cut(1)] * 3
     assert states(engine) == {"products/week-01/r1": "cut"}
     assert len(files(settings)) == 2
 

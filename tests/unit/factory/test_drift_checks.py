@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, update
@@ -26,6 +25,8 @@ from factory.records.drift_checks import (
     settle_retraining,
 )
 from factory.use_cases.clock import Month
+from tests.forked import FORKING
+from tests.unit.factory import processes
 
 MONDAY = datetime(2026, 2, 2, tzinfo=UTC)
 COOLDOWN_DAYS = 30
@@ -169,27 +170,10 @@ def test_a_callers_end_does_not_settle_anothers_claim(engine: Engine) -> None:
     assert (standing.claimed_by, standing.status) == ("other", "started")
 
 
-CLAIM = """
-from datetime import UTC, datetime
-from factory.catalogue.database import open_catalogue
-from factory.records.drift_checks import claim_retraining
-sys.stdin.readline()
-engine, until = open_catalogue(settings.database_url), datetime(2026, 2, 2, tzinfo=UTC)
-standing = claim_retraining(engine, "products", until, 30, claimed_by=str(os.getpid()))
-print(json.dumps(standing is None))
-"""
-
-
-def test_of_several_looks_at_once_one_retrains(engine: Engine, spawn: Callable[[str], subprocess.Popen[str]]) -> None:
-    processes = [spawn(CLAIM) for _ in range(3)]
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-
-    answers = [process.communicate(timeout=60)[0] for process in processes]
-
-    assert sorted(json.loads(answer) for answer in answers) == [False, False, True]
+def test_of_several_looks_at_once_one_retrains(engine: Engine, begin: Callable[..., Any]) -> None:
+    together = FORKING.Barrier(3)
+    begun = [begin(processes.claim, together) for _ in range(3)]
+    assert sorted(each.said() for each in begun) == ["claimed\n", "refused\n", "refused\n"]
 
 
 @pytest.mark.parametrize("promised_low", [None, 0.79])
