@@ -47,7 +47,8 @@ ml_side = pytest.mark.skipif(find_spec("prefect") is None, reason="speaks of Pre
 def after_importing(*modules: str, **environment: str) -> dict[str, list[str]]:
     """What a fresh interpreter has imported, opened and read once it has imported these modules."""
     done = subprocess.run(
-        [sys.executable, "-c", WATCH, json.dumps(modules), str(CHECKOUT / "dags")],
+        # -B: a module that is imported for the first time is compiled, and that is no file of its own
+        [sys.executable, "-B", "-c", WATCH, json.dumps(modules), str(CHECKOUT / "dags")],
         capture_output=True,
         text=True,
         cwd=CHECKOUT,
