@@ -26,6 +26,7 @@ from bridge.prefect_api.retrying import RetryPolicy
 from bridge.submitting import Claim, take_back
 
 PAUSE_SECONDS = 1.0
+"""Between two attempts, while Prefect is away: a worker whose task is ended has some seconds left."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,6 @@ from factory.contracts import AtLeastTwo, DatasetRef, ModelsResult, Period, Trai
 from factory.settings import SettingsError, read_settings
 from factory.use_cases.tasks import Clusters
 from factory.use_cases.use_case import Declared
-from flows.adapters import registry
 from flows.adapters.announcement import announce_failure, announce_result
 from flows.adapters.lineage import tell_lineage
 from flows.adapters.publication import publish
@@ -42,17 +41,22 @@ PARTIAL_SUCCESS = "PartialSuccess"
 """Name of the COMPLETED state of a run some of whose models failed; its message names them."""
 WRAPPED = "Flow run encountered an exception: "
 """How Prefect begins the message of a run that an error has ended."""
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""How many each process has. Where there are as many processes as processors, a second one waits for the others'."""
 DASK_SCHEMES = ("tcp://", "tls://", "ws://", "wss://", "inproc://")
 
 
 def runner_of(environ: Mapping[str, str] = os.environ) -> TaskRunner[PrefectFuture[Any]]:
-    """Where models are trained, as MODELS_RUN_IN says; raises SettingsError for what it does not know."""
+    """Where models are trained, as MODELS_RUN_IN says; raises SettingsError for what it does not know.
+
+    Processes take over this one's environment, in which each is given one thread from here on.
+    """
     named = environ.get(VARIABLE, "").strip() or "threads"
     if named == "threads":
         return ThreadPoolTaskRunner(max_workers=os.cpu_count())  # type: ignore[return-value]
     if named == "processes":
-        # each has a processor for itself: further threads would wait for one another, twice as long as the work takes
-        os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        for name in THREADS:
+            os.environ.setdefault(name, "1")  # where the user says nothing
         return ProcessPoolTaskRunner(max_workers=os.cpu_count())  # type: ignore[return-value]
     if named.startswith(DASK_SCHEMES):
         return _dask(named)
@@ -90,9 +94,8 @@ def train_models(
         week: A short name of week_number.
         period: The same as week_number, as the use case's clock writes it.
     """
-    settings, declared = read_settings(), use_cases.models_of(use_case)
-    chosen = dataset or find_dataset(settings, use_case, chosen_week(use_case, week_number, week, period), None)
-    registry.connect(settings.mlflow_tracking_uri)  # MLflow makes its tables; of two processes at once, one would fail
+    declared = use_cases.models_of(use_case)
+    chosen = dataset or find_dataset(read_settings(), use_case, chosen_week(use_case, week_number, week, period), None)
     futures = {each.name: train_and_judge.submit(_asked(each, chosen, n_clusters)) for each in declared}
     outcomes = {name: future.result(raise_on_failure=False) for name, future in futures.items()}
     failed = {name: _said(outcome) for name, outcome in outcomes.items() if not isinstance(outcome, str)}

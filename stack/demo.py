@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import suppress
+from typing import TypeAlias
 
 from rich.console import Console
 
@@ -28,6 +29,8 @@ from stack.status import login_lines
 
 LOOK_SECONDS = 0.5
 TABLE_WIDTH = 150
+OVER = object()
+Course: TypeAlias = Generator[None, None, None]
 AT_ONCE = 2
 """So many use cases run side by side: much of a period is waiting, and each that runs takes memory."""
 
@@ -84,14 +87,21 @@ def _run_all(home: Home, state: StackState, use_cases: Sequence[UseCase], weeks:
         take_turns((run_periods(demo, use_case, counts[use_case]) for use_case in begins), AT_ONCE, LOOK_SECONDS)
 
 
-def take_turns(courses: Iterable[Iterator[None]], at_once: int, pause_seconds: float) -> None:
-    """Run all to their ends, in their order, so many at a time; each gives way between its steps, then all pause."""
-    to_come, active = deque(courses), list[Iterator[None]]()
-    while to_come or active:
-        while to_come and len(active) < at_once:
-            active.append(to_come.popleft())
-        active = [course for course in active if next(course, course) is None]
-        time.sleep(pause_seconds)
+def take_turns(courses: Iterable[Course], at_once: int, pause_seconds: float) -> None:
+    """Run all to their ends, in their order, so many at a time; each gives way between its steps, then all pause.
+
+    Where one fails the others are closed.
+    """
+    to_come, active = deque(courses), list[Course]()
+    try:
+        while to_come or active:
+            while to_come and len(active) < at_once:
+                active.append(to_come.popleft())
+            active = [course for course in active if next(course, OVER) is not OVER]
+            time.sleep(pause_seconds)
+    finally:
+        for course in active:
+            course.close()
 
 
 def _stay_up(home: Home) -> None:

@@ -45,7 +45,7 @@ class Demo:
     several: bool
 
 
-def run_periods(demo: Demo, use_case: UseCase, count: int) -> Iterator[None]:
+def run_periods(demo: Demo, use_case: UseCase, count: int) -> Generator[None, None, None]:
     """Load the use case's sample, run its next periods and print their table; raises StackError."""
     yield from _load_sample(demo, use_case)
     airflow = AirflowApi(demo.airflow_url, demo.identity.admin_password, use_case.dag_id)

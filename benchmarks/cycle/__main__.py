@@ -39,6 +39,7 @@ SHARES = {"WEEK_FIRST_SHARE": "0.9", "WEEK_WEEKLY_SHARE": "0.1"}
 WAYS = {"script": "worker", "worker": "worker", "serve": "served"}
 """How the stack starts flow runs, by way; beside the script nothing but idles."""
 LOOK_SECONDS = 0.5
+"""Between two looks at what Airflow runs; its own database tells when a stage ended."""
 PARSE_SECONDS = 120
 WEEK_SECONDS = 1_800
 

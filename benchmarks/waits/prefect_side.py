@@ -23,6 +23,7 @@ from stack.settings import CHECKOUT, read_stack_settings
 
 START_SECONDS = 90
 LOOK_SECONDS = 0.2
+"""Between two looks whether the server answers yet, before anything is measured."""
 PARALLEL = 8
 CREATED_AT_ONCE = 2
 """More make Prefect on SQLite keep one of them waiting for minutes."""

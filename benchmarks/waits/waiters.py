@@ -21,6 +21,7 @@ from stack.settings import CHECKOUT
 CAPACITY = 6000
 START_SECONDS = 600
 LOOK_SECONDS = 0.2
+"""Between two looks at the file in which the waiters say how many wait, before anything is measured."""
 
 
 @dataclass

@@ -27,6 +27,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
+"""Between two looks at a run that somebody follows on a terminal."""
 LAST_LINES_SECONDS = 8.0
 """How long the last lines are waited for after the end: a run whose process was killed writes no closing line."""
 

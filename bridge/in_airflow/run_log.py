@@ -30,6 +30,7 @@ SAVE_SECONDS = 10.0
 LAST_LINES_SECONDS = 3.0
 """How long a failure waits for the lines that were under way; Prefect's clients send them every two seconds."""
 LOOK_SECONDS = 0.5
+"""Between two looks for the last lines, which Prefect stores some seconds after the run's end."""
 DECORATION = "The flow's log in the task's"
 
 

@@ -40,6 +40,7 @@ from bridge.verdict import WAITING_TYPES
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
+"""Between two questions, while Prefect knows neither the run of an earlier attempt nor its deployment."""
 
 
 @dataclass

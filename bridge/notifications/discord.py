@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 REQUEST_TIMEOUT_SECONDS = 4.0
 PAUSE_SECONDS = 0.5
+"""Between two attempts, where Discord does not say how long to wait."""
 
 log = logging.getLogger(__name__)
 

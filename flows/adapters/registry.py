@@ -7,6 +7,7 @@ relied on.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -78,9 +79,9 @@ def connect(tracking_uri: str) -> MlflowClient:
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        _make_folder(tracking_uri)
-        client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
-        client.search_experiments(max_results=1)
+        with _one_at_a_time(tracking_uri):
+            client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+            client.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError, OSError) as error:
         said = (
             f"MLflow at {tracking_uri} cannot be asked: {_first_line(error)}. Start it, or look at MLFLOW_TRACKING_URI "
@@ -303,11 +304,25 @@ def _stranger(found: ModelVersion, fault: str) -> str:
     )
 
 
-def _make_folder(tracking_uri: str) -> None:
+@contextmanager
+def _one_at_a_time(tracking_uri: str) -> Iterator[None]:
+    """Where the registry is a SQLite file, the file is there, and no other process is in here.
+
+    MLflow makes its tables when it is asked first; of two processes that do, one fails. The folder is locked: of the
+    file itself, closing it would take away SQLite's own locks.
+    """
     from sqlalchemy.engine import make_url
 
-    if tracking_uri.startswith("sqlite") and (database := make_url(tracking_uri).database):
-        make_file(Path(database))
+    if not tracking_uri.startswith("sqlite") or not (database := make_url(tracking_uri).database):
+        yield
+        return
+    make_file(Path(database))
+    folder = os.open(Path(database).parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _local_artifacts(client: MlflowClient) -> str | None:

@@ -5,7 +5,7 @@ What stands in the way of a run that waits is found by `bridge.readiness`, a sil
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -58,6 +58,11 @@ def how_stuck(
     if run.state_type == "RUNNING" and silent_seconds is not None:
         return Stuck("running without a heartbeat", run.start_time, "Its process was probably killed.")
     return None
+
+
+def pools_at_work(live: Sequence[FlowRun], silent: Collection[str] = ()) -> frozenset[str | None]:
+    """The work pools of which a run runs, None for runs that are served; `silent` are ids of runs that may be gone."""
+    return frozenset(run.work_pool_name for run in live if run.state_type == "RUNNING" and run.id not in silent)
 
 
 def is_suspect(run: FlowRun, now: datetime, after_seconds: float) -> bool:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from bridge.prefect_api import run_queries
-from bridge.prefect_api.exchange import Operation
+from bridge.prefect_api.exchange import PAGE, Operation
 from bridge.prefect_api.records import FlowRun
 from bridge.prefect_api.run_queries import RunQuery
 from factory import contracts, use_cases
@@ -128,13 +128,18 @@ async def _runs(
     if deployments is None:
         return {}, Seen(), Seen()
     day = RunQuery(deployment_ids=visible, states=FAILED, since=now - timedelta(days=1), limit=100)
-    queries = [see(name, ids[name], RunQuery(deployment_ids=ids[name], limit=LAST_RUNS), 5.0) for name in cases]
+    queries = [see(name, ids[name], RunQuery(deployment_ids=ids[name], limit=_enough(name)), 5.0) for name in cases]
     last, failed, coming = await asyncio.gather(
         asyncio.gather(*queries),
         see("failed", visible, day, 6.0),
         _see_planned(reader, everything, now, patience),
     )
     return dict(zip(cases, last, strict=True)), failed, coming
+
+
+def _enough(use_case: str) -> int:
+    """So many runs that each model's last one is among them."""
+    return min(LAST_RUNS * len(use_cases.models_of(use_case)), PAGE)
 
 
 async def _see_planned(

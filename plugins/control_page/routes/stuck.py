@@ -11,9 +11,17 @@ from bridge.prefect_api.records import FlowRun
 from bridge.readiness import Finding, examine_run
 from plugins.control_page.freshness import Seen
 from plugins.control_page.prefect_reader import PATIENCE_SECONDS, PrefectReader
-from plugins.control_page.routes.looking import Deployments, name_of
+from plugins.control_page.routes.looking import Deployments, name_of, see_live_runs
 from plugins.control_page.run_views import run_view
-from plugins.control_page.stuck import Stuck, StuckRuns, grouped, how_stuck, is_suspect, reason_in
+from plugins.control_page.stuck import (
+    Stuck,
+    StuckRuns,
+    grouped,
+    how_stuck,
+    is_suspect,
+    pools_at_work,
+    reason_in,
+)
 
 REASON_SECONDS = 60.0
 BEATS_SECONDS = 60.0
@@ -31,7 +39,7 @@ async def find_stuck(
     asked = in_turn(suspects, int(now.timestamp() // BEATS_SECONDS))
     await asyncio.gather(*(_see_heartbeats(reader, run, patience_seconds) for run in asked))
     silences = {run.id: _silent_seconds(reader.known(_key_of(run)), now) for run in suspects}
-    busy = {run.work_pool_name for run in live if run.state_type == "RUNNING" and silences.get(run.id) is None}
+    busy = pools_at_work(live, {run_id for run_id, seconds in silences.items() if seconds is not None})
     judged = ((run, how_stuck(run, now, silences.get(run.id), behind=run.work_pool_name in busy)) for run in live)
     found = {run.id: (run, stuck) for run, stuck in judged if stuck is not None}
     reasons = await _reasons(reader, list(found.values()), patience_seconds)
@@ -44,7 +52,8 @@ async def find_out_why(reader: PrefectReader, run: FlowRun, now: datetime) -> tu
     silent = None
     if is_suspect(run, now, MISSED * SHORTEST_SECONDS):
         silent = _silent_seconds(await _see_heartbeats(reader, run, PATIENCE_SECONDS), now)
-    stuck = how_stuck(run, now, silent)
+    others = await see_live_runs(reader, None) if run.state_type == "SCHEDULED" else Seen([])
+    stuck = how_stuck(run, now, silent, behind=run.work_pool_name in pools_at_work(others.value or ()))
     if stuck is None or run.state_type not in {"SCHEDULED", "PENDING"}:
         return stuck, []
     findings = await _see_findings(reader, run, PATIENCE_SECONDS)

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, inspect, select
 
 from factory.catalogue import schema
-from factory.catalogue.entities import load_entities, read_states, tables_of
+from factory.catalogue.entities import all_tables_of, load_entities, read_states, tables_of
 from factory.errors import CatalogueEmpty, EntityConflict, ForeignProducts, SourceUnreadable, WeekRejected
 from factory.quality.checking import check_week
 from factory.records.accepted_leaks import accept, read_accepted
@@ -22,7 +22,8 @@ from factory.snapshots.weeks import start_of
 from factory.sources.tables import Rows, TableMapping, dated, read_table
 from factory.test_sets.freezing import freeze
 from factory.test_sets.frozen_rows import compare
-from factory.use_cases import get
+from factory.use_cases import ALL, get
+from factory.use_cases.sources import Entities
 from flows.core.table_leakage import Leak
 
 CHURN = get("churn")
@@ -319,6 +320,12 @@ def test_a_column_that_a_training_took_for_a_leak_can_be_accepted_by_the_name_th
 
     with engine.connect() as connection:
         assert [each.name for each in read_accepted(connection, "churn")] == ["column:contract"]
+
+
+def test_no_two_use_cases_share_a_table_and_none_takes_the_factorys_own() -> None:
+    sources = [each.source for each in ALL if isinstance(each.source, Entities)]
+    named = [table.name for source in sources for table in all_tables_of(source)]
+    assert sorted({*named, *schema.tables.tables}) == sorted([*named, *schema.tables.tables])
 
 
 @pytest.mark.parametrize("name", [*schema.tables.tables, SONGS.table])

@@ -11,7 +11,7 @@ from bridge.prefect_api.records import FlowRun
 from bridge.readiness import Finding
 from plugins.control_page.routes.stuck import MOST_SUSPECTS, in_turn
 from plugins.control_page.run_views import run_view
-from plugins.control_page.stuck import Stuck, grouped, how_stuck, is_suspect, reason_in
+from plugins.control_page.stuck import Stuck, grouped, how_stuck, is_suspect, pools_at_work, reason_in
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -61,6 +61,13 @@ def test_behind_others_that_run_one_that_waits_has_time() -> None:
     stuck = how_stuck(run("SCHEDULED", "Late", 130), NOW, behind=True)
     assert stuck is not None
     assert (stuck.phrase, stuck.why) == ("late", "Others run, and it has not had its turn.")
+
+
+def test_a_pool_is_at_work_where_a_run_of_it_runs_and_is_heard_of() -> None:
+    served, pooled = run("RUNNING", "Running"), run("RUNNING", "Running", id="p", work_pool_name="gpus")
+    waits = run("SCHEDULED", "Late", work_pool_name="cpus")
+    assert pools_at_work([served, pooled, waits]) == {None, "gpus"}
+    assert pools_at_work([served, pooled, waits], {"p"}) == {None}
 
 
 def test_a_run_without_a_heartbeat_is_stuck_and_only_one_that_has_run_for_a_while_is_asked_after() -> None:

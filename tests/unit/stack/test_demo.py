@@ -25,13 +25,21 @@ def test_so_many_are_run_side_by_side_the_next_one_where_one_is_over():
     ]
 
 
-def test_one_that_fails_ends_all():
+def test_where_one_fails_the_others_are_closed():
     def fails():
         yield
         raise ValueError("no room")
 
-    seen = []
-    with pytest.raises(ValueError, match="no room"):
-        take_turns([course("long", 9, seen), fails()], 2, 0)
+    closed = []
 
-    assert ("long", "over") not in seen
+    def goes_on():
+        try:
+            while True:
+                yield
+        finally:
+            closed.append(True)
+
+    with pytest.raises(ValueError, match="no room") as raised:
+        take_turns([goes_on(), fails()], 2, 0)
+
+    assert closed == [True], raised  # whose frames still hold it: it was closed, not forgotten

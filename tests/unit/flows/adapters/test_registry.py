@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import socket
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -31,3 +33,23 @@ def test_a_file_that_is_no_registry_is_named(tmp_path: Path) -> None:
     with pytest.raises(RegistryAway, match=r"mlflow\.sqlite cannot be asked.*MLFLOW_TRACKING_URI") as away:
         registry.connect(f"sqlite:///{tmp_path / 'mlflow.sqlite'}")
     assert not is_transient(away.value)
+
+
+def connect_together(tracking_uri: str, together: Barrier) -> None:
+    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 - what takes long, so that all ask at once
+
+    together.wait(300)
+    registry.connect(tracking_uri)
+
+
+def test_processes_that_ask_a_new_registry_at_once_are_all_answered(tmp_path: Path) -> None:
+    forking = multiprocessing.get_context("forkserver")
+    forking.set_forkserver_preload(["mlflow.store.tracking.sqlalchemy_store"])
+    together = forking.Barrier(2)
+    asked = (f"sqlite:///{tmp_path / 'mlflow.sqlite'}", together)
+    begun = [forking.Process(target=connect_together, args=asked) for _ in range(2)]
+    for each in begun:
+        each.start()
+    for each in begun:
+        each.join()
+    assert [each.exitcode for each in begun] == [0, 0]
